@@ -213,7 +213,8 @@ def step16(acc: Ints, fm: Ints, fe: Ints, lr: tuple[int, int], exponent: int, li
     left = np.clip(-s, 0, 62)
     fits = np.abs(product) <= (np.int64(limit) >> left)
     shifted = np.where(fits, product << np.where(fits, left, 0), np.sign(product) * limit)
-    return np.where(s < 0, shifted, right)
+    result: Ints = np.where(s < 0, shifted, right)
+    return result
 
 
 def apply_step(value: Ints, d: Ints, r16: Ints, limit: int) -> Ints:
@@ -289,7 +290,8 @@ def exp32(x: Floats) -> Floats:
         z = z * r + f(c)
     z = z * (r * r) + r
     z = z + f(1.0)
-    return z * ((n + 127) << 23).astype(np.int32).view(np.float32)
+    power: Floats = ((n + 127) << 23).astype(np.int32).view(np.float32)
+    return z * power
 
 
 def log32(x: np.float32) -> np.float32:

@@ -1,0 +1,189 @@
+"""The one graph: forward, backward and update are nodes of the same IR.
+
+A `Graph` is a list of nodes in execution order over named tensors (SSA: each value has one
+producer). Parameters and states are changed only through `updates`: after a step the named value
+takes the parameter's place, in the parameter's own memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Role = Literal["input", "const", "param", "state", "value"]
+Attr = bool | int | float | str | list[int] | list[float]
+
+DTYPES: dict[str, tuple[type[np.generic], float]] = {
+    "i8": (np.int8, 1), "u8": (np.uint8, 1), "i16": (np.int16, 2), "u16": (np.uint16, 2),
+    "i32": (np.int32, 4), "u32": (np.uint32, 4), "i64": (np.int64, 8),
+    "f32": (np.float32, 4), "f64": (np.float64, 8), "b1": (np.bool_, 1 / 8),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Quant:
+    """real = scale·(code - zero_point), or per output channel with the scales in a const tensor.
+
+    `factor` is used by int8 gradient tensors instead: real = code·factor·2^exponent.
+    """
+
+    scale: float | None = None
+    zero_point: int = 0
+    scales: str | None = None
+    factor: float | None = None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named value: shape (activations NHWC, weights O·KH·KW·I), element type, quantisation."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: Role = "value"
+    quant: Quant | None = None
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in memory; masks are packed eight to a byte."""
+        return int(-(-self.elements * DTYPES[self.dtype][1] // 1))
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. `inputs` and `outputs` name tensors of the graph."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: dict[str, Attr] = field(default_factory=dict)
+
+    def ints(self, name: str) -> list[int]:
+        """A list-of-integers attribute."""
+        value = self.attrs[name]
+        if not isinstance(value, list):
+            raise TypeError(f"{self.op}: attribute {name} is not a list")
+        return [int(v) for v in value]
+
+    def int(self, name: str, default: int | None = None) -> int:
+        """An integer attribute."""
+        value = self.attrs.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{self.op}: attribute {name} is not an integer")
+        return value
+
+    def str(self, name: str) -> str:
+        """A text attribute."""
+        value = self.attrs[name]
+        if not isinstance(value, str):
+            raise TypeError(f"{self.op}: attribute {name} is not text")
+        return value
+
+
+@dataclass
+class Graph:
+    """Nodes in execution order, the tensors they name, and the data of consts, params, states.
+
+    `attrs["requantize"]` names the forward arithmetic: "device" or "mcunet" (docs/numerics.md).
+    """
+
+    name: str
+    attrs: dict[str, Attr] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    updates: dict[str, str] = field(default_factory=dict)
+    data: dict[str, Array] = field(default_factory=dict)
+
+    def copy(self) -> Graph:
+        """A graph that can be changed without changing this one (arrays are shared)."""
+        return Graph(
+            self.name, dict(self.attrs), dict(self.tensors), list(self.nodes),
+            list(self.outputs), dict(self.updates), dict(self.data),
+        )  # fmt: skip
+
+    # -- building -------------------------------------------------------------------------------
+
+    def add_tensor(self, tensor: Tensor, data: Array | None = None) -> str:
+        """Declare a tensor; const, param and state need data. Returns its name."""
+        if tensor.name in self.tensors:
+            raise ValueError(f"tensor {tensor.name} is declared twice")
+        self.tensors[tensor.name] = tensor
+        if data is not None:
+            dtype = DTYPES[tensor.dtype][0]
+            self.data[tensor.name] = np.ascontiguousarray(data, dtype=dtype).reshape(tensor.shape)
+        return tensor.name
+
+    def constant(self, name: str, data: Array, dtype: str, quant: Quant | None = None) -> str:
+        """Declare a const with its data."""
+        return self.add_tensor(Tensor(name, tuple(data.shape), dtype, "const", quant), data)
+
+    def input(self, name: str, shape: Iterable[int], dtype: str, quant: Quant | None = None) -> str:
+        """Declare a graph input."""
+        return self.add_tensor(Tensor(name, tuple(shape), dtype, "input", quant))
+
+    def add_node(self, node: Node, outputs: Iterable[Tensor]) -> None:
+        """Append a node and declare its outputs."""
+        for tensor in outputs:
+            self.add_tensor(tensor)
+        self.nodes.append(node)
+
+    def set_role(self, name: str, role: Role) -> None:
+        """Change the role of a tensor (a const becomes a param when a scheme trains it)."""
+        self.tensors[name] = replace(self.tensors[name], role=role)
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def with_role(self, role: Role) -> Iterator[Tensor]:
+        """The tensors with this role, in order of declaration."""
+        return (t for t in self.tensors.values() if t.role == role)
+
+    def producers(self) -> dict[str, Node]:
+        """Value name -> the node that makes it."""
+        return {name: node for node in self.nodes for name in node.outputs}
+
+    def consumers(self) -> dict[str, list[Node]]:
+        """Tensor name -> nodes that read it, in order."""
+        readers: dict[str, list[Node]] = {name: [] for name in self.tensors}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers[name].append(node)
+        return readers
+
+    def quant(self, name: str) -> Quant:
+        """The quantisation of a tensor that must have one."""
+        quant = self.tensors[name].quant
+        if quant is None:
+            raise ValueError(f"tensor {name} has no quantisation")
+        return quant
+
+    def scale(self, name: str) -> float:
+        """The per-tensor scale."""
+        scale = self.quant(name).scale
+        if scale is None:
+            raise ValueError(f"tensor {name} has no per-tensor scale")
+        return scale
+
+    def channel_scales(self, name: str) -> npt.NDArray[np.float64]:
+        """The scales of a weight per output channel, shape (O,), float64."""
+        scales = self.quant(name).scales
+        if scales is None:
+            raise ValueError(f"tensor {name} has no per-channel scales")
+        return self.data[scales].astype(np.float64)
+
+    def factor(self, name: str) -> float:
+        """The compile-time factor of an int8 gradient tensor."""
+        factor = self.quant(name).factor
+        if factor is None:
+            raise ValueError(f"tensor {name} has no gradient factor")
+        return factor

@@ -1,0 +1,121 @@
+"""The native model file `NAME.mt`: one zip with the graph's text, its tensors and its papers.
+
+    manifest.json       format version, preprocessing, licence's SPDX id, source, class names
+    graph.txt           the textual form of the graph
+    tensors.npz         consts, params and states, named as in the text (never pickled)
+    LICENSE             the licence of the weights
+
+Member dates are fixed, so writing the same model twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Array, Graph
+from microtune.ir.text import format_graph, parse_graph
+from microtune.ir.verifier import InvalidGraphError, verify
+
+FORMAT_VERSION = 1
+_DATE = (1980, 1, 1, 0, 0, 0)
+_MAX_BYTES = 256 * 2**20
+_MEMBERS = ("manifest.json", "graph.txt", "tensors.npz", "LICENSE")
+
+
+@dataclass
+class ModelFile:
+    """A graph with its preprocessing (as JSON), licence text, source and class names."""
+
+    graph: Graph
+    preprocessing: dict[str, Any]
+    licence: str
+    source: str = ""
+    classes: list[str] = field(default_factory=list)
+
+    def sha256(self) -> str:
+        """Hash of the text and of every tensor by name: independent of compression."""
+        digest = hashlib.sha256(format_graph(self.graph).encode())
+        for name in sorted(self.graph.data):
+            array = self.graph.data[name]
+            digest.update(name.encode() + b"\0" + array.dtype.str.encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def _npz(data: dict[str, Array]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(data):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, data[name], allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(name + ".npy", _DATE), member.getvalue())
+    return buffer.getvalue()
+
+
+def save_model(model: ModelFile, path: Path) -> None:
+    """Write `path` whole or not at all."""
+    verify(model.graph)
+    manifest = {
+        "format_version": FORMAT_VERSION, "preprocessing": model.preprocessing,
+        "source": model.source, "classes": model.classes,
+    }  # fmt: skip
+    contents = (
+        (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode(),
+        format_graph(model.graph).encode(), _npz(model.graph.data), model.licence.encode(),
+    )  # fmt: skip
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name, content in zip(_MEMBERS, contents, strict=True):
+                info = zipfile.ZipInfo(name, _DATE)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(info, content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if sorted(names) != sorted(_MEMBERS):
+            raise MicrotuneError(f"{path}: not a microtune model: it holds {names[:5]}")
+        if sum(info.file_size for info in archive.infolist()) > _MAX_BYTES:
+            raise MicrotuneError(f"{path}: unpacks to more than {_MAX_BYTES >> 20} MB")
+        return {name: archive.read(name) for name in names}
+
+
+def load_model(path: Path) -> ModelFile:
+    """Read and verify a `.mt` file. Raises MicrotuneError on anything that is not one."""
+    if not path.is_file():
+        raise MicrotuneError(f"{path}: no such model file")
+    try:
+        members = _members(path)
+        manifest = json.loads(members["manifest.json"])
+        if manifest["format_version"] != FORMAT_VERSION:
+            raise MicrotuneError(
+                f"{path}: model format version {manifest['format_version']} is unknown; "
+                f"this microtune reads version {FORMAT_VERSION}"
+            )
+        graph = parse_graph(members["graph.txt"].decode())
+        with np.load(io.BytesIO(members["tensors.npz"]), allow_pickle=False) as arrays:
+            graph.data = {name: arrays[name] for name in arrays.files}
+        verify(graph)
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InvalidGraphError):
+            raise MicrotuneError(f"{path}: the graph is invalid: {error}") from error
+        raise MicrotuneError(f"{path}: not a readable microtune model: {error}") from error
+    return ModelFile(
+        graph, manifest["preprocessing"], members["LICENSE"].decode(),
+        str(manifest.get("source", "")), list(manifest.get("classes", [])),
+    )  # fmt: skip

@@ -1,0 +1,167 @@
+"""In-place updates: weight gradient and SGD step in one op (docs/numerics.md, "Update")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microtune.ir import convolution, numerics
+from microtune.ir.graph import Graph, Node
+from microtune.ir.ops.float_gradients import multipliers, real_attr
+from microtune.ir.ops.heads import centred
+from microtune.ir.ops.int8_gradients import site
+from microtune.ir.ops.registry import (
+    CONV_ATTRS,
+    Array,
+    Context,
+    as_hwc,
+    as_ohwi,
+    op,
+    same_as,
+)
+
+Factors = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+def split_factors(values: npt.NDArray[np.float64]) -> Factors:
+    """Mantissas and exponents of positive factors, each (O,) int64."""
+    pairs = [numerics.split_factor(float(v)) for v in values]
+    return (
+        np.array([p[0] for p in pairs], np.int64),
+        np.array([p[1] for p in pairs], np.int64),
+    )
+
+
+def weight_factors(graph: Graph, node: Node) -> Factors:
+    """f[o] = M[o]·c_g/s_q[o]² of a conv2d_weight_update node."""
+    scales = graph.data[node.inputs[4]]
+    qas = numerics.qas_scales(scales)
+    return split_factors(multipliers(node, scales) * graph.factor(node.inputs[0]) / qas**2)
+
+
+def bias_factors(graph: Graph, node: Node) -> Factors:
+    """f[o] = M[o]·c_g/(s_x·s_q[o])²/2^shift of a bias_update node."""
+    scales = graph.data[node.inputs[3]]
+    unit = real_attr(node, "x_scale") * numerics.qas_scales(scales)
+    shift = node.int("shift", 0)
+    real = multipliers(node, scales) * graph.factor(node.inputs[0]) / unit**2
+    return split_factors(real * 2.0**-shift)
+
+
+def _lr(array: Array) -> tuple[int, int]:
+    return numerics.split_float32(float(array.reshape(-1)[0]))
+
+
+def _random(ctx: Context, name: str, seed: Array, step: Array, index: Array) -> Array:
+    key = numerics.random_key(int(seed.reshape(-1)[0]), int(step.reshape(-1)[0]), site(name))
+    return numerics.random16(key, index)
+
+
+def parameter_index(shape: tuple[int, ...], order: Array | None, *, depthwise: bool) -> Array:
+    """Index in O·KH·KW·I of the original channel order, for each element of a trained weight.
+
+    `shape` is the trained part's O·KH·KW·T (depthwise: T·KH·KW·1), `order` its channels, and the
+    number of original input channels is len(order).
+    """
+    if order is None:
+        return np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
+    o, kh, kw, i = (np.arange(n, dtype=np.int64) for n in shape)
+    wide = np.int64
+    if depthwise:
+        rows = order[: shape[0]].astype(wide)
+        return (rows[:, None, None, None] * shape[1] + kh[:, None, None]) * shape[2] + kw[:, None]
+    columns = order[: shape[3]].astype(wide)
+    flat = (o[:, None, None] * shape[1] + kh[:, None]) * shape[2] + kw
+    del i
+    return flat[..., None] * order.size + columns
+
+
+@op(
+    "conv2d_weight_update", (8, 9), same_as(3),
+    CONV_ATTRS + " x_zero x_scale y_scale",
+)  # fmt: skip
+def conv2d_weight_update(ctx: Context, arrays: list[Array]) -> list[Array]:
+    """Inputs (g, e, x, weight, scales, lr, seed, step[, order]); x holds the trained channels."""
+    g, exponent, x, w, _, lr, seed, step, *rest = arrays
+    weight = as_ohwi(w)
+    geometry, depthwise = ctx.geometry(), ctx.node.int("groups") > 1
+    order = rest[0] if rest else None
+    fm, fe = weight_factors(ctx.graph, ctx.node)
+    grad = as_hwc(g).astype(np.int64)
+    if order is not None and depthwise:
+        chosen = order[: weight.shape[0]]
+        grad, fm, fe = grad[..., chosen], fm[chosen], fe[chosen]
+        geometry = convolution.Geometry(geometry.stride, geometry.padding, len(chosen))
+    centred_x = as_hwc(x).astype(np.int64) - ctx.node.int("x_zero")
+    kernel = (weight.shape[1], weight.shape[2])
+    acc = convolution.weight_gradient(centred_x, grad, kernel, geometry).astype(np.int64)
+    column = (slice(None), None, None, None)
+    d = numerics.step16(
+        acc, fm[column], fe[column], _lr(lr), int(exponent[0]), numerics.WEIGHT_STEP_LIMIT
+    )
+    index = parameter_index(weight.shape, order, depthwise=depthwise)
+    r16 = _random(ctx, ctx.node.inputs[3], seed, step, index)
+    moved = numerics.apply_step(weight.astype(np.int64), d, r16, 127)
+    return [moved.astype(np.int8).reshape(w.shape)]
+
+
+@op("bias_update", (7, 7), same_as(2), "x_scale y_scale", "shift")
+def bias_update(ctx: Context, arrays: list[Array]) -> list[Array]:
+    """Inputs (g, e, bias int32 or delta int16, scales, lr, seed, step)."""
+    g, exponent, b, _, lr, seed, step = arrays
+    acc = as_hwc(g).astype(np.int64).sum(axis=(0, 1))
+    fm, fe = bias_factors(ctx.graph, ctx.node)
+    narrow = b.dtype == np.int16
+    limit = numerics.INT16_STEP_LIMIT if narrow else numerics.BIAS_STEP_LIMIT
+    d = numerics.step16(acc, fm, fe, _lr(lr), int(exponent[0]), limit)
+    r16 = _random(ctx, ctx.node.inputs[2], seed, step, np.arange(b.size, dtype=np.int64))
+    bound = 32767 if narrow else numerics.BIAS_MAX
+    return [numerics.apply_step(b.astype(np.int64), d, r16, bound).astype(b.dtype)]
+
+
+def head_factors(x_scale: float, fraction_bits: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((fm, fe) of the weights, (fm, fe) of the biases) of the int16 head."""
+    return (
+        numerics.split_factor(x_scale**2 * 2.0 ** (fraction_bits - 15)),
+        numerics.split_factor(2.0 ** (fraction_bits - 15)),
+    )
+
+
+def _head_update_shapes(graph: Graph, node: Node) -> list[tuple[tuple[int, ...], str]]:
+    return [(graph.tensors[n].shape, graph.tensors[n].dtype) for n in node.inputs[2:4]]
+
+
+@op("head_update", (7, 7), _head_update_shapes, "", "fraction_bits")
+def head_update(ctx: Context, arrays: list[Array]) -> list[Array]:
+    """Inputs (d_logits, x, weight, bias, lr, seed, step) -> next weight, next bias."""
+    d, x, w, b, lr, seed, step = arrays
+    features = centred(ctx, ctx.node.inputs[1], x)
+    if w.dtype == np.float32:
+        return _float_head_update(ctx, d.reshape(-1), features, w, b, lr)
+    bits = ctx.node.int("fraction_bits")
+    weight, bias = head_factors(ctx.graph.scale(ctx.node.inputs[1]), bits)
+    grad = d.reshape(-1).astype(np.int64)
+    pairs: tuple[tuple[Any, ...], ...] = (
+        (w, np.outer(grad, features), weight, numerics.INT16_STEP_LIMIT, 32767, 2),
+        (b, grad, bias, numerics.BIAS_STEP_LIMIT, numerics.BIAS_MAX, 3),
+    )
+    results = []
+    for value, acc, (fm, fe), limit, bound, position in pairs:
+        steps = numerics.step16(
+            acc, np.array(fm, np.int64), np.array(fe, np.int64), _lr(lr), 0, limit
+        )
+        index = np.arange(value.size, dtype=np.int64).reshape(value.shape)
+        r16 = _random(ctx, ctx.node.inputs[position], seed, step, index)
+        moved = numerics.apply_step(value.astype(np.int64), steps, r16, bound)
+        results.append(moved.astype(value.dtype))
+    return results
+
+
+def _float_head_update(
+    ctx: Context, d: Array, features: Array, w: Array, b: Array, lr: Array
+) -> list[Array]:
+    real = features.astype(np.float32) * np.float32(ctx.graph.scale(ctx.node.inputs[1]))
+    t = np.float32(lr.reshape(-1)[0]) * d
+    return [w - t[:, None] * real[None, :], b - t]

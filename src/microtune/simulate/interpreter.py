@@ -1,0 +1,85 @@
+"""The numpy interpreter: runs any graph by the one meaning of each op."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microtune.ir.graph import Array, Graph
+from microtune.ir.ops import OPS, Context
+
+
+def evaluate(
+    graph: Graph,
+    inputs: dict[str, Array],
+    data: dict[str, Array] | None = None,
+    real: type[np.floating[Any]] = np.float32,
+    keep: set[str] | None = None,
+) -> dict[str, Array]:
+    """Run every node once. Returns the outputs, the updates' values and the names in `keep`.
+
+    `data` overrides consts, params and states; `real` is the type that float tensors are computed
+    in (float64 for oracles). Values are dropped after their last reader.
+    """
+    values: dict[str, Array] = {**graph.data, **(data or {}), **inputs}
+    wanted = set(graph.outputs) | set(graph.updates.values()) | (keep or set())
+    last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    for i, node in enumerate(graph.nodes):
+        context = Context(graph, node, real)
+        results = OPS[node.op].meaning(context, [values[name] for name in node.inputs])
+        values.update(zip(node.outputs, results, strict=False))
+        for name in {*node.inputs, *node.outputs}:
+            temporary = graph.tensors[name].role == "value"
+            if temporary and name not in wanted and last.get(name, -1) <= i:
+                values.pop(name, None)
+    return {name: values[name] for name in wanted}
+
+
+class Interpreter:
+    """A training graph with its parameters and states, one step at a time."""
+
+    def __init__(self, graph: Graph, seed: int = 0) -> None:
+        self.graph = graph
+        self.data = dict(graph.data)
+        self.seed = seed
+        self.step = 0
+
+    def infer(self, frame: npt.NDArray[np.int8]) -> Array:
+        """Logits (1, N) of one frame (1, H, W, C)."""
+        forward = forward_part(self.graph)
+        return evaluate(forward, {"input": frame}, self.data)[forward.outputs[0]]
+
+    def train_step(
+        self, frame: npt.NDArray[np.int8], label: int, lr: float, keep: set[str] | None = None
+    ) -> dict[str, Array]:
+        """One step; returns outputs and the values in `keep`, and moves the parameters."""
+        results = evaluate(self.graph, self._inputs(frame, label, lr), self.data, keep=keep)
+        for name, value in self.graph.updates.items():
+            self.data[name] = results[value]
+        self.step += 1
+        return results
+
+    def _inputs(self, frame: Array, label: int, lr: float) -> dict[str, Array]:
+        return {
+            "input": frame,
+            "label": np.array([label], np.int32),
+            "lr": np.array([lr], np.float32),
+            "seed": np.array([self.seed], np.uint32),
+            "step": np.array([self.step], np.uint32),
+        }
+
+
+def forward_part(graph: Graph) -> Graph:
+    """The nodes that the first output (the logits) needs, without updates."""
+    part = graph.copy()
+    part.outputs = graph.outputs[:1]
+    part.updates = {}
+    needed, kept = set(part.outputs), []
+    for node in reversed(graph.nodes):
+        if needed & set(node.outputs):
+            kept.append(node)
+            needed |= set(node.inputs)
+    part.nodes = kept[::-1]
+    return part
