@@ -46,7 +46,8 @@ def round_shift(t: Ints, s: int | Ints) -> Ints:
     shift = np.asarray(s, dtype=np.int64)
     inner = np.clip(shift, 1, 62)
     rounded = (t + (np.int64(1) << (inner - 1))) >> inner
-    return np.where(shift <= 0, t, np.where(shift >= 63, 0, rounded))
+    result: Ints = np.where(shift <= 0, t, np.where(shift >= 63, 0, rounded))
+    return result
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
@@ -196,6 +197,8 @@ def split_float32(value: float) -> tuple[int, int]:
 
 def split_factor(value: float) -> tuple[int, int]:
     """(fm, fe): value ~ fm·2^fe with 2^30 <= fm < 2^31, rounded half up."""
+    if value == 0:
+        return 0, 0
     mantissa, exponent = math.frexp(value)
     fm = math.floor(math.ldexp(mantissa, 31) + 0.5)
     if fm == 2**31:
@@ -219,18 +222,24 @@ def step16(acc: Ints, fm: Ints, fe: Ints, lr: tuple[int, int], exponent: int, li
 
 def apply_step(value: Ints, d: Ints, r16: Ints, limit: int) -> Ints:
     """clamp(((value << 16) - d + r16) >> 16, ±limit): stochastic rounding, saturation."""
-    return np.clip(((value << 16) - d + r16) >> 16, -limit, limit)
+    moved: Ints = np.clip(((value << 16) - d + r16) >> 16, -limit, limit)
+    return moved
 
 
 def qas_scales(weight_scales: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """s_q = max(s_w, median/64): the scales that quantisation-aware scaling divides by."""
+    """s_q = max(s_w, median/64): the scales that quantisation-aware scaling divides by.
+
+    The median is over live channels; dead ones carry scale 0 and get a zero factor elsewhere.
+    """
     scales = weight_scales.astype(np.float64)
-    return np.maximum(scales, float(np.median(scales)) / 64)
+    live = scales[scales > 0]
+    return np.maximum(scales, float(np.median(live)) / 64 if live.size else 1.0)
 
 
 def bias_delta_shift(multipliers: npt.NDArray[np.float64]) -> int:
     """The per-tensor shift of the int16 bias delta: ±32767 << shift covers 256 output codes."""
-    return max(0, math.ceil(math.log2(256 / (float(np.median(multipliers)) * 32767))))
+    live = multipliers[multipliers > 0]
+    return max(0, math.ceil(math.log2(256 / (float(np.median(live)) * 32767)))) if live.size else 0
 
 
 # -- heads --------------------------------------------------------------------------------------
@@ -331,7 +340,7 @@ def softmax_float32(logits: Floats, label: int) -> tuple[Floats, np.float32]:
 
 def ordered_dot32(rows: Callable[[int], Floats], count: int, start: Floats) -> Floats:
     """start + rows(0) + rows(1) + ... in float32, one rounding per product and per sum."""
-    acc = start.astype(np.float32)
+    acc: Floats = start.astype(np.float32)
     for j in range(count):
         acc = acc + rows(j)
     return acc

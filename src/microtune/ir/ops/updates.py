@@ -55,8 +55,14 @@ def _lr(array: Array) -> tuple[int, int]:
 
 
 def _random(ctx: Context, name: str, seed: Array, step: Array, index: Array) -> Array:
-    key = numerics.random_key(int(seed.reshape(-1)[0]), int(step.reshape(-1)[0]), site(name))
+    base = parameter_name(name)
+    key = numerics.random_key(int(seed.reshape(-1)[0]), int(step.reshape(-1)[0]), site(base))
     return numerics.random16(key, index)
+
+
+def parameter_name(name: str) -> str:
+    """The graph name of a parameter, whatever part or format of it is trained."""
+    return name.removesuffix(".trained").removesuffix(".delta")
 
 
 def parameter_index(shape: tuple[int, ...], order: Array | None, *, depthwise: bool) -> Array:
