@@ -1,0 +1,93 @@
+/* In-place updates: weight gradient and SGD step in one pass, stochastically rounded, saturating. */
+#ifndef MT_KERNELS_UPDATE_H
+#define MT_KERNELS_UPDATE_H
+
+#include "mt_kernels_gradient.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* factor = factor_mantissa * 2^factor_exponent per (original) output channel, mantissa 2^30..2^31-1.
+ *
+ * channel_order == NULL: x is the whole input, weight the whole weight in its layout. Otherwise the
+ * first `trained_channels` (T) are trained: x holds only those, [in_h][in_w][T], weight is
+ * [O][KH][KW][T] (depthwise [KH][KW][T]); g always has all output channels. */
+typedef struct {
+    mt_conv_shape shape;
+    int32_t x_zero;
+    const int32_t *factor_mantissa;
+    const int16_t *factor_exponent;
+    const uint16_t *channel_order;
+    int32_t trained_channels;
+    uint32_t site;
+} mt_conv2d_weight_update_params;
+
+typedef struct {
+    const int8_t *g;
+    const int32_t *g_exponent;
+    const int8_t *x;
+    int8_t *weight;
+    const mt_step_state *state;
+    void *scratch; /* not used by the portable kernel: may be NULL */
+} mt_conv2d_weight_update_io;
+
+/* Always 0 for the portable kernel. */
+size_t mt_conv2d_weight_update_scratch_bytes(const mt_conv2d_weight_update_params *p);
+void mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
+                             const mt_conv2d_weight_update_io *io);
+
+/* Sum of g over the pixels per channel. int32: bias within +-2^30. int16: delta within +-32767. */
+typedef struct {
+    int32_t pixels, channels;
+    const int32_t *factor_mantissa;
+    const int16_t *factor_exponent;
+    uint32_t site;
+} mt_bias_update_params;
+
+typedef struct {
+    const int8_t *g;
+    const int32_t *g_exponent;
+    int32_t *bias;
+    const mt_step_state *state;
+} mt_bias_update_int32_io;
+
+typedef struct {
+    const int8_t *g;
+    const int32_t *g_exponent;
+    int16_t *delta;
+    const mt_step_state *state;
+} mt_bias_update_int16_io;
+
+void mt_bias_update_int32(const mt_bias_update_params *p, const mt_bias_update_int32_io *io);
+void mt_bias_update_int16(const mt_bias_update_params *p, const mt_bias_update_int16_io *io);
+
+/* Mantissas, exponents and sites are for int16; float32 uses head.x_scale and state.lr only. */
+typedef struct {
+    mt_head_params head;
+    int32_t weight_mantissa, weight_exponent, bias_mantissa, bias_exponent;
+    uint32_t weight_site, bias_site;
+} mt_head_update_params;
+
+typedef struct {
+    const int8_t *x;
+    const int16_t *d_logits;
+    int16_t *weight;
+    int32_t *bias;
+    const mt_step_state *state;
+} mt_head_update_int16_io;
+
+typedef struct {
+    const int8_t *x;
+    const float *d_logits;
+    float *weight, *bias;
+    const mt_step_state *state;
+} mt_head_update_float32_io;
+
+void mt_head_update_int16(const mt_head_update_params *p, const mt_head_update_int16_io *io);
+void mt_head_update_float32(const mt_head_update_params *p, const mt_head_update_float32_io *io);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,37 @@
+/* Shapes and state that every kernel header shares. */
+#ifndef MT_TYPES_H
+#define MT_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Convolution geometry, NHWC, batch 1. Bottom and right padding follow from the output size. A fully
+ * connected layer is a 1x1 convolution of a 1x1 image.
+ *
+ * "Depthwise" below means groups == in_c == out_c; its weights lie as [KH][KW][O]. Every other shape
+ * (also a channel multiplier above 1) is "dense or grouped" with weights [O][KH][KW][I/groups]. */
+typedef struct {
+    int32_t in_h, in_w, in_c;
+    int32_t out_h, out_w, out_c;
+    int32_t k_h, k_w;
+    int32_t stride_h, stride_w;
+    int32_t pad_top, pad_left;
+    int32_t groups;
+} mt_conv_shape;
+
+/* What a training step shares: the random seed and step number, and the learning rate
+ * lr = lr_mantissa * 2^lr_exponent, 2^23 <= lr_mantissa < 2^24 or 0; `lr` is the same number. */
+typedef struct {
+    uint32_t seed, step;
+    int32_t lr_mantissa, lr_exponent;
+    float lr;
+} mt_step_state;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
