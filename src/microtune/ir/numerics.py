@@ -300,7 +300,8 @@ def exp32(x: Floats) -> Floats:
     z = z * (r * r) + r
     z = z + f(1.0)
     power: Floats = ((n + 127) << 23).astype(np.int32).view(np.float32)
-    return z * power
+    result: Floats = z * power
+    return result
 
 
 def log32(x: np.float32) -> np.float32:
