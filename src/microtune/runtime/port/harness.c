@@ -1,0 +1,227 @@
+/* Test harness: runs the records of `job.bin` on the chip and writes `result.bin`.
+ *
+ * All numbers are little-endian. A job is a header of eight 32-bit words
+ *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, classes, 0
+ * and then the records, each
+ *     u8 kind (0 train, 1 infer, 2 save), u8[3] zero, u32 label, f32 learning rate,
+ *     i8 frame[input bytes] (not for save).
+ * The result has one entry for each record: for train and infer
+ *     u32 status, i32 predicted class, i32 loss in Q16 (0 for infer), 4-byte logits[classes]
+ * and for save
+ *     u32 status, u32 bytes, u8 blob[bytes];
+ * with the measure flag each is followed by u32 stack bytes of the call (0 for save).
+ * Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable,
+ * 10 + status if mt_init failed, 99 fault. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory.h"
+#include "microtune.h"
+#include "port.h"
+#include "semihosting.h"
+
+enum { EXIT_DONE = 0, EXIT_JOB = 1, EXIT_MODEL = 2, EXIT_RESULT = 3, EXIT_INIT = 10 };
+enum { KIND_TRAIN = 0, KIND_INFER = 1, KIND_SAVE = 2 };
+enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, CLASSES, RESERVED, HEADER_WORDS };
+#define JOB_MAGIC 0x424A544Du
+#define JOB_VERSION 1u
+#define FLAG_MEASURE 1u
+#define PAINT 0xA5C3E196u
+#define CALL_FRAME_WORDS 2 /* what call_marked itself pushes */
+
+extern uint32_t _stack_limit[];
+extern const uint32_t _harness_data_image[];
+extern uint32_t _harness_data_start[], _harness_data_end[];
+extern uint32_t _harness_bss_start[], _harness_bss_end[];
+
+typedef struct {
+    uint8_t kind;
+    uint8_t zero[3];
+    uint32_t label;
+    float learning_rate;
+} record_header;
+
+typedef struct {
+    uint32_t arguments[4];
+    uintptr_t function;
+} marked_call;
+
+int main(void);
+uint32_t call_marked(const marked_call *call);
+
+static uint8_t save_buffer[MT_SAVE_BYTES];
+
+/* Instructions between the first one at mt_mark_begin and the first one at mt_mark_end are the
+ * call itself and one branch; both marks are one instruction long, so the count is exact. */
+__asm__(".syntax unified\n"
+        ".thumb\n"
+        ".section .text.call_marked, \"ax\", %progbits\n"
+        ".balign 4\n"
+        ".global call_marked\n"
+        ".thumb_func\n"
+        ".type call_marked, %function\n"
+        "call_marked:\n"
+        "push {r4, lr}\n"
+        "ldr r12, [r0, #16]\n"
+        "ldmia r0, {r0, r1, r2, r3}\n"
+        ".size call_marked, . - call_marked\n"
+        ".global mt_mark_begin\n"
+        ".thumb_func\n"
+        ".type mt_mark_begin, %function\n"
+        "mt_mark_begin:\n"
+        "blx r12\n"
+        ".size mt_mark_begin, . - mt_mark_begin\n"
+        ".global mt_mark_end\n"
+        ".thumb_func\n"
+        ".type mt_mark_end, %function\n"
+        "mt_mark_end:\n"
+        "pop {r4, pc}\n"
+        ".size mt_mark_end, . - mt_mark_end\n"
+        ".text\n");
+
+__attribute__((naked, noinline)) uint32_t *mt_port_stack_paint(void)
+{
+    __asm__ volatile("ldr r1, =_stack_limit\n"
+                     "ldr r2, =%c0\n"
+                     "mov r0, sp\n"
+                     "1: cmp r1, r0\n"
+                     "bhs 2f\n"
+                     "str r2, [r1], #4\n"
+                     "b 1b\n"
+                     "2: bx lr\n"
+                     ".ltorg" ::"i"(PAINT));
+}
+
+uint32_t mt_port_stack_used(const uint32_t *base)
+{
+    const uint32_t *word = _stack_limit;
+    while (word < base && *word == PAINT) {
+        word++;
+    }
+    return (uint32_t)((const char *)base - (const char *)word);
+}
+
+static void initialise_harness(void)
+{
+    const uint32_t *source = _harness_data_image;
+    for (uint32_t *word = _harness_data_start; word < _harness_data_end; word++) {
+        *word = *source++;
+        __asm__ volatile("" ::: "memory");
+    }
+    for (uint32_t *word = _harness_bss_start; word < _harness_bss_end; word++) {
+        *word = 0;
+        __asm__ volatile("" ::: "memory");
+    }
+}
+
+static void write_or_exit(int32_t file, const void *data, size_t bytes)
+{
+    if (semihosting_write(file, data, bytes) != 0) {
+        semihosting_print("harness: result.bin cannot be written\n");
+        semihosting_exit(EXIT_RESULT);
+    }
+}
+
+static void read_or_exit(int32_t file, void *data, size_t bytes)
+{
+    if (semihosting_read(file, data, bytes) != 0) {
+        semihosting_print("harness: job.bin is truncated\n");
+        semihosting_exit(EXIT_JOB);
+    }
+}
+
+static int32_t open_job(uint32_t header[HEADER_WORDS])
+{
+    const int32_t job = semihosting_open_read("job.bin");
+    if (job < 0) {
+        semihosting_print("harness: job.bin cannot be opened\n");
+        semihosting_exit(EXIT_JOB);
+    }
+    read_or_exit(job, header, HEADER_WORDS * sizeof header[0]);
+    if (header[MAGIC] != JOB_MAGIC || header[VERSION] != JOB_VERSION) {
+        semihosting_print("harness: job.bin has another format\n");
+        semihosting_exit(EXIT_JOB);
+    }
+    if (header[INPUT_BYTES] != MT_INPUT_BYTES || header[CLASSES] != MT_CLASSES) {
+        semihosting_print("harness: job.bin was made for another model\n");
+        semihosting_exit(EXIT_MODEL);
+    }
+    return job;
+}
+
+static void run_sample(mt_context *context, const record_header *record, uint32_t measure,
+                       int32_t output)
+{
+    mt_result result = {0, 0};
+    marked_call call = {{(uint32_t)context, (uint32_t)&result, 0, 0}, (uintptr_t)mt_infer};
+    uint32_t status = MT_OK;
+    uint32_t stack_bytes = 0;
+    if (record->kind == KIND_TRAIN) {
+        call = (marked_call){{(uint32_t)context, record->label, (uint32_t)&result, 0},
+                             (uintptr_t)mt_train_step};
+        status = (uint32_t)mt_set_learning_rate(context, record->learning_rate);
+    }
+    if (status == MT_OK) {
+        const uint32_t *base = measure ? mt_port_stack_paint() : _stack_limit;
+        status = call_marked(&call);
+        stack_bytes = measure ? mt_port_stack_used(base - CALL_FRAME_WORDS) : 0;
+    }
+    const uint32_t head[3] = {status, (uint32_t)result.predicted_class,
+                              record->kind == KIND_TRAIN ? (uint32_t)result.loss_q16 : 0u};
+    write_or_exit(output, head, sizeof head);
+    write_or_exit(output, mt_logits(context), 4u * MT_CLASSES);
+    if (measure) {
+        write_or_exit(output, &stack_bytes, sizeof stack_bytes);
+    }
+}
+
+static void run_save(const mt_context *context, uint32_t measure, int32_t output)
+{
+    size_t bytes = 0;
+    const uint32_t status = (uint32_t)mt_save(context, save_buffer, sizeof save_buffer, &bytes);
+    const uint32_t head[2] = {status, status == MT_OK ? (uint32_t)bytes : 0u};
+    const uint32_t stack_bytes = 0;
+    write_or_exit(output, head, sizeof head);
+    write_or_exit(output, save_buffer, head[1]);
+    if (measure) {
+        write_or_exit(output, &stack_bytes, sizeof stack_bytes);
+    }
+}
+
+static void print_progress(uint32_t done, uint32_t total)
+{
+    semihosting_print("step ");
+    semihosting_print_number(done);
+    semihosting_print("/");
+    semihosting_print_number(total);
+    semihosting_print("\n");
+}
+
+int main(void)
+{
+    uint32_t header[HEADER_WORDS];
+    mt_context *context = NULL;
+    initialise_harness();
+    const int32_t job = open_job(header);
+    const int32_t output = semihosting_open_write("result.bin");
+    const mt_status status = mt_init(mt_context_memory, sizeof mt_context_memory, mt_arena_memory,
+                                     sizeof mt_arena_memory, header[SEED], &context);
+    if (status != MT_OK) {
+        semihosting_print("harness: mt_init failed\n");
+        semihosting_exit(EXIT_INIT + (uint32_t)status);
+    }
+    for (uint32_t i = 0; i < header[RECORDS]; i++) {
+        record_header record;
+        read_or_exit(job, &record, sizeof record);
+        if (record.kind == KIND_SAVE) {
+            run_save(context, header[FLAGS] & FLAG_MEASURE, output);
+        } else {
+            read_or_exit(job, mt_input(context), MT_INPUT_BYTES);
+            run_sample(context, &record, header[FLAGS] & FLAG_MEASURE, output);
+        }
+        print_progress(i + 1, header[RECORDS]);
+    }
+    semihosting_close(output);
+    semihosting_close(job);
+    semihosting_exit(EXIT_DONE);
+}

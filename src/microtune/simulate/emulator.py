@@ -1,0 +1,181 @@
+"""Running a firmware in QEMU: exit code, console, and exact instruction counts."""
+
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from microtune.errors import MicrotuneError
+from microtune.simulate.toolchain import Compiler, find_host_compiler, find_program, run_tool
+from microtune.targets import Target
+
+FAULT_EXIT_CODE = 99
+_PLUGIN_SOURCE = Path(__file__).parent / "plugin" / "insncount.c"
+_MARKS_NAME = "marks.txt"
+_STEP = re.compile(r"step (\d+)/(\d+)\s*")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Instructions executed since reset when the firmware came to the mark `name`."""
+
+    name: str
+    instructions: int
+
+
+@dataclass(frozen=True)
+class EmulatorRun:
+    """How a run ended. `stdout` is the console without the progress lines."""
+
+    exit_code: int
+    stdout: str
+    marks: tuple[Mark, ...]
+
+    @property
+    def call_instructions(self) -> tuple[int, ...]:
+        """Instructions of each train or infer call, from its entry to its return."""
+        begins = [m.instructions for m in self.marks if m.name == "mt_mark_begin"]
+        ends = [m.instructions for m in self.marks if m.name == "mt_mark_end"]
+        # The branch into the call stands at the begin mark and is not part of the call. A run
+        # that faulted inside a call has a begin mark without an end.
+        return tuple(end - begin - 1 for begin, end in zip(begins, ends, strict=False))
+
+    def require_success(self) -> None:
+        """Raise a MicrotuneError unless the firmware ended with exit code 0."""
+        if self.exit_code == 0:
+            return
+        what = "stopped by a memory fault" if self.exit_code == FAULT_EXIT_CODE else "failed"
+        raise MicrotuneError(
+            f"the firmware {what} (exit code {self.exit_code}): {self.stdout.strip()[-500:]}"
+        )
+
+
+@cache
+def find_qemu() -> Compiler:
+    """The emulator; a MicrotuneError says what to install."""
+    return find_program(
+        "qemu-system-arm",
+        "Install it with: apt-get install --no-install-recommends qemu-system-arm",
+    )
+
+
+@cache
+def build_plugin() -> Path:
+    """The counting plugin, compiled on demand for the installed QEMU into the cache folder."""
+    compiler = find_host_compiler()
+    api = _plugin_api(find_qemu().version)
+    source = _PLUGIN_SOURCE.read_bytes()
+    key = hashlib.sha256(b"|".join([source, str(api).encode(), compiler.version.encode()]))
+    cache_root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(cache_root) / "microtune"
+    plugin = folder / f"insncount-{key.hexdigest()[:16]}.so"
+    if plugin.exists():
+        return plugin
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            built = Path(name) / "insncount.so"
+            flags = ["-std=c99", "-O2", "-shared", "-fPIC", f"-DPLUGIN_API={api}"]
+            command = [*compiler.command, *flags, str(_PLUGIN_SOURCE), "-o", str(built)]
+            run_tool(command, "compiling the counting plugin")
+            built.replace(plugin)
+    except OSError as error:
+        raise MicrotuneError(
+            f"{folder}: the counting plugin cannot be stored ({error}). Set XDG_CACHE_HOME to a"
+            " writable folder."
+        ) from error
+    return plugin
+
+
+def _plugin_api(version: str) -> int:
+    """QEMU 9 replaced the plugin interface's shared counters by per-CPU ones."""
+    found = re.search(r"version (\d+)", version)
+    if found is None:
+        raise MicrotuneError(f"cannot read the version of QEMU from '{version}'")
+    return 4 if int(found.group(1)) >= 9 else 1
+
+
+def run_firmware(
+    elf: Path,
+    target: Target,
+    workdir: Path,
+    plugin: bool = False,
+    on_progress: Progress | None = None,
+    *,
+    timeout_seconds: float = 3600.0,
+) -> EmulatorRun:
+    """Run `elf` in QEMU with `workdir` as the folder of `job.bin` and `result.bin`.
+
+    With `plugin` the marks carry exact instruction counts. `on_progress(done, total)` is called
+    for each record. A run longer than `timeout_seconds` is killed and a MicrotuneError; Ctrl-C
+    kills the emulator too.
+    """
+    command = [*find_qemu().command, "-M", target.machine, *target.emulator_arguments]
+    command += ["-display", "none", "-monitor", "none", "-serial", "none"]
+    command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf.resolve())]
+    marks = workdir / _MARKS_NAME
+    marks.unlink(missing_ok=True)
+    if plugin:
+        path = str(build_plugin()).replace(",", ",,")
+        command += ["-plugin", f"{path},out={_MARKS_NAME}"]
+    exit_code, console = _run(command, workdir, on_progress, timeout_seconds)
+    return EmulatorRun(exit_code, console, _read_marks(marks) if marks.exists() else ())
+
+
+def _run(
+    command: list[str], workdir: Path, on_progress: Progress | None, timeout_seconds: float
+) -> tuple[int, str]:
+    console: list[str] = []
+    expired = threading.Event()
+    process = subprocess.Popen(
+        command,
+        cwd=workdir,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+    def expire() -> None:
+        expired.set()
+        process.kill()
+
+    timer = threading.Timer(timeout_seconds, expire)
+    timer.start()
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            step = _STEP.fullmatch(line)
+            if step is None:
+                console.append(line)
+            elif on_progress is not None:
+                on_progress(int(step.group(1)), int(step.group(2)))
+        process.wait()
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    if expired.is_set():
+        raise MicrotuneError(f"the emulator was stopped after {timeout_seconds:g} seconds")
+    return process.returncode, "".join(console)
+
+
+def _read_marks(path: Path) -> tuple[Mark, ...]:
+    marks = []
+    for line in path.read_text(encoding="ascii").splitlines():
+        name, count = line.split()
+        marks.append(Mark(name, int(count)))
+    return tuple(marks)

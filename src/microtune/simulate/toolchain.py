@@ -1,0 +1,231 @@
+"""Compilers: finding them, building a firmware with them, and the sizes of what they built."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from microtune.errors import MicrotuneError
+from microtune.simulate.elf import read_elf
+from microtune.targets import DEFAULT_STACK_BYTES, Target, render_linker_script
+
+FirmwareCompiler = Literal["gcc", "zig"]
+
+# Contraction would give a core with FMA other bits than one without.
+COMMON_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common")
+_FIRMWARE_FLAGS = ("-ffreestanding", "-ffunction-sections", "-fdata-sections")
+_OVERFLOW = re.compile(r"region [`'](\w+)'(?: overflowed by|: overflowed by) (\d+) bytes")
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler: how to call it and what it says about itself."""
+
+    name: str
+    command: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True)
+class SectionSizes:
+    """Bytes of a firmware, counted as a linker counts.
+
+    `flash_bytes`: vectors, code, constants and the image of .data, libgcc included.
+    `static_bytes`: .data and .bss without the arena; `stack_reserve_bytes` is what the linker
+    script sets aside. The harness is listed apart and is in none of the others.
+    """
+
+    flash_bytes: int
+    static_bytes: int
+    arena_bytes: int
+    stack_reserve_bytes: int
+    harness_flash_bytes: int
+    harness_ram_bytes: int
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A linked firmware and how it was made."""
+
+    elf: Path
+    sizes: SectionSizes
+    compiler: str
+    optimisation: str
+
+
+@cache
+def find_host_gcc() -> Compiler:
+    """The host's gcc; a MicrotuneError says what to install."""
+    return find_program("gcc", "Install it with: apt-get install gcc libc6-dev")
+
+
+@cache
+def find_arm_gcc() -> Compiler:
+    """The cross compiler for Cortex-M; a MicrotuneError says what to install."""
+    return find_program(
+        "arm-none-eabi-gcc",
+        "Install it with: apt-get install --no-install-recommends gcc-arm-none-eabi",
+    )
+
+
+@cache
+def find_clang() -> Compiler:
+    """Clang as the `ziglang` package ships it, for the host and for Cortex-M alike."""
+    if find_spec("ziglang") is None:
+        raise MicrotuneError("Clang not found. Install it with: pip install ziglang==0.17.1")
+    command = (sys.executable, "-m", "ziglang", "cc")
+    return Compiler("clang", command, _version(command))
+
+
+def find_host_compiler() -> Compiler:
+    """gcc where there is one, else Clang."""
+    if shutil.which("gcc") is not None:
+        return find_host_gcc()
+    try:
+        return find_clang()
+    except MicrotuneError as error:
+        raise MicrotuneError(
+            "no C compiler found. Install one with: apt-get install gcc libc6-dev"
+            " (or: pip install ziglang==0.17.1)"
+        ) from error
+
+
+def find_program(name: str, advice: str) -> Compiler:
+    """The program `name` on PATH with its version; if absent, a MicrotuneError with `advice`."""
+    path = shutil.which(name)
+    if path is None:
+        raise MicrotuneError(f"{name} not found. {advice}")
+    return Compiler(name, (path,), _version((path,)))
+
+
+def _version(command: tuple[str, ...]) -> str:
+    text = run_tool([*command, "--version"], "asking for the version").splitlines()
+    return text[0].strip() if text else "unknown"
+
+
+def run_tool(command: list[str], what: str, cwd: Path | None = None) -> str:
+    """Output of `command`; a failure is a MicrotuneError with the tool's own words."""
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode != 0:
+        message = (done.stderr or done.stdout).strip()
+        raise MicrotuneError(f"{what} failed ({Path(command[0]).name}):\n{message[-4000:]}")
+    return done.stdout
+
+
+def build_firmware(
+    project_dir: Path,
+    target: Target,
+    out_elf: Path,
+    optimisation: str = "-O3",
+    compiler: FirmwareCompiler = "gcc",
+    *,
+    stack_bytes: int = DEFAULT_STACK_BYTES,
+    ram_bytes: int | None = None,
+    flash_bytes: int | None = None,
+) -> Firmware:
+    """Compile and link the project at `project_dir` for `target` into `out_elf`.
+
+    The sources are `src/**/*.c`, `model/*.c` and `port/*.c`. The linker script is rendered for
+    `target` with the given budgets (bytes; default: all the target has), so that one project can
+    be measured on several cores. What does not compile or does not fit is a MicrotuneError.
+    """
+    found = find_arm_gcc() if compiler == "gcc" else find_clang()
+    cpu_flags = target.gcc_flags if compiler == "gcc" else target.zig_flags
+    project = project_dir.resolve()
+    sources = firmware_sources(project)
+    script = render_linker_script(
+        target, stack_bytes=stack_bytes, ram_bytes=ram_bytes, flash_bytes=flash_bytes
+    )
+    base = [*found.command, *cpu_flags, optimisation]
+    if compiler == "zig":
+        base += ["-fno-sanitize=undefined", "-w"]
+    with tempfile.TemporaryDirectory(prefix="microtune-") as name:
+        build = Path(name)
+        (build / "linker.ld").write_text(script, encoding="utf-8")
+        objects = _compile_all(base, project, sources, build)
+        libraries = ["-lgcc"] if compiler == "gcc" else ["-rtlib=compiler-rt"]
+        link = [*base, "-nostdlib", "-Wl,--gc-sections", "-Wl,-T,linker.ld"]
+        link += ["-Wl,-e,Reset_Handler", "-Wl,--build-id=none", *objects, *libraries]
+        _link([*link, "-o", "firmware.elf"], build)
+        out_elf.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(build / "firmware.elf", out_elf)
+    return Firmware(out_elf, section_sizes(out_elf), found.version, optimisation)
+
+
+def firmware_sources(project: Path) -> list[Path]:
+    """The C files of a project, relative to it, in a fixed order."""
+    files = [
+        *sorted(project.glob("src/**/*.c")),
+        *sorted(project.glob("model/*.c")),
+        *sorted(project.glob("port/*.c")),
+    ]
+    if not files:
+        raise MicrotuneError(
+            f"{project}: no C sources found. Give a folder that `microtune compile` has written."
+        )
+    return [path.relative_to(project) for path in files]
+
+
+def _compile_all(base: list[str], project: Path, sources: list[Path], build: Path) -> list[str]:
+    includes = ["-Iinclude", "-Isrc", "-Imodel", "-Iport"]
+    prefix = f"-ffile-prefix-map={project}=."
+
+    def compile_one(source: Path) -> str:
+        object_file = source.with_suffix(".o")
+        (build / object_file).parent.mkdir(parents=True, exist_ok=True)
+        output = ["-c", str(source), "-o", str(build / object_file)]
+        command = [*base, *COMMON_FLAGS, *_FIRMWARE_FLAGS, prefix, *includes, *output]
+        run_tool(command, f"compiling {source}", cwd=project)
+        return str(object_file)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        return list(pool.map(compile_one, sources))
+
+
+def _link(command: list[str], build: Path) -> None:
+    try:
+        run_tool(command, "linking the firmware", cwd=build)
+    except MicrotuneError as error:
+        overflows = _OVERFLOW.findall(str(error))
+        if not overflows:
+            raise
+        worst = {
+            region: max(int(b) for r, b in overflows if r == region) for region, _ in overflows
+        }
+        listed = ", ".join(f"{region} by {excess} bytes" for region, excess in worst.items())
+        raise MicrotuneError(
+            f"the firmware does not fit: {listed}. Choose a smaller scheme or model, or a target"
+            " with more memory."
+        ) from error
+
+
+def section_sizes(elf: Path) -> SectionSizes:
+    """Sizes of the product and of the harness in `elf`, told apart by section name."""
+    allocated = [section for section in read_elf(elf).sections if section.allocated]
+    harness = [section for section in allocated if section.name.startswith(".harness")]
+    product = [section for section in allocated if section not in harness]
+    ram = {".data", ".bss", ".arena", ".stack"}
+
+    def total(*names: str) -> int:
+        return sum(section.bytes for section in product if section.name in names)
+
+    return SectionSizes(
+        flash_bytes=sum(s.bytes for s in product if s.name not in ram) + total(".data"),
+        static_bytes=total(".data", ".bss"),
+        arena_bytes=total(".arena"),
+        stack_reserve_bytes=total(".stack"),
+        harness_flash_bytes=sum(s.bytes for s in harness if s.name != ".harness.bss"),
+        harness_ram_bytes=sum(
+            s.bytes for s in harness if s.name in (".harness.data", ".harness.bss")
+        ),
+    )
