@@ -1,0 +1,1 @@
+"""Plan -> C text and project files. Knows nothing of importers."""

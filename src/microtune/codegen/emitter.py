@@ -1,0 +1,126 @@
+"""The C text under construction: constants, parameter structs, calls, addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from microtune.codegen import layout
+from microtune.ir.graph import Array, Graph, Node
+from microtune.memory.lifetimes import views
+from microtune.memory.planner import Plan
+
+C_TYPES = {
+    "i8": "int8_t", "u8": "uint8_t", "i16": "int16_t", "u16": "uint16_t", "i32": "int32_t",
+    "u32": "uint32_t", "f32": "float", "b1": "uint8_t",
+}  # fmt: skip
+_COLUMNS = 96
+
+
+def identifier(name: str) -> str:
+    """A C identifier for a tensor's name."""
+    return re.sub(r"[^A-Za-z0-9]", "_", name)
+
+
+def float_literal(value: float) -> str:
+    """A float32 literal with exactly this value."""
+    return f"{float(np.float32(value)).hex()}f"
+
+
+def array_text(values: Iterable[int] | Iterable[float], is_float: bool = False) -> str:
+    """Initialiser lines of at most `_COLUMNS` columns."""
+    lines, line = [], "   "
+    for value in values:
+        word = float_literal(float(value)) if is_float else _int_literal(int(value))
+        if len(line) + len(word) + 2 > _COLUMNS:
+            lines.append(line)
+            line = "   "
+        line += f" {word},"
+    return "\n".join([*lines, line])
+
+
+def _int_literal(value: int) -> str:
+    return "INT32_MIN" if value == -(2**31) else str(value)
+
+
+class Emitter:
+    """Collects constants, structs and calls for one graph with its plan."""
+
+    def __init__(self, graph: Graph, plan: Plan) -> None:
+        self.graph = graph
+        self.plan = plan
+        self.owner = views(graph)
+        self.depthwise = layout.depthwise_weights(graph)
+        self.slots = {slot.name: slot for slot in layout.parameter_slots(graph)}
+        self.offsets = {name: i for i, name in enumerate(layout.offset_names(graph))}
+        self.constants: list[str] = []
+        self.structs: list[str] = []
+        self.calls: list[str] = []
+        self._declared: set[str] = set()
+
+    # -- constants ------------------------------------------------------------------------------
+
+    def table(self, name: str, c_type: str, values: Array) -> str:
+        """A static const array; returns its symbol."""
+        symbol = identifier(name)
+        if symbol not in self._declared:
+            self._declared.add(symbol)
+            text = array_text(values.reshape(-1).tolist(), c_type == "float")
+            self.constants.append(
+                f"static const {c_type} {symbol}[{values.size}] = {{\n{text}\n}};"
+            )
+        return symbol
+
+    def constant(self, name: str) -> str:
+        """The table of a const tensor in its C layout."""
+        tensor = self.graph.tensors[name]
+        data = layout.to_c(self.graph.data[name], name in self.depthwise)
+        return self.table(name, C_TYPES[tensor.dtype], data)
+
+    # -- addresses ------------------------------------------------------------------------------
+
+    def address(self, name: str) -> str:
+        """C expression of the tensor's address."""
+        tensor = self.graph.tensors[self.owner.get(name, name)]
+        c_type = C_TYPES[self.graph.tensors[name].dtype]
+        if tensor.role == "const":
+            return self.constant(tensor.name)
+        if tensor.role == "param":
+            return f"({c_type} *)(void *)(p + {self.slots[tensor.name].offset})"
+        if tensor.role == "state":
+            return f"o + {self.offsets[tensor.name]}"
+        return self.arena(tensor.name, c_type)
+
+    def arena(self, name: str, c_type: str) -> str:
+        """Address of an arena buffer."""
+        return f"({c_type} *)(void *)(a + {self.plan.offsets[name]})"
+
+    def scratch(self, node: Node) -> str:
+        """Address of the node's scratch, or NULL."""
+        name = f"scratch.{node.outputs[0]}"
+        return f"a + {self.plan.offsets[name]}" if name in self.plan.offsets else "NULL"
+
+    # -- structs and calls ----------------------------------------------------------------------
+
+    def params(self, c_type: str, name: str, fields: Mapping[str, str]) -> str:
+        """A static const parameter struct; returns its symbol."""
+        symbol = f"{identifier(name)}_{c_type.removeprefix('mt_')}"
+        body = "".join(f"\n    .{key} = {value}," for key, value in fields.items())
+        self.structs.append(f"static const {c_type} {symbol} = {{{body}\n}};")
+        return symbol
+
+    def call(self, function: str, io_type: str, params: str, fields: Mapping[str, str]) -> None:
+        """A kernel call with its operands in a compound literal."""
+        body = ",\n        ".join(f".{key} = {value}" for key, value in fields.items())
+        self.calls.append(f"    {function}(&{params}, &({io_type}){{\n        {body},\n    }});")
+
+    def line(self, text: str) -> None:
+        """A statement of its own."""
+        self.calls.append(f"    {text}")
+
+
+def struct_text(fields: Mapping[str, object]) -> str:
+    """A nested designated initialiser on one line."""
+    return "{" + ", ".join(f".{key} = {value}" for key, value in fields.items()) + "}"

@@ -1,0 +1,35 @@
+"""Bytes of scratch that each portable kernel needs (the formulas of `mt_kernels_*.h`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from microtune.codegen.layout import depthwise_weights
+from microtune.ir.graph import Graph, Node
+from microtune.ir.ops.forward import weight_shape
+
+
+def scratch_rule(graph: Graph) -> Callable[[Node], int]:
+    """The function node -> scratch bytes for this graph."""
+    depthwise = depthwise_weights(graph)
+
+    def scratch_bytes(node: Node) -> int:
+        if node.op in ("conv2d", "fully_connected"):
+            _, kh, kw, per_group = weight_shape(graph, node, 1, 3)
+            if node.inputs[1] in depthwise:
+                return kh * kw * 32 if len(node.inputs) > 3 else 0
+            return kh * kw * per_group * 2
+        if node.op == "q_conv2d_input_grad":
+            return _input_grad(node)
+        return 0
+
+    def _input_grad(node: Node) -> int:
+        g, w, scales = node.inputs[0], node.inputs[2], node.inputs[3]
+        split = node.inputs[4:6] if node.attrs["trained"] else ()
+        as_conv = Node("conv2d", (g, w, scales, *split), (), node.attrs)
+        o, kh, kw, per_group = weight_shape(graph, as_conv, 1, 3)
+        if w in depthwise:
+            return kh * kw * 32 if split else 0
+        return o // node.int("groups") * 4 + per_group * (8 if split else 4)
+
+    return scratch_bytes
