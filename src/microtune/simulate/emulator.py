@@ -71,7 +71,7 @@ def find_qemu() -> Compiler:
 def build_plugin() -> Path:
     """The counting plugin, compiled on demand for the installed QEMU into the cache folder."""
     compiler = find_host_compiler()
-    api = _plugin_api(find_qemu().version)
+    api = plugin_api(find_qemu().version)
     source = _PLUGIN_SOURCE.read_bytes()
     key = hashlib.sha256(b"|".join([source, str(api).encode(), compiler.version.encode()]))
     cache_root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -95,7 +95,7 @@ def build_plugin() -> Path:
     return plugin
 
 
-def _plugin_api(version: str) -> int:
+def plugin_api(version: str) -> int:
     """QEMU 9 replaced the plugin interface's shared counters by per-CPU ones."""
     found = re.search(r"version (\d+)", version)
     if found is None:

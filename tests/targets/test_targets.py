@@ -1,0 +1,52 @@
+"""Targets are data: they load, they are consistent, and unknown ones are refused clearly."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from microtune.errors import MicrotuneError
+from microtune.targets import load_target, render_linker_script, target_names, write_port
+
+
+def test_the_four_cores_exist() -> None:
+    assert {"cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"} <= set(target_names())
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_banks_are_disjoint_and_fit_the_promise(name: str) -> None:
+    target = load_target(name)
+    assert target.name == name
+    assert target.ram.bytes == 256 * 1024
+    assert target.flash.bytes == 1024 * 1024
+    banks = sorted(
+        (*target.memories, target.flash, target.harness_flash, target.harness_ram),
+        key=lambda bank: bank.origin,
+    )
+    for below, above in pairwise(banks):
+        # A gap, so that a write just past a bank cannot land in the next one.
+        assert below.origin + below.bytes < above.origin
+
+
+def test_names_are_case_insensitive_and_unknown_ones_list_the_known() -> None:
+    assert load_target("Cortex-M7") is not None
+    with pytest.raises(MicrotuneError, match=r"'cortex-m99'.*cortex-m3, .*cortex-m7"):
+        load_target("cortex-m99")
+
+
+def test_budgets_beyond_the_chip_are_refused() -> None:
+    target = load_target("cortex-m7")
+    assert "LENGTH = 131072" in render_linker_script(target, ram_bytes=128 * 1024)
+    with pytest.raises(MicrotuneError, match="RAM budget of 300000 bytes"):
+        render_linker_script(target, ram_bytes=300_000)
+    with pytest.raises(MicrotuneError, match="flash budget of 0 bytes"):
+        render_linker_script(target, flash_bytes=0)
+
+
+def test_port_is_complete_and_names_its_target(tmp_path: Path) -> None:
+    written = write_port(tmp_path / "port", load_target("cortex-m33"), stack_bytes=4096)
+    assert {path.name for path in written} >= {"startup.c", "harness.c", "linker.ld"}
+    script = (tmp_path / "port" / "linker.ld").read_text(encoding="utf-8")
+    assert "cortex-m33" in script
+    assert ". = . + 4096;" in script
+    assert "${" not in script
