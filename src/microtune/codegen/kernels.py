@@ -52,7 +52,7 @@ def conv_shape(
 
 def split_fields(
     e: Emitter, order: str | None, trained: str | None, depthwise: bool
-) -> dict[str, str]:  # noqa: E501
+) -> dict[str, str]:
     """channel_order and trained_channels."""
     if order is None or trained is None:
         return {"channel_order": "NULL", "trained_channels": "0"}

@@ -1,0 +1,153 @@
+"""Write the C project folder: runtime copied, model generated, port, build files, plan.json.
+
+Everything is written into a temporary folder beside the target and renamed at the end, so that a
+failure leaves nothing half-written. The result has no absolute path and no time stamp.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from microtune import __version__
+from microtune.codegen import layout
+from microtune.codegen.model_source import model_header, model_source
+from microtune.errors import MicrotuneError
+from microtune.ir import numerics
+from microtune.ir.graph import Graph
+from microtune.ir.modelfile import ModelFile, save_model
+from microtune.memory.planner import Plan
+from microtune.targets import Target, write_port
+
+PLAN_SCHEMA_VERSION = 1
+RUNTIME = Path(__file__).parent.parent / "runtime"
+TEMPLATES = Path(__file__).parent / "templates"
+MARKER = "plan.json"
+TRAINING_FILE = "model/training.mt"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What goes into a C project."""
+
+    model: ModelFile
+    graph: Graph
+    plan: Plan
+    target: Target
+    scheme_name: str
+    scheme_sha256: str
+    sram_bytes: int
+    flash_bytes: int
+    model_sha256: str
+    classes: int
+    formats: Mapping[str, str]
+    analytic_kb: float | None
+
+
+def plan_json(project: Project) -> dict[str, Any]:
+    """The contents of plan.json (its JSON Schema ships as `plan.schema.json`)."""
+    plan, graph = project.plan, project.graph
+    slots = layout.parameter_slots(graph)
+    return {
+        "schema_version": PLAN_SCHEMA_VERSION,
+        "generator": f"microtune {__version__}",
+        "numerics_version": numerics.NUMERICS_VERSION,
+        "model": {"name": graph.name, "sha256": project.model_sha256},
+        "scheme": {
+            "name": project.scheme_name, "sha256": project.scheme_sha256,
+            "analytic_kb": project.analytic_kb,
+        },
+        "formats": dict(project.formats),
+        "classes": project.classes,
+        "target": project.target.name,
+        "flags": list(project.target.gcc_flags),
+        "input": "resident",
+        "budget": {"sram_bytes": project.sram_bytes, "flash_bytes": project.flash_bytes},
+        "arena_bytes": plan.arena_bytes,
+        "lower_bound": plan.lower_bound,
+        "parameter_bytes": layout.block_bytes(slots),
+        "buffers": [
+            {
+                "name": b.name, "offset": plan.offsets[b.name], "bytes": b.bytes,
+                "first": b.first, "last": b.last, "bank": project.target.ram.name,
+            }
+            for b in sorted(plan.buffers, key=lambda b: (b.first, plan.offsets[b.name]))
+        ],
+        "parameters": [slot.to_json() for slot in slots],
+        "gradient_offsets": layout.offset_names(graph),
+        "preprocessing": project.model.preprocessing,
+    }  # fmt: skip
+
+
+def write_project(project: Project, directory: Path) -> None:
+    """Write the folder whole or not at all. An existing project of ours is replaced."""
+    if directory.exists() and any(directory.iterdir()) and not (directory / MARKER).is_file():
+        raise MicrotuneError(
+            f"{directory} exists and is not a microtune project; give an empty or new folder"
+        )
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    staging = directory.with_name(f".{directory.name}.{os.getpid()}")
+    try:
+        _fill(project, staging)
+        _swap(staging, directory)
+    except OSError as error:
+        raise MicrotuneError(f"cannot write {directory}: {error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap(staging: Path, directory: Path) -> None:
+    retired = directory.with_name(f".{directory.name}.{os.getpid()}.old")
+    if directory.exists():
+        directory.rename(retired)
+    staging.rename(directory)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _fill(project: Project, root: Path) -> None:
+    (root / "model").mkdir(parents=True)
+    shutil.copytree(RUNTIME / "include", root / "include")
+    for room in ("core", "portable"):
+        shutil.copytree(RUNTIME / room, root / "src" / room)
+    graph, plan = project.graph, project.plan
+    source = model_source(graph, plan, project.model_sha256, project.scheme_sha256)
+    (root / "model/microtune_model.h").write_text(model_header(graph, plan), encoding="utf-8")
+    (root / "model/microtune_model.c").write_text(source, encoding="utf-8")
+    training = ModelFile(
+        graph, project.model.preprocessing, project.model.licence, project.model.source
+    )
+    save_model(training, root / TRAINING_FILE)
+    write_port(root / "port", project.target)
+    for name in ("CMakeLists.txt", "Makefile", "README.md"):
+        text = Template((TEMPLATES / name).read_text(encoding="utf-8"))
+        flags = " ".join(project.target.gcc_flags)
+        filled = text.safe_substitute(TARGET=project.target.name, FLAGS=flags, MODEL=graph.name)
+        (root / name).write_text(filled, encoding="utf-8")
+    (root / "LICENSE.model").write_text(project.model.licence, encoding="utf-8")
+    shutil.copyfile(TEMPLATES / "LICENSE.runtime", root / "LICENSE.runtime")
+    shutil.copyfile(TEMPLATES / "plan.schema.json", root / "plan.schema.json")
+    (root / MARKER).write_text(json.dumps(plan_json(project), indent=1) + "\n", encoding="utf-8")
+
+
+def read_plan(directory: Path) -> dict[str, Any]:
+    """plan.json of a project folder. Raises MicrotuneError if it is none or of another schema."""
+    path = directory / MARKER
+    if not path.is_file():
+        raise MicrotuneError(f"{directory} is not a microtune project: {MARKER} is missing")
+    try:
+        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = plan["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MicrotuneError(f"{path}: not a readable plan: {error}") from error
+    if version != PLAN_SCHEMA_VERSION:
+        raise MicrotuneError(
+            f"{path}: schema version {version} is unknown; this microtune reads "
+            f"{PLAN_SCHEMA_VERSION}. Compile the model again."
+        )
+    return plan

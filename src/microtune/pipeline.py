@@ -1,0 +1,110 @@
+"""The way of the data, one function an arrow: model -> training graph -> plan -> C project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from microtune.codegen import layout
+from microtune.codegen.project import Project, write_project
+from microtune.codegen.scratch import scratch_rule
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Graph
+from microtune.ir.modelfile import ModelFile
+from microtune.memory.lifetimes import step_buffers
+from microtune.memory.planner import Plan, plan_arena
+from microtune.targets import DEFAULT_STACK_BYTES, Target
+from microtune.training.build import Formats, build_training_graph
+from microtune.training.scheme import Scheme, analytic_kb, resolve_scheme
+
+# The context without parameters and offsets, and the code of runtime and model calls: bounds that
+# the linked firmware is checked against (`measure` prints what they really are).
+CONTEXT_BYTES = 128
+CODE_BYTES = 40_000
+_PEAK_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked `compile` for; bytes are counted as a linker counts."""
+
+    classes: int
+    scheme: str
+    target: Target
+    sram_bytes: int
+    flash_bytes: int
+    formats: Formats = Formats()
+
+
+def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
+    """The device's training graph and the scheme it follows."""
+    scheme = resolve_scheme(request.scheme, model.graph, model.graph.name)
+    return build_training_graph(model.graph, request.classes, scheme, request.formats), scheme
+
+
+def plan_graph(graph: Graph) -> Plan:
+    """Where every buffer of the step lives."""
+    return plan_arena(step_buffers(graph, scratch_rule(graph)))
+
+
+def planned_sram(graph: Graph, plan: Plan) -> int:
+    """arena + parameters + context + stack reserve, in bytes."""
+    parameters = layout.block_bytes(layout.parameter_slots(graph))
+    offsets = len(layout.offset_names(graph))
+    return plan.arena_bytes + parameters + offsets + CONTEXT_BYTES + DEFAULT_STACK_BYTES
+
+
+def constant_bytes(graph: Graph) -> int:
+    """Bytes of constants and initial values in flash, without tables and code."""
+    used = {name for node in graph.nodes for name in node.inputs}
+    total = 0
+    for name, array in graph.data.items():
+        tensor = graph.tensors[name]
+        if name in used and tensor.dtype != "f32" and (tensor.role == "const" or array.any()):
+            total += array.nbytes
+    return total
+
+
+def check_budget(graph: Graph, plan: Plan, request: Request) -> None:
+    """Raise MicrotuneError naming the tensors alive at the peak if a budget cannot be met."""
+    sram = planned_sram(graph, plan)
+    if sram > request.sram_bytes:
+        alive = plan.alive_at_peak()
+        rows = "\n".join(f"  {b.bytes:>9,}  {b.name}" for b in alive[:_PEAK_ROWS])
+        step = graph.nodes[min(plan.peak_step, len(graph.nodes) - 1)]
+        raise MicrotuneError(
+            f"SRAM budget missed: {sram:,} bytes planned, {request.sram_bytes:,} allowed "
+            f"({sram - request.sram_bytes:,} too many).\n"
+            f"{plan.arena_bytes:,} bytes are the arena, whose peak is at {step.op} "
+            f"%{step.outputs[0]}; alive there (bytes, tensor):\n{rows}\n"
+            f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack. "
+            "A smaller --scheme, --classes or input resolution, or a larger --sram, would help."
+        )
+    flash = constant_bytes(graph) + CODE_BYTES
+    if flash > request.flash_bytes:
+        raise MicrotuneError(
+            f"flash budget missed: about {flash:,} bytes needed ({constant_bytes(graph):,} of "
+            f"constants, {CODE_BYTES:,} reserved for code), {request.flash_bytes:,} allowed"
+        )
+
+
+def compile_model(model: ModelFile, request: Request, directory: Path) -> Project:
+    """The whole way: build, plan, check the budget, write the C project into `directory`."""
+    graph, scheme = training_graph(model, request)
+    plan = plan_graph(graph)
+    check_budget(graph, plan, request)
+    project = Project(
+        model=model, graph=graph, plan=plan, target=request.target, scheme_name=scheme.name,
+        scheme_sha256=scheme.sha256(), sram_bytes=request.sram_bytes,
+        flash_bytes=request.flash_bytes, model_sha256=model.sha256(), classes=request.classes,
+        formats={"bias": request.formats.bias, "head": request.formats.head},
+        analytic_kb=analytic_kb(model.graph, scheme, request.classes),
+    )  # fmt: skip
+    write_project(project, directory)
+    return project
+
+
+__all__ = [
+    "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph",
+    "planned_sram", "training_graph",
+]  # fmt: skip

@@ -1,0 +1,72 @@
+"""Initial gradient offsets at compile time: the exact maximum on a few synthetic frames.
+
+An offset says how far a gradient tensor's exponent lies above the exponent of the entering
+gradient. That is a property of the weights far more than of the data, so pseudo-random frames and a
+pseudo-random head serve; on the device each offset then follows its data by one a step.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from microtune.ir import numerics
+from microtune.ir.graph import Array, Graph
+from microtune.simulate.interpreter import evaluate
+
+FRAMES = 4
+_KEY = 0x6D74756E
+_CELLS = 8
+
+
+def synthetic_frame(shape: tuple[int, ...], number: int) -> Array:
+    """A blocky pseudo-random int8 frame (1, H, W, C) or (1, C): large cells plus noise."""
+    count = int(np.prod(shape))
+    index = np.arange(count, dtype=np.int64)
+    noise = numerics.random8(_KEY + number, index).reshape(shape) >> 2
+    if len(shape) != 4:
+        return (noise * 4 - 128).astype(np.int8)
+    _, height, width, channels = shape
+    cells = numerics.random8(_KEY ^ number, np.arange(_CELLS * _CELLS * channels, dtype=np.int64))
+    rows = np.arange(height) * _CELLS // height
+    columns = np.arange(width) * _CELLS // width
+    coarse = cells.reshape(_CELLS, _CELLS, channels)[rows][:, columns]
+    return ((coarse * 3 >> 2) + noise[0] - 128).astype(np.int8)[None]
+
+
+def _random_head(graph: Graph, number: int) -> dict[str, Array]:
+    """Head weights that let a gradient through (the initial head is zero)."""
+    name = next(node.inputs[1] for node in graph.nodes if node.op == "head")
+    weight = graph.data[name]
+    index = np.arange(weight.size, dtype=np.int64).reshape(weight.shape)
+    centred = numerics.random16(_KEY - number, index) - 32768
+    scale = 1 / 8 if weight.dtype == np.int16 else 2.0**-16
+    return {name: (centred * scale).astype(weight.dtype)}
+
+
+def calibrated_offsets(exact: Graph) -> dict[str, Array]:
+    """Offsets for the states of a training graph lowered with rule "exact".
+
+    Returns state name -> int8 (1,): the median over the synthetic frames, rounded up.
+    """
+    names = [name.removesuffix(".offset") for name in exact.updates if name.endswith(".offset")]
+    base = next((n.outputs[1] for n in exact.nodes if n.op == "q_head_input_grad"), None)
+    if base is None or not names:
+        return {}
+    exponents = {f"{name}.exponent" for name in names}
+    seen: dict[str, list[int]] = {name: [] for name in names}
+    shape = exact.tensors["input"].shape
+    classes = exact.tensors["logits"].shape[1]
+    for number in range(FRAMES):
+        inputs = {
+            "input": synthetic_frame(shape, number), "label": np.array([number % classes]),
+            "lr": np.zeros(1, np.float32), "seed": np.array([number]), "step": np.zeros(1, int),
+        }  # fmt: skip
+        values = evaluate(exact, inputs, _random_head(exact, number), keep=exponents | {base})
+        for name in names:
+            seen[name].append(int(values[f"{name}.exponent"][0]) - int(values[base][0]))
+    return {
+        f"{name}.offset": np.array([min(max(math.ceil(float(np.median(e))), -64), 63)], np.int8)
+        for name, e in seen.items()
+    }
