@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.job import RESULT_NAME
 from microtune.simulate.toolchain import Compiler, find_host_compiler, find_program, run_tool
 from microtune.targets import Target
 
@@ -122,7 +123,9 @@ def run_firmware(
     command += ["-display", "none", "-monitor", "none", "-serial", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf.resolve())]
     marks = workdir / _MARKS_NAME
-    marks.unlink(missing_ok=True)
+    # What an earlier run left must not pass for this run's.
+    for stale in (marks, workdir / RESULT_NAME):
+        stale.unlink(missing_ok=True)
     if plugin:
         path = str(build_plugin()).replace(",", ",,")
         command += ["-plugin", f"{path},out={_MARKS_NAME}"]
@@ -135,7 +138,7 @@ def _run(
 ) -> tuple[int, str]:
     console: list[str] = []
     expired = threading.Event()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=workdir,
         stdin=subprocess.DEVNULL,
@@ -144,30 +147,25 @@ def _run(
         text=True,
         errors="replace",
         start_new_session=True,
-    )
+    ) as process:
 
-    def expire() -> None:
-        expired.set()
-        process.kill()
-
-    timer = threading.Timer(timeout_seconds, expire)
-    timer.start()
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            step = _STEP.fullmatch(line)
-            if step is None:
-                console.append(line)
-            elif on_progress is not None:
-                on_progress(int(step.group(1)), int(step.group(2)))
-        process.wait()
-    finally:
-        timer.cancel()
-        if process.poll() is None:
+        def expire() -> None:
+            expired.set()
             process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+
+        timer = threading.Timer(timeout_seconds, expire)
+        timer.start()
+        try:
+            for line in process.stdout or ():
+                step = _STEP.fullmatch(line)
+                if step is None:
+                    console.append(line)
+                elif on_progress is not None:
+                    on_progress(int(step.group(1)), int(step.group(2)))
+            process.wait()
+        finally:
+            timer.cancel()
+            process.kill()  # does nothing to a process that has ended by itself
     if expired.is_set():
         raise MicrotuneError(f"the emulator was stopped after {timeout_seconds:g} seconds")
     return process.returncode, "".join(console)

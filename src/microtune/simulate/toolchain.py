@@ -15,13 +15,16 @@ from typing import Literal
 
 from microtune.errors import MicrotuneError
 from microtune.simulate.elf import read_elf
-from microtune.targets import DEFAULT_STACK_BYTES, Target, render_linker_script
+from microtune.targets import (
+    COMPILE_FLAGS,
+    DEFAULT_STACK_BYTES,
+    LINK_FLAGS,
+    Target,
+    render_linker_script,
+)
 
 FirmwareCompiler = Literal["gcc", "zig"]
 
-# Contraction would give a core with FMA other bits than one without.
-COMMON_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common")
-_FIRMWARE_FLAGS = ("-ffreestanding", "-ffunction-sections", "-fdata-sections")
 _OVERFLOW = re.compile(r"region [`'](\w+)'(?: overflowed by|: overflowed by) (\d+) bytes")
 
 
@@ -154,8 +157,7 @@ def build_firmware(
         (build / "linker.ld").write_text(script, encoding="utf-8")
         objects = _compile_all(base, project, sources, build)
         libraries = ["-lgcc"] if compiler == "gcc" else ["-rtlib=compiler-rt"]
-        link = [*base, "-nostdlib", "-Wl,--gc-sections", "-Wl,-T,linker.ld"]
-        link += ["-Wl,-e,Reset_Handler", "-Wl,--build-id=none", *objects, *libraries]
+        link = [*base, *LINK_FLAGS, "-Wl,-T,linker.ld", *objects, *libraries]
         _link([*link, "-o", "firmware.elf"], build)
         out_elf.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(build / "firmware.elf", out_elf)
@@ -184,7 +186,7 @@ def _compile_all(base: list[str], project: Path, sources: list[Path], build: Pat
         object_file = source.with_suffix(".o")
         (build / object_file).parent.mkdir(parents=True, exist_ok=True)
         output = ["-c", str(source), "-o", str(build / object_file)]
-        command = [*base, *COMMON_FLAGS, *_FIRMWARE_FLAGS, prefix, *includes, *output]
+        command = [*base, *COMPILE_FLAGS, prefix, *includes, *output]
         run_tool(command, f"compiling {source}", cwd=project)
         return str(object_file)
 

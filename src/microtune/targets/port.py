@@ -10,6 +10,17 @@ from microtune.targets.target import Target
 PORT_DIRECTORY = Path(__file__).parent.parent / "runtime" / "port"
 DEFAULT_STACK_BYTES = 8192
 
+# Contraction would give a core with FMA other bits than one without.
+COMPILE_FLAGS = (
+    "-std=c99",
+    "-ffp-contract=off",
+    "-fno-common",
+    "-ffreestanding",
+    "-ffunction-sections",
+    "-fdata-sections",
+)
+LINK_FLAGS = ("-nostdlib", "-Wl,--gc-sections", "-Wl,-e,Reset_Handler", "-Wl,--build-id=none")
+
 
 def render_linker_script(
     target: Target,
