@@ -1,0 +1,54 @@
+/* Runs of up to MT_BLOCK elements: random bits, masks, gradient rounding, weight columns. */
+#ifndef MT_BLOCKS_H
+#define MT_BLOCKS_H
+
+#include "mt_kernels_gradient.h"
+
+/* Bytes or halves of whole random words around a block that starts anywhere. */
+typedef struct {
+    uint8_t byte[40];
+} mt_bytes;
+
+/* Sets r8(index) .. r8(index + count - 1); returns a pointer to the first. count <= MT_BLOCK. */
+const uint8_t *mt_random8_run(mt_bytes *bytes, uint32_t key, uint32_t index, int32_t count);
+
+/* Writes r16(index) .. r16(index + count - 1). */
+void mt_random16_run(uint16_t *r16, uint32_t key, uint32_t index, int32_t count);
+
+/* Sets bits index .. index + count - 1 of a mask that was cleared before. inside: 0 or 1. */
+void mt_mask_write(uint8_t *mask, int32_t index, const uint8_t *inside, int32_t count);
+
+/* Reads bits index .. index + count - 1. */
+void mt_mask_read(uint8_t *inside, const uint8_t *mask, int32_t index, int32_t count);
+
+/* Bytes of a mask of `count` elements. */
+static inline size_t mt_mask_bytes(int32_t count) { return ((size_t)count + 7) / 8; }
+
+/* One gradient tensor on its way out. */
+typedef struct {
+    const mt_round_io *io;
+    int8_t *y;
+    uint32_t key;
+    int32_t acc_exponent, k, largest;
+} mt_rounder;
+
+mt_rounder mt_round_begin(uint32_t site, const mt_round_io *io, int32_t acc_exponent, int8_t *y);
+/* Rounds acc[0 .. count-1] into elements index .. index + count - 1; any count. */
+void mt_round_run(mt_rounder *r, const int32_t *acc, int32_t index, int32_t count);
+/* Writes exponent and offset. */
+void mt_round_end(const mt_rounder *r);
+
+/* Weights of the depthwise channels first .. first + count - 1, [taps][*row_stride]: the trained
+ * and the frozen columns merged into `scratch`, or a pointer into the one array there is. */
+typedef struct {
+    const mt_conv_shape *shape;
+    const int8_t *weight, *trained_weight;
+    const uint16_t *channel_order;
+    int32_t trained_channels;
+    int8_t *scratch; /* KH*KW*MT_BLOCK bytes if channel_order is set */
+} mt_depthwise_weights;
+
+const int8_t *mt_depthwise_columns(const mt_depthwise_weights *w, int32_t first, int32_t count,
+                                   int32_t *row_stride);
+
+#endif

@@ -1,0 +1,198 @@
+/* Transposed convolution with int8 gradients, one input pixel at a time: no column buffer. */
+#include <string.h>
+
+#include "mt_blocks.h"
+#include "mt_kernels_gradient.h"
+#include "mt_numerics.h"
+
+/* Scratch of the dense kernel: accumulators of one input pixel in the weights' channel order, the
+ * same in the original order if that differs, and the outputs with a lane that is not 0. */
+typedef struct {
+    int32_t *acc, *original;
+    int16_t *lane;
+    uint16_t *output;
+} mt_lanes;
+
+size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p) {
+    const mt_conv_shape *s = &p->shape;
+    if (mt_is_depthwise(s)) {
+        return p->channel_order == NULL ? 0 : (size_t)(s->k_h * s->k_w) * MT_BLOCK;
+    }
+    return (size_t)(s->out_c / s->groups) * 4 +
+           (size_t)(s->in_c / s->groups) * (p->channel_order == NULL ? 4 : 8);
+}
+
+static mt_lanes divide_scratch(const mt_conv2d_input_grad_params *p, void *scratch) {
+    const int32_t inputs = p->shape.in_c / p->shape.groups;
+    const int32_t outputs = p->shape.out_c / p->shape.groups;
+    mt_lanes lanes;
+    lanes.acc = (int32_t *)scratch;
+    lanes.original = p->channel_order == NULL ? lanes.acc : lanes.acc + inputs;
+    lanes.lane = (int16_t *)(lanes.original + inputs);
+    lanes.output = (uint16_t *)(lanes.lane + outputs);
+    return lanes;
+}
+
+/* Lists the outputs first .. first + n - 1 whose scaled gradient is not 0. */
+static int32_t nonzero_lanes(const int8_t *g, const int32_t *multiplier, int32_t first, int32_t n,
+                             mt_lanes *lanes) {
+    int32_t count = 0;
+    for (int32_t o = first; o < first + n; o++) {
+        if (g[o] != 0) {
+            lanes->lane[count] = (int16_t)mt_high_multiply(g[o] * (1 << 24), multiplier[o]);
+            lanes->output[count] = (uint16_t)o;
+            count++;
+        }
+    }
+    return count;
+}
+
+/* acc[0 .. n-1] += sum of lane * weight row; the row of output o starts at w + o*row_stride. */
+static void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int32_t count, const int8_t *w,
+                     int32_t row_stride) {
+    int32_t k = 0;
+    for (; k + 4 <= count; k += 4) {
+        const int32_t g0 = lanes->lane[k], g1 = lanes->lane[k + 1];
+        const int32_t g2 = lanes->lane[k + 2], g3 = lanes->lane[k + 3];
+        const int8_t *w0 = w + lanes->output[k] * row_stride;
+        const int8_t *w1 = w + lanes->output[k + 1] * row_stride;
+        const int8_t *w2 = w + lanes->output[k + 2] * row_stride;
+        const int8_t *w3 = w + lanes->output[k + 3] * row_stride;
+        for (int32_t i = 0; i < n; i++) {
+            acc[i] += g0 * w0[i] + g1 * w1[i] + g2 * w2[i] + g3 * w3[i];
+        }
+    }
+    for (; k < count; k++) {
+        const int32_t g0 = lanes->lane[k];
+        const int8_t *w0 = w + lanes->output[k] * row_stride;
+        for (int32_t i = 0; i < n; i++) {
+            acc[i] += g0 * w0[i];
+        }
+    }
+}
+
+/* The two parts of the weights (trained first) for one tap. */
+static void add_tap(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
+                    const mt_lanes *lanes, int32_t count, int32_t tap) {
+    const int32_t inputs = p->shape.in_c / p->shape.groups, taps = p->shape.k_h * p->shape.k_w;
+    if (p->channel_order == NULL) {
+        const int8_t *w = io->weight != NULL ? io->weight : io->trained_weight;
+        add_rows(lanes->acc, inputs, lanes, count, w + tap * inputs, taps * inputs);
+        return;
+    }
+    const int32_t t = p->trained_channels, rest = inputs - t;
+    if (t > 0) {
+        add_rows(lanes->acc, t, lanes, count, io->trained_weight + tap * t, taps * t);
+    }
+    if (rest > 0) {
+        add_rows(lanes->acc + t, rest, lanes, count, io->weight + tap * rest, taps * rest);
+    }
+}
+
+/* The output row or column that input position `in` meets through tap `k`, or -1. */
+static int32_t output_of(int32_t in, int32_t k, int32_t pad, int32_t stride, int32_t size) {
+    const int32_t position = in + pad - k;
+    if (position < 0 || position % stride != 0 || position / stride >= size) {
+        return -1;
+    }
+    return position / stride;
+}
+
+static void dense_pixel(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
+                        mt_lanes *lanes, int32_t pixel, int32_t group) {
+    const mt_conv_shape *s = &p->shape;
+    const int32_t inputs = s->in_c / s->groups, outputs = s->out_c / s->groups;
+    memset(lanes->acc, 0, (size_t)inputs * sizeof *lanes->acc);
+    for (int32_t kh = 0; kh < s->k_h; kh++) {
+        const int32_t oh = output_of(pixel / s->in_w, kh, s->pad_top, s->stride_h, s->out_h);
+        if (oh < 0) {
+            continue;
+        }
+        for (int32_t kw = 0; kw < s->k_w; kw++) {
+            const int32_t ow = output_of(pixel % s->in_w, kw, s->pad_left, s->stride_w, s->out_w);
+            if (ow < 0) {
+                continue;
+            }
+            const int8_t *g = io->g + (oh * s->out_w + ow) * s->out_c;
+            const int32_t count =
+                nonzero_lanes(g, p->multiplier, group * outputs, outputs, lanes);
+            add_tap(p, io, lanes, count, kh * s->k_w + kw);
+        }
+    }
+}
+
+static void dense(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
+                  mt_rounder *rounder) {
+    const mt_conv_shape *s = &p->shape;
+    const int32_t inputs = s->in_c / s->groups;
+    mt_lanes lanes = divide_scratch(p, io->scratch);
+    for (int32_t pixel = 0; pixel < s->in_h * s->in_w; pixel++) {
+        for (int32_t group = 0; group < s->groups; group++) {
+            dense_pixel(p, io, &lanes, pixel, group);
+            for (int32_t i = 0; p->channel_order != NULL && i < inputs; i++) {
+                lanes.original[p->channel_order[i]] = lanes.acc[i];
+            }
+            mt_round_run(rounder, lanes.original, pixel * s->in_c + group * inputs, inputs);
+        }
+    }
+}
+
+/* acc[0 .. n-1] = sum of g*w over the taps of one input pixel; both products fit in 16 bits. */
+static inline void depthwise_taps(const mt_conv_shape *s, const int8_t *g, const int8_t *w,
+                                  int32_t row_stride, int32_t pixel, int32_t n, int32_t *acc) {
+    memset(acc, 0, (size_t)n * sizeof *acc);
+    for (int32_t kh = 0; kh < s->k_h; kh++) {
+        const int32_t oh = output_of(pixel / s->in_w, kh, s->pad_top, s->stride_h, s->out_h);
+        if (oh < 0) {
+            continue;
+        }
+        for (int32_t kw = 0; kw < s->k_w; kw++) {
+            const int32_t ow = output_of(pixel % s->in_w, kw, s->pad_left, s->stride_w, s->out_w);
+            if (ow < 0) {
+                continue;
+            }
+            const int8_t *from = g + (oh * s->out_w + ow) * s->out_c;
+            const int8_t *row = w + (kh * s->k_w + kw) * row_stride;
+            for (int32_t i = 0; i < n; i++) {
+                acc[i] += (int16_t)(from[i] * row[i]);
+            }
+        }
+    }
+}
+
+static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
+                      mt_rounder *rounder) {
+    const mt_conv_shape *s = &p->shape;
+    const mt_depthwise_weights weights = {s, io->weight, io->trained_weight, p->channel_order,
+                                          p->trained_channels, (int8_t *)io->scratch};
+    for (int32_t c = 0; c < s->in_c; c += MT_BLOCK) {
+        const int32_t n = mt_min(MT_BLOCK, s->in_c - c);
+        const int32_t *multiplier = p->multiplier + c;
+        int32_t row_stride;
+        const int8_t *w = mt_depthwise_columns(&weights, c, n, &row_stride);
+        for (int32_t pixel = 0; pixel < s->in_h * s->in_w; pixel++) {
+            int32_t acc[MT_BLOCK];
+            if (n == MT_BLOCK) {
+                depthwise_taps(s, io->g + c, w, row_stride, pixel, MT_BLOCK, acc);
+            } else {
+                depthwise_taps(s, io->g + c, w, row_stride, pixel, n, acc);
+            }
+            for (int32_t i = 0; i < n; i++) {
+                const int32_t shifted = acc[i] * (1 << p->depthwise_shift);
+                acc[i] = mt_high_multiply(shifted, multiplier[i]);
+            }
+            mt_round_run(rounder, acc, pixel * s->in_c + c, n);
+        }
+    }
+}
+
+void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io) {
+    const int32_t acc_exponent = *io->g_exponent + p->round.acc_exponent_delta;
+    mt_rounder rounder = mt_round_begin(p->round.site, &io->round, acc_exponent, io->dx);
+    if (mt_is_depthwise(&p->shape)) {
+        depthwise(p, io, &rounder);
+    } else {
+        dense(p, io, &rounder);
+    }
+    mt_round_end(&rounder);
+}

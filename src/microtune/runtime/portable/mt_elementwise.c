@@ -1,0 +1,99 @@
+/* Residual add, average pool, clamp, channel gather, bias from delta. */
+#include <string.h>
+
+#include "mt_blocks.h"
+#include "mt_kernels_forward.h"
+#include "mt_numerics.h"
+
+/* Clamps a block of values into y and records which of them were inside. */
+static void store_block(const int32_t *v, int32_t n, int32_t lo, int32_t hi, int8_t *y,
+                        uint8_t *inside) {
+    for (int32_t i = 0; i < n; i++) {
+        inside[i] = (uint8_t)(v[i] >= lo && v[i] <= hi);
+        y[i] = (int8_t)mt_clamp_int32(v[i], lo, hi);
+    }
+}
+
+void mt_add(const mt_add_params *p, const mt_add_io *io) {
+    const int64_t half = INT64_C(1) << (p->shift - 1);
+    if (io->mask != NULL) {
+        memset(io->mask, 0, mt_mask_bytes(p->count));
+    }
+    for (int32_t start = 0; start < p->count; start += MT_BLOCK) {
+        const int32_t n = mt_min(MT_BLOCK, p->count - start);
+        const int8_t *x1 = io->x1 + start, *x2 = io->x2 + start;
+        int32_t v[MT_BLOCK];
+        uint8_t inside[MT_BLOCK];
+        for (int32_t i = 0; i < n; i++) {
+            const int32_t d1 = x1[i] - p->x1_zero, d2 = x2[i] - p->x2_zero;
+            const int64_t sum = (int64_t)d1 * p->a1 + (int64_t)d2 * p->a2 + half;
+            v[i] = p->y_zero + (int32_t)(sum >> p->shift);
+        }
+        store_block(v, n, p->clamp_lo, p->clamp_hi, io->y + start, inside);
+        if (io->mask != NULL) {
+            mt_mask_write(io->mask, start, inside, n);
+        }
+    }
+}
+
+void mt_clamp(const mt_clamp_params *p, const mt_clamp_io *io) {
+    if (io->mask != NULL) {
+        memset(io->mask, 0, mt_mask_bytes(p->count));
+    }
+    for (int32_t start = 0; start < p->count; start += MT_BLOCK) {
+        const int32_t n = mt_min(MT_BLOCK, p->count - start);
+        int32_t v[MT_BLOCK];
+        uint8_t inside[MT_BLOCK];
+        for (int32_t i = 0; i < n; i++) {
+            v[i] = io->x[start + i];
+        }
+        store_block(v, n, p->lo, p->hi, io->y + start, inside);
+        if (io->mask != NULL) {
+            mt_mask_write(io->mask, start, inside, n);
+        }
+    }
+}
+
+/* Channels c .. c + n - 1 of one window. */
+static void pool_window(const mt_pool_params *p, const mt_pool_io *io, int32_t pixel, int32_t c,
+                        int32_t n) {
+    const int32_t top = (pixel / p->out_w) * p->stride_h, left = (pixel % p->out_w) * p->stride_w;
+    const int32_t elements = p->k_h * p->k_w;
+    int8_t *y = io->y + pixel * p->channels + c;
+    int32_t sum[MT_BLOCK] = {0};
+    for (int32_t kh = 0; kh < p->k_h; kh++) {
+        for (int32_t kw = 0; kw < p->k_w; kw++) {
+            const int8_t *x = io->x + ((top + kh) * p->in_w + left + kw) * p->channels + c;
+            for (int32_t i = 0; i < n; i++) {
+                sum[i] += x[i] + 128;
+            }
+        }
+    }
+    for (int32_t i = 0; i < n; i++) {
+        y[i] = (int8_t)((2 * sum[i] + elements) / (2 * elements) - 128);
+    }
+}
+
+void mt_average_pool(const mt_pool_params *p, const mt_pool_io *io) {
+    for (int32_t pixel = 0; pixel < p->out_h * p->out_w; pixel++) {
+        for (int32_t c = 0; c < p->channels; c += MT_BLOCK) {
+            pool_window(p, io, pixel, c, mt_min(MT_BLOCK, p->channels - c));
+        }
+    }
+}
+
+void mt_gather_channels(const mt_gather_params *p, const mt_gather_io *io) {
+    const int8_t *x = io->x;
+    int8_t *y = io->y;
+    for (int32_t pixel = 0; pixel < p->pixels; pixel++, x += p->channels, y += p->selected) {
+        for (int32_t t = 0; t < p->selected; t++) {
+            y[t] = x[p->order[t]];
+        }
+    }
+}
+
+void mt_bias_from_delta(const mt_bias_delta_params *p, const mt_bias_delta_io *io) {
+    for (int32_t i = 0; i < p->count; i++) {
+        io->bias[i] = (int32_t)(p->base[i] + mt_shift_left(io->delta[i], p->shift));
+    }
+}

@@ -1,0 +1,212 @@
+/* Weight gradient and SGD step of a convolution: the gradient lives in a block on the stack. */
+#include <string.h>
+
+#include "mt_blocks.h"
+#include "mt_kernels_update.h"
+#include "mt_numerics.h"
+
+/* Outputs whose gradients are summed together, so that x is read once for all of them. */
+#define ROWS 4
+
+size_t mt_conv2d_weight_update_scratch_bytes(const mt_conv2d_weight_update_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* The output positions begin .. end - 1 whose input through tap k lies inside the image. */
+typedef struct {
+    int32_t begin, end;
+} mt_span;
+
+static mt_span span_of(int32_t k, int32_t pad, int32_t stride, int32_t in, int32_t out) {
+    const int32_t before = pad - k;
+    mt_span span;
+    span.begin = before > 0 ? (before + stride - 1) / stride : 0;
+    span.end = in + before <= 0 ? 0 : mt_min(out, (in - 1 + before) / stride + 1);
+    return span;
+}
+
+/* One tap of the kernel and the run of channels that is summed now. */
+typedef struct {
+    const mt_conv2d_weight_update_params *p;
+    const mt_conv2d_weight_update_io *io;
+    int32_t kh, kw;
+    int32_t x_channels; /* channels of one pixel of x */
+    int32_t x_first;    /* first channel of x */
+    int32_t output;     /* first output channel */
+} mt_tap;
+
+/* acc[j][i] = sum over the pixels of g[output + j] * (x[x_first + i] - zero), i < n, j < rows.
+ * The product of 8 and 9 bits fits in 16. */
+static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
+                             int32_t acc[ROWS][MT_BLOCK]) {
+    const mt_conv_shape *s = &t->p->shape;
+    const int32_t zero = t->p->x_zero;
+    const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
+    const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
+    memset(acc, 0, ROWS * sizeof acc[0]);
+    for (int32_t oh = high.begin; oh < high.end; oh++) {
+        const int32_t ih = oh * s->stride_h + t->kh - s->pad_top;
+        for (int32_t ow = wide.begin; ow < wide.end; ow++) {
+            const int32_t iw = ow * s->stride_w + t->kw - s->pad_left;
+            const int8_t *x = t->io->x + (ih * s->in_w + iw) * t->x_channels + t->x_first;
+            const int8_t *g = t->io->g + (oh * s->out_w + ow) * s->out_c + t->output;
+            for (int32_t j = 0; j < rows; j++) {
+                const int16_t gj = g[j];
+                if (gj == 0) {
+                    continue;
+                }
+                for (int32_t i = 0; i < n; i++) {
+                    const int16_t centred = (int16_t)(x[i] - zero);
+                    acc[j][i] += (int16_t)(gj * centred);
+                }
+            }
+        }
+    }
+}
+
+/* Steps w[0 .. n-1], whose gradients are acc; r16 are their random bits. */
+static void step_block(int8_t *w, const int32_t *acc, const uint16_t *r16, int32_t n,
+                       mt_rate rate) {
+    if (rate.shift >= 1 && rate.shift <= 62) {
+        const int64_t half = INT64_C(1) << (rate.shift - 1);
+        for (int32_t i = 0; i < n; i++) {
+            const int64_t d = ((int64_t)acc[i] * rate.multiplier + half) >> rate.shift;
+            const int32_t bounded =
+                (int32_t)mt_clamp_int64(d, -MT_WEIGHT_STEP_LIMIT, MT_WEIGHT_STEP_LIMIT);
+            const int32_t moved = (w[i] * 65536 - bounded + r16[i]) >> 16;
+            w[i] = (int8_t)mt_clamp_int32(moved, -MT_GRADIENT_MAX, MT_GRADIENT_MAX);
+        }
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t d = mt_step16(acc[i], rate, MT_WEIGHT_STEP_LIMIT);
+        w[i] = (int8_t)mt_apply_step(w[i], d, r16[i], MT_GRADIENT_MAX);
+    }
+}
+
+/* Random bits of the weights of output `o`, tap `tap`, stored channels first .. first + n - 1. */
+static void random_block(const mt_conv2d_weight_update_params *p, uint32_t key, int32_t row,
+                         int32_t first, int32_t n, uint16_t *r16) {
+    const uint32_t start = (uint32_t)(row * (p->shape.in_c / p->shape.groups));
+    if (p->channel_order == NULL) {
+        mt_random16_run(r16, key, start + (uint32_t)first, n);
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        r16[i] = (uint16_t)mt_random16(key, start + p->channel_order[first + i]);
+    }
+}
+
+/* Sums and steps `rows` outputs at one tap, all channels. `width` is the stored channels per row. */
+static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int32_t width) {
+    const mt_conv2d_weight_update_params *p = t->p;
+    const int32_t taps = p->shape.k_h * p->shape.k_w, tap = t->kh * p->shape.k_w + t->kw;
+    int32_t acc[ROWS][MT_BLOCK];
+    uint16_t r16[MT_BLOCK];
+    for (int32_t i = 0; i < width; i += MT_BLOCK) {
+        const int32_t n = mt_min(MT_BLOCK, width - i);
+        t->x_first = first + i;
+        if (rows == ROWS && n == MT_BLOCK) {
+            sum_block(t, ROWS, MT_BLOCK, acc);
+        } else {
+            sum_block(t, rows, n, acc);
+        }
+        for (int32_t j = 0; j < rows; j++) {
+            const int32_t o = t->output + j, row = o * taps + tap;
+            const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[o],
+                                            p->factor_exponent[o], *t->io->g_exponent);
+            random_block(p, key, row, i, n, r16);
+            step_block(t->io->weight + row * width + i, acc[j], r16, n, rate);
+        }
+    }
+}
+
+static void dense(mt_tap *t, uint32_t key) {
+    const mt_conv_shape *s = &t->p->shape;
+    const int32_t outputs = s->out_c / s->groups, inputs = s->in_c / s->groups;
+    const int32_t width = t->p->channel_order == NULL ? inputs : t->p->trained_channels;
+    for (int32_t group = 0; group < s->groups; group++) {
+        for (int32_t o = 0; o < outputs; o += ROWS) {
+            t->output = group * outputs + o;
+            for (t->kh = 0; t->kh < s->k_h; t->kh++) {
+                for (t->kw = 0; t->kw < s->k_w; t->kw++) {
+                    dense_rows(t, key, group * inputs, mt_min(ROWS, outputs - o), width);
+                }
+            }
+        }
+    }
+}
+
+/* acc[i] = sum of g*(x - zero) of the stored channels first .. first + n - 1; out[i] names the
+ * output channel of each. */
+static inline void sum_channels(const mt_tap *t, const int32_t *out, int32_t n, int32_t *acc) {
+    const mt_conv_shape *s = &t->p->shape;
+    const int32_t zero = t->p->x_zero, adjacent = t->p->channel_order == NULL;
+    const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
+    const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
+    memset(acc, 0, (size_t)n * sizeof *acc);
+    for (int32_t oh = high.begin; oh < high.end; oh++) {
+        const int32_t ih = oh * s->stride_h + t->kh - s->pad_top;
+        for (int32_t ow = wide.begin; ow < wide.end; ow++) {
+            const int32_t iw = ow * s->stride_w + t->kw - s->pad_left;
+            const int8_t *x = t->io->x + (ih * s->in_w + iw) * t->x_channels + t->x_first;
+            const int8_t *g = t->io->g + (oh * s->out_w + ow) * s->out_c;
+            int8_t gathered[MT_BLOCK];
+            for (int32_t i = 0; !adjacent && i < n; i++) {
+                gathered[i] = g[out[i]];
+            }
+            const int8_t *from = adjacent ? g + t->x_first : gathered;
+            for (int32_t i = 0; i < n; i++) {
+                const int16_t centred = (int16_t)(x[i] - zero);
+                acc[i] += (int16_t)(from[i] * centred);
+            }
+        }
+    }
+}
+
+static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
+    const mt_conv2d_weight_update_params *p = t->p;
+    const int32_t taps = p->shape.k_h * p->shape.k_w, tap = t->kh * p->shape.k_w + t->kw;
+    int8_t *w = t->io->weight + tap * t->x_channels + t->x_first;
+    int32_t acc[MT_BLOCK], out[MT_BLOCK];
+    for (int32_t i = 0; i < n; i++) {
+        out[i] = t->x_first + i;
+        out[i] = p->channel_order == NULL ? out[i] : p->channel_order[out[i]];
+    }
+    if (n == MT_BLOCK) {
+        sum_channels(t, out, MT_BLOCK, acc);
+    } else {
+        sum_channels(t, out, n, acc);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[out[i]],
+                                        p->factor_exponent[out[i]], *t->io->g_exponent);
+        const int64_t d = mt_step16(acc[i], rate, MT_WEIGHT_STEP_LIMIT);
+        const int32_t r16 = mt_random16(key, (uint32_t)(out[i] * taps + tap));
+        w[i] = (int8_t)mt_apply_step(w[i], d, r16, MT_GRADIENT_MAX);
+    }
+}
+
+static void depthwise(mt_tap *t, uint32_t key) {
+    const mt_conv_shape *s = &t->p->shape;
+    for (t->x_first = 0; t->x_first < t->x_channels; t->x_first += MT_BLOCK) {
+        for (t->kh = 0; t->kh < s->k_h; t->kh++) {
+            for (t->kw = 0; t->kw < s->k_w; t->kw++) {
+                depthwise_block(t, key, mt_min(MT_BLOCK, t->x_channels - t->x_first));
+            }
+        }
+    }
+}
+
+void mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
+                             const mt_conv2d_weight_update_io *io) {
+    const uint32_t key = mt_random_key(io->state, p->site);
+    const int32_t stored = p->channel_order == NULL ? p->shape.in_c : p->trained_channels;
+    mt_tap tap = {p, io, 0, 0, stored, 0, 0};
+    if (mt_is_depthwise(&p->shape)) {
+        depthwise(&tap, key);
+    } else {
+        dense(&tap, key);
+    }
+}
