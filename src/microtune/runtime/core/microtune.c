@@ -1,0 +1,147 @@
+/* The public functions of microtune.h, except saving and loading. */
+#include <string.h>
+
+#include "microtune.h"
+#include "mt_context.h"
+#include "mt_internal.h"
+#include "mt_learning_rate.h"
+#include "mt_numerics.h"
+
+#define NO_LOSS (-1)
+
+static size_t round_up(size_t bytes) {
+    return (bytes + MT_ALIGNMENT - 1) / MT_ALIGNMENT * MT_ALIGNMENT;
+}
+
+static int is_aligned(const void *memory) { return (uintptr_t)memory % MT_ALIGNMENT == 0; }
+
+int mt_is_context(const mt_context *context) {
+    return context != NULL && context->magic == MT_CONTEXT_MAGIC &&
+           context->model == &mt_generated_model;
+}
+
+size_t mt_context_bytes(void) {
+    return round_up(sizeof(mt_context)) + round_up(mt_generated_model.parameter_bytes) +
+           round_up(mt_generated_model.offset_count);
+}
+
+size_t mt_arena_bytes(void) { return mt_generated_model.arena_bytes; }
+
+mt_status mt_init(void *context_memory, size_t context_bytes, void *arena, size_t arena_bytes,
+                  uint32_t seed, mt_context **context) {
+    const mt_model *model = &mt_generated_model;
+    if (context_memory == NULL || arena == NULL || context == NULL ||
+        !is_aligned(context_memory) || !is_aligned(arena)) {
+        return MT_ERROR_ARGUMENT;
+    }
+    if (context_bytes < mt_context_bytes() || arena_bytes < mt_arena_bytes()) {
+        return MT_ERROR_SIZE;
+    }
+    uint8_t *memory = (uint8_t *)context_memory;
+    mt_context *c = (mt_context *)context_memory;
+    memset(memory, 0, mt_context_bytes());
+    c->magic = MT_CONTEXT_MAGIC;
+    c->last_loss_q16 = NO_LOSS;
+    c->state.seed = seed;
+    c->model = model;
+    c->arena = (uint8_t *)arena;
+    c->parameters = memory + round_up(sizeof(mt_context));
+    c->offsets = (int8_t *)(c->parameters + round_up(model->parameter_bytes));
+    for (uint32_t i = 0; i < model->segment_count; i++) {
+        const mt_segment *segment = &model->initial_segments[i];
+        memcpy(c->parameters + segment->offset, segment->data, segment->bytes);
+    }
+    if (model->initial_offsets != NULL) {
+        memcpy(c->offsets, model->initial_offsets, model->offset_count);
+    }
+    *context = c;
+    return MT_OK;
+}
+
+int8_t *mt_input(mt_context *context) {
+    return mt_is_context(context) ? (int8_t *)(context->arena + context->model->input_offset)
+                                  : NULL;
+}
+
+const void *mt_logits(const mt_context *context) {
+    return mt_is_context(context) ? context->arena + context->model->logits_offset : NULL;
+}
+
+/* A key that orders like logit i: int32 as it is; the bits of a float made monotonic. */
+static int32_t logit_key(const mt_context *context, uint32_t i) {
+    const uint8_t *logits = context->arena + context->model->logits_offset;
+    int32_t value;
+    memcpy(&value, logits + i * sizeof value, sizeof value);
+    if (context->model->logits_are_float && value < 0) {
+        return -(int32_t)((uint32_t)value & UINT32_C(0x7fffffff));
+    }
+    return value;
+}
+
+static int32_t largest_logit(const mt_context *context) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < context->model->classes; i++) {
+        if (logit_key(context, i) > logit_key(context, best)) {
+            best = i;
+        }
+    }
+    return (int32_t)best;
+}
+
+mt_status mt_infer(mt_context *context, mt_result *result) {
+    if (!mt_is_context(context) || result == NULL) {
+        return MT_ERROR_ARGUMENT;
+    }
+    context->model->infer(context);
+    result->predicted_class = largest_logit(context);
+    result->loss_q16 = NO_LOSS;
+    return MT_OK;
+}
+
+mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result) {
+    if (!mt_is_context(context) || result == NULL || label >= context->model->classes) {
+        return MT_ERROR_ARGUMENT;
+    }
+    if (context->model->train == NULL) {
+        return MT_ERROR_FROZEN;
+    }
+    context->model->train(context, label, &context->last_loss_q16);
+    context->state.step++;
+    result->predicted_class = largest_logit(context);
+    result->loss_q16 = context->last_loss_q16;
+    return MT_OK;
+}
+
+mt_status mt_set_learning_rate(mt_context *context, float learning_rate) {
+    if (!mt_is_context(context) ||
+        !mt_split_learning_rate(mt_float_bits(learning_rate), &context->state)) {
+        return MT_ERROR_ARGUMENT;
+    }
+    return MT_OK;
+}
+
+mt_status mt_get_stats(const mt_context *context, mt_stats *stats) {
+    if (!mt_is_context(context) || stats == NULL) {
+        return MT_ERROR_ARGUMENT;
+    }
+    stats->seed = context->state.seed;
+    stats->steps = context->state.step;
+    stats->last_loss_q16 = context->last_loss_q16;
+    stats->learning_rate = context->state.lr;
+    stats->offset_min = 0;
+    stats->offset_max = 0;
+    for (uint32_t i = 0; i < context->model->offset_count; i++) {
+        const int8_t offset = context->offsets[i];
+        stats->offset_min = i == 0 || offset < stats->offset_min ? offset : stats->offset_min;
+        stats->offset_max = i == 0 || offset > stats->offset_max ? offset : stats->offset_max;
+    }
+    return MT_OK;
+}
+
+const uint8_t *mt_parameters(const mt_context *context, size_t *bytes) {
+    if (!mt_is_context(context) || bytes == NULL) {
+        return NULL;
+    }
+    *bytes = context->model->parameter_bytes;
+    return context->parameters;
+}

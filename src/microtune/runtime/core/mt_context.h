@@ -1,0 +1,52 @@
+/* What the generated model and the core share. Not for applications. */
+#ifndef MT_CONTEXT_H
+#define MT_CONTEXT_H
+
+#include "microtune.h"
+#include "mt_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MT_NUMERICS_VERSION 1u
+
+/* A piece of the parameter block that does not start as zeros. */
+typedef struct {
+    uint32_t offset, bytes;
+    const void *data;
+} mt_segment;
+
+/* One compiled model. Offsets count bytes from the start of the arena. */
+typedef struct {
+    uint32_t numerics_version;
+    uint8_t model_hash[32], scheme_hash[32];
+    uint32_t arena_bytes, input_offset, input_bytes;
+    uint32_t classes, logits_offset, logits_are_float;
+    uint32_t parameter_bytes;
+    uint32_t offset_count;              /* gradient tensors with an exponent offset */
+    const int8_t *initial_offsets;      /* [offset_count]; NULL: zeros */
+    const mt_segment *initial_segments; /* parameters that are not 0 */
+    uint32_t segment_count;
+    void (*infer)(mt_context *context);
+    /* Forward, backward and update; NULL: frozen. The core counts the step afterwards. */
+    void (*train)(mt_context *context, uint32_t label, int32_t *loss_q16);
+} mt_model;
+
+extern const mt_model mt_generated_model;
+
+/* Followed in the caller's memory by the parameter block (8-aligned) and the offsets. */
+struct mt_context {
+    uint32_t magic;
+    int32_t last_loss_q16;
+    mt_step_state state;
+    const mt_model *model;
+    uint8_t *arena;
+    uint8_t *parameters;
+    int8_t *offsets;
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,114 @@
+/* microtune: a network that keeps learning on the microcontroller it runs on.
+ *
+ * The caller owns all memory; nothing is allocated and no state is hidden, so any number of contexts
+ * may exist and every function is re-entrant for different contexts. One context must not be used
+ * from two threads at once. Order of use:
+ *
+ *     mt_init -> [mt_load] -> { fill mt_input -> mt_infer or mt_train_step } -> [mt_save]
+ *
+ * With the same model, seed, inputs, labels and learning rates every device gives the same bits. */
+#ifndef MICROTUNE_H
+#define MICROTUNE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define MT_NODISCARD __attribute__((warn_unused_result))
+#else
+#define MT_NODISCARD
+#endif
+
+/* Alignment in bytes that context memory and arena must have. */
+#define MT_ALIGNMENT 8
+
+/* The largest learning rate that mt_set_learning_rate accepts. */
+#define MT_LEARNING_RATE_MAX 1024.0f
+
+typedef enum {
+    MT_OK = 0,
+    MT_ERROR_ARGUMENT = 1, /* a pointer is NULL or not aligned, or a number is out of range */
+    MT_ERROR_SIZE = 2,     /* a buffer is too small, or saved data are cut short */
+    MT_ERROR_FORMAT = 3,   /* the saved data are not microtune's, or of another format version */
+    MT_ERROR_MISMATCH = 4, /* the saved data belong to another model, scheme or arithmetic */
+    MT_ERROR_CHECKSUM = 5, /* the saved data are damaged */
+    MT_ERROR_FROZEN = 6    /* the model was compiled for inference only */
+} mt_status;
+
+/* Opaque; lives in the memory given to mt_init. */
+typedef struct mt_context mt_context;
+
+typedef struct {
+    int32_t predicted_class; /* 0 .. classes - 1; the first of equal logits */
+    int32_t loss_q16;        /* cross-entropy in nats * 65536, >= 0; -1 after mt_infer */
+} mt_result;
+
+typedef struct {
+    uint32_t seed;         /* as given to mt_init or restored by mt_load */
+    uint32_t steps;        /* training steps so far, modulo 2^32 */
+    int32_t last_loss_q16; /* of the last training step in nats * 65536; -1 before the first */
+    float learning_rate;   /* 0 until it is set */
+    int8_t offset_min;     /* range of the gradient exponents' offsets; -64 or 63 means that */
+    int8_t offset_max;     /* gradients vanish or explode */
+} mt_stats;
+
+/* Bytes of context memory: state and trained parameters. A constant of the compiled model. */
+size_t mt_context_bytes(void);
+
+/* Bytes of working memory. Its content need not survive between calls, except the input (until the
+ * call that uses it) and the logits (until the next call). A constant of the compiled model. */
+size_t mt_arena_bytes(void);
+
+/* Bytes that mt_save writes. A constant of the compiled model. */
+size_t mt_save_bytes(void);
+
+/* Puts the context into `context_memory` and sets the initial parameters; learning rate 0, step 0.
+ * Both memories must be aligned to MT_ALIGNMENT and stay valid as long as the context is used.
+ * `seed` (any value) selects the random bits of stochastic rounding.
+ * MT_ERROR_ARGUMENT: NULL or misaligned. MT_ERROR_SIZE: memory too small. */
+MT_NODISCARD mt_status mt_init(void *context_memory, size_t context_bytes, void *arena,
+                               size_t arena_bytes, uint32_t seed, mt_context **context);
+
+/* Where the next frame goes: int8 NHWC, pixel - 128 for 8-bit images. NULL for an invalid context.
+ * Fill it again before every mt_infer and mt_train_step: both reuse the memory. */
+int8_t *mt_input(mt_context *context);
+
+/* Classifies the frame. MT_ERROR_ARGUMENT: NULL or not a context. */
+MT_NODISCARD mt_status mt_infer(mt_context *context, mt_result *result);
+
+/* Classifies the frame, then trains on it with `label` (0 .. classes - 1) and counts the step. The
+ * result is that of the parameters before the step.
+ * MT_ERROR_ARGUMENT: NULL, or label out of range. MT_ERROR_FROZEN: nothing can be trained. */
+MT_NODISCARD mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result);
+
+/* 0 <= learning_rate <= MT_LEARNING_RATE_MAX, else MT_ERROR_ARGUMENT and nothing changes.
+ * 0 trains nothing, but steps are counted. */
+MT_NODISCARD mt_status mt_set_learning_rate(mt_context *context, float learning_rate);
+
+/* The logits of the last call, one per class: int32 with 16 fraction bits, or float for models with
+ * a float32 head. Valid until the next call. NULL for an invalid context. */
+const void *mt_logits(const mt_context *context);
+
+/* Writes everything learnt and the state of training into `buffer` (mt_save_bytes() or more; no
+ * alignment needed). `written` receives the bytes. MT_ERROR_SIZE: buffer too small, *written is 0. */
+MT_NODISCARD mt_status mt_save(const mt_context *context, void *buffer, size_t bytes,
+                               size_t *written);
+
+/* Restores what mt_save wrote: training goes on with the same bits. Everything is checked before
+ * anything changes. Errors: ARGUMENT, SIZE, FORMAT, MISMATCH, CHECKSUM. */
+MT_NODISCARD mt_status mt_load(mt_context *context, const void *buffer, size_t bytes);
+
+MT_NODISCARD mt_status mt_get_stats(const mt_context *context, mt_stats *stats);
+
+/* The trained parameters, one contiguous block (for hashing and averaging); `bytes` receives its
+ * size. NULL for an invalid context. */
+const uint8_t *mt_parameters(const mt_context *context, size_t *bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
