@@ -1,0 +1,152 @@
+"""The generated C as a shared library of this machine: the device is the simulator."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from microtune.codegen.layout import Slot, unpack_block
+from microtune.codegen.project import read_plan
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Array
+from microtune.simulate.toolchain import (
+    COMMON_FLAGS,
+    Compiler,
+    find_clang,
+    find_host_compiler,
+    find_host_gcc,
+    run_tool,
+)
+
+HostCompiler = Literal["default", "gcc", "clang"]
+INCLUDES = ("-Iinclude", "-Imodel", "-Isrc/core", "-Isrc/portable")
+STATUS = (
+    "ok", "bad argument", "wrong size", "bad format", "not for this model or scheme",
+    "checksum mismatch", "nothing to train: the scheme is frozen",
+)  # fmt: skip
+
+
+class _Result(ctypes.Structure):
+    _fields_ = (("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32))
+
+
+def library_sources(project: Path) -> list[str]:
+    """The product's C files (runtime and model), relative to the project, in a fixed order."""
+    files = [*sorted(project.glob("src/**/*.c")), *sorted(project.glob("model/*.c"))]
+    return [str(path.relative_to(project)) for path in files]
+
+
+def build_library(
+    project: Path, output: Path, compiler: HostCompiler = "default",
+    flags: tuple[str, ...] = ("-O3", "-march=native"),
+) -> None:  # fmt: skip
+    """Compile the project's product sources into the shared library `output`."""
+    finders = {"default": find_host_compiler, "gcc": find_host_gcc, "clang": find_clang}
+    found: Compiler = finders[compiler]()
+    command = [*found.command, *COMMON_FLAGS, *flags, "-shared", "-fPIC", *INCLUDES]
+    sources = library_sources(project)
+    run_tool([*command, *sources, "-o", str(output)], "compiling for the host", cwd=project)
+
+
+class HostLibrary:
+    """A built project: init, infer, train_step, save, load; parameters by name."""
+
+    def __init__(
+        self, project: Path, seed: int = 0, compiler: HostCompiler = "default",
+        flags: tuple[str, ...] = ("-O3", "-march=native"),
+    ) -> None:  # fmt: skip
+        plan = read_plan(project)
+        self._slots = [Slot.from_json(entry) for entry in plan["parameters"]]
+        self._classes = int(plan["classes"])
+        with tempfile.TemporaryDirectory(prefix="microtune-host-") as folder:
+            library = Path(folder) / "model.so"
+            build_library(project.resolve(), library, compiler, flags)
+            self._c = ctypes.CDLL(str(library))
+        self._declare()
+        self._context_memory = _aligned(self._c.mt_context_bytes())
+        self._arena = _aligned(self._c.mt_arena_bytes())
+        self._save_bytes = int(self._c.mt_save_bytes())
+        self.reset(seed)
+
+    def _declare(self) -> None:
+        c, size, pointer = self._c, ctypes.c_size_t, ctypes.c_void_p
+        for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes"):
+            getattr(c, name).restype = size
+        c.mt_init.argtypes = [pointer, size, pointer, size, ctypes.c_uint32, pointer]
+        c.mt_input.argtypes, c.mt_input.restype = [pointer], pointer
+        c.mt_infer.argtypes = [pointer, pointer]
+        c.mt_train_step.argtypes = [pointer, ctypes.c_uint32, pointer]
+        c.mt_set_learning_rate.argtypes = [pointer, ctypes.c_float]
+        c.mt_logits.argtypes, c.mt_logits.restype = [pointer], pointer
+        c.mt_save.argtypes = [pointer, pointer, size, pointer]
+        c.mt_load.argtypes = [pointer, pointer, size]
+        c.mt_parameters.argtypes, c.mt_parameters.restype = [pointer, pointer], pointer
+
+    def reset(self, seed: int) -> None:
+        """Start anew from the compiled state with this random seed."""
+        context = ctypes.c_void_p()
+        memory, arena = self._context_memory, self._arena
+        status = self._c.mt_init(
+            memory.ctypes.data, memory.nbytes, arena.ctypes.data, arena.nbytes, seed,
+            ctypes.byref(context),
+        )  # fmt: skip
+        _check(status, "mt_init")
+        self._context = context
+        self._result = _Result()
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """The learning rate of the next steps."""
+        _check(self._c.mt_set_learning_rate(self._context, learning_rate), "mt_set_learning_rate")
+
+    def _fill(self, frame: Array) -> None:
+        flat = np.ascontiguousarray(frame, np.int8)
+        ctypes.memmove(self._c.mt_input(self._context), flat.ctypes.data, flat.nbytes)
+
+    def infer(self, frame: Array) -> int:
+        """Predicted class of an int8 frame (H, W, C)."""
+        self._fill(frame)
+        _check(self._c.mt_infer(self._context, ctypes.byref(self._result)), "mt_infer")
+        return int(self._result.predicted_class)
+
+    def train_step(self, frame: Array, label: int) -> tuple[int, int]:
+        """One step; (class predicted before it, loss in Q16)."""
+        self._fill(frame)
+        status = self._c.mt_train_step(self._context, label, ctypes.byref(self._result))
+        _check(status, "mt_train_step")
+        return int(self._result.predicted_class), int(self._result.loss_q16)
+
+    def logits(self) -> Array:
+        """The raw 4-byte words of the last call's logits, int32 (N,)."""
+        address = self._c.mt_logits(self._context)
+        return np.frombuffer(ctypes.string_at(address, 4 * self._classes), "<i4").astype(np.int32)
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name."""
+        size = ctypes.c_size_t()
+        address = self._c.mt_parameters(self._context, ctypes.byref(size))
+        return unpack_block(ctypes.string_at(address, size.value), self._slots)
+
+    def save(self) -> bytes:
+        """What was learnt, as `mt_save` writes it."""
+        buffer, written = ctypes.create_string_buffer(self._save_bytes), ctypes.c_size_t()
+        status = self._c.mt_save(self._context, buffer, self._save_bytes, ctypes.byref(written))
+        _check(status, "mt_save")
+        return buffer.raw[: written.value]
+
+    def load(self, blob: bytes) -> None:
+        """Restore what `save` wrote; a mismatch is an error and changes nothing."""
+        _check(self._c.mt_load(self._context, blob, len(blob)), "mt_load")
+
+
+def _aligned(size: int) -> Array:
+    return np.zeros(-(-size // 8) or 1, np.int64).view(np.int8)[: max(size, 1)]
+
+
+def _check(status: int, what: str) -> None:
+    if status != 0:
+        name = STATUS[status] if status < len(STATUS) else f"status {status}"
+        raise MicrotuneError(f"{what}: {name}")

@@ -1,0 +1,171 @@
+"""One interface for the three ways to run a project: numpy, host, emulated chip.
+
+A run is a stream of records (train or infer one frame) and gives one result a record, in order.
+The numbers are the same whoever runs them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from microtune.codegen.layout import Slot, unpack_block
+from microtune.codegen.project import TRAINING_FILE, read_plan
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Array
+from microtune.ir.modelfile import load_model
+from microtune.simulate.emulator import run_firmware
+from microtune.simulate.host import HostCompiler, HostLibrary
+from microtune.simulate.interpreter import Interpreter
+from microtune.simulate.job import (
+    JOB_NAME,
+    RESULT_NAME,
+    Record,
+    RecordKind,
+    RecordResult,
+    read_results,
+    write_job,
+)
+from microtune.simulate.toolchain import build_firmware
+from microtune.targets import load_target
+
+BackEnd = Literal["host", "qemu", "numpy"]
+Progress = Callable[[int, int], None]
+# mt_save: magic, version, two hashes, length, checksum come before the parameters.
+SAVE_HEADER_BYTES = 88
+
+
+class Runner(Protocol):
+    """Runs records on a fresh context; afterwards tells the trained parameters."""
+
+    def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
+        """One result a record, in order."""
+        ...
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name, after the run."""
+        ...
+
+
+class HostRunner:
+    """The generated C, compiled for this machine."""
+
+    def __init__(
+        self, project: Path, seed: int, compiler: HostCompiler = "default",
+        flags: tuple[str, ...] = ("-O3", "-march=native"),
+    ) -> None:  # fmt: skip
+        self.library = HostLibrary(project, seed, compiler, flags)
+
+    def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
+        """One result a record, in order."""
+        library, rate = self.library, 0.0
+        for record in records:
+            frame, loss = _frame(record), 0
+            if record.kind is RecordKind.TRAIN:
+                if record.learning_rate != rate:
+                    rate = record.learning_rate
+                    library.set_learning_rate(rate)
+                predicted, loss = library.train_step(frame, record.label)
+            else:
+                predicted = library.infer(frame)
+            yield RecordResult(record.kind, 0, predicted, loss, library.logits(), b"", None)
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name."""
+        return self.library.parameters()
+
+
+class NumpyRunner:
+    """The numpy meaning of the training graph."""
+
+    def __init__(self, project: Path, seed: int) -> None:
+        self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
+
+    def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
+        """One result a record, in order."""
+        for record in records:
+            frame, loss = _frame(record), 0
+            frame = frame.reshape(self.interpreter.graph.tensors["input"].shape)
+            if record.kind is RecordKind.TRAIN:
+                values = self.interpreter.train_step(frame, record.label, record.learning_rate)
+                logits, loss = values["logits"], _loss_q16(values["loss"])
+            else:
+                logits = self.interpreter.infer(frame)
+            flat = logits.reshape(-1)
+            words = flat.view(np.int32) if flat.dtype == np.float32 else flat.astype(np.int32)
+            yield RecordResult(record.kind, 0, int(flat.argmax()), loss, words, b"", None)
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name."""
+        graph = self.interpreter.graph
+        return {t.name: self.interpreter.data[t.name] for t in graph.with_role("param")}
+
+
+class QemuRunner:
+    """The firmware in the emulator: the whole run is one job."""
+
+    def __init__(
+        self, project: Path, seed: int, on_progress: Progress | None = None,
+        target: str | None = None, optimisation: str = "-O3",
+    ) -> None:  # fmt: skip
+        self._project, self._seed, self._progress = project, seed, on_progress
+        self._plan = read_plan(project)
+        self._target = load_target(target or self._plan["target"])
+        self._optimisation = optimisation
+        self._blob = b""
+
+    def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
+        """One result a record, in order, after the job has run."""
+        graph = load_model(self._project / TRAINING_FILE).graph
+        last = [Record(RecordKind.SAVE)] if graph.updates else []
+        with tempfile.TemporaryDirectory(prefix="microtune-chip-") as name:
+            folder = Path(name)
+            elf = folder / "firmware.elf"
+            build_firmware(self._project, self._target, elf, self._optimisation)
+            job = write_job(
+                folder / JOB_NAME, self._seed, itertools.chain(records, last),
+                graph.tensors["input"].bytes, int(self._plan["classes"]),
+            )  # fmt: skip
+            done = run_firmware(elf, self._target, folder, plugin=False, on_progress=self._progress)
+            done.require_success()
+            for result in read_results(folder / RESULT_NAME, job):
+                if result.status != 0:
+                    raise MicrotuneError(f"the firmware returned status {result.status}")
+                if result.kind is RecordKind.SAVE:
+                    self._blob = result.blob
+                else:
+                    yield result
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name, from the blob saved at the end."""
+        slots = [Slot.from_json(entry) for entry in self._plan["parameters"]]
+        return unpack_block(self._blob[SAVE_HEADER_BYTES:], slots)
+
+
+def make_runner(
+    project: Path, on: BackEnd, seed: int, on_progress: Progress | None = None
+) -> Runner:
+    """The runner of a back end by name."""
+    if on == "host":
+        return HostRunner(project, seed)
+    if on == "numpy":
+        return NumpyRunner(project, seed)
+    return QemuRunner(project, seed, on_progress)
+
+
+def _frame(record: Record) -> Array:
+    if record.frame is None:
+        raise MicrotuneError("a train or infer record needs a frame")
+    return record.frame
+
+
+def _loss_q16(loss: Array) -> int:
+    value = loss.reshape(-1)[0]
+    if loss.dtype == np.float32:
+        return int(min(max(np.float32(value) * np.float32(65536.0), 0), 2**31 - 1))
+    return int(value)
