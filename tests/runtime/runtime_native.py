@@ -1,0 +1,162 @@
+"""Builds the portable kernels and calls them through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+RUNTIME = Path(__file__).parents[2] / "src" / "microtune" / "runtime"
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+COMMON = ["-std=c99", "-ffp-contract=off", "-fPIC", "-shared", *WARNINGS]
+ZIG = [sys.executable, "-m", "ziglang", "cc"]
+BUILDS: dict[str, list[str]] = {
+    "gcc-O0": ["gcc", "-O0"],
+    "gcc-O3": ["gcc", "-O3", "-march=native"],
+    "clang-O2": [*ZIG, "-O2", "-fno-sanitize=all"],
+    "sanitize": [
+        "gcc", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+    ],
+}  # fmt: skip
+
+TYPES: dict[str, Any] = {
+    "i": ctypes.c_int32, "u": ctypes.c_uint32, "f": ctypes.c_float, "p": ctypes.c_void_p,
+}  # fmt: skip
+
+
+def structure(name: str, *members: tuple[str, str | type[ctypes.Structure]]) -> Any:
+    """A ctypes structure; each member is (type letter or structure, space-separated names)."""
+    fields = [
+        (field, TYPES[kind] if isinstance(kind, str) else kind)
+        for names, kind in members
+        for field in names.split()
+    ]
+    return type(name, (ctypes.Structure,), {"_fields_": fields})
+
+
+ConvShape = structure(
+    "ConvShape",
+    ("in_h in_w in_c out_h out_w out_c k_h k_w stride_h stride_w pad_top pad_left groups", "i"),
+)
+StepState = structure("StepState", ("seed step", "u"), ("lr_mantissa lr_exponent", "i"), ("lr", "f"))
+RoundParams = structure("RoundParams", ("site", "u"), ("acc_exponent_delta", "i"))
+RoundIo = structure("RoundIo", ("exponent offset base state mask", "p"))
+ConvParams = structure(
+    "ConvParams", ("shape", ConvShape), ("multiplier shift", "p"),
+    ("x_zero y_zero clamp_lo clamp_hi", "i"), ("channel_order", "p"), ("trained_channels", "i"),
+)  # fmt: skip
+ConvIo = structure("ConvIo", ("x weight trained_weight bias y mask scratch", "p"))
+AddParams = structure(
+    "AddParams", ("count x1_zero x2_zero a1 a2 shift y_zero clamp_lo clamp_hi", "i")
+)
+AddIo = structure("AddIo", ("x1 x2 y mask", "p"))
+PoolParams = structure(
+    "PoolParams", ("in_h in_w channels out_h out_w k_h k_w stride_h stride_w", "i")
+)
+PoolIo = structure("PoolIo", ("x y", "p"))
+ClampParams = structure("ClampParams", ("count lo hi", "i"))
+ClampIo = structure("ClampIo", ("x y mask", "p"))
+GatherParams = structure("GatherParams", ("pixels channels selected", "i"), ("order", "p"))
+DeltaParams = structure("DeltaParams", ("count shift", "i"), ("base", "p"))
+DeltaIo = structure("DeltaIo", ("delta bias", "p"))
+HeadParams = structure(
+    "HeadParams", ("classes features x_zero fraction_bits", "i"), ("x_scale", "f")
+)
+HeadIo = structure("HeadIo", ("x weight bias logits", "p"))
+LossParams = structure("LossParams", ("classes", "i"))
+LossIo = structure("LossIo", ("logits", "p"), ("label", "u"), ("d_logits loss_q16", "p"))
+HeadGradParams = structure(
+    "HeadGradParams", ("head", HeadParams), ("site", "u"), ("exponent_delta", "i")
+)
+HeadGradIo = structure("HeadGradIo", ("d_logits weight g exponent state", "p"))
+ConvGradParams = structure(
+    "ConvGradParams", ("shape", ConvShape), ("multiplier", "p"), ("depthwise_shift", "i"),
+    ("channel_order", "p"), ("trained_channels", "i"), ("round", RoundParams),
+)  # fmt: skip
+ConvGradIo = structure(
+    "ConvGradIo", ("g g_exponent weight trained_weight dx scratch", "p"), ("round", RoundIo)
+)
+SumParams = structure("SumParams", ("count b_multiplier", "i"), ("round", RoundParams))
+SumIo = structure("SumIo", ("a a_exponent b b_exponent y", "p"), ("round", RoundIo))
+PoolGradParams = structure(
+    "PoolGradParams", ("pool", PoolParams), ("round", RoundParams), ("overlapping", "i")
+)
+PoolGradIo = structure("PoolGradIo", ("g g_exponent dx", "p"), ("round", RoundIo))
+MaskParams = structure("MaskParams", ("count", "i"))
+MaskIo = structure("MaskIo", ("g mask y", "p"))
+WeightUpdateParams = structure(
+    "WeightUpdateParams", ("shape", ConvShape), ("x_zero", "i"),
+    ("factor_mantissa factor_exponent channel_order", "p"), ("trained_channels", "i"),
+    ("site", "u"),
+)  # fmt: skip
+WeightUpdateIo = structure("WeightUpdateIo", ("g g_exponent x weight state scratch", "p"))
+BiasUpdateParams = structure(
+    "BiasUpdateParams", ("pixels channels", "i"), ("factor_mantissa factor_exponent", "p"),
+    ("site", "u"),
+)  # fmt: skip
+BiasUpdateIo = structure("BiasUpdateIo", ("g g_exponent value state", "p"))
+HeadUpdateParams = structure(
+    "HeadUpdateParams", ("head", HeadParams),
+    ("weight_mantissa weight_exponent bias_mantissa bias_exponent", "i"),
+    ("weight_site bias_site", "u"),
+)  # fmt: skip
+HeadUpdateIo = structure("HeadUpdateIo", ("x d_logits weight bias state", "p"))
+
+
+@functools.cache
+def library(build: str) -> ctypes.CDLL:
+    """The kernels compiled by one of BUILDS; warnings are errors."""
+    folder = Path(tempfile.mkdtemp(prefix="microtune-kernels-"))
+    path = folder / "libkernels.so"
+    sources = sorted(str(p) for p in (RUNTIME / "portable").glob("*.c"))
+    include = ["-I", str(RUNTIME / "include"), "-I", str(RUNTIME / "portable")]
+    command = [*BUILDS[build], *COMMON, *include, *sources, "-o", str(path)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return ctypes.CDLL(str(path))
+
+
+def address(array: Array | ctypes.Structure | None) -> int | None:
+    """The address of an array or structure that the caller keeps alive."""
+    if array is None:
+        return None
+    if isinstance(array, ctypes.Structure):
+        return ctypes.addressof(array)
+    assert array.flags["C_CONTIGUOUS"]
+    return int(array.ctypes.data)
+
+
+def fill(kind: Any, **members: Any) -> Any:
+    """A structure whose array members become addresses; it keeps the arrays alive."""
+    plain = {
+        name: address(v) if isinstance(v, (np.ndarray, StepState)) else v
+        for name, v in members.items()
+    }
+    made = kind(**plain)
+    made.kept = members
+    return made
+
+
+def scratch_bytes(lib: ctypes.CDLL, function: str, params: ctypes.Structure) -> int:
+    """Calls a mt_*_scratch_bytes function."""
+    query = getattr(lib, function)
+    query.restype = ctypes.c_size_t
+    return int(query(ctypes.byref(params)))
+
+
+def call(lib: ctypes.CDLL, function: str, params: ctypes.Structure, io: ctypes.Structure) -> None:
+    """Calls one kernel."""
+    getattr(lib, function)(ctypes.byref(params), ctypes.byref(io))
+
+
+def pack_mask(mask: Array) -> npt.NDArray[np.uint8]:
+    """Bits as in docs/numerics.md."""
+    return np.packbits(mask.reshape(-1).astype(np.bool_), bitorder="little")
