@@ -111,7 +111,7 @@ def conv_cases(draw: st.DrawFn) -> ConvCase:
 
 @dataclass
 class RoundCase:
-    """The surroundings of one rounded gradient tensor."""
+    """The surroundings of one rounded gradient tensor; `moved` is the offset after the kernel."""
 
     rng: np.random.Generator
     state: Any
@@ -121,6 +121,7 @@ class RoundCase:
     offset: Array
     exponent: Array
     mask: Array | None
+    moved: int = 0
 
     def io(self) -> Any:
         """mt_round_io; exponent and offset are written in place."""
