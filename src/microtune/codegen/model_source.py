@@ -25,6 +25,10 @@ _HEADER = """\
 #define MT_ARENA_BYTES {arena_bytes}
 #define MT_PARAMETER_BYTES {parameter_bytes}
 #define MT_OFFSET_COUNT {offset_count}
+/* The context, the parameter block and the offsets, in one piece of memory. */
+#define MT_CONTEXT_BYTES \
+    (32 + 4 * sizeof(void *) + MT_PARAMETER_BYTES + (MT_OFFSET_COUNT + 7) / 8 * 8)
+#define MT_SAVE_BYTES (88 + MT_PARAMETER_BYTES + MT_OFFSET_COUNT + 16)
 #define MT_TRAINABLE {trainable}
 #define MT_LOGITS_ARE_FLOAT {logits_are_float}
 
@@ -100,21 +104,19 @@ def _function(name: str, signature: str, calls: list[str], graph: Graph, extra: 
 
 def _initial_segments(emitter: Emitter) -> str:
     """Initial values of the parameters that are not all zero."""
-    graph, tables, entries = emitter.graph, [], []
+    graph, entries = emitter.graph, []
     for slot in emitter.slots.values():
         data = layout.to_c(graph.data[slot.name], slot.depthwise)
         if not data.any():
             continue
         symbol = f"initial_{identifier(slot.name)}"
-        before = len(emitter.constants)
         emitter.table(symbol, C_TYPES[slot.dtype], data)
-        tables += emitter.constants[before:]
         entries.append(f"    {{{slot.offset}, {data.nbytes}, {symbol}}},")
     if not entries:
         return "#define SEGMENTS NULL\n#define SEGMENT_COUNT 0"
     body = "\n".join(entries)
     return "\n\n".join([
-        *tables, f"static const mt_segment segments[] = {{\n{body}\n}};",
+        f"static const mt_segment segments[] = {{\n{body}\n}};",
         f"#define SEGMENTS segments\n#define SEGMENT_COUNT {len(entries)}",
     ])  # fmt: skip
 

@@ -14,7 +14,6 @@ from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.simulate.toolchain import (
-    COMMON_FLAGS,
     Compiler,
     find_clang,
     find_host_compiler,
@@ -22,6 +21,8 @@ from microtune.simulate.toolchain import (
     run_tool,
 )
 
+# Contraction would give a host with FMA other bits than a chip without.
+HOST_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common")
 HostCompiler = Literal["default", "gcc", "clang"]
 INCLUDES = ("-Iinclude", "-Imodel", "-Isrc/core", "-Isrc/portable")
 STATUS = (
@@ -47,7 +48,7 @@ def build_library(
     """Compile the project's product sources into the shared library `output`."""
     finders = {"default": find_host_compiler, "gcc": find_host_gcc, "clang": find_clang}
     found: Compiler = finders[compiler]()
-    command = [*found.command, *COMMON_FLAGS, *flags, "-shared", "-fPIC", *INCLUDES]
+    command = [*found.command, *HOST_FLAGS, *flags, "-shared", "-fPIC", *INCLUDES]
     sources = library_sources(project)
     run_tool([*command, *sources, "-o", str(output)], "compiling for the host", cwd=project)
 

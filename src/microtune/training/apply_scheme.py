@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph, Node, Tensor
 from microtune.ir.verifier import verify
 from microtune.training.scheme import Scheme, trained_channels
@@ -23,9 +24,14 @@ def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
     for layer, count in scheme.weights.items():
         node = _node(result, layer)
         weight = result.tensors[node.inputs[1]]
-        depthwise = _is_depthwise(node)
-        if count == weight.shape[0 if depthwise else -1]:
+        depthwise = _is_depthwise(result, node)
+        if count >= weight.shape[0 if depthwise else -1]:
             result.set_role(weight.name, "param")
+        elif node.op == "conv2d" and node.int("groups") > 1 and not depthwise:
+            raise MicrotuneError(
+                f"scheme {scheme.name}: {layer} is a grouped convolution; train all or none of "
+                "its weights (a ratio needs a dense or a depthwise layer)"
+            )
         else:
             _split(result, node, count)
     if not scheme.head:
@@ -38,15 +44,16 @@ def _node(graph: Graph, layer: str) -> Node:
     return next(node for node in graph.nodes if node.outputs[0] == layer)
 
 
-def _is_depthwise(node: Node) -> bool:
-    return node.op == "conv2d" and node.int("groups") > 1
+def _is_depthwise(graph: Graph, node: Node) -> bool:
+    channels = graph.tensors[node.inputs[0]].shape[-1]
+    return node.op == "conv2d" and 1 < node.int("groups") == channels
 
 
 def _split(graph: Graph, node: Node, count: int) -> None:
     name = node.inputs[1]
     tensor, data = graph.tensors[name], graph.data[name]
     order = trained_channels(graph, node.outputs[0], count)
-    axis = 0 if _is_depthwise(node) else data.ndim - 1
+    axis = 0 if _is_depthwise(graph, node) else data.ndim - 1
     parts = (("frozen", order[count:], "const"), ("trained", order[:count], "param"))
     for suffix, channels, role in parts:
         part = np.take(data, channels, axis=axis)

@@ -1,6 +1,7 @@
 /* The four functions a freestanding compiler may call. Word-wise where both ends allow it:
  * Armv7-M and Armv8-M load and store unaligned words from normal memory. */
-#include <stddef.h>
+#include "string.h"
+
 #include <stdint.h>
 
 typedef struct {
@@ -9,11 +10,6 @@ typedef struct {
 
 /* Keeps compilers from turning a copying loop into a call of the function it stands in. */
 #define KEEP_LOOP() __asm__ volatile("" ::: "memory")
-
-void *memcpy(void *destination, const void *source, size_t bytes);
-void *memmove(void *destination, const void *source, size_t bytes);
-void *memset(void *destination, int value, size_t bytes);
-int memcmp(const void *left, const void *right, size_t bytes);
 
 void *memcpy(void *destination, const void *source, size_t bytes)
 {
