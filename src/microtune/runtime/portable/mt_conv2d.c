@@ -73,7 +73,7 @@ static int16_t *widen_patch(const mt_conv2d_params *p, const mt_part *part, cons
     return patch;
 }
 
-static void dot4(int32_t *acc, const int16_t *patch, const int8_t *w, int32_t n) {
+static inline void dot4(int32_t *acc, const int16_t *patch, const int8_t *w, int32_t n) {
     const int8_t *w1 = w + n, *w2 = w + 2 * n, *w3 = w + 3 * n;
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     for (int32_t i = 0; i < n; i++) {
@@ -118,7 +118,7 @@ static void dense_pixel(const mt_conv2d_params *p, const mt_conv2d_io *io, const
             const int8_t *w = parts[k].weight + o * length;
             int32_t j = 0;
             for (; j + 4 <= n; j += 4, w += 4 * length) {
-                dot4(acc + j, lanes, w, length);
+                MT_WITH_WIDTH(length, dot4(acc + j, lanes, w, width))
             }
             for (; j < n; j++, w += length) {
                 acc[j] += dot1(lanes, w, length);
@@ -181,11 +181,7 @@ static void depthwise(const mt_conv2d_params *p, const mt_conv2d_io *io) {
         for (int32_t pixel = 0; pixel < s->out_h * s->out_w; pixel++) {
             int32_t acc[MT_BLOCK];
             memcpy(acc, io->bias + o, (size_t)n * sizeof *acc);
-            if (n == MT_BLOCK) {
-                depthwise_taps(p, io->x + o, w, row_stride, pixel, MT_BLOCK, acc);
-            } else {
-                depthwise_taps(p, io->x + o, w, row_stride, pixel, n, acc);
-            }
+            MT_WITH_WIDTH(n, depthwise_taps(p, io->x + o, w, row_stride, pixel, width, acc))
             finish_block(p, io, acc, pixel, o, n);
         }
     }

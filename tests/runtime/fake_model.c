@@ -1,0 +1,45 @@
+/* A model of one int16 head, written by hand: what the generator emits, small enough to test. */
+#include <string.h>
+
+#include "mt_context.h"
+#include "mt_kernels.h"
+
+#define CLASSES 3
+#define FEATURES 4
+
+#ifndef FAKE_FROZEN
+#define FAKE_FROZEN 0
+#endif
+
+/* Arena: input 0, logits 8, d_logits 24. Parameters: weight 0, bias 24. */
+static const mt_head_params head = {CLASSES, FEATURES, 0, 16, 0.125f};
+static const mt_loss_params loss = {CLASSES};
+static const mt_head_update_params update = {{CLASSES, FEATURES, 0, 16, 0.125f},
+                                             1 << 30, -30, 1 << 30, -26, 11, 12};
+static const int8_t offsets[3] = {-5, 0, 7};
+static const int16_t weight_rows[2 * FEATURES] = {100, 200, 300, 400, -1, -2, -3, -4};
+static const int32_t biases[1] = {-7};
+static const mt_segment segments[2] = {{8, sizeof weight_rows, weight_rows},
+                                       {24, sizeof biases, biases}};
+
+static void infer(mt_context *c) {
+    const mt_head_int16_io io = {(const int8_t *)c->arena, (const int16_t *)c->parameters,
+                                 (const int32_t *)(c->parameters + 24), (int32_t *)(c->arena + 8)};
+    mt_head_int16(&head, &io);
+}
+
+static void train(mt_context *c, uint32_t label, int32_t *loss_q16) {
+    int16_t *d = (int16_t *)(c->arena + 24);
+    infer(c);
+    const mt_loss_int16_io loss_io = {(const int32_t *)(c->arena + 8), label, d, loss_q16};
+    mt_loss_int16(&loss, &loss_io);
+    const mt_head_update_int16_io io = {(const int8_t *)c->arena, d, (int16_t *)c->parameters,
+                                        (int32_t *)(c->parameters + 24), &c->state};
+    mt_head_update_int16(&update, &io);
+    c->offsets[0]++;
+}
+
+const mt_model mt_generated_model = {
+    MT_NUMERICS_VERSION, {1}, {2}, 32, 0, FEATURES, CLASSES, 8, 0, 36, 3, offsets,
+    segments, 2, infer, FAKE_FROZEN ? NULL : train,
+};

@@ -1,0 +1,295 @@
+"""The public functions on a hand-written model: memory, errors, saving, exact resumption."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import runtime_native as native
+
+OK, ARGUMENT, SIZE, FORMAT, MISMATCH, CHECKSUM, FROZEN = range(7)
+HEADER, PARAMETERS, OFFSETS = 88, 36, 3
+
+
+class Result(ctypes.Structure):
+    _fields_ = [("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32)]
+
+
+class Stats(ctypes.Structure):
+    _fields_ = [
+        ("seed", ctypes.c_uint32), ("steps", ctypes.c_uint32), ("last_loss_q16", ctypes.c_int32),
+        ("learning_rate", ctypes.c_float), ("offset_min", ctypes.c_int8),
+        ("offset_max", ctypes.c_int8),
+    ]  # fmt: skip
+
+
+def build(folder: Path, *flags: str) -> ctypes.CDLL:
+    """The fake model with the core and the kernels."""
+    rt, path = native.RUNTIME, folder / "libfake.so"
+    sources = [*(rt / "portable").glob("*.c"), *(rt / "core").glob("*.c")]
+    include = [f"-I{rt / room}" for room in ("include", "portable", "core")]
+    command = ["gcc", "-O2", *native.COMMON, *include, *flags, "-o", str(path)]
+    model = Path(__file__).with_name("fake_model.c")
+    subprocess.run([*command, str(model), *map(str, sources)], check=True)
+    lib = ctypes.CDLL(str(path))
+    for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes"):
+        getattr(lib, name).restype = ctypes.c_size_t
+    for name in ("mt_input", "mt_logits", "mt_parameters"):
+        getattr(lib, name).restype = ctypes.c_void_p
+    return lib
+
+
+@pytest.fixture(scope="module")
+def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return build(tmp_path_factory.mktemp("fake"))
+
+
+class Device:
+    """One context in memory of its own."""
+
+    def __init__(self, lib: ctypes.CDLL, seed: int = 5) -> None:
+        self.lib, self.context = lib, ctypes.c_void_p()
+        sizes = lib.mt_context_bytes(), lib.mt_arena_bytes()
+        self.memory = [np.full(-(-n // 8), -1, np.int64) for n in sizes]
+        pointers = [ctypes.c_void_p(m.ctypes.data) for m in self.memory]
+        status = lib.mt_init(
+            pointers[0], ctypes.c_size_t(sizes[0]), pointers[1], ctypes.c_size_t(sizes[1]),
+            ctypes.c_uint32(seed), ctypes.byref(self.context),
+        )  # fmt: skip
+        assert status == OK
+
+    def frame(self, values: list[int]) -> None:
+        pointer = self.lib.mt_input(self.context)
+        ctypes.memmove(pointer, np.array(values, np.int8).ctypes.data, len(values))
+
+    def train(self, label: int) -> tuple[int, Result]:
+        result = Result()
+        status = self.lib.mt_train_step(self.context, ctypes.c_uint32(label), ctypes.byref(result))
+        return int(status), result
+
+    def rate(self, value: float) -> int:
+        return int(self.lib.mt_set_learning_rate(self.context, ctypes.c_float(value)))
+
+    def save(self) -> npt.NDArray[np.uint8]:
+        buffer, written = np.zeros(self.lib.mt_save_bytes(), np.uint8), ctypes.c_size_t()
+        status = self.lib.mt_save(
+            self.context, ctypes.c_void_p(buffer.ctypes.data), ctypes.c_size_t(buffer.size),
+            ctypes.byref(written),
+        )  # fmt: skip
+        assert status == OK
+        assert written.value == buffer.size
+        return buffer
+
+    def load(self, data: npt.NDArray[np.uint8]) -> int:
+        pointer = ctypes.c_void_p(data.ctypes.data)
+        return int(self.lib.mt_load(self.context, pointer, ctypes.c_size_t(data.size)))
+
+    def stats(self) -> Stats:
+        stats = Stats()
+        assert self.lib.mt_get_stats(self.context, ctypes.byref(stats)) == OK
+        return stats
+
+    def parameters(self) -> bytes:
+        count = ctypes.c_size_t()
+        pointer = self.lib.mt_parameters(self.context, ctypes.byref(count))
+        return ctypes.string_at(pointer, count.value)
+
+
+def test_init_sets_the_initial_state(lib: ctypes.CDLL) -> None:
+    device = Device(lib, 9)
+    weight = np.frombuffer(device.parameters(), np.int16, 12).reshape(3, 4)
+    assert weight.tolist() == [[0] * 4, [100, 200, 300, 400], [-1, -2, -3, -4]]
+    assert np.frombuffer(device.parameters(), np.int32, 3, 24).tolist() == [-7, 0, 0]
+    stats = device.stats()
+    assert (stats.seed, stats.steps, stats.last_loss_q16, stats.learning_rate) == (9, 0, -1, 0.0)
+    assert (stats.offset_min, stats.offset_max) == (-5, 7)
+
+
+def test_init_refuses_bad_memory(lib: ctypes.CDLL) -> None:
+    memory = np.zeros(64, np.int64)
+    base, context = memory.ctypes.data, ctypes.c_void_p()
+
+    def init(where: int | None, count: int, arena: int | None, arena_count: int) -> int:
+        return int(
+            lib.mt_init(
+                ctypes.c_void_p(where), ctypes.c_size_t(count), ctypes.c_void_p(arena),
+                ctypes.c_size_t(arena_count), ctypes.c_uint32(1), ctypes.byref(context),
+            )
+        )  # fmt: skip
+
+    need, arena = lib.mt_context_bytes(), lib.mt_arena_bytes()
+    assert init(None, need, base, arena) == ARGUMENT
+    assert init(base, need, None, arena) == ARGUMENT
+    assert init(base + 4, need, base + 256, arena) == ARGUMENT
+    assert init(base, need, base + 257, arena) == ARGUMENT
+    assert init(base, need - 1, base + 256, arena) == SIZE
+    assert init(base, need, base + 256, arena - 1) == SIZE
+    assert not memory.any()
+
+
+def test_infer_and_train(lib: ctypes.CDLL) -> None:
+    device, result = Device(lib), Result()
+    device.frame([1, 2, 3, 4])
+    assert lib.mt_infer(device.context, ctypes.byref(result)) == OK
+    assert (result.predicted_class, result.loss_q16) == (1, -1)
+    logits = ctypes.string_at(lib.mt_logits(device.context), 12)
+    assert np.frombuffer(logits, np.int32).tolist() == [-7, 3000, -30]
+    before = device.parameters()
+    assert device.rate(0.0) == OK
+    assert device.train(2)[0] == OK
+    assert device.parameters() == before
+    assert device.rate(0.5) == OK
+    losses = []
+    for _ in range(50):
+        device.frame([1, 2, 3, 4])
+        status, result = device.train(2)
+        assert status == OK
+        losses.append(result.loss_q16)
+    assert losses[-1] < losses[0] // 2
+    assert result.predicted_class == 2
+    assert device.stats().steps == 51
+    assert device.stats().last_loss_q16 == losses[-1]
+
+
+def test_bad_arguments(lib: ctypes.CDLL) -> None:
+    device = Device(lib)
+    assert device.train(3)[0] == ARGUMENT
+    assert lib.mt_infer(None, ctypes.byref(Result())) == ARGUMENT
+    assert lib.mt_infer(device.context, None) == ARGUMENT
+    assert lib.mt_input(None) is None
+    stranger = np.zeros(64, np.int64)
+    assert lib.mt_logits(ctypes.c_void_p(stranger.ctypes.data)) is None
+    assert device.stats().steps == 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, -1e-45, 1024.001, 3e38])
+def test_learning_rates_refused(lib: ctypes.CDLL, value: float) -> None:
+    device = Device(lib)
+    assert device.rate(0.25) == OK
+    assert device.rate(value) == ARGUMENT
+    assert device.stats().learning_rate == 0.25
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1e-45, 1e-39, 1.17549435e-38, 0.1, 1.0, 1024.0])
+def test_learning_rates_accepted(lib: ctypes.CDLL, value: float) -> None:
+    from microtune.ir import numerics
+
+    state = native.StepState()
+    bits = int(np.array([value], np.float32).view(np.uint32)[0])
+    assert lib.mt_split_learning_rate(ctypes.c_uint32(bits), ctypes.byref(state)) == 1
+    assert (state.lr_mantissa, state.lr_exponent) == numerics.split_float32(value)
+    assert state.lr == np.float32(value)
+
+
+def trained(lib: ctypes.CDLL, steps: int) -> Device:
+    device = Device(lib)
+    assert device.rate(0.3) == OK
+    for i in range(steps):
+        device.frame([i, -i, 3, 4])
+        assert device.train(i % 3)[0] == OK
+    return device
+
+
+def test_a_restored_device_goes_on_with_the_same_bits(lib: ctypes.CDLL) -> None:
+    first, second = trained(lib, 7), Device(lib, 1234)
+    assert second.load(first.save()) == OK
+    assert (second.save() == first.save()).all()
+    for i in range(9):
+        for device in (first, second):
+            device.frame([7, i, -i, 1])
+            assert device.train(i % 3)[0] == OK
+    assert (second.save() == first.save()).all()
+
+
+def test_the_saved_form(lib: ctypes.CDLL) -> None:
+    device = trained(lib, 3)
+    data = device.save().tobytes()
+    words = np.frombuffer(data, "<u4", HEADER // 4)
+    assert data[:4] == b"MTSV"
+    assert (words[1], words[2], words[19]) == (1, 1, PARAMETERS + OFFSETS + 16)
+    assert words[20] == zlib.crc32(data[HEADER:])
+    assert words[21] == zlib.crc32(data[:84])
+    assert data[HEADER : HEADER + PARAMETERS] == device.parameters()
+    assert data[HEADER + PARAMETERS] == (-5 + 3) % 256
+    seed, step = np.frombuffer(data, "<u4", 2, HEADER + PARAMETERS + OFFSETS)
+    assert (seed, step) == (5, 3)
+
+
+def test_damage_is_found_and_changes_nothing(lib: ctypes.CDLL) -> None:
+    data, device = trained(lib, 7).save(), trained(lib, 2)
+    before = device.save()
+    for position in range(data.size):
+        broken = data.copy()
+        broken[position] ^= 4
+        status = device.load(broken)
+        assert status == (FORMAT if position < 8 else CHECKSUM)
+    for length in range(data.size):
+        assert device.load(data[:length]) == SIZE
+    assert (device.save() == before).all()
+
+
+def resealed(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Both checksums made right again."""
+    raw = bytearray(data.tobytes())
+    raw[80:84] = zlib.crc32(bytes(raw[HEADER:])).to_bytes(4, "little")
+    raw[84:88] = zlib.crc32(bytes(raw[:84])).to_bytes(4, "little")
+    return np.frombuffer(bytes(raw), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("position", "status"), [(8, MISMATCH), (12, MISMATCH), (50, MISMATCH), (76, MISMATCH)]
+)
+def test_other_models_are_refused(lib: ctypes.CDLL, position: int, status: int) -> None:
+    device = trained(lib, 1)
+    data = device.save()
+    data[position] ^= 1
+    assert device.load(resealed(data)) == status
+
+
+def test_a_saved_learning_rate_is_checked_too(lib: ctypes.CDLL) -> None:
+    device = trained(lib, 1)
+    data = device.save()
+    data[-5] = 0xFF
+    assert device.load(resealed(data)) == FORMAT
+    assert device.stats().learning_rate == np.float32(0.3)
+
+
+def test_save_refuses_a_small_buffer(lib: ctypes.CDLL) -> None:
+    device, written = Device(lib), ctypes.c_size_t(77)
+    buffer = np.zeros(lib.mt_save_bytes(), np.uint8)
+    pointer = ctypes.c_void_p(buffer.ctypes.data)
+    small = ctypes.c_size_t(buffer.size - 1)
+    assert lib.mt_save(device.context, pointer, small, ctypes.byref(written)) == SIZE
+    assert written.value == 0
+    assert not buffer.any()
+
+
+def test_a_frozen_model_does_not_train(tmp_path: Path) -> None:
+    device = Device(build(tmp_path, "-DFAKE_FROZEN=1"))
+    assert device.train(0)[0] == FROZEN
+    assert device.stats().steps == 0
+
+
+def test_the_runtime_needs_nothing_but_memory_functions(tmp_path: Path) -> None:
+    """No heap, no stdio, no libm; no mutable statics."""
+    rt: Any = native.RUNTIME
+    allowed = {"memcpy", "memset", "memcmp", "memmove", "mt_generated_model"}
+    for source in [*(rt / "portable").glob("*.c"), *(rt / "core").glob("*.c")]:
+        target = tmp_path / (source.stem + ".o")
+        include = [f"-I{rt / room}" for room in ("include", "portable", "core")]
+        command = ["gcc", "-std=c99", "-O2", "-ffp-contract=off", *include, "-c", str(source)]
+        subprocess.run([*command, "-o", str(target)], check=True)
+        listing = subprocess.run(
+            ["nm", "-P", str(target)], check=True, capture_output=True, text=True
+        ).stdout
+        for line in listing.splitlines():
+            name, kind = line.split()[:2]
+            assert kind not in "bBdDC", f"{source.name}: {name} is mutable"
+            if kind == "U":
+                assert name in allowed or name.startswith("mt_"), f"{source.name} needs {name}"
