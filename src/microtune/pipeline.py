@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from microtune.codegen import layout
@@ -10,6 +10,7 @@ from microtune.codegen.project import Project, write_project
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
+from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.planner import Plan, plan_arena
@@ -33,7 +34,7 @@ class Request:
     target: Target
     sram_bytes: int
     flash_bytes: int
-    formats: Formats = Formats()
+    formats: Formats = field(default_factory=Formats)
 
 
 def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
@@ -104,7 +105,35 @@ def compile_model(model: ModelFile, request: Request, directory: Path) -> Projec
     return project
 
 
+def plan_text(graph: Graph, plan: Plan) -> str:
+    """The plan as text: one buffer a line in order of birth, then the totals."""
+    lines = ["  offset     bytes  first  last  buffer"]
+    for b in sorted(plan.buffers, key=lambda b: (b.first, plan.offsets[b.name])):
+        offset = plan.offsets[b.name]
+        lines.append(f"{offset:>8} {b.bytes:>9} {b.first:>6} {b.last:>5}  {b.name}")
+    peak = graph.nodes[min(plan.peak_step, len(graph.nodes) - 1)]
+    lines.append(
+        f"arena {plan.arena_bytes} bytes, lower bound {plan.lower_bound} bytes, peak at step "
+        f"{plan.peak_step} ({peak.op} %{peak.outputs[0]})"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def summary(project: Project) -> dict[str, object]:
+    """What `compile` prints: planned bytes beside the published formula."""
+    graph, plan = project.graph, project.plan
+    forward, step = graph_macs(graph)
+    return {
+        "model": graph.name, "scheme": project.scheme_name, "target": project.target.name,
+        "analytic_kb": project.analytic_kb, "arena_bytes": plan.arena_bytes,
+        "arena_lower_bound": plan.lower_bound,
+        "trained_parameter_bytes": layout.block_bytes(layout.parameter_slots(graph)),
+        "planned_sram_bytes": planned_sram(graph, plan),
+        "flash_constant_bytes": constant_bytes(graph), "infer_macs": forward, "train_macs": step,
+    }  # fmt: skip
+
+
 __all__ = [
-    "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph",
-    "planned_sram", "training_graph",
+    "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph", "plan_text",
+    "planned_sram", "summary", "training_graph",
 ]  # fmt: skip

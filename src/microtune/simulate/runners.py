@@ -51,6 +51,10 @@ class Runner(Protocol):
         """Trained parameters by graph name, after the run."""
         ...
 
+    def saved(self) -> bytes:
+        """What `mt_save` wrote after the run."""
+        ...
+
 
 class HostRunner:
     """The generated C, compiled for this machine."""
@@ -79,6 +83,10 @@ class HostRunner:
         """Trained parameters by graph name."""
         return self.library.parameters()
 
+    def saved(self) -> bytes:
+        """What `mt_save` writes now."""
+        return self.library.save()
+
 
 class NumpyRunner:
     """The numpy meaning of the training graph."""
@@ -104,6 +112,10 @@ class NumpyRunner:
         """Trained parameters by graph name."""
         graph = self.interpreter.graph
         return {t.name: self.interpreter.data[t.name] for t in graph.with_role("param")}
+
+    def saved(self) -> bytes:
+        """Only the generated C saves."""
+        raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
 
 
 class QemuRunner:
@@ -145,6 +157,10 @@ class QemuRunner:
         """Trained parameters by graph name, from the blob saved at the end."""
         slots = [Slot.from_json(entry) for entry in self._plan["parameters"]]
         return unpack_block(self._blob[SAVE_HEADER_BYTES:], slots)
+
+    def saved(self) -> bytes:
+        """The blob that the firmware saved at the end of the job."""
+        return self._blob
 
 
 def make_runner(

@@ -1,0 +1,229 @@
+"""The command line: parse, call, print. No logic lives here."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from microtune import __version__
+from microtune.errors import MicrotuneError
+from microtune.report.console import console, errors, figures_table, progress, training_table
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    help="Turn a pre-trained int8 network into plain C that keeps learning on a microcontroller.",
+)  # fmt: skip
+
+Project = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder that `compile` has written.")
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")]
+
+
+class Emit(StrEnum):
+    """What `compile --emit` prints instead of writing a project."""
+
+    graph = "graph"
+    training = "training"
+    plan = "plan"
+
+
+class OnBackEnd(StrEnum):
+    """Where `train` runs."""
+
+    host = "host"
+    qemu = "qemu"
+    numpy = "numpy"
+
+
+class LrSchedule(StrEnum):
+    """Learning rate over the run."""
+
+    constant = "constant"
+    cosine = "cosine"
+
+
+class BiasKind(StrEnum):
+    """Format of trained biases."""
+
+    int32 = "int32"
+    int16 = "int16"
+
+
+class HeadKind(StrEnum):
+    """Format of the head."""
+
+    int16 = "int16"
+    float32 = "float32"
+
+
+def parse_bytes(text: str) -> int:
+    """ "256KB", "1MB" or a number of bytes (1 KB = 1024 B)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|KB|KIB|MB|MIB)?", text.strip().upper())
+    if match is None:
+        raise MicrotuneError(f"'{text}' is not a size; write for instance 256KB or 1MB")
+    unit = {"K": 1024, "M": 1024**2}.get((match[2] or "B")[0], 1)
+    return int(float(match[1]) * unit)
+
+
+def write_json(path: Path | None, content: dict[str, Any]) -> None:
+    """Write figures as JSON where asked."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise MicrotuneError(f"cannot write {path}: {error}") from error
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
+    json_file: JsonFile = None,
+) -> None:
+    """Layers, shapes, MACs, parameters and quantisation of a model."""
+    from microtune.importers import load_any
+    from microtune.report.inspect import inspect_model, render
+
+    figures = inspect_model(load_any(model))
+    console.print(render(figures))
+    write_json(json_file, figures)
+
+
+@app.command("compile")
+def compile_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
+    classes: Annotated[int, typer.Option(help="Number of classes to learn.")],
+    scheme: Annotated[str, typer.Option(help="Update scheme: a name or a TOML file.")],
+    target: Annotated[str, typer.Option(help="Chip, for instance cortex-m7.")] = "cortex-m7",
+    sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",
+    flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
+    bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int32,
+    head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
+    emit: Annotated[
+        Emit | None, typer.Option(help="Print this and stop: the int8 graph, the training graph, "
+                                  "or the plan.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Project folder.")] = None,
+) -> None:  # fmt: skip
+    """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
+    from microtune import pipeline
+    from microtune.importers import load_any
+    from microtune.ir.text import format_graph
+    from microtune.targets import load_target
+    from microtune.training.build import Formats
+
+    request = pipeline.Request(
+        classes, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
+        Formats(bias.value, head.value),
+    )  # fmt: skip
+    if emit is None and output is None:
+        raise MicrotuneError("say where to write the project: -o DIR (or use --emit)")
+    loaded = load_any(model)
+    if emit is Emit.graph:
+        sys.stdout.write(format_graph(loaded.graph))
+    elif emit is not None:
+        graph, _ = pipeline.training_graph(loaded, request)
+        if emit is Emit.training:
+            sys.stdout.write(format_graph(graph))
+        else:
+            sys.stdout.write(pipeline.plan_text(graph, pipeline.plan_graph(graph)))
+    elif output is not None:
+        with console.status("compiling"):
+            project = pipeline.compile_model(loaded, request, output)
+        console.print(figures_table(f"{output}", pipeline.summary(project)))
+
+
+@app.command()
+def train(
+    project: Project,
+    data: Annotated[Path, typer.Option(help="Folder, .tar or .npz with train and test images.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 10,
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate per sample.")] = None,
+    lr_schedule: Annotated[LrSchedule, typer.Option(help="Over the whole run.")] = LrSchedule.cosine,
+    seed: Annotated[int, typer.Option(min=0, help="Order of samples and rounding.")] = 0,
+    on: Annotated[OnBackEnd, typer.Option(help="Where to run; the bits are the same.")]
+    = OnBackEnd.host,
+    save: Annotated[Path | None, typer.Option(help="Write what was learnt here.")] = None,
+    json_file: JsonFile = None,
+) -> None:  # fmt: skip
+    """Train the compiled network on DATA with the generated C."""
+    from microtune.simulate.session import DEFAULT_LEARNING_RATE, Session
+    from microtune.simulate.trainer import TrainingPlan
+
+    rate = DEFAULT_LEARNING_RATE if lr is None else lr
+    plan = TrainingPlan(epochs, rate, lr_schedule.value, seed, steps)
+    with progress("reading images") as bar:
+        session = Session.open(project, data, on.value, bar)
+    with progress(f"training on {on.value}") as bar:
+        report = session.train(plan, bar, save)
+    console.print(training_table(report))
+    console.print(f"parameters sha256 {report.parameters_sha256}")
+    console.print(f"logits     sha256 {report.logits_sha256}")
+    write_json(json_file, report.to_json())
+
+
+@app.command()
+def measure(
+    project: Project,
+    data: Annotated[Path | None, typer.Option(help="Also count over real images.")] = None,
+    images: Annotated[int, typer.Option(min=1, help="How many of them.")] = 8,
+    target: Annotated[str | None, typer.Option(help="Another chip than compiled for.")] = None,
+    optimisation: Annotated[str, typer.Option(help="-O2, -O3, -Ofast or -Os.")] = "-O3",
+    json_file: JsonFile = None,
+) -> None:  # fmt: skip
+    """Build the firmware, run it in QEMU, and count bytes and instructions exactly."""
+    from microtune.simulate.session import measure_project
+
+    with console.status("building and running the firmware"):
+        figures = measure_project(project, data, images, target, optimisation).to_json()
+    console.print(figures_table(f"{project}", figures))
+    write_json(json_file, figures)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", metavar="DIR", help="Where to put the results.")]
+    = Path("microtune-demo"),
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 3,
+) -> None:  # fmt: skip
+    """The whole way on the embedded model: an emulated Cortex-M7 learns new garments."""
+    from microtune.demo import run_demo
+
+    run_demo(output, epochs)
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(f"microtune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Networks that keep learning on the microcontroller they run on."""
+
+
+def main() -> None:
+    """Entry point: user errors become one clear message and exit code 2."""
+    try:
+        app()
+    except MicrotuneError as error:
+        errors.print("[bold red]error:[/]", end=" ")
+        errors.print(str(error), markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("interrupted; nothing was half-written")
+        sys.exit(130)

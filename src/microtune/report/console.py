@@ -1,0 +1,67 @@
+"""What the commands print: progress bars and tables (rich)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from microtune.simulate.trainer import TrainingReport
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+Update = Callable[[int, int, str], None]
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Update]:
+    """A bar with time left; call the result with (done, total, note)."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task(title, total=None, note="")
+
+        def update(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield update
+
+
+def training_table(report: TrainingReport) -> Table:
+    """One row an epoch."""
+    table = Table(title="Training", title_justify="left")
+    for name in ("epoch", "train loss", "train accuracy", "test accuracy"):
+        table.add_column(name, justify="right")
+    for number, epoch in enumerate(report.epochs, start=1):
+        test = "-" if epoch.test_accuracy is None else f"{100 * epoch.test_accuracy:.1f} %"
+        table.add_row(
+            str(number), f"{epoch.train_loss:.3f}", f"{100 * epoch.train_accuracy:.1f} %", test
+        )
+    return table
+
+
+def figures_table(title: str, figures: dict[str, Any]) -> Table:
+    """Name and value, integers with thousands separators."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {_number(v)}" for key, v in value.items())
+        table.add_row(name.replace("_", " "), _number(value))
+    return table
+
+
+def _number(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"

@@ -1,0 +1,91 @@
+"""A project with its data and a back end: what the commands `train` and `measure` call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from microtune.codegen.project import TRAINING_FILE, read_plan
+from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Graph
+from microtune.ir.modelfile import load_model
+from microtune.simulate.measure import Measurement, measure
+from microtune.simulate.runners import BackEnd, make_runner
+from microtune.simulate.trainer import TrainingPlan, TrainingReport, run_training
+
+# Chosen on the validation split of clothing10 (benchmarks/ablation.py).
+DEFAULT_LEARNING_RATE = 0.0015
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that a training run needs."""
+
+    project: Path
+    graph: Graph
+    back_end: BackEnd
+    train_split: Split
+    test_split: Split | None
+
+    @staticmethod
+    def open(project: Path, data: Path, back_end: BackEnd, progress: Progress) -> Session:
+        """Read the plan and decode the images as the plan's preprocessing says."""
+        plan = read_plan(project)
+        graph = load_model(project / TRAINING_FILE).graph
+        if not graph.updates:
+            raise MicrotuneError(f"{project} was compiled with scheme none: nothing to train")
+        preprocessing = Preprocessing.from_json(plan["preprocessing"])
+        dataset = open_dataset(data)
+        if len(dataset.classes) != int(plan["classes"]):
+            raise MicrotuneError(
+                f"{data} has {len(dataset.classes)} classes, {project} was compiled for "
+                f"{plan['classes']}; compile again with --classes {len(dataset.classes)}"
+            )
+
+        def report(done: int, total: int) -> None:
+            progress(done, total, "")
+
+        train = dataset.load("train", preprocessing, report)
+        test = dataset.load("test", preprocessing, report)
+        return Session(project, graph, back_end, train, test if len(test.labels) else None)
+
+    def train(
+        self, plan: TrainingPlan, progress: Progress, save: Path | None = None
+    ) -> TrainingReport:
+        """Run the plan; `save` gets what `mt_save` writes (host and qemu)."""
+        if save is not None and self.back_end == "numpy":
+            raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
+        runner = make_runner(self.project, self.back_end, plan.seed)
+        report = run_training(runner, self.graph, plan, self.train_split, self.test_split, progress)
+        if save is not None:
+            write_whole(save, runner.saved())
+        return report
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise MicrotuneError(f"cannot write {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def measure_project(
+    project: Path, data: Path | None, images: int, target: str | None, optimisation: str
+) -> Measurement:
+    """Measure a project, over `images` test images of `data` where given."""
+    if data is None:
+        return measure(project, target=target, optimisation=optimisation)
+    preprocessing = Preprocessing.from_json(read_plan(project)["preprocessing"])
+    test = open_dataset(data).load("test", preprocessing, None)
+    return measure(project, test.frames[:images], test.labels[:images], target, optimisation)
