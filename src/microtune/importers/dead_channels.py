@@ -1,0 +1,117 @@
+"""Dead channels: output codes that are the same for every int8 input.
+
+Imported networks hold channels with scales of 1e-9 and saturated biases. Their accumulators would
+overflow int32 and their quantisation-aware factor 1/s_w^2 is absurd. Where an interval bound proves
+that the code is constant, the channel becomes all-zero weights with a bias that gives this very code
+in every requantisation mode: not one bit of the forward pass changes. A dead channel is never trained.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from microtune.errors import MicrotuneError
+from microtune.ir import numerics
+from microtune.ir.graph import Array, Graph, Node
+
+_MARGIN = 1e-6
+
+
+@dataclass(frozen=True)
+class ChannelReport:
+    """Channels of one layer: dead ones, and tiny ones whose QAS factor is bounded."""
+
+    layer: str
+    dead: int
+    tiny: int
+
+
+def _layers(graph: Graph) -> list[Node]:
+    return [n for n in graph.nodes if n.op in ("conv2d", "fully_connected")]
+
+
+def _code_interval(graph: Graph, node: Node) -> tuple[Array, Array]:
+    """Bounds (O,) of acc·scale, before the zero point, over all int8 inputs."""
+    x, w, b = node.inputs[:3]
+    zero = graph.quant(x).zero_point
+    weight = graph.data[w].astype(np.float64).reshape(graph.data[w].shape[0], -1)
+    lo, hi = -128 - zero, 127 - zero
+    # Padding contributes 0, which lies between lo and hi or beside them for an extreme zero point.
+    lo, hi = min(lo, 0), max(hi, 0)
+    most = np.where(weight > 0, weight * hi, weight * lo).sum(axis=1)
+    least = np.where(weight > 0, weight * lo, weight * hi).sum(axis=1)
+    scale = graph.scale(x) * graph.channel_scales(w) / graph.scale(node.outputs[0])
+    bias = graph.data[b].astype(np.float64)
+    return (bias + least) * scale, (bias + most) * scale
+
+
+def dead_codes(graph: Graph, node: Node) -> dict[int, int]:
+    """Channel -> its constant code, for the channels that an interval bound proves dead."""
+    zero = graph.quant(node.outputs[0]).zero_point
+    lo, hi = node.ints("clamp") if "clamp" in node.attrs else (-128, 127)
+    low, high = _code_interval(graph, node)
+    slack = _MARGIN * np.maximum(np.abs(low), np.abs(high))
+    codes: dict[int, int] = {}
+    for channel, (a, b) in enumerate(zip(low - slack, high + slack, strict=True)):
+        # A half-way value could round either way, so the margins must agree on the code.
+        first, last = (min(max(math.floor(v + 0.5) + zero, lo), hi) for v in (a, b))
+        if first == last:
+            codes[channel] = first
+    return codes
+
+
+def _unit_scale(graph: Graph, node: Node) -> np.float32:
+    """A float32 weight scale for which M is exactly 1 in mode mcunet and rounds to 1 in device."""
+    sx, sy = np.float32(graph.scale(node.inputs[0])), np.float32(graph.scale(node.outputs[0]))
+    scale = np.float32(sy / sx)
+    for candidate in (
+        scale, np.nextafter(scale, np.float32(0)), np.nextafter(scale, np.float32(np.inf)),
+    ):  # fmt: skip
+        if np.float32(sx * candidate) / sy == np.float32(1):
+            return candidate
+    return scale
+
+
+def neutralize_dead_channels(graph: Graph) -> None:
+    """Rewrite the dead channels of every layer in place; the forward pass keeps every bit."""
+    for node in _layers(graph):
+        codes = dead_codes(graph, node)
+        w, b = node.inputs[1:3]
+        scales_name = graph.quant(w).scales or ""
+        weight, bias = graph.data[w].copy(), graph.data[b].copy()
+        scales = graph.data[scales_name].copy()
+        zero = graph.quant(node.outputs[0]).zero_point
+        for channel, code in codes.items():
+            weight[channel] = 0
+            bias[channel] = code - zero
+            scales[channel] = _unit_scale(graph, node)
+        graph.data.update({w: weight, b: bias, scales_name: scales})
+        _check_accumulators(graph, node)
+
+
+def _check_accumulators(graph: Graph, node: Node) -> None:
+    w, b = node.inputs[1:3]
+    reach = 255 * 127 * (graph.data[w].size // graph.data[w].shape[0])
+    worst = int(np.abs(graph.data[b].astype(np.int64)).max())
+    if worst + reach >= 2**31:
+        channel = int(np.abs(graph.data[b].astype(np.int64)).argmax())
+        raise MicrotuneError(
+            f"{graph.name}: the accumulator of {node.outputs[0]}, channel {channel}, can overflow "
+            f"int32 (bias {worst})"
+        )
+
+
+def channel_reports(graph: Graph) -> list[ChannelReport]:
+    """Dead and tiny channels of every layer."""
+    reports = []
+    for node in _layers(graph):
+        weight = graph.data[node.inputs[1]]
+        live = weight.reshape(weight.shape[0], -1).any(axis=1)
+        scales = graph.channel_scales(node.inputs[1])
+        bounded = numerics.qas_scales(np.where(live, scales, 0)) > scales
+        tiny = int((live & bounded).sum())
+        reports.append(ChannelReport(node.outputs[0], int((~live).sum()), tiny))
+    return reports

@@ -1,0 +1,134 @@
+"""Import the int8 networks of the MCUNet family (`.pkl`: a zip with one pickle of arrays).
+
+Layers are named conv0, conv1, ... in execution order (the index of the published update schemes), the
+1000-class layer `classifier`. The graph keeps the file's arithmetic, mode "mcunet".
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microtune.errors import MicrotuneError
+from microtune.importers.dead_channels import neutralize_dead_channels
+from microtune.importers.safe_pickle import read_numpy_pickle
+from microtune.ir.builder import Builder
+from microtune.ir.graph import Array, Quant
+from microtune.ir.modelfile import ModelFile
+
+RESIZE_RATIO = 0.875
+
+
+class _Reader:
+    """Builds the graph layer by layer; every assumption about the file is checked."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        self.path = path
+        self.content = content
+        self.builder = Builder(path.stem, "mcunet")
+        self.convs = 0
+
+    def fail(self, what: str) -> MicrotuneError:
+        return MicrotuneError(f"{self.path}: not an MCUNet file that microtune knows: {what}")
+
+    def get(self, layer: object, key: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401
+        if not isinstance(layer, dict) or key not in layer:
+            raise self.fail(f"'{key}' is missing")
+        if not isinstance(layer[key], kind) or isinstance(layer[key], bool):
+            raise self.fail(f"'{key}' is a {type(layer[key]).__name__}")
+        return layer[key]
+
+    def quant(self, params: dict[str, Any], which: str) -> Quant:
+        scale = float(self.get(params, f"{which}_scale", float))
+        zero = int(self.get(params, f"{which}_zero", int))
+        if not (math.isfinite(scale) and scale > 0 and -128 <= zero <= 127):
+            raise self.fail(f"{which}_scale {scale} with {which}_zero {zero}")
+        return Quant(scale, zero)
+
+    def array(self, params: dict[str, Any], key: str, dtype: type, ndim: int) -> Array:
+        value = self.get(params, key, np.ndarray)
+        if value.dtype != dtype or value.ndim != ndim:
+            raise self.fail(f"'{key}' is {value.dtype}{list(value.shape)}")
+        array: Array = value
+        return array
+
+    def conv(self, layer: object, x: str, name: str | None = None) -> str:
+        params = self.get(layer, "params", dict)
+        weight = self.array(params, "weight", np.int8, 4)
+        bias = self.array(params, "bias", np.int32, 1)
+        scales = self.array(params, "w_scales", np.float32, 1)
+        stride = int(self.get(layer, "stride", int))
+        groups = int(self.get(layer, "groups", int))
+        outputs, per_group, kh, kw = weight.shape
+        channels = self.builder.graph.tensors[x].shape[3]
+        if not (len(bias) == len(scales) == outputs) or per_group * groups != channels:
+            raise self.fail(f"a weight of {list(weight.shape)} on {channels} channels")
+        if stride not in (1, 2, 3, 4) or not (np.isfinite(scales).all() and (scales > 0).all()):
+            raise self.fail("a stride or a weight scale out of range")
+        if self.quant(params, "x") != self.builder.graph.quant(x):
+            raise self.fail(f"the input quantisation of conv {self.convs} is not its producer's")
+        if name is None:
+            name, self.convs = f"conv{self.convs}", self.convs + 1
+        return self.builder.conv2d(
+            name, x, weight.transpose(0, 2, 3, 1), scales, bias, self.quant(params, "y"),
+            stride=(stride, stride), padding=(kh // 2, kw // 2, kh // 2, kw // 2), groups=groups,
+        )  # fmt: skip
+
+    def block(self, block: object, number: int, x: str) -> str:
+        if not isinstance(block, dict):
+            raise self.fail(f"block {number} is no dictionary")
+        if block.get("se") is not None:
+            raise self.fail(f"block {number} has a squeeze-and-excitation branch")
+        y = x
+        for part in ("pointwise1", "depthwise", "pointwise2"):
+            if block.get(part) is not None:
+                y = self.conv(block[part], y)
+        if block.get("residual") is None:
+            return y
+        params = self.get(block["residual"], "params", dict)
+        if self.quant(params, "x") != self.builder.graph.quant(x):
+            raise self.fail(f"the skip of block {number} has another quantisation than its input")
+        if self.builder.graph.tensors[x].shape != self.builder.graph.tensors[y].shape:
+            raise self.fail(f"the skip of block {number} has another shape than its sum")
+        return self.builder.add(f"add{number}", x, y, self.quant(params, "y"))
+
+    def read(self) -> str:
+        first = self.get(self.content, "first_conv", dict)
+        size = int(self.get(first, "in_shape", int))
+        if not 8 <= size <= 1024:
+            raise self.fail(f"an input of {size} pixels")
+        quant = self.quant(self.get(first, "params", dict), "x")
+        x = self.builder.input((1, size, size, 3), quant.scale or 0.0, quant.zero_point)
+        x = self.conv(first, x)
+        for number, block in enumerate(self.get(self.content, "blocks", list)):
+            x = self.block(block, number, x)
+        if self.content.get("feature_mix") is not None:
+            x = self.conv(self.content["feature_mix"], x)
+        x = self.builder.average_pool("pool", x)
+        return self.conv(self.get(self.content, "classifier", dict), x, "classifier")
+
+
+def import_mcunet(path: Path) -> ModelFile:
+    """The network as a model file; raises MicrotuneError on anything unexpected."""
+    reader = _Reader(path, read_numpy_pickle(path))
+    try:
+        graph = reader.builder.finish(reader.read())
+    except ValueError as error:
+        raise reader.fail(str(error)) from error
+    size = graph.tensors["input"].shape[1]
+    neutralize_dead_channels(graph)
+    preprocessing = {
+        "height": size, "width": size, "channels": 3, "resize_ratio": RESIZE_RATIO,
+    }  # fmt: skip
+    return ModelFile(graph, preprocessing, _licence(path), f"{path.name} (MCUNet family, int8)")
+
+
+def _licence(path: Path) -> str:
+    """The LICENSE that lies beside the file, if any."""
+    beside = path.with_name("LICENSE")
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8")
+    return "The licence of these weights was not found beside the imported file.\n"
