@@ -126,7 +126,9 @@ def read_numpy_pickle(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             if not {"archive/data.pkl"} <= names <= _MEMBERS:
-                raise MicrotuneError(f"{path}: not a pickle of arrays: it holds {sorted(names)[:5]}")
+                raise MicrotuneError(
+                    f"{path}: not a pickle of arrays: it holds {sorted(names)[:5]}"
+                )
             if archive.getinfo("archive/data.pkl").file_size > MAX_BYTES:
                 raise MicrotuneError(f"{path}: larger than {MAX_BYTES >> 20} MB")
             raw = archive.read("archive/data.pkl")
@@ -137,8 +139,19 @@ def read_numpy_pickle(path: Path) -> dict[str, Any]:
         raise MicrotuneError(f"{path}: refused: it contains {error}") from error
     except (zipfile.BadZipFile, OSError) as error:
         raise MicrotuneError(f"{path}: not a readable zip, perhaps cut off: {error}") from error
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError,
-            KeyError, MemoryError, RecursionError, OverflowError, UnicodeError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        MemoryError,
+        RecursionError,
+        OverflowError,
+        UnicodeError,
+    ) as error:
         raise MicrotuneError(f"{path}: the pickle is damaged: {error}") from error  # fmt: skip
     if not isinstance(content, dict):
         raise MicrotuneError(f"{path}: the pickle holds no dictionary")

@@ -14,20 +14,22 @@
         call;                     \
         break;                    \
     }
-#define MT_WITH_WIDTH(n, call)    \
-    switch (n) {                  \
-        MT_WIDTH_CASE(8, call)    \
-        MT_WIDTH_CASE(16, call)   \
-        MT_WIDTH_CASE(24, call)   \
-        MT_WIDTH_CASE(27, call)   \
-        MT_WIDTH_CASE(32, call)   \
-        MT_WIDTH_CASE(40, call)   \
-        MT_WIDTH_CASE(48, call)   \
-        default: {                \
-            const int32_t width = n; \
-            call;                 \
-        }                         \
-    }
+#define MT_WITH_WIDTH(n, call)       \
+    do {                             \
+        switch (n) {                 \
+            MT_WIDTH_CASE(8, call)   \
+            MT_WIDTH_CASE(16, call)  \
+            MT_WIDTH_CASE(24, call)  \
+            MT_WIDTH_CASE(27, call)  \
+            MT_WIDTH_CASE(32, call)  \
+            MT_WIDTH_CASE(40, call)  \
+            MT_WIDTH_CASE(48, call)  \
+            default: {               \
+                const int32_t width = n; \
+                call;                \
+            }                        \
+        }                            \
+    } while (0)
 #else
 #define MT_WITH_WIDTH(n, call)       \
     do {                             \

@@ -21,18 +21,32 @@ size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p) {
     return taps * (size_t)(s->in_c / s->groups) * sizeof(int16_t);
 }
 
-/* Requantises acc[0 .. n-1], output channels o .. o + n - 1 of the pixel, n <= MT_BLOCK. */
-static void finish_block(const mt_conv2d_params *p, const mt_conv2d_io *io, const int32_t *acc,
-                         int32_t pixel, int32_t o, int32_t n) {
-    const int32_t index = pixel * p->shape.out_c + o;
-    const int32_t zero = p->y_zero, lo = p->clamp_lo, hi = p->clamp_hi;
+/* v[0 .. n-1] = zero point + requantised acc, n <= MT_BLOCK channels from o on. */
+static inline void requantize_block(const mt_conv2d_params *p, const int32_t *acc, int32_t o,
+                                    int32_t n, int32_t *v) {
     const int32_t *multiplier = p->multiplier + o;
     const uint8_t *shift = p->shift + o;
-    int8_t *y = io->y + index;
-    int32_t v[MT_BLOCK];
+    const int32_t zero = p->y_zero;
+    MT_KEEP_LOOP
     for (int32_t i = 0; i < n; i++) {
         v[i] = zero + mt_requantize(acc[i], multiplier[i], shift[i]);
     }
+}
+
+static inline void clamp_block(const int32_t *v, int32_t lo, int32_t hi, int32_t n, int8_t *y) {
+    MT_KEEP_LOOP
+    for (int32_t i = 0; i < n; i++) {
+        y[i] = (int8_t)mt_clamp_int32(v[i], lo, hi);
+    }
+}
+
+/* Stores acc[0 .. n-1], output channels o .. o + n - 1 of the pixel, n <= MT_BLOCK. */
+static void finish_block(const mt_conv2d_params *p, const mt_conv2d_io *io, const int32_t *acc,
+                         int32_t pixel, int32_t o, int32_t n) {
+    const int32_t index = pixel * p->shape.out_c + o;
+    const int32_t lo = p->clamp_lo, hi = p->clamp_hi;
+    int32_t v[MT_BLOCK];
+    MT_WITH_WIDTH(n, requantize_block(p, acc, o, width, v));
     if (io->mask != NULL) {
         uint8_t inside[MT_BLOCK];
         for (int32_t i = 0; i < n; i++) {
@@ -40,33 +54,42 @@ static void finish_block(const mt_conv2d_params *p, const mt_conv2d_io *io, cons
         }
         mt_mask_write(io->mask, index, inside, n);
     }
+    MT_WITH_WIDTH(n, clamp_block(v, lo, hi, width, io->y + index));
+}
+
+/* to[i] = x[i] - zero, or x[order[i]] - zero */
+static void widen(int16_t *to, const int8_t *x, const uint16_t *order, int32_t zero, int32_t n) {
+    if (order == NULL) {
+        for (int32_t i = 0; i < n; i++) {
+            to[i] = (int16_t)(x[i] - zero);
+        }
+        return;
+    }
     for (int32_t i = 0; i < n; i++) {
-        y[i] = (int8_t)mt_clamp_int32(v[i], lo, hi);
+        to[i] = (int16_t)(x[order[i]] - zero);
     }
 }
 
-/* Writes q_x - z_x under the kernel at (oh, ow), [KH][KW][part->channels], 0 outside the image. */
+/* Writes q_x - z_x under the kernel of an output pixel, [KH][KW][part->channels], 0 outside the
+ * image. Returns the end of what was written. */
 static int16_t *widen_patch(const mt_conv2d_params *p, const mt_part *part, const int8_t *x,
-                            int32_t oh, int32_t ow, int16_t *patch) {
+                            int32_t pixel, int16_t *patch) {
     const mt_conv_shape *s = &p->shape;
-    const int32_t n = part->channels, zero = p->x_zero;
+    const int32_t top = (pixel / s->out_w) * s->stride_h - s->pad_top;
+    const int32_t left = (pixel % s->out_w) * s->stride_w - s->pad_left;
+    /* Rows of the patch that are one run of memory in the image. */
+    const int32_t whole = part->order == NULL && part->channels == s->in_c && left >= 0 &&
+                          left + s->k_w <= s->in_w;
+    const int32_t n = whole ? part->channels * s->k_w : part->channels;
     for (int32_t kh = 0; kh < s->k_h; kh++) {
-        const int32_t ih = oh * s->stride_h + kh - s->pad_top;
-        for (int32_t kw = 0; kw < s->k_w; kw++, patch += n) {
-            const int32_t iw = ow * s->stride_w + kw - s->pad_left;
+        const int32_t ih = top + kh;
+        for (int32_t kw = 0; kw < (whole ? 1 : s->k_w); kw++, patch += n) {
+            const int32_t iw = left + kw;
             if (ih < 0 || ih >= s->in_h || iw < 0 || iw >= s->in_w) {
                 memset(patch, 0, (size_t)n * sizeof *patch);
-                continue;
-            }
-            const int8_t *from = x + (ih * s->in_w + iw) * s->in_c + part->first;
-            if (part->order == NULL) {
-                for (int32_t i = 0; i < n; i++) {
-                    patch[i] = (int16_t)(from[i] - zero);
-                }
             } else {
-                for (int32_t i = 0; i < n; i++) {
-                    patch[i] = (int16_t)(from[part->order[i]] - zero);
-                }
+                const int8_t *from = x + (ih * s->in_w + iw) * s->in_c + part->first;
+                widen(patch, from, part->order, p->x_zero, n);
             }
         }
     }
@@ -76,6 +99,7 @@ static int16_t *widen_patch(const mt_conv2d_params *p, const mt_part *part, cons
 static inline void dot4(int32_t *acc, const int16_t *patch, const int8_t *w, int32_t n) {
     const int8_t *w1 = w + n, *w2 = w + 2 * n, *w3 = w + 3 * n;
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    MT_KEEP_LOOP
     for (int32_t i = 0; i < n; i++) {
         const int32_t v = patch[i];
         s0 += v * (int16_t)w[i];
@@ -101,10 +125,11 @@ static int32_t dot1(const int16_t *patch, const int8_t *w, int32_t n) {
 static void dense_pixel(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_part *parts,
                         int32_t pixel, int32_t first, int32_t last) {
     const int32_t taps = p->shape.k_h * p->shape.k_w;
-    const int32_t oh = pixel / p->shape.out_w, ow = pixel % p->shape.out_w;
     int16_t *patch = (int16_t *)io->scratch;
-    int16_t *second = widen_patch(p, &parts[0], io->x, oh, ow, patch);
-    (void)widen_patch(p, &parts[1], io->x, oh, ow, second);
+    int16_t *second = widen_patch(p, &parts[0], io->x, pixel, patch);
+    if (parts[1].channels > 0) {
+        (void)widen_patch(p, &parts[1], io->x, pixel, second);
+    }
     for (int32_t o = first; o < last; o += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, last - o);
         int32_t acc[MT_BLOCK];
@@ -118,7 +143,7 @@ static void dense_pixel(const mt_conv2d_params *p, const mt_conv2d_io *io, const
             const int8_t *w = parts[k].weight + o * length;
             int32_t j = 0;
             for (; j + 4 <= n; j += 4, w += 4 * length) {
-                MT_WITH_WIDTH(length, dot4(acc + j, lanes, w, width))
+                MT_WITH_WIDTH(length, dot4(acc + j, lanes, w, width));
             }
             for (; j < n; j++, w += length) {
                 acc[j] += dot1(lanes, w, length);
@@ -149,6 +174,7 @@ static void dense(const mt_conv2d_params *p, const mt_conv2d_io *io) {
 /* acc[i] += (x[i] - zero) * w[i]: the product of 9 and 8 bits fits in 16. */
 static inline void multiply_accumulate(int32_t *acc, const int8_t *x, const int8_t *w, int32_t zero,
                                 int32_t n) {
+    MT_KEEP_LOOP
     for (int32_t i = 0; i < n; i++) {
         const int16_t centred = (int16_t)(x[i] - zero);
         acc[i] += (int16_t)(centred * w[i]);
@@ -181,7 +207,7 @@ static void depthwise(const mt_conv2d_params *p, const mt_conv2d_io *io) {
         for (int32_t pixel = 0; pixel < s->out_h * s->out_w; pixel++) {
             int32_t acc[MT_BLOCK];
             memcpy(acc, io->bias + o, (size_t)n * sizeof *acc);
-            MT_WITH_WIDTH(n, depthwise_taps(p, io->x + o, w, row_stride, pixel, width, acc))
+            MT_WITH_WIDTH(n, depthwise_taps(p, io->x + o, w, row_stride, pixel, width, acc));
             finish_block(p, io, acc, pixel, o, n);
         }
     }

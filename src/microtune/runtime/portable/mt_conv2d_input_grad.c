@@ -48,7 +48,7 @@ static int32_t nonzero_lanes(const int8_t *g, const int32_t *multiplier, int32_t
 }
 
 /* acc[0 .. n-1] += sum of lane * weight row; the row of output o starts at w + o*row_stride. */
-static void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int32_t count, const int8_t *w,
+static inline void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int32_t count, const int8_t *w,
                      int32_t row_stride) {
     int32_t k = 0;
     for (; k + 4 <= count; k += 4) {
@@ -58,6 +58,7 @@ static void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int32_t cou
         const int8_t *w1 = w + lanes->output[k + 1] * row_stride;
         const int8_t *w2 = w + lanes->output[k + 2] * row_stride;
         const int8_t *w3 = w + lanes->output[k + 3] * row_stride;
+        MT_KEEP_LOOP
         for (int32_t i = 0; i < n; i++) {
             acc[i] += g0 * w0[i] + g1 * w1[i] + g2 * w2[i] + g3 * w3[i];
         }
@@ -65,6 +66,7 @@ static void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int32_t cou
     for (; k < count; k++) {
         const int32_t g0 = lanes->lane[k];
         const int8_t *w0 = w + lanes->output[k] * row_stride;
+        MT_KEEP_LOOP
         for (int32_t i = 0; i < n; i++) {
             acc[i] += g0 * w0[i];
         }
@@ -77,7 +79,8 @@ static void add_tap(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_
     const int32_t inputs = p->shape.in_c / p->shape.groups, taps = p->shape.k_h * p->shape.k_w;
     if (p->channel_order == NULL) {
         const int8_t *w = io->weight != NULL ? io->weight : io->trained_weight;
-        add_rows(lanes->acc, inputs, lanes, count, w + tap * inputs, taps * inputs);
+        const int8_t *row = w + tap * inputs;
+        MT_WITH_WIDTH(inputs, add_rows(lanes->acc, width, lanes, count, row, taps * width));
         return;
     }
     const int32_t t = p->trained_channels, rest = inputs - t;
@@ -153,6 +156,7 @@ static inline void depthwise_taps(const mt_conv_shape *s, const int8_t *g, const
             }
             const int8_t *from = g + (oh * s->out_w + ow) * s->out_c;
             const int8_t *row = w + (kh * s->k_w + kw) * row_stride;
+            MT_KEEP_LOOP
             for (int32_t i = 0; i < n; i++) {
                 acc[i] += (int16_t)(from[i] * row[i]);
             }
@@ -172,11 +176,7 @@ static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_inpu
         const int8_t *w = mt_depthwise_columns(&weights, c, n, &row_stride);
         for (int32_t pixel = 0; pixel < s->in_h * s->in_w; pixel++) {
             int32_t acc[MT_BLOCK];
-            if (n == MT_BLOCK) {
-                depthwise_taps(s, io->g + c, w, row_stride, pixel, MT_BLOCK, acc);
-            } else {
-                depthwise_taps(s, io->g + c, w, row_stride, pixel, n, acc);
-            }
+            MT_WITH_WIDTH(n, depthwise_taps(s, io->g + c, w, row_stride, pixel, width, acc));
             for (int32_t i = 0; i < n; i++) {
                 const int32_t shifted = acc[i] * (1 << p->depthwise_shift);
                 acc[i] = mt_high_multiply(shifted, multiplier[i]);

@@ -9,6 +9,13 @@
 /* Elements that a kernel treats at once on its stack. */
 #define MT_BLOCK 32
 
+/* Before a loop of constant width: GCC would unroll it to scalars before it looks for vectors. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define MT_KEEP_LOOP _Pragma("GCC unroll 1")
+#else
+#define MT_KEEP_LOOP
+#endif
+
 #define MT_INT32_MAX INT32_C(0x7fffffff)
 #define MT_INT32_MIN (-MT_INT32_MAX - 1)
 #define MT_GRADIENT_MAX 127
@@ -54,9 +61,12 @@ static inline int64_t mt_round_shift(int64_t t, int32_t s) {
     return s >= 63 ? 0 : (t + (INT64_C(1) << (s - 1))) >> s;
 }
 
-/* Without the zero point and the clamp. */
+/* high(sat32(acc << n), m), 0 <= n <= 31, in 32-bit lanes up to the product. */
 static inline int32_t mt_requantize(int32_t acc, int32_t m, int32_t n) {
-    return mt_high_multiply(mt_saturate_int32(mt_shift_left(acc, n)), m);
+    const int32_t top = MT_INT32_MAX >> n;
+    const int32_t shifted = (int32_t)((uint32_t)acc << n);
+    const int32_t capped = acc > top ? MT_INT32_MAX : shifted;
+    return mt_high_multiply(acc < -top - 1 ? MT_INT32_MIN : capped, m);
 }
 
 static inline uint32_t mt_fmix(uint32_t h) {

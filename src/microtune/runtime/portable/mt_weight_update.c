@@ -56,6 +56,7 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
                 if (gj == 0) {
                     continue;
                 }
+                MT_KEEP_LOOP
                 for (int32_t i = 0; i < n; i++) {
                     const int16_t centred = (int16_t)(x[i] - zero);
                     acc[j][i] += (int16_t)(gj * centred);
@@ -98,26 +99,22 @@ static void random_block(const mt_conv2d_weight_update_params *p, uint32_t key, 
     }
 }
 
-/* Sums and steps `rows` outputs at one tap, all channels. `width` is the stored channels per row. */
-static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int32_t width) {
+/* Sums and steps `rows` outputs at one tap, all channels. `stored` channels per row. */
+static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int32_t stored) {
     const mt_conv2d_weight_update_params *p = t->p;
     const int32_t taps = p->shape.k_h * p->shape.k_w, tap = t->kh * p->shape.k_w + t->kw;
     int32_t acc[ROWS][MT_BLOCK];
     uint16_t r16[MT_BLOCK];
-    for (int32_t i = 0; i < width; i += MT_BLOCK) {
-        const int32_t n = mt_min(MT_BLOCK, width - i);
+    for (int32_t i = 0; i < stored; i += MT_BLOCK) {
+        const int32_t n = mt_min(MT_BLOCK, stored - i);
         t->x_first = first + i;
-        if (rows == ROWS && n == MT_BLOCK) {
-            sum_block(t, ROWS, MT_BLOCK, acc);
-        } else {
-            sum_block(t, rows, n, acc);
-        }
+        MT_WITH_WIDTH(n, sum_block(t, rows, width, acc));
         for (int32_t j = 0; j < rows; j++) {
             const int32_t o = t->output + j, row = o * taps + tap;
             const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[o],
                                             p->factor_exponent[o], *t->io->g_exponent);
             random_block(p, key, row, i, n, r16);
-            step_block(t->io->weight + row * width + i, acc[j], r16, n, rate);
+            step_block(t->io->weight + row * stored + i, acc[j], r16, n, rate);
         }
     }
 }
@@ -157,6 +154,7 @@ static inline void sum_channels(const mt_tap *t, const int32_t *out, int32_t n, 
                 gathered[i] = g[out[i]];
             }
             const int8_t *from = adjacent ? g + t->x_first : gathered;
+            MT_KEEP_LOOP
             for (int32_t i = 0; i < n; i++) {
                 const int16_t centred = (int16_t)(x[i] - zero);
                 acc[i] += (int16_t)(from[i] * centred);
@@ -174,11 +172,7 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
         out[i] = t->x_first + i;
         out[i] = p->channel_order == NULL ? out[i] : p->channel_order[out[i]];
     }
-    if (n == MT_BLOCK) {
-        sum_channels(t, out, MT_BLOCK, acc);
-    } else {
-        sum_channels(t, out, n, acc);
-    }
+    MT_WITH_WIDTH(n, sum_channels(t, out, width, acc));
     for (int32_t i = 0; i < n; i++) {
         const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[out[i]],
                                         p->factor_exponent[out[i]], *t->io->g_exponent);
