@@ -1,0 +1,1 @@
+"""Pre-training of the embedded model: data, float network, training, export."""
