@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
-from runtime_native import ConvShape, RoundIo, StepState, fill
+from runtime_native import ConvShape, RoundIo, StepState, Struct, fill
 
 from microtune.ir import numerics
 from microtune.ir.convolution import Geometry
@@ -30,13 +30,13 @@ class ConvCase:
     @property
     def depthwise(self) -> bool:
         o, c = self.weight.shape[0], self.size[2]
-        return self.geometry.groups == c == o
+        return bool(self.geometry.groups == c == o)
 
     @property
     def out(self) -> tuple[int, int]:
         return self.geometry.output_size(*self.size[:2], *self.weight.shape[1:3])
 
-    def shape(self) -> Any:
+    def shape(self) -> Struct:
         o, kh, kw, _ = self.weight.shape
         return ConvShape(
             *self.size, *self.out, o, kh, kw, *self.geometry.stride,
@@ -114,7 +114,7 @@ class RoundCase:
     """The surroundings of one rounded gradient tensor; `moved` is the offset after the kernel."""
 
     rng: np.random.Generator
-    state: Any
+    state: Struct
     site: int
     e_acc: int
     base: Array
@@ -123,7 +123,7 @@ class RoundCase:
     mask: Array | None
     moved: int = 0
 
-    def io(self) -> Any:
+    def io(self) -> Struct:
         """mt_round_io; exponent and offset are written in place."""
         packed = None if self.mask is None else np.packbits(self.mask, bitorder="little")
         return fill(
@@ -140,7 +140,7 @@ class RoundCase:
         return g, e, min(max(int(self.offset[0]) + change, -64), 63)
 
 
-def step_state(rng: np.random.Generator) -> Any:
+def step_state(rng: np.random.Generator) -> Struct:
     """A training state with an ordinary, an extreme or a zero learning rate."""
     lr = np.float32(rng.choice([0.0, 1.0, 2.0 ** rng.uniform(-20, 10), 1e-40, 1024.0]))
     mantissa, exponent = numerics.split_float32(float(lr))

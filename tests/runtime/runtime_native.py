@@ -33,7 +33,10 @@ TYPES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def structure(name: str, *members: tuple[str, str | type[ctypes.Structure]]) -> Any:
+Struct = ctypes.Structure
+
+
+def structure(name: str, *members: tuple[str, str | type[Struct]]) -> type[Struct]:
     """A ctypes structure; each member is (type letter or structure, space-separated names)."""
     fields = [
         (field, TYPES[kind] if isinstance(kind, str) else kind)
@@ -47,7 +50,9 @@ ConvShape = structure(
     "ConvShape",
     ("in_h in_w in_c out_h out_w out_c k_h k_w stride_h stride_w pad_top pad_left groups", "i"),
 )
-StepState = structure("StepState", ("seed step", "u"), ("lr_mantissa lr_exponent", "i"), ("lr", "f"))
+StepState = structure(
+    "StepState", ("seed step", "u"), ("lr_mantissa lr_exponent", "i"), ("lr", "f")
+)
 RoundParams = structure("RoundParams", ("site", "u"), ("acc_exponent_delta", "i"))
 RoundIo = structure("RoundIo", ("exponent offset base state mask", "p"))
 ConvParams = structure(
@@ -134,10 +139,10 @@ def address(array: Array | ctypes.Structure | None) -> int | None:
     return int(array.ctypes.data)
 
 
-def fill(kind: Any, **members: Any) -> Any:
+def fill(kind: type[Struct], **members: object) -> Struct:
     """A structure whose array members become addresses; it keeps the arrays alive."""
     plain = {
-        name: address(v) if isinstance(v, (np.ndarray, StepState)) else v
+        name: address(v) if isinstance(v, np.ndarray | StepState) else v
         for name, v in members.items()
     }
     made = kind(**plain)

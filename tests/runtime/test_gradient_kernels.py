@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import numpy as np
 import runtime_native as native
 from hypothesis import given
 from hypothesis import strategies as st
 from runtime_cases import Array, ConvCase, RoundCase, codes, conv_cases, round_case, step_state
-from runtime_native import RoundParams, call, fill, pack_mask
+from runtime_native import RoundParams, Struct, call, fill, pack_mask
 from test_forward_kernels import checks, lib, seeds
 
 from microtune.ir import convolution, numerics
@@ -27,8 +26,9 @@ def check_rounded(case: RoundCase, acc: Array, got: Array) -> None:
 
 
 def run_rounded(
-    lib: ctypes.CDLL, function: str, params: Any, case: RoundCase, kind: Any, **members: Any
-) -> None:
+    lib: ctypes.CDLL, function: str, params: Struct, case: RoundCase, kind: type[Struct],
+    **members: object,
+) -> None:  # fmt: skip
     """Calls a rounding kernel without spoiling the offset that `expected` needs."""
     offset = case.offset.copy()
     call(lib, function, params, fill(kind, **members, round=case.io()))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import numpy as np
 import runtime_native as native
 from hypothesis import given
 from hypothesis import strategies as st
 from runtime_cases import Array, ConvCase, codes, conv_cases, factors, step_state
-from runtime_native import call, fill
+from runtime_native import Struct, call, fill
 from test_forward_kernels import checks, lib, seeds
 
 from microtune.ir import convolution, numerics
@@ -18,16 +17,16 @@ from microtune.ir import convolution, numerics
 __all__ = ["lib"]
 
 
-def learning_rate(state: Any) -> tuple[int, int]:
+def learning_rate(state: Struct) -> tuple[int, int]:
     return state.lr_mantissa, state.lr_exponent
 
 
-def random16(state: Any, site: int, shape: tuple[int, ...]) -> Array:
+def random16(state: Struct, site: int, shape: tuple[int, ...]) -> Array:
     key = numerics.random_key(state.seed, state.step, site)
     return numerics.random16(key, np.arange(int(np.prod(shape)), dtype=np.int64)).reshape(shape)
 
 
-def near_exponent(rng: np.random.Generator, fe: Array, state: Any) -> int:
+def near_exponent(rng: np.random.Generator, fe: Array, state: Struct) -> int:
     """A gradient exponent for which most steps are neither 0 nor saturated, or any."""
     balanced = -int(np.median(fe)) - state.lr_exponent - 24 - 16 - 40
     return balanced + int(rng.integers(-12, 13)) if rng.integers(4) else int(rng.integers(-90, 40))
@@ -72,9 +71,7 @@ def test_conv2d_weight_update(lib: ctypes.CDLL, case: ConvCase) -> None:
 
 @checks
 @given(seed=seeds, pixels=st.integers(1, 9), channels=st.integers(1, 70), narrow=st.booleans())
-def test_bias_update(
-    lib: ctypes.CDLL, seed: int, pixels: int, channels: int, narrow: bool
-) -> None:
+def test_bias_update(lib: ctypes.CDLL, seed: int, pixels: int, channels: int, narrow: bool) -> None:
     rng = np.random.default_rng(seed)
     g, state, site = codes(rng, (pixels, channels), -127), step_state(rng), int(rng.integers(2**32))
     fm, fe = factors(rng, channels)
@@ -110,10 +107,10 @@ def test_head_update_int16(lib: ctypes.CDLL, seed: int, classes: int, features: 
     weight = numerics.split_factor(scale**2 * 2.0 ** (bits - 15))
     bias = numerics.split_factor(2.0 ** (bits - 15))
     sites = [int(v) for v in rng.integers(0, 2**32, 2)]
-    expected = []
+    wide, expected = d.astype(np.int64), []
     for value, acc, pair, limit, bound, site in (
-        (w, np.outer(d.astype(np.int64), x.astype(np.int64) - zero), weight, 2**32, 32767, sites[0]),
-        (b, d.astype(np.int64), bias, 2**46, 2**30, sites[1]),
+        (w, np.outer(wide, x.astype(np.int64) - zero), weight, 2**32, 32767, sites[0]),
+        (b, wide, bias, 2**46, 2**30, sites[1]),
     ):
         fm, fe = (np.array(v, np.int64) for v in pair)
         step = numerics.step16(acc, fm, fe, learning_rate(state), 0, limit)

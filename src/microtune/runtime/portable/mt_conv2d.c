@@ -46,7 +46,7 @@ static void finish_block(const mt_conv2d_params *p, const mt_conv2d_io *io, cons
     const int32_t index = pixel * p->shape.out_c + o;
     const int32_t lo = p->clamp_lo, hi = p->clamp_hi;
     int32_t v[MT_BLOCK];
-    MT_WITH_WIDTH(n, requantize_block(p, acc, o, width, v));
+    MT_WITH_BLOCK(n, requantize_block(p, acc, o, width, v));
     if (io->mask != NULL) {
         uint8_t inside[MT_BLOCK];
         for (int32_t i = 0; i < n; i++) {
@@ -54,7 +54,7 @@ static void finish_block(const mt_conv2d_params *p, const mt_conv2d_io *io, cons
         }
         mt_mask_write(io->mask, index, inside, n);
     }
-    MT_WITH_WIDTH(n, clamp_block(v, lo, hi, width, io->y + index));
+    MT_WITH_BLOCK(n, clamp_block(v, lo, hi, width, io->y + index));
 }
 
 /* to[i] = x[i] - zero, or x[order[i]] - zero */
@@ -143,7 +143,7 @@ static void dense_pixel(const mt_conv2d_params *p, const mt_conv2d_io *io, const
             const int8_t *w = parts[k].weight + o * length;
             int32_t j = 0;
             for (; j + 4 <= n; j += 4, w += 4 * length) {
-                MT_WITH_WIDTH(length, dot4(acc + j, lanes, w, width));
+                MT_WITH_ROW(length, dot4(acc + j, lanes, w, width));
             }
             for (; j < n; j++, w += length) {
                 acc[j] += dot1(lanes, w, length);
@@ -207,7 +207,7 @@ static void depthwise(const mt_conv2d_params *p, const mt_conv2d_io *io) {
         for (int32_t pixel = 0; pixel < s->out_h * s->out_w; pixel++) {
             int32_t acc[MT_BLOCK];
             memcpy(acc, io->bias + o, (size_t)n * sizeof *acc);
-            MT_WITH_WIDTH(n, depthwise_taps(p, io->x + o, w, row_stride, pixel, width, acc));
+            MT_WITH_BLOCK(n, depthwise_taps(p, io->x + o, w, row_stride, pixel, width, acc));
             finish_block(p, io, acc, pixel, o, n);
         }
     }

@@ -80,7 +80,7 @@ static void add_tap(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_
     if (p->channel_order == NULL) {
         const int8_t *w = io->weight != NULL ? io->weight : io->trained_weight;
         const int8_t *row = w + tap * inputs;
-        MT_WITH_WIDTH(inputs, add_rows(lanes->acc, width, lanes, count, row, taps * width));
+        MT_WITH_ROW(inputs, add_rows(lanes->acc, width, lanes, count, row, taps * width));
         return;
     }
     const int32_t t = p->trained_channels, rest = inputs - t;
@@ -176,7 +176,7 @@ static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_inpu
         const int8_t *w = mt_depthwise_columns(&weights, c, n, &row_stride);
         for (int32_t pixel = 0; pixel < s->in_h * s->in_w; pixel++) {
             int32_t acc[MT_BLOCK];
-            MT_WITH_WIDTH(n, depthwise_taps(s, io->g + c, w, row_stride, pixel, width, acc));
+            MT_WITH_BLOCK(n, depthwise_taps(s, io->g + c, w, row_stride, pixel, width, acc));
             for (int32_t i = 0; i < n; i++) {
                 const int32_t shifted = acc[i] * (1 << p->depthwise_shift);
                 acc[i] = mt_high_multiply(shifted, multiplier[i]);

@@ -108,7 +108,7 @@ static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int
     for (int32_t i = 0; i < stored; i += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, stored - i);
         t->x_first = first + i;
-        MT_WITH_WIDTH(n, sum_block(t, rows, width, acc));
+        MT_WITH_BLOCK(n, sum_block(t, rows, width, acc));
         for (int32_t j = 0; j < rows; j++) {
             const int32_t o = t->output + j, row = o * taps + tap;
             const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[o],
@@ -172,7 +172,7 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
         out[i] = t->x_first + i;
         out[i] = p->channel_order == NULL ? out[i] : p->channel_order[out[i]];
     }
-    MT_WITH_WIDTH(n, sum_channels(t, out, width, acc));
+    MT_WITH_BLOCK(n, sum_channels(t, out, width, acc));
     for (int32_t i = 0; i < n; i++) {
         const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[out[i]],
                                         p->factor_exponent[out[i]], *t->io->g_exponent);
