@@ -111,7 +111,7 @@ def compile_command(
         Emit | None, typer.Option(help="Print this and stop: the int8 graph, the training graph, "
                                   "or the plan.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Project folder.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Project.")] = None,
 ) -> None:  # fmt: skip
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
     from microtune import pipeline
@@ -148,7 +148,7 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 10,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate per sample.")] = None,
-    lr_schedule: Annotated[LrSchedule, typer.Option(help="Over the whole run.")] = LrSchedule.cosine,
+    lr_schedule: Annotated[LrSchedule, typer.Option(help="Over the run.")] = LrSchedule.cosine,
     seed: Annotated[int, typer.Option(min=0, help="Order of samples and rounding.")] = 0,
     on: Annotated[OnBackEnd, typer.Option(help="Where to run; the bits are the same.")]
     = OnBackEnd.host,

@@ -129,11 +129,9 @@ def _npz(path: Path) -> Source:
     labels, test = content["label"].astype(np.int64), content["test"].astype(bool)
     count = len(labels)
     raw, offset = content.get("images"), content.get("offset")
-    fits = (raw is not None and len(raw) == count) or (
-        offset is not None and len(offset) == count + 1
-    )
+    entries = len(raw) if raw is not None else len(offset) - 1 if offset is not None else -1
     in_range = count == 0 or (labels.min() >= 0 and labels.max() < len(classes))
-    if not (fits and in_range) or len(test) != count:
+    if not in_range or not entries == len(test) == count:
         raise MicrotuneError(f"{path}: labels, images and classes do not fit together")
     samples = []
     for i in range(count):
@@ -147,7 +145,7 @@ def _npz(path: Path) -> Source:
     return Source(samples, classes, _file_sha256(path))
 
 
-def _raw_reader(pixels: np.ndarray) -> Callable[[Preprocessing], Codes]:  # type: ignore[type-arg]
+def _raw_reader(pixels: np.ndarray) -> Callable[[Preprocessing], Codes]:
     def read(preprocessing: Preprocessing) -> Codes:
         return preprocessing.apply(Image.fromarray(pixels.squeeze()))
 

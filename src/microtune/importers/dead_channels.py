@@ -2,8 +2,9 @@
 
 Imported networks hold channels with scales of 1e-9 and saturated biases. Their accumulators would
 overflow int32 and their quantisation-aware factor 1/s_w^2 is absurd. Where an interval bound proves
-that the code is constant, the channel becomes all-zero weights with a bias that gives this very code
-in every requantisation mode: not one bit of the forward pass changes. A dead channel is never trained.
+that the code is constant, the channel becomes all-zero weights with a bias that gives this very
+code in every requantisation mode: not one bit of the forward pass changes. A dead channel is never
+trained.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Import the int8 networks of the MCUNet family (`.pkl`: a zip with one pickle of arrays).
 
-Layers are named conv0, conv1, ... in execution order (the index of the published update schemes), the
-1000-class layer `classifier`. The graph keeps the file's arithmetic, mode "mcunet".
+Layers are named conv0, conv1, ... in execution order (the index of the published update schemes),
+the 1000-class layer `classifier`. The graph keeps the file's arithmetic, mode "mcunet".
 """
 
 from __future__ import annotations

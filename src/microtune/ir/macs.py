@@ -18,9 +18,8 @@ def node_macs(graph: Graph, node: Node) -> int:
         _, kh, kw, per_group = weight_shape(graph, as_conv, 1, 3)
         return graph.tensors[g].elements * kh * kw * per_group
     if node.op == "conv2d_weight_update":
-        w, g = graph.tensors[node.inputs[3]], graph.tensors[node.inputs[0]]
-        outputs = w.shape[0] if len(node.inputs) > 8 and node.int("groups") > 1 else g.shape[-1]
-        return g.elements // g.shape[-1] * outputs * (w.elements // w.shape[0])
+        weight, gradient = graph.tensors[node.inputs[3]], graph.tensors[node.inputs[0]]
+        return gradient.elements // gradient.shape[-1] * weight.elements
     if node.op in ("head", "q_head_input_grad"):
         return graph.tensors[node.inputs[1]].elements
     if node.op == "head_update":

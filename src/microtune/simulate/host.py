@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -46,8 +47,12 @@ def build_library(
     flags: tuple[str, ...] = ("-O3", "-march=native"),
 ) -> None:  # fmt: skip
     """Compile the project's product sources into the shared library `output`."""
-    finders = {"default": find_host_compiler, "gcc": find_host_gcc, "clang": find_clang}
-    found: Compiler = finders[compiler]()
+    finders: dict[str, Callable[[], Compiler]] = {
+        "default": find_host_compiler,
+        "gcc": find_host_gcc,
+        "clang": find_clang,
+    }
+    found = finders[compiler]()
     command = [*found.command, *HOST_FLAGS, *flags, "-shared", "-fPIC", *INCLUDES]
     sources = library_sources(project)
     run_tool([*command, *sources, "-o", str(output)], "compiling for the host", cwd=project)

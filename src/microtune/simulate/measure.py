@@ -1,4 +1,4 @@
-"""Build the firmware, run it in the emulator, count: bytes as a linker does, instructions exactly."""
+"""Build the firmware, run it in the emulator, count bytes and instructions exactly."""
 
 from __future__ import annotations
 

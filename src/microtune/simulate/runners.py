@@ -183,5 +183,6 @@ def _frame(record: Record) -> Array:
 def _loss_q16(loss: Array) -> int:
     value = loss.reshape(-1)[0]
     if loss.dtype == np.float32:
-        return int(min(max(np.float32(value) * np.float32(65536.0), 0), 2**31 - 1))
+        scaled = float(np.float32(value) * np.float32(65536.0))
+        return int(min(max(scaled, 0.0), 2.0**31 - 1))
     return int(value)

@@ -32,7 +32,8 @@ def synthetic_frame(shape: tuple[int, ...], number: int) -> Array:
     rows = np.arange(height) * _CELLS // height
     columns = np.arange(width) * _CELLS // width
     coarse = cells.reshape(_CELLS, _CELLS, channels)[rows][:, columns]
-    return ((coarse * 3 >> 2) + noise[0] - 128).astype(np.int8)[None]
+    frame: Array = ((coarse * 3 >> 2) + noise[0] - 128).astype(np.int8)[None]
+    return frame
 
 
 def _random_head(graph: Graph, number: int) -> dict[str, Array]:

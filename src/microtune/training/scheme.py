@@ -74,8 +74,8 @@ def channel_count(graph: Graph, layer: str) -> int:
 def trained_channels(graph: Graph, layer: str, count: int) -> Array:
     """Permutation (uint16) of the layer's channels: the `count` largest L2 norms come first.
 
-    The norm is of the int8 weights per input channel (depthwise: per output channel), unscaled; ties
-    go to the lower index. Both parts are in ascending original order.
+    The norm is of the int8 weights per input channel (depthwise: per output channel), unscaled;
+    ties go to the lower index. Both parts are in ascending original order.
     """
     weight = graph.data[_node(graph, layer).inputs[1]].astype(np.int64)
     if is_depthwise(graph, layer):
