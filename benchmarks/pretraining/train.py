@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
+
 from pretraining.data import Samples
 from pretraining.network import Network, to_input
-from torch.nn import functional
 
 BATCH = 128
 ROTATIONS = 4
@@ -66,7 +67,7 @@ def train_network(
                 x, target = rotate(x, turns), target * ROTATIONS + turns
             loss = functional.cross_entropy(network(x), target)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
             total += loss.item()
@@ -78,6 +79,6 @@ def pooled_features(network: Network, images: npt.NDArray[np.uint8]) -> npt.NDAr
     """(N, FEATURES) of the float network."""
     network.eval()
     with torch.no_grad():
-        parts = [network.features(part) for part in to_input(images).split(500)]
+        parts = [network.features(part) for part in torch.split(to_input(images), 500)]
     features: npt.NDArray[np.float32] = torch.cat(parts).numpy()
     return features
