@@ -113,8 +113,10 @@ class Emitter:
 
     def call(self, function: str, io_type: str, params: str, fields: Mapping[str, str]) -> None:
         """A kernel call with its operands in a compound literal."""
-        body = ",\n        ".join(f".{key} = {value}" for key, value in fields.items())
-        self.calls.append(f"    {function}(&{params}, &({io_type}){{\n        {body},\n    }});")
+        # A block of its own ends the literal's life, so that calls share their stack.
+        body = ",\n            ".join(f".{key} = {value}" for key, value in fields.items())
+        literal = f"&({io_type}){{\n            {body},\n        }}"
+        self.calls.append(f"    {{\n        {function}(&{params}, {literal});\n    }}")
 
     def line(self, text: str) -> None:
         """A statement of its own."""

@@ -1,0 +1,40 @@
+# Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+# Both do all the set-up themselves.
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: ## leave a working .venv/bin/microtune (says what it installs; safe to repeat)
+	@scripts/setup.sh
+
+demo: setup ## the whole way on the embedded model: an emulated Cortex-M7 learns new garments
+	@.venv/bin/microtune demo
+
+test: setup ## the tests that need no PyTorch
+	@$(PY) -m pytest -n 2
+
+test-all: setup ## all tests, with PyTorch as the oracle of the gradients
+	@scripts/setup.sh torch
+	@$(PY) -m pytest -n 2
+
+lint: setup ## ruff, mypy, clang-format, size limits
+	@scripts/setup.sh lint
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@git ls-files '*.c' '*.h' | xargs .venv/bin/clang-format --dry-run --Werror
+	@$(PY) scripts/check_sizes.py
+
+format: setup ## rewrite the code in the house style
+	@scripts/setup.sh lint
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+	@git ls-files '*.c' '*.h' | xargs .venv/bin/clang-format -i
+
+clean: ## remove what the targets made, the virtual environment included
+	rm -rf .venv build out microtune-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo test test-all lint format clean

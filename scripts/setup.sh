@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Sets up everything the project needs; safe to repeat. Arguments name further extras: torch, lint.
+#
+#   system   gcc (host library), gcc-arm-none-eabi and qemu-system-arm (the emulated chip), by apt
+#            where that is possible; otherwise it says what to run and the chip's parts are skipped
+#   Python   .venv with microtune in editable mode and the tools of its tests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+
+find_python() {
+    for name in "${PYTHON:-}" python3.13 python3.12 python3.11 python3; do
+        [ -n "$name" ] || continue
+        if command -v "$name" >/dev/null 2>&1 &&
+            "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+}
+
+missing_packages() {
+    command -v gcc >/dev/null 2>&1 || echo gcc libc6-dev
+    command -v arm-none-eabi-gcc >/dev/null 2>&1 || echo gcc-arm-none-eabi
+    command -v qemu-system-arm >/dev/null 2>&1 || echo qemu-system-arm
+    "$1" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+}
+
+install_system() {
+    local packages
+    packages=$(missing_packages "$1" | xargs)
+    [ -n "$packages" ] || return 0
+    if [ "$(uname)" = Darwin ]; then
+        say "missing: $packages. On macOS: brew install qemu && brew install --cask gcc-arm-embedded"
+        say "going on without; the chip's parts are skipped"
+        return 0
+    fi
+    local root=""
+    if [ "$(id -u)" != 0 ]; then root="sudo -n"; fi
+    local command="apt-get install -y --no-install-recommends $packages"
+    if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$root" ] && ! sudo -n true 2>/dev/null; }; then
+        say "missing: $packages. Install them as root, for instance: $command"
+        say "going on without; what needs them is skipped"
+        return 0
+    fi
+    say "installing system packages: $packages"
+    # shellcheck disable=SC2086
+    if ! { $root env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
+        $root env DEBIAN_FRONTEND=noninteractive $command >/dev/null; }; then
+        say "could not install them; going on without, what needs them is skipped"
+    fi
+}
+
+make_venv() {
+    if [ ! -x .venv/bin/python ]; then
+        say "creating .venv with $("$1" --version)"
+        "$1" -m venv .venv
+    fi
+}
+
+# A stamp per set of extras, named by what decides the result.
+install_python() {
+    local extras=$1 stamp
+    stamp=".venv/.setup-$extras-$(cksum pyproject.toml | cut -d' ' -f1)"
+    [ -e "$stamp" ] && return 0
+    say "installing Python packages: microtune[$extras] (log: .venv/setup.log)"
+    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[$extras]" \
+        >.venv/setup.log 2>&1; then
+        cat .venv/setup.log >&2
+        say "pip failed; the log above says why"
+        exit 1
+    fi
+    touch "$stamp"
+}
+
+python=$(find_python)
+if [ -z "$python" ]; then
+    say "no Python >= 3.11 found; install python3.11 and python3-venv (or set PYTHON=...)"
+    exit 1
+fi
+install_system "$python"
+make_venv "$python"
+install_python test
+for extra in "$@"; do install_python "$extra"; done
