@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
 import zlib
 from pathlib import Path
@@ -274,6 +275,28 @@ def test_a_frozen_model_does_not_train(tmp_path: Path) -> None:
     device = Device(build(tmp_path, "-DFAKE_FROZEN=1"))
     assert device.train(0)[0] == FROZEN
     assert device.stats().steps == 0
+
+
+ARM = ["arm-none-eabi-gcc", "-mthumb", "-O2", "-ffreestanding"]
+COMPILERS = {
+    "clang": [*native.ZIG, "-O2"],
+    "cortex-m7": [*ARM, "-mcpu=cortex-m7"],
+    "cortex-m0plus": [*ARM, "-mcpu=cortex-m0plus"],
+}
+
+
+@pytest.mark.parametrize("name", COMPILERS)
+def test_compilers_have_nothing_to_say(name: str, tmp_path: Path) -> None:
+    """No warning from Clang or the Arm compiler; no need of a C library's headers."""
+    if shutil.which(COMPILERS[name][0]) is None:
+        pytest.skip(f"{COMPILERS[name][0]} is not installed")
+    rt = native.RUNTIME
+    include = [f"-I{rt / room}" for room in ("include", "portable", "core")]
+    sources = [*(rt / "portable").glob("*.c"), *(rt / "core").glob("*.c")]
+    flags = ["-std=c99", "-ffp-contract=off", "-pedantic", *native.WARNINGS]
+    command = [*COMPILERS[name], *flags, *include, "-c", *map(str, sources)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_runtime_needs_nothing_but_memory_functions(tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
 /* The public functions of microtune.h, except saving and loading. */
-#include <string.h>
-
 #include "microtune.h"
 #include "mt_context.h"
 #include "mt_internal.h"
 #include "mt_learning_rate.h"
+#include "mt_memory.h"
 #include "mt_numerics.h"
 
 #define NO_LOSS (-1)

@@ -10,11 +10,10 @@
  *    84   CRC-32 of bytes 0 .. 83
  *    88   payload: parameters, offsets, seed, step, bits of the learning rate, last loss
  */
-#include <string.h>
-
 #include "mt_crc32.h"
 #include "mt_internal.h"
 #include "mt_learning_rate.h"
+#include "mt_memory.h"
 #include "mt_numerics.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__

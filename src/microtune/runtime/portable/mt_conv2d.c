@@ -1,8 +1,7 @@
 /* Forward convolution: widened patches and contiguous dot products; depthwise by blocks of channels. */
-#include <string.h>
-
 #include "mt_blocks.h"
 #include "mt_kernels_forward.h"
+#include "mt_memory.h"
 #include "mt_numerics.h"
 
 /* A run of input channels with weights of its own, [O][KH][KW][channels]. */

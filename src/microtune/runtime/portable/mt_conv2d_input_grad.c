@@ -1,8 +1,7 @@
 /* Transposed convolution with int8 gradients, one input pixel at a time: no column buffer. */
-#include <string.h>
-
 #include "mt_blocks.h"
 #include "mt_kernels_gradient.h"
+#include "mt_memory.h"
 #include "mt_numerics.h"
 
 /* Scratch of the dense kernel: accumulators of one input pixel in the weights' channel order, the

@@ -1,8 +1,7 @@
 /* Residual add, average pool, clamp, channel gather, bias from delta. */
-#include <string.h>
-
 #include "mt_blocks.h"
 #include "mt_kernels_forward.h"
+#include "mt_memory.h"
 #include "mt_numerics.h"
 
 /* Clamps a block of values into y and records which of them were inside. */

@@ -2,8 +2,7 @@
 #ifndef MT_NUMERICS_H
 #define MT_NUMERICS_H
 
-#include <string.h>
-
+#include "mt_memory.h"
 #include "mt_types.h"
 
 /* Elements that a kernel treats at once on its stack. */

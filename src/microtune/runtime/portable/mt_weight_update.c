@@ -1,8 +1,7 @@
 /* Weight gradient and SGD step of a convolution: the gradient lives in a block on the stack. */
-#include <string.h>
-
 #include "mt_blocks.h"
 #include "mt_kernels_update.h"
+#include "mt_memory.h"
 #include "mt_numerics.h"
 
 /* Outputs whose gradients are summed together, so that x is read once for all of them. */
@@ -135,11 +134,11 @@ static void dense(mt_tap *t, uint32_t key) {
     }
 }
 
-/* acc[i] = sum of g*(x - zero) of the stored channels first .. first + n - 1; out[i] names the
- * output channel of each. */
-static inline void sum_channels(const mt_tap *t, const int32_t *out, int32_t n, int32_t *acc) {
+/* acc[i] = sum of g*(x - zero) of the stored channels x_first .. x_first + n - 1. `order` names the
+ * output channel of each, or is NULL. */
+static inline void sum_channels(const mt_tap *t, const uint16_t *order, int32_t n, int32_t *acc) {
     const mt_conv_shape *s = &t->p->shape;
-    const int32_t zero = t->p->x_zero, adjacent = t->p->channel_order == NULL;
+    const int32_t zero = t->p->x_zero;
     const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
     const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, (size_t)n * sizeof *acc);
@@ -150,10 +149,10 @@ static inline void sum_channels(const mt_tap *t, const int32_t *out, int32_t n, 
             const int8_t *x = t->io->x + (ih * s->in_w + iw) * t->x_channels + t->x_first;
             const int8_t *g = t->io->g + (oh * s->out_w + ow) * s->out_c;
             int8_t gathered[MT_BLOCK];
-            for (int32_t i = 0; !adjacent && i < n; i++) {
-                gathered[i] = g[out[i]];
+            for (int32_t i = 0; order != NULL && i < n; i++) {
+                gathered[i] = g[order[i]];
             }
-            const int8_t *from = adjacent ? g + t->x_first : gathered;
+            const int8_t *from = order == NULL ? g + t->x_first : gathered;
             MT_KEEP_LOOP
             for (int32_t i = 0; i < n; i++) {
                 const int16_t centred = (int16_t)(x[i] - zero);
@@ -167,17 +166,15 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
     const mt_conv2d_weight_update_params *p = t->p;
     const int32_t taps = p->shape.k_h * p->shape.k_w, tap = t->kh * p->shape.k_w + t->kw;
     int8_t *w = t->io->weight + tap * t->x_channels + t->x_first;
-    int32_t acc[MT_BLOCK], out[MT_BLOCK];
+    const uint16_t *order = p->channel_order == NULL ? NULL : p->channel_order + t->x_first;
+    int32_t acc[MT_BLOCK];
+    MT_WITH_BLOCK(n, sum_channels(t, order, width, acc));
     for (int32_t i = 0; i < n; i++) {
-        out[i] = t->x_first + i;
-        out[i] = p->channel_order == NULL ? out[i] : p->channel_order[out[i]];
-    }
-    MT_WITH_BLOCK(n, sum_channels(t, out, width, acc));
-    for (int32_t i = 0; i < n; i++) {
-        const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[out[i]],
-                                        p->factor_exponent[out[i]], *t->io->g_exponent);
+        const int32_t o = order == NULL ? t->x_first + i : order[i];
+        const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[o],
+                                        p->factor_exponent[o], *t->io->g_exponent);
         const int64_t d = mt_step16(acc[i], rate, MT_WEIGHT_STEP_LIMIT);
-        const int32_t r16 = mt_random16(key, (uint32_t)(out[i] * taps + tap));
+        const int32_t r16 = mt_random16(key, (uint32_t)(o * taps + tap));
         w[i] = (int8_t)mt_apply_step(w[i], d, r16, MT_GRADIENT_MAX);
     }
 }
