@@ -1,0 +1,99 @@
+"""`microtune inspect`: layers, shapes, MACs, parameters and quantisation of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from microtune.importers.dead_channels import channel_reports
+from microtune.ir.graph import Graph, Node
+from microtune.ir.macs import graph_macs, node_macs
+from microtune.ir.modelfile import ModelFile
+from microtune.memory.lifetimes import step_buffers
+from microtune.memory.planner import largest_live_set
+from microtune.training.scheme import backbone_layers, scheme_names
+
+
+def inspect_model(model: ModelFile) -> dict[str, Any]:
+    """Everything `inspect` shows, ready for JSON."""
+    graph = model.graph
+    channels = {report.layer: report for report in channel_reports(graph)}
+    index = {name: number for number, name in enumerate(backbone_layers(graph))}
+    layers = []
+    for node in graph.nodes:
+        row = _layer(graph, node)
+        report = channels.get(row["name"])
+        row["index"] = index.get(row["name"])
+        row["dead_channels"] = report.dead if report else 0
+        row["tiny_channels"] = report.tiny if report else 0
+        layers.append(row)
+    peak, step = largest_live_set(step_buffers(graph, lambda node: 0))
+    return {
+        "name": graph.name, "source": model.source, "sha256": model.sha256(),
+        "requantize": graph.attrs.get("requantize"), "preprocessing": model.preprocessing,
+        "input": list(graph.tensors["input"].shape), "classes": model.classes, "layers": layers,
+        "macs": graph_macs(graph)[0], "weight_bytes": sum(row["weight_bytes"] for row in layers),
+        "peak_activation_bytes": peak, "peak_at": graph.nodes[step].outputs[0],
+        "dead_channels": sum(row["dead_channels"] for row in layers),
+        "tiny_channels": sum(row["tiny_channels"] for row in layers),
+        "schemes": scheme_names(graph.name),
+        "licence": next((line for line in model.licence.splitlines() if line.strip()), ""),
+    }  # fmt: skip
+
+
+def _layer(graph: Graph, node: Node) -> dict[str, Any]:
+    y = graph.tensors[node.outputs[0]]
+    consts = [graph.data[name] for name in node.inputs if name in graph.data]
+    weight = graph.tensors[node.inputs[1]].shape if len(consts) > 1 else None
+    scales = graph.channel_scales(node.inputs[1]) if weight else np.zeros(0)
+    return {
+        "name": y.name, "op": node.op, "output": list(y.shape),
+        "weight": list(weight) if weight else None,
+        "stride": node.attrs.get("stride"), "padding": node.attrs.get("padding"),
+        "groups": node.attrs.get("groups"), "macs": node_macs(graph, node),
+        "weight_bytes": sum(array.nbytes for array in consts),
+        "scale": y.quant.scale if y.quant else None,
+        "zero_point": y.quant.zero_point if y.quant else None,
+        "weight_scale_min": float(scales.min()) if scales.size else None,
+        "weight_scale_max": float(scales.max()) if scales.size else None,
+    }  # fmt: skip
+
+
+def render(figures: dict[str, Any]) -> Group:
+    """A table of layers and a few totals."""
+    title = f"{figures['name']}  ({figures['source']})"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("#", "layer", "kernel", "output", "MACs", "bytes", "scale", "zero", "dead"):
+        left = name in ("layer", "kernel")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    for row in figures["layers"]:
+        table.add_row(*_cells(row))
+    totals = (
+        f"{figures['macs']:,} MACs, {figures['weight_bytes']:,} bytes of weights, peak of "
+        f"activations {figures['peak_activation_bytes']:,} bytes at {figures['peak_at']}\n"
+        f"{figures['dead_channels']} dead channels (never trained), {figures['tiny_channels']} "
+        "tiny ones (QAS factor bounded)\n"
+        f"schemes: {', '.join(figures['schemes'])}\nlicence: {figures['licence']}"
+    )
+    return Group(table, Text(totals))
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    kernel = row["op"]
+    if row["weight"] and len(row["weight"]) == 4:
+        stride = row["stride"] or [1, 1]
+        depthwise = "dw " if row["groups"] and row["groups"] > 1 else ""
+        kernel = f"{depthwise}{row['weight'][1]}x{row['weight'][2]} s{stride[0]}"
+    return [
+        "" if row["index"] is None else str(row["index"]), row["name"], kernel,
+        "x".join(str(d) for d in row["output"][1:]),
+        f"{row['macs'] / 1000:,.0f}k" if row["macs"] else "", f"{row['weight_bytes']:,}",
+        f"{row['scale']:.4f}" if row["scale"] else "",
+        "" if row["zero_point"] is None else str(row["zero_point"]),
+        str(row["dead_channels"] or ""),
+    ]  # fmt: skip
