@@ -3,7 +3,7 @@
     python benchmarks/pretrain_embedded.py data train export check
 
 Needs the `torch` extra and Debian's package `dataset-fashion-mnist`. `train` writes the folded
-float weights to `out/pretrain/folded.npz` (about five minutes on two cores); `export` quantises
+float weights to `out/pretrain/folded.npz` (about six minutes on one core); `export` quantises
 them; `check` prints the figures of the README. `choose` compares the pre-training tasks by a
 linear probe on tops that are not shipped.
 """
@@ -110,7 +110,7 @@ STEPS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("steps", nargs="+", choices=STEPS)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the order of sums, and so the weights, depends on it
     for step in parser.parse_args().steps:
         STEPS[step]()
 

@@ -49,7 +49,9 @@ def float_outputs(
 
     parameters = {name: torch.from_numpy(array) for name, array in folded.items()}
     with torch.no_grad():
-        parts = [run_folded(parameters, part, observe) for part in torch.split(to_input(images), 500)]
+        parts = [
+            run_folded(parameters, part, observe) for part in torch.split(to_input(images), 500)
+        ]
     return torch.cat(pooled).numpy(), torch.cat(parts).numpy()
 
 
