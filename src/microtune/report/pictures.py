@@ -16,7 +16,7 @@ _RIGHT, _WRONG = "#1a7f37", "#b42318"
 
 def choose_samples(labels: Array, count: int) -> Array:
     """Positions of `count` samples, the classes in turn, in the split's own order."""
-    queues = [list(np.flatnonzero(labels == c)) for c in np.unique(labels)]
+    queues = [np.flatnonzero(labels == c).tolist() for c in np.unique(labels)]
     chosen: list[int] = []
     while len(chosen) < count and any(queues):
         chosen += [queue.pop(0) for queue in queues if queue]
