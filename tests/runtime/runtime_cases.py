@@ -80,33 +80,42 @@ def codes(rng: np.random.Generator, shape: tuple[int, ...], low: int = -128) -> 
     return rng.integers(low, 128, shape).astype(np.int8)
 
 
-@st.composite
-def conv_cases(draw: st.DrawFn) -> ConvCase:
-    """Dense, grouped and depthwise convolutions down to size 1."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kind = draw(st.sampled_from(["dense", "dense", "grouped", "depthwise", "multiplier"]))
-    channels = st.integers(1, 9) | st.sampled_from([16, 31, 32, 33, 40, 67])
-    kernel, stride = st.integers(1, 4), st.integers(1, 3)
-    kh, kw, sh, sw = (draw(s) for s in (kernel, kernel, stride, stride))
-    pads = [draw(st.integers(0, k - 1)) for k in (kh, kw, kh, kw)]
-    height = draw(st.integers(max(1, kh - pads[0] - pads[2]), 7))
-    width = draw(st.integers(max(1, kw - pads[1] - pads[3]), 7))
-    first, second = draw(channels), draw(channels)
+def random_case(seed: int) -> ConvCase:
+    """A dense, grouped or depthwise convolution down to size 1.
+
+    Everything comes from one random generator: strategies of many small numbers would spend most
+    examples near the smallest shapes.
+    """
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(["dense", "dense", "grouped", "depthwise", "multiplier"])
+    kh, kw = (int(v) for v in rng.integers(1, 5, 2))
+    sh, sw = (int(v) for v in rng.integers(1, 4, 2))
+    pads = [int(rng.integers(0, k)) for k in (kh, kw, kh, kw)]
+    height = int(rng.integers(max(1, kh - pads[0] - pads[2]), 8))
+    width = int(rng.integers(max(1, kw - pads[1] - pads[3]), 8))
+    wide = np.array([*range(1, 10), 16, 24, 27, 31, 32, 33, 40, 48, 67])
+    first, second = (int(v) for v in rng.choice(wide, 2))
     if kind == "dense":
         groups, inputs, outputs = 1, first, second
     elif kind == "grouped":
-        groups, per, out = draw(st.integers(2, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 5))
-        inputs, outputs = groups * per, groups * out
+        groups = int(rng.integers(2, 5))
+        inputs, outputs = (groups * int(v) for v in rng.integers(1, 6, 2))
     else:
         groups = inputs = first
         outputs = first * (2 if kind == "multiplier" else 1)
     weight = codes(rng, (outputs, kh, kw, inputs // groups), -127)
     geometry = Geometry((sh, sw), (pads[0], pads[1], pads[2], pads[3]), groups)
-    case = ConvCase(rng, (height, width, inputs), weight, geometry, None, draw(st.integers(0, 1)))
-    if (groups == 1 or case.depthwise) and draw(st.booleans()):
+    trained = int(rng.integers(2))
+    case = ConvCase(rng, (height, width, inputs), weight, geometry, None, trained)
+    if (groups == 1 or case.depthwise) and rng.integers(2):
         case.order = rng.permutation(inputs).astype(np.uint16)
-        case.trained = draw(st.integers(0, inputs))
+        case.trained = (0, inputs, int(rng.integers(inputs + 1)))[rng.integers(3)]
     return case
+
+
+def conv_cases() -> st.SearchStrategy[ConvCase]:
+    """Random convolutions."""
+    return st.integers(0, 2**32 - 1).map(random_case)
 
 
 @dataclass

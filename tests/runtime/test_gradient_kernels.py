@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runtime_cases import Array, ConvCase, RoundCase, codes, conv_cases, round_case, step_state
 from runtime_native import RoundParams, Struct, call, fill, pack_mask
-from test_forward_kernels import checks, lib, seeds
+from test_forward_kernels import checks, lib, many_checks, seeds
 
 from microtune.ir import convolution, numerics
 
@@ -36,7 +36,7 @@ def run_rounded(
     case.offset = offset
 
 
-@checks
+@many_checks
 @given(case=conv_cases())
 def test_conv2d_input_grad(lib: ctypes.CDLL, case: ConvCase) -> None:
     rng, (o, kh, kw, _) = case.rng, case.weight.shape

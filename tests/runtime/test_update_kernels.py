@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runtime_cases import Array, ConvCase, codes, conv_cases, factors, step_state
 from runtime_native import Struct, call, fill
-from test_forward_kernels import checks, lib, seeds
+from test_forward_kernels import checks, lib, many_checks, seeds
 
 from microtune.ir import convolution, numerics
 
@@ -32,7 +32,7 @@ def near_exponent(rng: np.random.Generator, fe: Array, state: Struct) -> int:
     return balanced + int(rng.integers(-12, 13)) if rng.integers(4) else int(rng.integers(-90, 40))
 
 
-@checks
+@many_checks
 @given(case=conv_cases())
 def test_conv2d_weight_update(lib: ctypes.CDLL, case: ConvCase) -> None:
     rng, (o, kh, kw, _) = case.rng, case.weight.shape
