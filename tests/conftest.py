@@ -1,0 +1,34 @@
+"""What tests may need, and the reasons they skip for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The optional folder with data/ and models/ (MICROTUNE_DATA)."""
+    folder = Path(os.environ.get("MICROTUNE_DATA", ROOT.parent / "shared"))
+    if not (folder / "models").is_dir():
+        pytest.skip("the optional data folder is absent (set MICROTUNE_DATA)")
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip by marker, with the reason."""
+    reasons = []
+    if find_spec("torch") is None:
+        reasons.append(("oracle", "PyTorch is not installed (make test-all installs it)"))
+    if not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")):
+        reasons.append(("chip", "arm-none-eabi-gcc or qemu-system-arm is not installed"))
+    for item in items:
+        for marker, reason in reasons:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
