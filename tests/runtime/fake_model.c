@@ -14,8 +14,8 @@
 /* Arena: input 0, logits 8, d_logits 24. Parameters: weight 0, bias 24. */
 static const mt_head_params head = {CLASSES, FEATURES, 0, 16, 0.125f};
 static const mt_loss_params loss = {CLASSES};
-static const mt_head_update_params update = {{CLASSES, FEATURES, 0, 16, 0.125f},
-                                             1 << 30, -30, 1 << 30, -26, 11, 12};
+static const mt_head_update_params update = {
+    {CLASSES, FEATURES, 0, 16, 0.125f}, 1 << 30, -30, 1 << 30, -26, 11, 12};
 static const int8_t offsets[3] = {-5, 0, 7};
 static const int16_t weight_rows[2 * FEATURES] = {100, 200, 300, 400, -1, -2, -3, -4};
 static const int32_t biases[1] = {-7};
@@ -40,6 +40,20 @@ static void train(mt_context *c, uint32_t label, int32_t *loss_q16) {
 }
 
 const mt_model mt_generated_model = {
-    MT_NUMERICS_VERSION, {1}, {2}, 32, 0, FEATURES, CLASSES, 8, 0, 36, 3, offsets,
-    segments, 2, infer, FAKE_FROZEN ? NULL : train,
+    MT_NUMERICS_VERSION,
+    {1},
+    {2},
+    32,
+    0,
+    FEATURES,
+    CLASSES,
+    8,
+    0,
+    36,
+    3,
+    offsets,
+    segments,
+    2,
+    infer,
+    FAKE_FROZEN ? NULL : train,
 };

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
-from runtime_native import ConvShape, RoundIo, StepState, Struct, fill
 
 from microtune.ir import numerics
 from microtune.ir.convolution import Geometry
+from tests.runtime.runtime_native import ConvShape, RoundIo, StepState, Struct, fill
 
 Array = npt.NDArray[Any]
 

@@ -7,13 +7,13 @@ import os
 
 import numpy as np
 import pytest
-import runtime_native as native
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runtime_cases import Array, ConvCase, codes, conv_cases
-from runtime_native import call, fill, library, pack_mask
 
 from microtune.ir import convolution, numerics
+from tests.runtime import runtime_native as native
+from tests.runtime.runtime_cases import Array, ConvCase, codes, conv_cases
+from tests.runtime.runtime_native import call, fill, library, pack_mask
 
 BUILDS = os.environ.get("MICROTUNE_TEST_BUILDS", "gcc-O0 gcc-O3 clang-O2").split()
 seeds = st.integers(0, 2**32 - 1)

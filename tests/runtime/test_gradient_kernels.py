@@ -5,14 +5,22 @@ from __future__ import annotations
 import ctypes
 
 import numpy as np
-import runtime_native as native
 from hypothesis import given
 from hypothesis import strategies as st
-from runtime_cases import Array, ConvCase, RoundCase, codes, conv_cases, round_case, step_state
-from runtime_native import RoundParams, Struct, call, fill, pack_mask
-from test_forward_kernels import checks, lib, many_checks, seeds
 
 from microtune.ir import convolution, numerics
+from tests.runtime import runtime_native as native
+from tests.runtime.runtime_cases import (
+    Array,
+    ConvCase,
+    RoundCase,
+    codes,
+    conv_cases,
+    round_case,
+    step_state,
+)
+from tests.runtime.runtime_native import RoundParams, Struct, call, fill, pack_mask
+from tests.runtime.test_forward_kernels import checks, lib, many_checks, seeds
 
 __all__ = ["lib"]
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import runtime_native as native
+
+from tests.runtime import runtime_native as native
 
 OK, ARGUMENT, SIZE, FORMAT, MISMATCH, CHECKSUM, FROZEN = range(7)
 HEADER, PARAMETERS, OFFSETS = 88, 36, 3

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import runtime_native as native
-from runtime_cases import Array, step_state
 
 from microtune.ir import numerics
+from tests.runtime import runtime_native as native
+from tests.runtime.runtime_cases import Array, step_state
 
 COUNT = 4000
 

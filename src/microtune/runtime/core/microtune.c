@@ -29,8 +29,8 @@ size_t mt_arena_bytes(void) { return mt_generated_model.arena_bytes; }
 mt_status mt_init(void *context_memory, size_t context_bytes, void *arena, size_t arena_bytes,
                   uint32_t seed, mt_context **context) {
     const mt_model *model = &mt_generated_model;
-    if (context_memory == NULL || arena == NULL || context == NULL ||
-        !is_aligned(context_memory) || !is_aligned(arena)) {
+    if (context_memory == NULL || arena == NULL || context == NULL || !is_aligned(context_memory) ||
+        !is_aligned(arena)) {
         return MT_ERROR_ARGUMENT;
     }
     if (context_bytes < mt_context_bytes() || arena_bytes < mt_arena_bytes()) {

@@ -4,7 +4,8 @@
 #include "mt_types.h"
 
 /* Sets lr, lr_mantissa and lr_exponent of `state` from the bits of a float32: no FPU is needed.
- * Returns 0 and changes nothing for NaN, negative numbers and numbers above MT_LEARNING_RATE_MAX. */
+ * Returns 0 and changes nothing for NaN, negative numbers and numbers above MT_LEARNING_RATE_MAX.
+ */
 int32_t mt_split_learning_rate(uint32_t float_bits, mt_step_state *state);
 
 #endif

@@ -1,8 +1,8 @@
 /* microtune: a network that keeps learning on the microcontroller it runs on.
  *
- * The caller owns all memory; nothing is allocated and no state is hidden, so any number of contexts
- * may exist and every function is re-entrant for different contexts. One context must not be used
- * from two threads at once. Order of use:
+ * The caller owns all memory; nothing is allocated and no state is hidden, so any number of
+ * contexts may exist and every function is re-entrant for different contexts. One context must not
+ * be used from two threads at once. Order of use:
  *
  *     mt_init -> [mt_load] -> { fill mt_input -> mt_infer or mt_train_step } -> [mt_save]
  *
@@ -94,7 +94,8 @@ MT_NODISCARD mt_status mt_set_learning_rate(mt_context *context, float learning_
 const void *mt_logits(const mt_context *context);
 
 /* Writes everything learnt and the state of training into `buffer` (mt_save_bytes() or more; no
- * alignment needed). `written` receives the bytes. MT_ERROR_SIZE: buffer too small, *written is 0. */
+ * alignment needed). `written` receives the bytes. MT_ERROR_SIZE: buffer too small, *written is 0.
+ */
 MT_NODISCARD mt_status mt_save(const mt_context *context, void *buffer, size_t bytes,
                                size_t *written);
 

@@ -79,8 +79,7 @@ __asm__(".syntax unified\n"
         ".size mt_mark_end, . - mt_mark_end\n"
         ".text\n");
 
-__attribute__((naked, noinline)) uint32_t *mt_port_stack_paint(void)
-{
+__attribute__((naked, noinline)) uint32_t *mt_port_stack_paint(void) {
     __asm__ volatile("ldr r1, =_stack_limit\n"
                      "ldr r2, =%c0\n"
                      "mov r0, sp\n"
@@ -92,8 +91,7 @@ __attribute__((naked, noinline)) uint32_t *mt_port_stack_paint(void)
                      ".ltorg" ::"i"(PAINT));
 }
 
-uint32_t mt_port_stack_used(const uint32_t *base)
-{
+uint32_t mt_port_stack_used(const uint32_t *base) {
     const uint32_t *word = _stack_limit;
     while (word < base && *word == PAINT) {
         word++;
@@ -101,8 +99,7 @@ uint32_t mt_port_stack_used(const uint32_t *base)
     return (uint32_t)((const char *)base - (const char *)word);
 }
 
-static void initialise_harness(void)
-{
+static void initialise_harness(void) {
     const uint32_t *source = _harness_data_image;
     for (uint32_t *word = _harness_data_start; word < _harness_data_end; word++) {
         *word = *source++;
@@ -114,24 +111,21 @@ static void initialise_harness(void)
     }
 }
 
-static void write_or_exit(int32_t file, const void *data, size_t bytes)
-{
+static void write_or_exit(int32_t file, const void *data, size_t bytes) {
     if (semihosting_write(file, data, bytes) != 0) {
         semihosting_print("harness: result.bin cannot be written\n");
         semihosting_exit(EXIT_RESULT);
     }
 }
 
-static void read_or_exit(int32_t file, void *data, size_t bytes)
-{
+static void read_or_exit(int32_t file, void *data, size_t bytes) {
     if (semihosting_read(file, data, bytes) != 0) {
         semihosting_print("harness: job.bin is truncated\n");
         semihosting_exit(EXIT_JOB);
     }
 }
 
-static int32_t open_job(uint32_t header[HEADER_WORDS])
-{
+static int32_t open_job(uint32_t header[HEADER_WORDS]) {
     const int32_t job = semihosting_open_read("job.bin");
     if (job < 0) {
         semihosting_print("harness: job.bin cannot be opened\n");
@@ -150,8 +144,7 @@ static int32_t open_job(uint32_t header[HEADER_WORDS])
 }
 
 static void run_sample(mt_context *context, const record_header *record, uint32_t measure,
-                       int32_t output)
-{
+                       int32_t output) {
     mt_result result = {0, 0};
     marked_call call = {{(uint32_t)context, (uint32_t)&result, 0, 0}, (uintptr_t)mt_infer};
     uint32_t status = MT_OK;
@@ -175,8 +168,7 @@ static void run_sample(mt_context *context, const record_header *record, uint32_
     }
 }
 
-static void run_save(const mt_context *context, uint32_t measure, int32_t output)
-{
+static void run_save(const mt_context *context, uint32_t measure, int32_t output) {
     size_t bytes = 0;
     const uint32_t status = (uint32_t)mt_save(context, save_buffer, sizeof save_buffer, &bytes);
     const uint32_t head[2] = {status, status == MT_OK ? (uint32_t)bytes : 0u};
@@ -188,8 +180,7 @@ static void run_save(const mt_context *context, uint32_t measure, int32_t output
     }
 }
 
-static void print_progress(uint32_t done, uint32_t total)
-{
+static void print_progress(uint32_t done, uint32_t total) {
     semihosting_print("step ");
     semihosting_print_number(done);
     semihosting_print("/");
@@ -197,8 +188,7 @@ static void print_progress(uint32_t done, uint32_t total)
     semihosting_print("\n");
 }
 
-int main(void)
-{
+int main(void) {
     uint32_t header[HEADER_WORDS];
     mt_context *context = NULL;
     initialise_harness();

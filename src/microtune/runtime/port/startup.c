@@ -25,14 +25,27 @@ typedef void (*handler)(void);
 
 #define FAULT Fault_Handler
 __attribute__((section(".vectors"), used)) static const handler vectors[16] = {
-    (handler)(uintptr_t)_stack_top, Reset_Handler, FAULT, FAULT, FAULT, FAULT, FAULT, FAULT,
-    FAULT, FAULT, FAULT, FAULT, FAULT, FAULT, FAULT, FAULT,
+    (handler)(uintptr_t)_stack_top,
+    Reset_Handler,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
+    FAULT,
 };
 
 enum { READ_EXECUTE = 0, READ_WRITE = 1 };
 
-static void mpu_region(uint32_t number, const char *origin, const char *length, int writable)
-{
+static void mpu_region(uint32_t number, const char *origin, const char *length, int writable) {
     const uint32_t base = (uint32_t)origin;
     const uint32_t bytes = (uint32_t)length;
     REGISTER(MPU_RNR) = number;
@@ -51,14 +64,12 @@ static void mpu_region(uint32_t number, const char *origin, const char *length, 
     const uint32_t disabled = (0xFFu << used_eighths) & 0xFFu;
     const uint32_t access = writable ? (1u << 28) | (3u << 24) : 6u << 24;
     REGISTER(MPU_RBAR) = base;
-    REGISTER(MPU_RASR_RLAR) =
-        access | (2u << 16) | (disabled << 8) | ((log2_bytes - 1u) << 1) | 1u;
+    REGISTER(MPU_RASR_RLAR) = access | (2u << 16) | (disabled << 8) | ((log2_bytes - 1u) << 1) | 1u;
 #endif
 }
 
 /* Only the product's and the harness's memories can be reached; everything else faults. */
-static void mpu_fence(void)
-{
+static void mpu_fence(void) {
 #if __ARM_ARCH >= 8
     REGISTER(MPU_MAIR0) = 0x44u;
 #endif
@@ -71,8 +82,7 @@ static void mpu_fence(void)
 }
 
 /* The empty statement keeps compilers from turning these loops into memcpy and memset. */
-static void initialise_memory(void)
-{
+static void initialise_memory(void) {
     const uint32_t *source = _data_image;
     for (uint32_t *word = _data_start; word < _data_end; word++) {
         *word = *source++;
@@ -84,8 +94,7 @@ static void initialise_memory(void)
     }
 }
 
-__attribute__((noreturn, used)) static void start(void)
-{
+__attribute__((noreturn, used)) static void start(void) {
 #if defined(__ARM_FP)
     REGISTER(SCB_CPACR) |= 0xFu << 20;
     __asm__ volatile("dsb\n isb" ::: "memory");
@@ -98,8 +107,7 @@ __attribute__((noreturn, used)) static void start(void)
     mt_port_fault((const uint32_t *)0);
 }
 
-__attribute__((naked, noreturn)) void Reset_Handler(void)
-{
+__attribute__((naked, noreturn)) void Reset_Handler(void) {
     /* The stack pointer is set here too, for loaders that just jump to the entry point. */
     __asm__ volatile("ldr r0, =_stack_top\n"
                      "mov sp, r0\n"
@@ -107,8 +115,7 @@ __attribute__((naked, noreturn)) void Reset_Handler(void)
                      ".ltorg");
 }
 
-__attribute__((naked, noreturn)) void Fault_Handler(void)
-{
+__attribute__((naked, noreturn)) void Fault_Handler(void) {
     /* The faulting stack may be exhausted: report from the end of the harness's own memory. */
     __asm__ volatile("mrs r0, msp\n"
                      "ldr r1, =_harness_stack_top\n"

@@ -11,8 +11,7 @@ typedef struct {
 /* Keeps compilers from turning a copying loop into a call of the function it stands in. */
 #define KEEP_LOOP() __asm__ volatile("" ::: "memory")
 
-void *memcpy(void *destination, const void *source, size_t bytes)
-{
+void *memcpy(void *destination, const void *source, size_t bytes) {
     uint8_t *to = destination;
     const uint8_t *from = source;
     for (; bytes >= 4; bytes -= 4, to += 4, from += 4) {
@@ -26,8 +25,7 @@ void *memcpy(void *destination, const void *source, size_t bytes)
     return destination;
 }
 
-void *memmove(void *destination, const void *source, size_t bytes)
-{
+void *memmove(void *destination, const void *source, size_t bytes) {
     uint8_t *to = destination;
     const uint8_t *from = source;
     if ((uintptr_t)to <= (uintptr_t)from) {
@@ -45,8 +43,7 @@ void *memmove(void *destination, const void *source, size_t bytes)
     return destination;
 }
 
-void *memset(void *destination, int value, size_t bytes)
-{
+void *memset(void *destination, int value, size_t bytes) {
     uint8_t *to = destination;
     const uint32_t word = (uint8_t)value * 0x01010101u;
     for (; bytes >= 4; bytes -= 4, to += 4) {
@@ -60,8 +57,7 @@ void *memset(void *destination, int value, size_t bytes)
     return destination;
 }
 
-int memcmp(const void *left, const void *right, size_t bytes)
-{
+int memcmp(const void *left, const void *right, size_t bytes) {
     const uint8_t *a = left;
     const uint8_t *b = right;
     for (; bytes > 0; bytes--, a++, b++) {

@@ -4,45 +4,43 @@
 
 #include "mt_kernels_gradient.h"
 
-/* Run `call` with an int32_t `width` equal to n: the length of a block (n <= MT_BLOCK), or of any row.
- * On hosts, whose compilers vectorise, the frequent widths are constants, so that no remainder loops
- * are left; a microcontroller would only get copies of the same code. */
+/* Run `call` with an int32_t `width` equal to n: the length of a block (n <= MT_BLOCK), or of any
+ * row. On hosts, whose compilers vectorise, the frequent widths are constants, so that no remainder
+ * loops are left; a microcontroller would only get copies of the same code. */
 #if defined(__x86_64__) || defined(__aarch64__)
-#define MT_WIDTH_CASE(n, call)   \
-    case n: {                    \
-        const int32_t width = n; \
-        call;                    \
-        break;                   \
+#define MT_WIDTH_CASE(n, call)                                                                     \
+    case n: {                                                                                      \
+        const int32_t width = n;                                                                   \
+        call;                                                                                      \
+        break;                                                                                     \
     }
-#define MT_WIDTH_CASES(n, call)  \
-    MT_WIDTH_CASE(8, call)       \
-    MT_WIDTH_CASE(16, call)      \
-    MT_WIDTH_CASE(24, call)      \
-    MT_WIDTH_CASE(32, call)      \
-    default: {                   \
-        const int32_t width = n; \
-        call;                    \
+#define MT_WIDTH_CASES(n, call)                                                                    \
+    MT_WIDTH_CASE(8, call)                                                                         \
+    MT_WIDTH_CASE(16, call)                                                                        \
+    MT_WIDTH_CASE(24, call)                                                                        \
+    MT_WIDTH_CASE(32, call)                                                                        \
+    default: {                                                                                     \
+        const int32_t width = n;                                                                   \
+        call;                                                                                      \
     }
-#define MT_WITH_BLOCK(n, call)       \
-    do {                             \
-        switch (n) {                 \
-            MT_WIDTH_CASES(n, call)  \
-        }                            \
+#define MT_WITH_BLOCK(n, call)                                                                     \
+    do {                                                                                           \
+        switch (n) { MT_WIDTH_CASES(n, call) }                                                     \
     } while (0)
-#define MT_WITH_ROW(n, call)         \
-    do {                             \
-        switch (n) {                 \
-            MT_WIDTH_CASE(27, call)  \
-            MT_WIDTH_CASE(40, call)  \
-            MT_WIDTH_CASE(48, call)  \
-            MT_WIDTH_CASES(n, call)  \
-        }                            \
+#define MT_WITH_ROW(n, call)                                                                       \
+    do {                                                                                           \
+        switch (n) {                                                                               \
+            MT_WIDTH_CASE(27, call)                                                                \
+            MT_WIDTH_CASE(40, call)                                                                \
+            MT_WIDTH_CASE(48, call)                                                                \
+            MT_WIDTH_CASES(n, call)                                                                \
+        }                                                                                          \
     } while (0)
 #else
-#define MT_WITH_BLOCK(n, call)       \
-    do {                             \
-        const int32_t width = n;     \
-        call;                        \
+#define MT_WITH_BLOCK(n, call)                                                                     \
+    do {                                                                                           \
+        const int32_t width = n;                                                                   \
+        call;                                                                                      \
     } while (0)
 #define MT_WITH_ROW(n, call) MT_WITH_BLOCK(n, call)
 #endif

@@ -1,4 +1,5 @@
-/* Forward convolution: widened patches and contiguous dot products; depthwise by blocks of channels. */
+/* Forward convolution: widened patches and contiguous dot products; depthwise by blocks of
+ * channels. */
 #include "mt_blocks.h"
 #include "mt_kernels_forward.h"
 #include "mt_memory.h"
@@ -77,8 +78,8 @@ static int16_t *widen_patch(const mt_conv2d_params *p, const mt_part *part, cons
     const int32_t top = (pixel / s->out_w) * s->stride_h - s->pad_top;
     const int32_t left = (pixel % s->out_w) * s->stride_w - s->pad_left;
     /* Rows of the patch that are one run of memory in the image. */
-    const int32_t whole = part->order == NULL && part->channels == s->in_c && left >= 0 &&
-                          left + s->k_w <= s->in_w;
+    const int32_t whole =
+        part->order == NULL && part->channels == s->in_c && left >= 0 && left + s->k_w <= s->in_w;
     const int32_t n = whole ? part->channels * s->k_w : part->channels;
     for (int32_t kh = 0; kh < s->k_h; kh++) {
         const int32_t ih = top + kh;
@@ -172,7 +173,7 @@ static void dense(const mt_conv2d_params *p, const mt_conv2d_io *io) {
 
 /* acc[i] += (x[i] - zero) * w[i]: the product of 9 and 8 bits fits in 16. */
 static inline void multiply_accumulate(int32_t *acc, const int8_t *x, const int8_t *w, int32_t zero,
-                                int32_t n) {
+                                       int32_t n) {
     MT_KEEP_LOOP
     for (int32_t i = 0; i < n; i++) {
         const int16_t centred = (int16_t)(x[i] - zero);
@@ -197,8 +198,12 @@ static inline void depthwise_taps(const mt_conv2d_params *p, const int8_t *x, co
 
 static void depthwise(const mt_conv2d_params *p, const mt_conv2d_io *io) {
     const mt_conv_shape *s = &p->shape;
-    const mt_depthwise_weights weights = {s, io->weight, io->trained_weight, p->channel_order,
-                                          p->trained_channels, (int8_t *)io->scratch};
+    const mt_depthwise_weights weights = {s,
+                                          io->weight,
+                                          io->trained_weight,
+                                          p->channel_order,
+                                          p->trained_channels,
+                                          (int8_t *)io->scratch};
     for (int32_t o = 0; o < s->out_c; o += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, s->out_c - o);
         int32_t row_stride;

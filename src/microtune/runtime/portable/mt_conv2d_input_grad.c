@@ -47,8 +47,8 @@ static int32_t nonzero_lanes(const int8_t *g, const int32_t *multiplier, int32_t
 }
 
 /* acc[0 .. n-1] += sum of lane * weight row; the row of output o starts at w + o*row_stride. */
-static inline void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int32_t count, const int8_t *w,
-                     int32_t row_stride) {
+static inline void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int32_t count,
+                            const int8_t *w, int32_t row_stride) {
     int32_t k = 0;
     for (; k + 4 <= count; k += 4) {
         const int32_t g0 = lanes->lane[k], g1 = lanes->lane[k + 1];
@@ -116,8 +116,7 @@ static void dense_pixel(const mt_conv2d_input_grad_params *p, const mt_conv2d_in
                 continue;
             }
             const int8_t *g = io->g + (oh * s->out_w + ow) * s->out_c;
-            const int32_t count =
-                nonzero_lanes(g, p->multiplier, group * outputs, outputs, lanes);
+            const int32_t count = nonzero_lanes(g, p->multiplier, group * outputs, outputs, lanes);
             add_tap(p, io, lanes, count, kh * s->k_w + kw);
         }
     }
@@ -166,8 +165,12 @@ static inline void depthwise_taps(const mt_conv_shape *s, const int8_t *g, const
 static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
                       mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
-    const mt_depthwise_weights weights = {s, io->weight, io->trained_weight, p->channel_order,
-                                          p->trained_channels, (int8_t *)io->scratch};
+    const mt_depthwise_weights weights = {s,
+                                          io->weight,
+                                          io->trained_weight,
+                                          p->channel_order,
+                                          p->trained_channels,
+                                          (int8_t *)io->scratch};
     for (int32_t c = 0; c < s->in_c; c += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, s->in_c - c);
         const int32_t *multiplier = p->multiplier + c;

@@ -48,7 +48,8 @@ static mt_range windows_of(int32_t in, int32_t kernel, int32_t stride, int32_t w
     return range;
 }
 
-/* acc[0 .. n-1] = sum of g over the windows that hold input pixel `pixel`, channels c .. c + n - 1. */
+/* acc[0 .. n-1] = sum of g over the windows that hold input pixel `pixel`, channels c .. c + n - 1.
+ */
 static void spread_pixel(const mt_pool_params *p, const int8_t *g, int32_t pixel, int32_t c,
                          int32_t n, int32_t *acc) {
     const mt_range rows = windows_of(pixel / p->in_w, p->k_h, p->stride_h, p->out_h);

@@ -12,8 +12,8 @@ extern "C" {
  *
  * channel_order == NULL: all weights are in whichever of `weight` and `trained_weight` is not NULL.
  * Otherwise channel_order is a permutation of the input channels (dense, groups == 1) or of the
- * output channels (depthwise); its first `trained_channels` (T) live in `trained_weight` with layout
- * [O][KH][KW][T] (depthwise [KH][KW][T]), the rest in `weight` as [O][KH][KW][I-T]
+ * output channels (depthwise); its first `trained_channels` (T) live in `trained_weight` with
+ * layout [O][KH][KW][T] (depthwise [KH][KW][T]), the rest in `weight` as [O][KH][KW][I-T]
  * ([KH][KW][O-T]), in the order of the permutation. An empty part may be NULL. */
 typedef struct {
     mt_conv_shape shape;
@@ -38,7 +38,8 @@ typedef struct {
 size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p);
 void mt_conv2d(const mt_conv2d_params *p, const mt_conv2d_io *io);
 
-/* y = clamp(y_zero + (((x1-x1_zero)*a1 + (x2-x2_zero)*a2 + 2^(shift-1)) >> shift)); y may be x1 or x2. */
+/* y = clamp(y_zero + (((x1-x1_zero)*a1 + (x2-x2_zero)*a2 + 2^(shift-1)) >> shift)); y may be x1 or
+ * x2. */
 typedef struct {
     int32_t count, x1_zero, x2_zero, a1, a2, shift, y_zero, clamp_lo, clamp_hi;
 } mt_add_params;

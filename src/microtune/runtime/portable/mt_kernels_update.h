@@ -1,4 +1,5 @@
-/* In-place updates: weight gradient and SGD step in one pass, stochastically rounded, saturating. */
+/* In-place updates: weight gradient and SGD step in one pass, stochastically rounded, saturating.
+ */
 #ifndef MT_KERNELS_UPDATE_H
 #define MT_KERNELS_UPDATE_H
 
@@ -8,7 +9,8 @@
 extern "C" {
 #endif
 
-/* factor = factor_mantissa * 2^factor_exponent per (original) output channel, mantissa 2^30..2^31-1.
+/* factor = factor_mantissa * 2^factor_exponent per (original) output channel, mantissa
+ * 2^30..2^31-1.
  *
  * channel_order == NULL: x is the whole input, weight the whole weight in its layout. Otherwise the
  * first `trained_channels` (T) are trained: x holds only those, [in_h][in_w][T], weight is

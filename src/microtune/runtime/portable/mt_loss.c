@@ -88,8 +88,8 @@ static float exp32(float x) {
 
 /* Natural logarithm of x >= 1, Cephes' polynomial; the order is numerics.log32's. */
 static float log32(float x) {
-    static const float c[7] = {1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f,
-                               -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f,
+    static const float c[7] = {1.1676998740e-1f,  -1.2420140846e-1f, 1.4249322787e-1f,
+                               -1.6668057665e-1f, 2.0000714765e-1f,  -2.4999993993e-1f,
                                3.3333331174e-1f};
     const uint32_t bits = mt_float_bits(x);
     int32_t e = (int32_t)(bits >> 23) - 127;

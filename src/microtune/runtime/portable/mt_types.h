@@ -9,11 +9,12 @@
 extern "C" {
 #endif
 
-/* Convolution geometry, NHWC, batch 1. Bottom and right padding follow from the output size. A fully
- * connected layer is a 1x1 convolution of a 1x1 image.
+/* Convolution geometry, NHWC, batch 1. Bottom and right padding follow from the output size. A
+ * fully connected layer is a 1x1 convolution of a 1x1 image.
  *
- * "Depthwise" below means groups == in_c == out_c; its weights lie as [KH][KW][O]. Every other shape
- * (also a channel multiplier above 1) is "dense or grouped" with weights [O][KH][KW][I/groups]. */
+ * "Depthwise" below means groups == in_c == out_c; its weights lie as [KH][KW][O]. Every other
+ * shape (also a channel multiplier above 1) is "dense or grouped" with weights
+ * [O][KH][KW][I/groups]. */
 typedef struct {
     int32_t in_h, in_w, in_c;
     int32_t out_h, out_w, out_c;

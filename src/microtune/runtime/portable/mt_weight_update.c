@@ -171,8 +171,8 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
     MT_WITH_BLOCK(n, sum_channels(t, order, width, acc));
     for (int32_t i = 0; i < n; i++) {
         const int32_t o = order == NULL ? t->x_first + i : order[i];
-        const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[o],
-                                        p->factor_exponent[o], *t->io->g_exponent);
+        const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[o], p->factor_exponent[o],
+                                        *t->io->g_exponent);
         const int64_t d = mt_step16(acc[i], rate, MT_WEIGHT_STEP_LIMIT);
         const int32_t r16 = mt_random16(key, (uint32_t)(o * taps + tap));
         w[i] = (int8_t)mt_apply_step(w[i], d, r16, MT_GRADIENT_MAX);
