@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ from microtune.ir import numerics
 
 Progress = Callable[[int, int], None]
 HOLD_OUT_FRACTION = 0.1
+# Part of the cache's key: raise it when the same settings give other frames.
+_CACHE_VERSION = 2
 _ORDER_SITE = 0x6F726472
 
 
@@ -73,7 +77,7 @@ class Dataset:
         return train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
 
     def _cache(self, split: str, preprocessing: Preprocessing) -> Path:
-        settings = json.dumps([self.source.sha256, split, preprocessing.to_json()])
+        settings = json.dumps([_CACHE_VERSION, self.source.sha256, split, preprocessing.to_json()])
         key = hashlib.sha256(settings.encode()).hexdigest()[:32]
         root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         return Path(root) / "microtune" / f"frames-{key}.npy"
@@ -86,10 +90,10 @@ def open_dataset(path: Path) -> Dataset:
     if not train:
         raise MicrotuneError(f"{path}: no training images (train/CLASS/*.jpg)")
     classes = source.classes or sorted(train)
-    if len(classes) < 2:
-        raise MicrotuneError(f"{path}: {len(classes)} class; training needs at least 2")
+    if len(train) < 2:
+        raise MicrotuneError(f"{path}: {len(train)} class in train; training needs at least 2")
     for sample in source.samples:
-        if sample.label not in classes:
+        if sample.label not in train:
             raise MicrotuneError(f"{path}: class {sample.label} of {sample.split} is not in train")
     return Dataset(path, source, classes)
 
@@ -127,7 +131,9 @@ def _decode(
 def _read_cache(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int8] | None:
     try:
         frames: npt.NDArray[np.int8] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
+        return None
+    if not isinstance(frames, np.ndarray):
         return None
     return frames if frames.shape == shape and frames.dtype == np.int8 else None
 
@@ -141,4 +147,5 @@ def _write_cache(path: Path, frames: npt.NDArray[np.int8]) -> None:
             np.save(file, frames)
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
+import struct
 import warnings
+import zlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,13 +17,16 @@ from PIL import Image, UnidentifiedImageError
 from microtune.errors import MicrotuneError
 
 Codes = npt.NDArray[np.int8]
+# Nothing else: Pillow hands some other formats to outside programs.
+FORMATS = ("JPEG", "PNG", "BMP")
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """Shorter side to size/resize_ratio (Pillow bilinear), centre crop, pixel - 128.
 
-    `channels` is 3 (RGB) or 1 (grey). An image that already has the target size is not resized.
+    `channels` is 3 (RGB) or 1 (grey). A ratio of 1 neither resizes nor crops an image that already
+    has the target size.
     """
 
     height: int
@@ -44,13 +50,27 @@ class Preprocessing:
             raise MicrotuneError(f"the model's preprocessing is incomplete: {error}") from error
         if min(result.height, result.width) < 1 or result.channels not in (1, 3):
             raise MicrotuneError(f"preprocessing {content} makes no image")
+        if not (math.isfinite(result.resize_ratio) and 0 < result.resize_ratio <= 1):
+            raise MicrotuneError(f"preprocessing {content}: resize_ratio must be in (0, 1]")
         return result
 
     def apply(self, image: Image.Image) -> Codes:
         """int8 (height, width, channels)."""
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        return self._codes(self._resize_and_crop(self._coloured(image)))
+
+    def apply_raw(self, image: Image.Image) -> Codes:
+        """Like `apply`, but an image of exactly the target size is taken as it is.
+
+        For data sets of ready-made frames, where a resize would only blur and cut.
+        """
         if image.size != (self.width, self.height):
-            image = self._resize_and_crop(image)
+            return self.apply(image)
+        return self._codes(self._coloured(image))
+
+    def _coloured(self, image: Image.Image) -> Image.Image:
+        return image.convert("L" if self.channels == 1 else "RGB")
+
+    def _codes(self, image: Image.Image) -> Codes:
         pixels = np.asarray(image, dtype=np.int16).reshape(self.height, self.width, self.channels)
         return (pixels - 128).astype(np.int8)
 
@@ -71,10 +91,11 @@ class Preprocessing:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(content)) as image:
+                with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                     return self.apply(image)
         except (
-            UnidentifiedImageError, OSError, ValueError, SyntaxError,
+            UnidentifiedImageError, OSError, EOFError, ValueError, SyntaxError, TypeError,
+            IndexError, KeyError, OverflowError, MemoryError, struct.error, zlib.error,
             Image.DecompressionBombError, Image.DecompressionBombWarning,
         ) as error:  # fmt: skip
             raise MicrotuneError(f"{name}: not a readable image: {error}") from error

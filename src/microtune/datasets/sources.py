@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -66,7 +69,7 @@ def _folder(path: Path) -> Source:
     digest = hashlib.sha256()
     for split in SPLITS:
         for folder in sorted(p for p in (path / split).glob("*") if p.is_dir()):
-            found = [f for f in sorted(folder.iterdir()) if _place(f.parts)]
+            found = [f for f in sorted(folder.iterdir()) if f.is_file() and _place(f.parts)]
             if not found:
                 raise MicrotuneError(f"{folder}: the class has no images ({sorted(SUFFIXES)})")
             for file in found:
@@ -101,10 +104,19 @@ def _tar(path: Path) -> Source:
                 if len(content) != member.size:
                     raise MicrotuneError(f"{path}: cut off in {member.name}")
                 samples.append(_encoded(place, member.name, content, path))
-    except (tarfile.TarError, OSError, EOFError) as error:
+            _check_end(archive)
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise MicrotuneError(f"{path}: not a readable tar, perhaps cut off: {error}") from error
     samples.sort(key=lambda s: (SPLITS.index(s.split), s.label, s.name))
     return Source(samples, None, _file_sha256(path))
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """A listing ends at a zero block; tarfile also stops, silently, at a damaged or cut header."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"no end mark at byte {archive.offset}")
 
 
 def _encoded(place: tuple[str, str], name: str, content: bytes, path: Path) -> Sample:
@@ -116,38 +128,73 @@ def _file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _npz(path: Path) -> Source:
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            content = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+            return {name: arrays[name] for name in arrays.files}
+    except (
+        ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError,
+        MemoryError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         raise MicrotuneError(f"{path}: not a readable npz of plain arrays: {error}") from error
+
+
+def _npz(path: Path) -> Source:
+    content = _read_npz(path)
     missing = {"label", "test", "classes"} - content.keys()
     if missing or not {"jpeg", "images"} & content.keys():
         raise MicrotuneError(f"{path}: lacks {sorted(missing) or ['jpeg or images']}")
+    labels, test = content["label"], content["test"]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or content["classes"].ndim != 1:
+        raise MicrotuneError(f"{path}: label and classes must be lists of numbers and of names")
     classes = [str(name) for name in content["classes"]]
-    labels, test = content["label"].astype(np.int64), content["test"].astype(bool)
-    count = len(labels)
-    raw, offset = content.get("images"), content.get("offset")
-    entries = len(raw) if raw is not None else len(offset) - 1 if offset is not None else -1
-    in_range = count == 0 or (labels.min() >= 0 and labels.max() < len(classes))
-    if not in_range or not entries == len(test) == count:
+    if len(set(classes)) != len(classes):
+        raise MicrotuneError(f"{path}: two classes have the same name")
+    if "images" in content:
+        readers = _raw_readers(path, content["images"])
+    else:
+        readers = _encoded_readers(path, content["jpeg"], content.get("offset"))
+    in_range = len(labels) == 0 or (labels.min() >= 0 and labels.max() < len(classes))
+    if not in_range or test.shape != labels.shape or len(readers) != len(labels):
         raise MicrotuneError(f"{path}: labels, images and classes do not fit together")
-    samples = []
-    for i in range(count):
-        split, name = ("test" if test[i] else "train"), f"{i:06d}"
-        if raw is not None:
-            read = _raw_reader(raw[i])
-        else:
-            start, end = content["offset"][i : i + 2]
-            read = _jpeg_reader(content["jpeg"][start:end].tobytes(), f"{path}:{i}")
-        samples.append(Sample(split, classes[labels[i]], name, read))
+    samples = [
+        Sample("test" if in_test else "train", classes[label], f"{i:06d}", read)
+        for i, (in_test, label, read) in enumerate(zip(test, labels, readers, strict=True))
+    ]
     return Source(samples, classes, _file_sha256(path))
+
+
+def _raw_readers(path: Path, images: np.ndarray) -> list[Callable[[Preprocessing], Codes]]:
+    shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
+    if not shaped or images.dtype != np.uint8 or 0 in images.shape[1:]:
+        raise MicrotuneError(
+            f"{path}: images is {images.dtype}{list(images.shape)}; it must be uint8 (N, H, W) or "
+            "(N, H, W, C) with 1 or 3 channels"
+        )
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    return [_raw_reader(pixels) for pixels in images]
+
+
+def _encoded_readers(
+    path: Path, jpeg: np.ndarray, offset: np.ndarray | None
+) -> list[Callable[[Preprocessing], Codes]]:
+    if offset is None or offset.ndim != 1 or offset.dtype.kind not in "iu" or not len(offset):
+        raise MicrotuneError(f"{path}: offset must list where each image starts, and the end")
+    places = [int(place) for place in offset]
+    if jpeg.dtype != np.uint8 or jpeg.ndim != 1 or places != sorted(places):
+        raise MicrotuneError(f"{path}: jpeg must be bytes, and offset must ascend")
+    if places[0] < 0 or places[-1] > len(jpeg):
+        raise MicrotuneError(f"{path}: offset points outside of jpeg")
+    return [
+        _jpeg_reader(jpeg[start:end].tobytes(), f"{path}:{i}")
+        for i, (start, end) in enumerate(pairwise(places))
+    ]
 
 
 def _raw_reader(pixels: np.ndarray) -> Callable[[Preprocessing], Codes]:
     def read(preprocessing: Preprocessing) -> Codes:
-        return preprocessing.apply(Image.fromarray(pixels.squeeze()))
+        return preprocessing.apply_raw(Image.fromarray(pixels))
 
     return read
 
