@@ -45,7 +45,13 @@ class Lowering:
     base: str = ""
 
     def mask_of(self, name: str) -> str | None:
-        """The mask that the only reader of gradient `name` applies, if it is such a reader."""
+        """The mask that the producer of gradient `name` fuses: its only reader applies it.
+
+        A gradient that is itself the result of a mask (a clamp behind a clamping layer) has no
+        producer of its own to fuse a second mask into.
+        """
+        if self.source.producers()[name].op == "mask_gradient":
+            return None
         readers = self.source.consumers()[name]
         if len(readers) == 1 and readers[0].op == "mask_gradient":
             return readers[0].inputs[1]
