@@ -15,6 +15,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ FORMAT_VERSION = 1
 _DATE = (1980, 1, 1, 0, 0, 0)
 _MAX_BYTES = 256 * 2**20
 _MEMBERS = ("manifest.json", "graph.txt", "tensors.npz", "LICENSE")
+# What zipfile, zlib, json and numpy raise on damaged bytes; RuntimeError covers encrypted members,
+# unsupported compression and nesting without end.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, TypeError, ValueError,
+    RuntimeError, MemoryError, OverflowError,
+)  # fmt: skip
 
 
 @dataclass
@@ -111,11 +118,11 @@ def load_model(path: Path) -> ModelFile:
         with np.load(io.BytesIO(members["tensors.npz"]), allow_pickle=False) as arrays:
             graph.data = {name: arrays[name] for name in arrays.files}
         verify(graph)
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        return ModelFile(
+            graph, manifest["preprocessing"], members["LICENSE"].decode(),
+            str(manifest.get("source", "")), list(manifest.get("classes", [])),
+        )  # fmt: skip
+    except _DAMAGE as error:
         if isinstance(error, InvalidGraphError):
             raise MicrotuneError(f"{path}: the graph is invalid: {error}") from error
         raise MicrotuneError(f"{path}: not a readable microtune model: {error}") from error
-    return ModelFile(
-        graph, manifest["preprocessing"], members["LICENSE"].decode(),
-        str(manifest.get("source", "")), list(manifest.get("classes", [])),
-    )  # fmt: skip

@@ -52,7 +52,7 @@ def _shapes(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         try:
             expected = OPS[node.op].shapes(graph, node)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError) as error:
             yield f"{node.op} %{node.outputs[0]}: {error}"
             continue
         actual = [(graph.tensors[n].shape, graph.tensors[n].dtype) for n in node.outputs]
