@@ -56,7 +56,9 @@ BREAKS: dict[str, tuple[Callable[[Graph], object], str]] = {
     "order": (swap_first_nodes, "before it is made|made twice"),
     "twice": (lambda g: g.nodes.insert(1, g.nodes[0]), "is made twice"),
     "never made": (lambda g: g.add_tensor(Tensor("x", (1,), "i8")), "declared but never made"),
-    "filed": (lambda g: g.tensors.update(lr=g.tensors["seed"], seed=g.tensors["lr"]), "filed under"),
+    "filed": (
+        lambda g: g.tensors.update(lr=g.tensors["seed"], seed=g.tensors["lr"]), "filed under",
+    ),
     "output": (lambda g: g.outputs.append("nothing"), "output %nothing does not exist"),
     "shape": (reshape_declared, r"conv2d gives i8"),
     "stride 0": (lambda g: attrs(g, "conv2d", stride=[0, 0]), "shapes: conv2d"),
