@@ -7,7 +7,7 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.ir.builder import Builder
-from microtune.ir.graph import Graph, Quant
+from microtune.ir.graph import Array, Graph, Quant
 from microtune.ir.verifier import verify
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.simulate.interpreter import evaluate
@@ -34,7 +34,7 @@ def clamp_behind_a_clamping_layer() -> Graph:
 def test_both_masks_are_applied_behind_a_clamp_op() -> None:
     backward, gradients = differentiate(clamp_behind_a_clamping_layer())
     graph = lower_gradients(backward, gradients, "int32", "exact")
-    inputs = {
+    inputs: dict[str, Array] = {
         "input": np.array([3, 4], np.int8).reshape(1, 1, 1, 2), "label": np.zeros(1, np.int32),
         "lr": np.ones(1, np.float32), "seed": np.zeros(1, np.uint32),
         "step": np.zeros(1, np.uint32),

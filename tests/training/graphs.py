@@ -147,7 +147,8 @@ class RandomGraph:
         kh, kw = (int(v) for v in rng.choice([1, 2, 3, 4, 5], 2, p=[0.3, 0.15, 0.35, 0.1, 0.1]))
         if keep_size:
             top, left = int(rng.integers(kh)), int(rng.integers(kw))
-            padding, stride = (top, left, kh - 1 - top, kw - 1 - left), (1, 1)
+            padding: tuple[int, ...] = (top, left, kh - 1 - top, kw - 1 - left)
+            stride = (1, 1)
         else:
             padding = tuple(int(rng.integers(0, k)) for k in (kh, kw, kh, kw))
             stride = (int(rng.integers(1, 3)), int(rng.integers(1, 4)))

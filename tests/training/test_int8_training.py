@@ -149,7 +149,7 @@ def test_real_images(data_folder: Path) -> None:
     for rule in ("exact", "offset"):
         found = [
             c for i, frame in enumerate(frames)
-            for c in pair.cosines(frame, int(labels[i]), i, rule)  # type: ignore[arg-type]
+            for c in pair.cosines(frame, int(labels[i]), i, rule)
         ]  # fmt: skip
         print(rule, np.median(found), min(found))
         assert np.median(found) >= MEDIAN[rule]
