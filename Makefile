@@ -14,11 +14,11 @@ demo: setup ## the whole way on the embedded model: an emulated Cortex-M7 learns
 	@.venv/bin/microtune demo
 
 test: setup ## the tests that need no PyTorch
-	@$(PY) -m pytest -n 2
+	@$(PY) -m pytest -n 2 -rs
 
 test-all: setup ## all tests, with PyTorch as the oracle of the gradients
 	@scripts/setup.sh torch
-	@$(PY) -m pytest -n 2
+	@$(PY) -m pytest -n 2 -rs
 
 lint: setup ## ruff, mypy, clang-format, size limits
 	@scripts/setup.sh lint

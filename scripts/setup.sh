@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 say() { printf 'setup: %s\n' "$*"; }
 
 find_python() {
-    for name in "${PYTHON:-}" python3.13 python3.12 python3.11 python3; do
+    for name in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
         [ -n "$name" ] || continue
         if command -v "$name" >/dev/null 2>&1 &&
             "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -24,8 +24,13 @@ missing_packages() {
     command -v gcc >/dev/null 2>&1 || echo gcc libc6-dev
     command -v arm-none-eabi-gcc >/dev/null 2>&1 || echo gcc-arm-none-eabi
     command -v qemu-system-arm >/dev/null 2>&1 || echo qemu-system-arm
-    "$1" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    has_venv "$1" || venv_package "$1"
 }
+
+has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+
+# Debian and Ubuntu split venv off, one package per Python version.
+venv_package() { "$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'; }
 
 install_system() {
     local packages
@@ -40,7 +45,7 @@ install_system() {
     if [ "$(id -u)" != 0 ]; then root="sudo -n"; fi
     local command="apt-get install -y --no-install-recommends $packages"
     if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$root" ] && ! sudo -n true 2>/dev/null; }; then
-        say "missing: $packages. Install them as root, for instance: $command"
+        say "missing: $packages. To install them: sudo apt-get update && sudo $command"
         say "going on without; what needs them is skipped"
         return 0
     fi
@@ -53,10 +58,14 @@ install_system() {
 }
 
 make_venv() {
-    if [ ! -x .venv/bin/python ]; then
-        say "creating .venv with $("$1" --version)"
-        "$1" -m venv .venv
+    # Asking pip, not the file: an interrupted or refused creation leaves a Python without pip.
+    .venv/bin/python -c 'import pip' 2>/dev/null && return 0
+    if ! has_venv "$1"; then
+        say "$1 has no venv module; on Debian or Ubuntu: sudo apt-get install $(venv_package "$1")"
+        exit 1
     fi
+    say "creating .venv with $("$1" --version)"
+    "$1" -m venv --clear .venv
 }
 
 # A stamp per set of extras, named by what decides the result.
