@@ -58,7 +58,7 @@ class RandomGraph:
         if not same:
             padding = [int(p) for p in rng.integers(0, kernel // 2 + 1, 4)]
             stride = int(rng.integers(1, 3))
-            if height + padding[0] + padding[2] < kernel or width + padding[1] + padding[3] < kernel:
+            if min(height + padding[0] + padding[2], width + padding[1] + padding[3]) < kernel:
                 padding = [kernel // 2] * 4
             if padding[0] != padding[2] or padding[1] != padding[3]:
                 self.seen["asymmetric padding"] += 1

@@ -1,0 +1,43 @@
+"""Small real projects for the tests: the embedded model, compiled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microtune import embedded, pipeline
+from microtune.codegen.project import Project
+from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.importers import load_any
+from microtune.ir.modelfile import ModelFile
+from microtune.simulate.canonical import LogitsHash, parameters_sha256
+from microtune.simulate.runners import Runner
+from microtune.simulate.trainer import TrainingPlan, training_records
+from microtune.targets import load_target
+from microtune.training.build import Formats
+
+SRAM, FLASH = 256 * 1024, 1024 * 1024
+
+
+def compile_project(
+    folder: Path, scheme: str, formats: Formats | None = None, model: ModelFile | None = None,
+    classes: int = 5, sram: int = SRAM,
+) -> Project:  # fmt: skip
+    """Compile a model (the embedded one by default) for the Cortex-M7."""
+    request = pipeline.Request(
+        classes, scheme, load_target("cortex-m7"), sram, FLASH, formats or Formats()
+    )
+    return pipeline.compile_model(model or load_any(embedded.MODEL), request, folder)
+
+
+def load_train(data: Path, model: ModelFile) -> Split:
+    """The training split as the device gets it."""
+    return open_dataset(data).load("train", Preprocessing.from_json(model.preprocessing))
+
+
+def hashes(runner: Runner, project: Project, train: Split, steps: int) -> tuple[str, str]:
+    """(parameters, logits) after the first steps of a run with seed 0."""
+    plan = TrainingPlan(1, 0.01, "constant", 0, steps)
+    logits = LogitsHash()
+    for result in runner.run(training_records(plan, train, None)):
+        logits.update(result.logits)
+    return parameters_sha256(project.graph, runner.parameters()), logits.hexdigest()
