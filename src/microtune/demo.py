@@ -30,9 +30,9 @@ from microtune.simulate.trainer import (
 )
 from microtune.targets import load_target
 
-SCHEME = "last-9"
+SCHEME = "last-13"
 SEED = 0
-LEARNING_RATE = 0.002
+LEARNING_RATE = 0.02
 TARGET = "cortex-m7"
 SRAM, FLASH = 256 * 1024, 1024 * 1024
 
@@ -67,7 +67,7 @@ def run_demo(output: Path, epochs: int) -> None:
     project = pipeline.compile_model(model, request, output / "project")
     head_only = pipeline.Request(len(dataset.classes), "head-only", request.target, SRAM, FLASH)
     baseline = pipeline.compile_model(model, head_only, output / "head-only")
-    plan = TrainingPlan(epochs, LEARNING_RATE, "cosine", SEED)
+    plan = TrainingPlan(epochs, LEARNING_RATE, "cosine", SEED, evaluate="at the end")
     host = _train(project, output / "project", "host", plan, train, test)
     before, before_predictions = _before(output / "project", test)
     runs = Runs(

@@ -17,7 +17,7 @@ from microtune.simulate.runners import BackEnd, make_runner
 from microtune.simulate.trainer import TrainingPlan, TrainingReport, run_training
 
 # Chosen on the validation split of clothing10 (benchmarks/ablation.py).
-DEFAULT_LEARNING_RATE = 0.0015
+DEFAULT_LEARNING_RATE = 0.002
 
 Progress = Callable[[int, int, str], None]
 

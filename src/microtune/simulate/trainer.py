@@ -28,14 +28,19 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What to run. `steps` stops anywhere; `evaluate` runs the test split after each epoch."""
+    """What to run. `steps` stops anywhere; `evaluate` says when the test split is run."""
 
     epochs: int
     learning_rate: float
     schedule: Schedule
     seed: int
     steps: int | None = None
-    evaluate: bool = True
+    evaluate: Literal["each epoch", "at the end"] = "each epoch"
+
+    def evaluates(self, step: int, samples: int) -> bool:
+        """Whether the test split is run when `step` steps are done."""
+        last = step == self.total_steps(samples)
+        return last or (self.evaluate == "each epoch" and step % samples == 0)
 
     def total_steps(self, samples: int) -> int:
         """Training steps of the whole run; the schedule always spans all epochs."""
@@ -99,7 +104,7 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
             rate = learning_rate(plan, step, planned)
             yield Record(RecordKind.TRAIN, train.frames[index], int(train.labels[index]), rate)
             step += 1
-        if test is not None and plan.evaluate:
+        if test is not None and plan.evaluates(step, samples):
             yield from (Record(RecordKind.INFER, f) for f in test.frames)
 
 
@@ -132,7 +137,7 @@ def run_training(
             tally.train(result, next(order))
             report.steps += 1
             end = report.steps % samples == 0 or report.steps == total
-            if end and (test is None or not plan.evaluate):
+            if end and (test is None or not plan.evaluates(report.steps, samples)):
                 report.epochs.append(tally.close(None))
         else:
             tally.predictions.append(result.predicted)

@@ -27,10 +27,10 @@ def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
         depthwise = _is_depthwise(result, node)
         if count >= weight.shape[0 if depthwise else -1]:
             result.set_role(weight.name, "param")
-        elif node.op == "conv2d" and node.int("groups") > 1 and not depthwise:
+        elif not _can_split(result, node):
             raise MicrotuneError(
-                f"scheme {scheme.name}: {layer} is a grouped convolution; train all or none of "
-                "its weights (a ratio needs a dense or a depthwise layer)"
+                f"scheme {scheme.name}: a ratio needs a dense or depthwise convolution, which "
+                f"{layer} is not; train all or none of its weights"
             )
         else:
             _split(result, node, count)
@@ -47,6 +47,14 @@ def _node(graph: Graph, layer: str) -> Node:
 def _is_depthwise(graph: Graph, node: Node) -> bool:
     channels = graph.tensors[node.inputs[0]].shape[-1]
     return node.op == "conv2d" and 1 < node.int("groups") == channels
+
+
+def _can_split(graph: Graph, node: Node) -> bool:
+    """Dense (input channels) or plain depthwise (output channels) convolutions."""
+    if node.op != "conv2d":
+        return False
+    outputs = graph.tensors[node.outputs[0]].shape[-1]
+    return node.int("groups") == 1 or (_is_depthwise(graph, node) and outputs == node.int("groups"))
 
 
 def _split(graph: Graph, node: Node, count: int) -> None:

@@ -87,6 +87,9 @@ def differentiate(graph: Graph) -> tuple[Graph, dict[str, str]]:
         _visit(tape, forward[position], position)
     _insert_saved(result, tape.saved)
     result.outputs = [logits, "loss"]
+    unused = [name for name in params if name not in tape.contributions]
+    if unused:
+        raise MicrotuneError(f"{graph.name}: the output does not depend on {', '.join(unused)}")
     gradients = {name: tape.contributions[name][0] for name in params}
     result.outputs += gradients.values()
     return verify(result), gradients

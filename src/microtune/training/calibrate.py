@@ -64,10 +64,15 @@ def calibrated_offsets(exact: Graph) -> dict[str, Array]:
             "input": synthetic_frame(shape, number), "label": np.array([number % classes]),
             "lr": np.zeros(1, np.float32), "seed": np.array([number]), "step": np.zeros(1, int),
         }  # fmt: skip
-        values = evaluate(exact, inputs, _random_head(exact, number), keep=exponents | {base})
+        values = evaluate(
+            exact, inputs, _random_head(exact, number), keep=exponents | {base, *names}
+        )
         for name in names:
-            seen[name].append(int(values[f"{name}.exponent"][0]) - int(values[base][0]))
+            # An all-zero gradient says nothing of its size.
+            if values[name].any():
+                seen[name].append(int(values[f"{name}.exponent"][0]) - int(values[base][0]))
     return {
         f"{name}.offset": np.array([min(max(math.ceil(float(np.median(e))), -64), 63)], np.int8)
         for name, e in seen.items()
+        if e
     }

@@ -43,15 +43,11 @@ extern void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *
                                                        void *counter, uint64_t amount);
 static uint64_t executed;
 
-static void count_instruction(struct qemu_plugin_insn *insn)
-{
+static void count_instruction(struct qemu_plugin_insn *insn) {
     qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &executed, 1);
 }
 
-static uint64_t executed_total(void)
-{
-    return executed;
-}
+static uint64_t executed_total(void) { return executed; }
 #else
 struct qemu_plugin_scoreboard;
 typedef struct {
@@ -66,14 +62,12 @@ extern void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plug
                                                                 uint64_t amount);
 static struct qemu_plugin_scoreboard *score;
 
-static void count_instruction(struct qemu_plugin_insn *insn)
-{
+static void count_instruction(struct qemu_plugin_insn *insn) {
     const qemu_plugin_u64 entry = {score, 0};
     qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, INLINE_ADD_U64, entry, 1);
 }
 
-static uint64_t executed_total(void)
-{
+static uint64_t executed_total(void) {
     return *(const uint64_t *)qemu_plugin_scoreboard_find(score, 0);
 }
 #endif
@@ -82,19 +76,16 @@ EXPORT int qemu_plugin_version = PLUGIN_API;
 
 static FILE *output;
 
-static void log_count(const char *name)
-{
+static void log_count(const char *name) {
     fprintf(output, "%s %llu\n", name, (unsigned long long)executed_total());
 }
 
-static void on_mark(unsigned vcpu, void *name)
-{
+static void on_mark(unsigned vcpu, void *name) {
     (void)vcpu;
     log_count(name);
 }
 
-static void on_translate(plugin_id id, struct qemu_plugin_tb *tb)
-{
+static void on_translate(plugin_id id, struct qemu_plugin_tb *tb) {
     (void)id;
     const size_t count = qemu_plugin_tb_n_insns(tb);
     for (size_t i = 0; i < count; i++) {
@@ -108,8 +99,7 @@ static void on_translate(plugin_id id, struct qemu_plugin_tb *tb)
     }
 }
 
-static void on_exit_of_emulator(plugin_id id, void *data)
-{
+static void on_exit_of_emulator(plugin_id id, void *data) {
     (void)id;
     (void)data;
     log_count("total");
@@ -118,8 +108,7 @@ static void on_exit_of_emulator(plugin_id id, void *data)
 
 EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int argc, char **argv);
 
-EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int argc, char **argv)
-{
+EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int argc, char **argv) {
     (void)info;
     for (int i = 0; i < argc; i++) {
         if (strncmp(argv[i], "out=", 4) == 0) {
