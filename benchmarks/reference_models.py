@@ -65,10 +65,8 @@ def main() -> None:
             write_whole(store, (json.dumps(list(have.values()), indent=1) + "\n").encode())
         row = have[key]
         percent = [100 * row[mode] / row["images"] for mode in ("mcunet", "device")]
-        print(
-            f"{name:>15} {row['images']:>6} {published:>9.1f} {percent[0]:>7.1f} {percent[1]:>7.1f} "
-            f"{row['dead_channels']:>5}"
-        )
+        figures = f"{published:>9.1f} {percent[0]:>7.1f} {percent[1]:>7.1f}"
+        print(f"{name:>15} {row['images']:>6} {figures} {row['dead_channels']:>5}")
 
 
 if __name__ == "__main__":

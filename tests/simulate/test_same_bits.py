@@ -89,9 +89,7 @@ def test_cores_agree(partial: tuple[Path, Project], tops: Split, core: str) -> N
 
 @pytest.mark.chip
 @pytest.mark.data
-def test_the_reference_step_has_the_same_bits_everywhere(
-    tmp_path: Path, data_folder: Path
-) -> None:
+def test_the_reference_step_has_the_same_bits_everywhere(tmp_path: Path, data_folder: Path) -> None:
     """mcunet-5fps, 49KB, 64 steps on real images: numpy, compilers, cores."""
     model = load_any(data_folder / "models/mit_tiny-training/mcunet-5fps.pkl")
     train = load_train(data_folder / "data/clothing10.tar", model)

@@ -17,29 +17,11 @@ from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import Tape, differentiate
 from microtune.training.head import replace_head
 from microtune.training.scheme import resolve_scheme, scheme_names
-from tests.training.random_graphs import FEATURES, random_frame, random_graph
+from tests.training.graphs import TAGS, random_graph, train_everything
 
 pytestmark = pytest.mark.oracle
 GRAPHS = 240
 TOLERANCE = 1e-4
-
-
-def with_random_head(graph: Graph, classes: int, seed: int) -> Graph:
-    """A float head that lets a gradient through."""
-    result = replace_head(graph, classes, "float32")
-    rng = np.random.default_rng(seed)
-    shape = result.data["head.weight"].shape
-    result.data["head.weight"] = rng.normal(0, 0.5, shape).astype(np.float32)
-    return result
-
-
-def train_everything(graph: Graph) -> Graph:
-    """Every weight and bias of the forward graph as param."""
-    for node in graph.nodes:
-        if node.op in ("conv2d", "fully_connected", "head"):
-            for name in node.inputs[1:3]:
-                graph.set_role(name, "param")
-    return graph
 
 
 def compare(graph: Graph, frame: np.ndarray, label: int) -> None:  # type: ignore[type-arg]
@@ -67,21 +49,20 @@ def compare(graph: Graph, frame: np.ndarray, label: int) -> None:  # type: ignor
             assert error / size < TOLERANCE, (name, error / size)
 
 
-def one_graph(seed: int) -> Counter[str]:
+def one_graph(seed: int) -> set[str]:
     """A random graph, with a head of its own or on its int8 logits."""
-    graph, seen = random_graph(seed)
-    if seed % 3:
-        graph = with_random_head(graph, 4, seed)
-    compare(train_everything(graph), random_frame(graph, seed), seed % 3)
-    return seen
+    case = random_graph(seed, "mcunet")
+    graph = case.with_head("float32") if seed % 3 else case.graph
+    compare(train_everything(graph), case.frame, case.label)
+    return case.tags
 
 
 def test_random_graphs_equal_autograd() -> None:
     """At least 200 random graphs, and everything that is hard occurred in them."""
     seen: Counter[str] = Counter()
     for seed in range(GRAPHS):
-        seen += one_graph(seed)
-    assert all(seen[feature] >= 5 for feature in FEATURES), seen
+        seen.update(one_graph(seed))
+    assert all(seen[tag] >= 5 for tag in TAGS), seen
 
 
 @pytest.mark.data
@@ -89,8 +70,11 @@ def test_random_graphs_equal_autograd() -> None:
 def test_reference_models_equal_autograd(data_folder: Path, model: str) -> None:
     """Full update and every published scheme, in mode mcunet."""
     source = load_any(data_folder / "models/mit_tiny-training" / f"{model}.pkl").graph
-    frame = random_frame(source, 1)
-    graph = with_random_head(source, 10, 0)
+    shape = source.tensors["input"].shape
+    frame = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
+    graph = replace_head(source, 10, "float32")
+    weights = np.random.default_rng(0).normal(0, 0.5, graph.data["head.weight"].shape)
+    graph.data["head.weight"] = weights.astype(np.float32)
     published = [name for name in scheme_names(model) if name.endswith("KB")]
     for name in ["full", *published]:
         scheme = resolve_scheme(name, source, model)
@@ -126,8 +110,7 @@ def test_raw_inputs_in_the_weight_gradient_are_caught(monkeypatch: pytest.Monkey
 
 def test_only_what_a_parameter_needs_is_created() -> None:
     """Head-only training has no backward node before the head."""
-    graph, _ = random_graph(1)
-    training, gradients = differentiate(with_random_head(graph, 4, 1))
+    training, gradients = differentiate(random_graph(1, "mcunet").with_head("float32"))
     backward = [node.op for node in training.nodes if node.op.endswith("_grad")]
     assert sorted(backward) == ["head_bias_grad", "head_weight_grad"]
     assert set(gradients) == {"head.weight", "head.bias"}

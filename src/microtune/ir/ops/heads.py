@@ -73,8 +73,9 @@ def _real_softmax(ctx: Context, logits: Array, label: int) -> list[Array]:
         scale = ctx.graph.scale(ctx.node.inputs[0])
         real = (real - quant.zero_point) * scale
     shifted = real - real.max()
-    p = np.exp(shifted) / np.exp(shifted).sum()
-    loss = -np.log(p[label])
+    total = np.exp(shifted).sum()
+    p = np.exp(shifted) / total
+    loss = np.log(total) - shifted[label]
     p[label] -= 1.0
     return [np.array([loss]).astype(ctx.real), (p * scale).astype(ctx.real).reshape(logits.shape)]
 
