@@ -224,6 +224,3 @@ def main() -> None:
         errors.print("[bold red]error:[/]", end=" ")
         errors.print(str(error), markup=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("interrupted; nothing was half-written")
-        sys.exit(130)

@@ -78,6 +78,14 @@ def test_compilers_agree(
     assert hashes(HostRunner(folder, 0, compiler, (level,)), project, tops, STEPS) == expected
 
 
+def test_a_whole_run_has_no_undefined_behaviour(partial: tuple[Path, Project], tops: Split) -> None:
+    """Overflow, bad shifts and misaligned access trap, with the same bits otherwise."""
+    folder, project = partial
+    flags = ("-O1", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error")
+    expected = hashes(HostRunner(folder, 0), project, tops, STEPS)
+    assert hashes(HostRunner(folder, 0, "gcc", flags), project, tops, STEPS) == expected
+
+
 @pytest.mark.chip
 @pytest.mark.parametrize("core", CORES)
 def test_cores_agree(partial: tuple[Path, Project], tops: Split, core: str) -> None:
