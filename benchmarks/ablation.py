@@ -13,7 +13,7 @@ import statistics
 
 from accuracy import OUT, Key, run_all
 
-from microtune.simulate.session import DEFAULT_LEARNING_RATE
+from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
 
 MODEL, DATA, SCHEME = "mcunet-5fps", "clothing10.tar", "99KB"
 RATES = (0.0005, 0.001, 0.002, 0.004)

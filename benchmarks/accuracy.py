@@ -22,8 +22,8 @@ from microtune.datasets import Preprocessing, open_dataset
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
 from microtune.simulate.runners import HostRunner
-from microtune.simulate.session import DEFAULT_LEARNING_RATE, write_whole
-from microtune.simulate.trainer import TrainingPlan, run_training
+from microtune.simulate.session import write_whole
+from microtune.simulate.trainer import DEFAULT_LEARNING_RATE, TrainingPlan, run_training
 from microtune.targets import load_target
 from microtune.training.build import Formats
 

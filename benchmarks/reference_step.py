@@ -18,8 +18,8 @@ from microtune import pipeline
 from microtune.importers import load_any
 from microtune.report.console import progress
 from microtune.simulate.measure import measure
-from microtune.simulate.session import DEFAULT_LEARNING_RATE, Session
-from microtune.simulate.trainer import TrainingPlan
+from microtune.simulate.session import Session
+from microtune.simulate.trainer import DEFAULT_LEARNING_RATE, TrainingPlan
 from microtune.targets import load_target
 
 SRAM, FLASH = 256 * 1024, 1024 * 1024

@@ -14,6 +14,7 @@ import typer
 from microtune import __version__
 from microtune.errors import MicrotuneError
 from microtune.report.console import console, errors, figures_table, progress, training_table
+from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -147,7 +148,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Folder, .tar or .npz with train and test images.")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 10,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate per sample.")] = None,
+    lr: Annotated[float, typer.Option(help="Learning rate per sample.")] = DEFAULT_LEARNING_RATE,
     lr_schedule: Annotated[LrSchedule, typer.Option(help="Over the run.")] = LrSchedule.cosine,
     seed: Annotated[int, typer.Option(min=0, help="Order of samples and rounding.")] = 0,
     on: Annotated[OnBackEnd, typer.Option(help="Where to run; the bits are the same.")]
@@ -156,11 +157,10 @@ def train(
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Train the compiled network on DATA with the generated C."""
-    from microtune.simulate.session import DEFAULT_LEARNING_RATE, Session
+    from microtune.simulate.session import Session
     from microtune.simulate.trainer import TrainingPlan
 
-    rate = DEFAULT_LEARNING_RATE if lr is None else lr
-    plan = TrainingPlan(epochs, rate, lr_schedule.value, seed, steps)
+    plan = TrainingPlan(epochs, lr, lr_schedule.value, seed, steps)
     with progress("reading images") as bar:
         session = Session.open(project, data, on.value, bar)
     with progress(f"training on {on.value}") as bar:

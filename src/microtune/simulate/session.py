@@ -16,9 +16,6 @@ from microtune.simulate.measure import Measurement, measure
 from microtune.simulate.runners import BackEnd, make_runner
 from microtune.simulate.trainer import TrainingPlan, TrainingReport, run_training
 
-# Chosen on the validation split of clothing10 (benchmarks/ablation.py).
-DEFAULT_LEARNING_RATE = 0.002
-
 Progress = Callable[[int, int, str], None]
 
 

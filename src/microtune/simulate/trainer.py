@@ -22,6 +22,9 @@ from microtune.simulate.canonical import LogitsHash, parameters_sha256
 from microtune.simulate.job import Record, RecordKind, RecordResult
 from microtune.simulate.runners import Runner
 
+# Chosen on the validation split of clothing10 (benchmarks/ablation.py).
+DEFAULT_LEARNING_RATE = 0.002
+
 Schedule = Literal["constant", "cosine"]
 Progress = Callable[[int, int, str], None]
 
