@@ -169,6 +169,9 @@ def test_bad_images_are_named(tmp_path: Path) -> None:
     assert "not a readable image" in refused("train", folder, "--data", data)
     assert "no such data" in refused("train", folder, "--data", tmp_path / "nowhere")
     assert "not a microtune project" in refused("train", data, "--data", data)
+    for rate in ("-1", "nan", "inf"):
+        message = refused("train", folder, "--data", embedded.DATA, "--lr", rate)
+        assert "must lie between 0 and 1024" in message
 
 
 def test_a_missing_compiler_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

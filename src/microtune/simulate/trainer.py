@@ -24,6 +24,8 @@ from microtune.simulate.runners import Runner
 
 # Chosen on the validation split of clothing10 (benchmarks/ablation.py).
 DEFAULT_LEARNING_RATE = 0.002
+# MT_LEARNING_RATE_MAX of the runtime.
+MAX_LEARNING_RATE = 1024.0
 
 Schedule = Literal["constant", "cosine"]
 Progress = Callable[[int, int, str], None]
@@ -111,6 +113,14 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
             yield from (Record(RecordKind.INFER, f) for f in test.frames)
 
 
+def check_learning_rate(rate: float) -> None:
+    """Raise MicrotuneError for a rate that the device refuses."""
+    if not 0 <= rate <= MAX_LEARNING_RATE:
+        raise MicrotuneError(
+            f"learning rate {rate}: it must lie between 0 and {MAX_LEARNING_RATE:g}"
+        )
+
+
 def check_classes(split: Split, classes: int) -> None:
     """Raise MicrotuneError if a label does not fit the compiled head."""
     if len(split.labels) == 0:
@@ -128,6 +138,7 @@ def run_training(
     on_progress: Progress | None = None,
 ) -> TrainingReport:  # fmt: skip
     """Train and evaluate; `graph` is the project's training graph (for the canonical hash)."""
+    check_learning_rate(plan.learning_rate)
     check_classes(train, graph.tensors["logits"].shape[1])
     samples = len(train.labels)
     total = plan.total_steps(samples)
