@@ -15,6 +15,7 @@ from PIL import Image
 from microtune import embedded
 from microtune.cli import parse_bytes
 from microtune.errors import MicrotuneError
+from microtune.importers import load_any
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -58,6 +59,15 @@ def test_inspect(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "i.json").read_text())
     assert figures["macs"] > 1_000_000 and figures["layers"][0]["op"] == "conv2d"
+
+
+@pytest.mark.data
+def test_convert_keeps_the_model(data_folder: Path, tmp_path: Path) -> None:
+    source = data_folder / "models/mit_tiny-training/mcunet-5fps.pkl"
+    target = tmp_path / "mcunet-5fps.mt"
+    assert run("convert", source, "-o", target).returncode == 0
+    assert load_any(target).sha256() == load_any(source).sha256()
+    assert "is called NAME.mt" in refused("convert", source, "-o", tmp_path / "x.zip")
 
 
 @pytest.mark.parametrize(("emit", "words"), [
