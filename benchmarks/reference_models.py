@@ -19,8 +19,8 @@ from microtune.datasets import Preprocessing
 from microtune.datasets.sources import open_source
 from microtune.importers import load_any
 from microtune.importers.dead_channels import channel_reports
+from microtune.ir.evaluate import evaluate
 from microtune.report.console import progress
-from microtune.simulate.interpreter import evaluate
 from microtune.simulate.session import write_whole
 
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")

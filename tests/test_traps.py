@@ -8,10 +8,10 @@ import pytest
 from microtune.importers.dead_channels import dead_codes, neutralize_dead_channels
 from microtune.ir import numerics
 from microtune.ir.builder import Builder
+from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Quant
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.simulate.canonical import parameters_sha256
-from microtune.simulate.interpreter import evaluate
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.head import replace_head

@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
+from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph
-from microtune.simulate.interpreter import evaluate
 from pretraining.data import Samples
 from pretraining.export import CLASSIFIER, POOLED, Floats, run_folded
 from pretraining.network import FEATURES, to_input

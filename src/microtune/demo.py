@@ -14,11 +14,11 @@ from microtune.codegen.project import Project
 from microtune.datasets import Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
+from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array
 from microtune.report.console import console, progress
 from microtune.report.pictures import save_predictions
 from microtune.simulate.emulator import find_qemu
-from microtune.simulate.interpreter import evaluate
 from microtune.simulate.measure import measure
 from microtune.simulate.runners import BackEnd, make_runner
 from microtune.simulate.toolchain import find_arm_gcc

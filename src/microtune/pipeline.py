@@ -99,7 +99,7 @@ def compile_model(model: ModelFile, request: Request, directory: Path) -> Projec
         scheme_sha256=scheme.sha256(), sram_bytes=request.sram_bytes,
         flash_bytes=request.flash_bytes, model_sha256=model.sha256(), classes=request.classes,
         formats={"bias": request.formats.bias, "head": request.formats.head},
-        analytic_kb=analytic_kb(model.graph, scheme, request.classes),
+        analytic_kb=analytic_kb(model.graph, scheme),
     )  # fmt: skip
     write_project(project, directory)
     return project

@@ -6,9 +6,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from microtune.embedded import DATA, MODEL
+from microtune.ir.evaluate import evaluate
 from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import load_model
-from microtune.simulate.interpreter import evaluate
 
 
 def test_data_set_is_balanced_and_licensed() -> None:

@@ -11,8 +11,8 @@ from microtune.errors import MicrotuneError
 from microtune.importers import dead_channels, load_any, mcunet
 from microtune.importers.dead_channels import channel_reports, dead_codes, neutralize_dead_channels
 from microtune.ir.builder import Builder
+from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph, Quant
-from microtune.simulate.interpreter import evaluate
 
 MODELS = {"mcunet-5fps": 64, "mbv2-w0.35": 32, "proxyless-w0.3": 35}
 

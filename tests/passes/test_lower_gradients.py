@@ -7,10 +7,10 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.ir.builder import Builder
+from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array, Graph, Quant
 from microtune.ir.verifier import verify
 from microtune.passes.lower_gradients import lower_gradients
-from microtune.simulate.interpreter import evaluate
 from microtune.training.autodiff import differentiate
 from microtune.training.head import replace_head
 from tests.training.graphs import random_graph, train_everything

@@ -10,8 +10,8 @@ import pytest
 
 from microtune.importers import load_any
 from microtune.ir import convolution
+from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph
-from microtune.simulate.interpreter import evaluate
 from microtune.training import autodiff
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import Tape, differentiate

@@ -11,9 +11,9 @@ import pytest
 
 from microtune.datasets import Preprocessing, open_dataset
 from microtune.importers import load_any
+from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph
 from microtune.passes.lower_gradients import ExponentRule, lower_gradients
-from microtune.simulate.interpreter import evaluate
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.calibrate import calibrated_offsets

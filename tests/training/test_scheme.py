@@ -40,7 +40,7 @@ def test_the_published_kilobytes_are_reproduced(data_folder: Path, model: str, c
     assert len(schemes) == 5
     for name, entry in schemes.items():
         scheme = resolve_scheme(name.lower(), graph, model)
-        assert abs(analytic_kb(graph, scheme, 10) - entry["analytic_kb"]) <= 0.051, name
+        assert abs(analytic_kb(graph, scheme) - entry["analytic_kb"]) <= 0.051, name
 
 
 def test_general_names(graph: Graph) -> None:

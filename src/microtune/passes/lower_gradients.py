@@ -19,8 +19,8 @@ from microtune.ir.graph import Attr, Graph, Node, Quant, Tensor
 from microtune.ir.ops.float_gradients import real_attr
 from microtune.ir.ops.forward import weight_shape
 from microtune.ir.ops.int8_gradients import input_grad_constants
+from microtune.ir.prune import remove_unused
 from microtune.ir.verifier import verify
-from microtune.training.head import remove_unused
 
 BiasFormat = Literal["int32", "int16"]
 ExponentRule = Literal["offset", "exact"]

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from microtune.ir import numerics
+from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array, Graph
-from microtune.simulate.interpreter import evaluate
 
 FRAMES = 4
 _KEY = 0x6D74756E

@@ -9,6 +9,7 @@ import numpy as np
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Attr, Graph, Node, Tensor
+from microtune.ir.prune import remove_unused
 from microtune.ir.verifier import verify
 
 HeadFormat = Literal["int16", "float32"]
@@ -73,18 +74,3 @@ def _without(graph: Graph, classifier: Node) -> Graph:
     result.nodes = kept[::-1]
     result.outputs = [classifier.inputs[0]]
     return remove_unused(result)
-
-
-def remove_unused(graph: Graph) -> Graph:
-    """Drop tensors that no node, quantisation, update or output names (inputs stay)."""
-    used = set(graph.outputs) | set(graph.updates) | set(graph.updates.values())
-    for node in graph.nodes:
-        used |= {*node.inputs, *node.outputs}
-    used |= {t.name for t in graph.with_role("input")}
-    for name in list(used):
-        quant = graph.tensors[name].quant
-        if quant is not None and quant.scales is not None:
-            used.add(quant.scales)
-    graph.tensors = {n: t for n, t in graph.tensors.items() if n in used}
-    graph.data = {n: a for n, a in graph.data.items() if n in used}
-    return graph

@@ -204,14 +204,13 @@ def _ratio(name: str, key: str, value: object) -> Fraction:
     return ratio
 
 
-def analytic_kb(graph: Graph, scheme: Scheme, classes: int) -> float:
+def analytic_kb(graph: Graph, scheme: Scheme) -> float:
     """The published memory formula in KB: masks, biases, saved inputs, trained weights, features.
 
     Per layer with a trained bias out-elements × 1 bit + channels × 32 bit; for trained weights
     H·W·channels × 8 bit of saved input and the weights × 8 bit; the classifier's input × 8 bit. It
     leaves out the head, the forward peak, gradients and scratch: see the planned bytes.
     """
-    del classes
     bits = graph.tensors[find_classifier(graph).inputs[0]].elements * 8
     for layer in scheme.biases:
         y = graph.tensors[layer]

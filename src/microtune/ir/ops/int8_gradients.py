@@ -96,7 +96,7 @@ def _entering_float32(v: Array, r8: Array, x_scale: float) -> tuple[Array, int]:
 )  # fmt: skip
 def q_conv2d_input_grad(ctx: Context, arrays: list[Array]) -> list[Array]:
     """Inputs (g, e, weight, scales[, trained, order], base, offset, seed, step[, mask])."""
-    g, exponent, w, scales = arrays[:4]
+    g, exponent, w, _ = arrays[:4]
     split = 6 if ctx.node.attrs["trained"] else 4
     weight = full_weight(ctx.node.int("groups"), w, arrays[4:split])
     shape = ctx.node.ints("shape")
@@ -109,7 +109,6 @@ def q_conv2d_input_grad(ctx: Context, arrays: list[Array]) -> list[Array]:
     else:
         lanes = numerics.high_multiply(grad << 24, m)
         acc = convolution.input_gradient(lanes, weight, size, ctx.geometry()).astype(np.int64)
-    del scales
     return _rounded(ctx, acc, _scalar(exponent) + constants.exponent_delta, arrays[split:])
 
 
