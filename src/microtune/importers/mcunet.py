@@ -6,7 +6,6 @@ the 1000-class layer `classifier`. The graph keeps the file's arithmetic, mode "
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from microtune.ir.graph import Array, Quant
 from microtune.ir.modelfile import ModelFile
 
 RESIZE_RATIO = 0.875
+# Far beyond any real network; within them float32 products neither overflow nor vanish.
+_SCALES = (1e-12, 1e12)
 
 
 class _Reader:
@@ -44,7 +45,7 @@ class _Reader:
     def quant(self, params: dict[str, Any], which: str) -> Quant:
         scale = float(self.get(params, f"{which}_scale", float))
         zero = int(self.get(params, f"{which}_zero", int))
-        if not (math.isfinite(scale) and scale > 0 and -128 <= zero <= 127):
+        if not (_SCALES[0] <= scale <= _SCALES[1] and -128 <= zero <= 127):
             raise self.fail(f"{which}_scale {scale} with {which}_zero {zero}")
         return Quant(scale, zero)
 
@@ -66,8 +67,11 @@ class _Reader:
         channels = self.builder.graph.tensors[x].shape[3]
         if not (len(bias) == len(scales) == outputs) or per_group * groups != channels:
             raise self.fail(f"a weight of {list(weight.shape)} on {channels} channels")
-        if stride not in (1, 2, 3, 4) or not (np.isfinite(scales).all() and (scales > 0).all()):
+        if stride not in (1, 2, 3, 4) or not ((scales > 0) & (scales <= _SCALES[1])).all():
             raise self.fail("a stride or a weight scale out of range")
+        if (weight < -127).any():
+            # The bounds of every accumulator rest on |w| <= 127.
+            raise self.fail(f"a weight of -128 in {name or f'conv{self.convs}'}")
         if self.quant(params, "x") != self.builder.graph.quant(x):
             raise self.fail(f"the input quantisation of conv {self.convs} is not its producer's")
         if name is None:
