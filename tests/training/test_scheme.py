@@ -81,3 +81,61 @@ def test_the_hash_is_of_what_is_trained(graph: Graph, tmp_path: Path) -> None:
     mine = resolve_scheme(str(path), graph, graph.name)
     assert mine.sha256() == resolve_scheme("bias-only-3", graph, graph.name).sha256()
     assert mine.sha256() != resolve_scheme("bias-only-2", graph, graph.name).sha256()
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ('model = "mcunet-5fps"', "is for model mcunet-5fps, not for fashion5"),
+    ("colour = 1", "unknown keys .*colour"),
+    ("bias_layers = 999", "has 20 layers"),
+    ("bias_layers = -1", "has 20 layers"),
+    ("bias_layers = true", "has 20 layers"),
+    ("head = 1", "true or false"),
+    ("weights = 3", "table"),
+    ('[weights]\n99 = "1"', "no layer '99'; layers are 0 to 19"),
+    ('[weights]\n"²" = "1"', "no layer"),
+    ('[weights]\nclassifier = "1"', "no layer 'classifier'"),
+    ('[weights]\n0 = "1"\nstem = "1/2"', "stem is given twice"),
+    ("[weights]\n0 = 0", "not in"),
+    ("[weights]\n0 = 1.5", "not in"),
+    ("[weights]\n0 = nan", "not in"),
+    ("[weights]\n0 = true", "not in"),
+    ('[weights]\n0 = "1/0"', "not in"),
+    ("[weights", "not a readable TOML"),
+])  # fmt: skip
+def test_a_wrong_file_is_refused_with_the_reason(
+    graph: Graph, tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(MicrotuneError, match=message):
+        resolve_scheme(write(tmp_path, text), graph, graph.name)
+
+
+def test_layers_by_index_and_name_ratios_as_text_and_numbers(graph: Graph, tmp_path: Path) -> None:
+    text = '[weights]\n1 = "1/4"\nblock2_depthwise = 0.5\n0 = 0.001\nlast = 1\n'
+    scheme = resolve_scheme(write(tmp_path, text), graph, graph.name)
+    counts = {"block1_expand": 4, "block2_depthwise": 32, "stem": 1, "last": 40}
+    assert dict(scheme.weights) == counts and scheme.head and not scheme.biases
+
+
+def test_wrong_names_say_what_exists(graph: Graph) -> None:
+    with pytest.raises(MicrotuneError, match=r"99KB is for mbv2-w0\.35, mcunet-5fps, not"):
+        resolve_scheme("99KB", graph, graph.name)
+    for name in ("nothing", "full-3", "last-", "mcunet-5fps"):
+        with pytest.raises(MicrotuneError, match=r"unknown scheme .* head-only"):
+            resolve_scheme(name, graph, graph.name)
+
+
+def test_equal_norms_go_to_the_lower_index_and_order_is_kept(graph: Graph) -> None:
+    copy, layer = graph.copy(), backbone_layers(graph)[7]
+    weight = np.zeros_like(graph.data[f"{layer}.weight"])
+    weight[0, 0, 0, [1, 4, 7, 9]] = 5
+    weight[0, 0, 0, 20] = -6
+    copy.data[f"{layer}.weight"] = weight
+    order = trained_channels(copy, layer, 3)
+    rest = [c for c in range(weight.shape[-1]) if c not in (1, 4, 20)]
+    assert order.tolist() == [1, 4, 20, *rest] and order.dtype == np.uint16

@@ -176,6 +176,8 @@ def _from_table(name: str, table: dict[str, Any], graph: Graph, layers: list[str
     weights: dict[str, int] = {}
     for key, value in entries.items():
         layer = _layer(name, key, layers)
+        if layer in weights:
+            raise MicrotuneError(f"scheme {name}: layer {layer} is given twice, once as '{key}'")
         weights[layer] = max(1, int(_ratio(name, key, value) * channel_count(graph, layer)))
     head = table.get("head", True)
     if not isinstance(head, bool):
@@ -187,7 +189,7 @@ def _from_table(name: str, table: dict[str, Any], graph: Graph, layers: list[str
 def _layer(name: str, key: str, layers: list[str]) -> str:
     if key in layers:
         return key
-    if key.isdigit() and int(key) < len(layers):
+    if key.isascii() and key.isdigit() and int(key) < len(layers):
         return layers[int(key)]
     raise MicrotuneError(
         f"scheme {name}: no layer '{key}'; layers are 0 to {len(layers) - 1} or their names"
