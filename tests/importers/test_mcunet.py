@@ -13,6 +13,10 @@ from microtune.importers.dead_channels import channel_reports, dead_codes, neutr
 from microtune.ir.builder import Builder
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph, Quant
+from microtune.passes.lower_gradients import lower_gradients
+from microtune.simulate.interpreter import Interpreter
+from microtune.training.autodiff import differentiate
+from tests.training.graphs import random_graph, train_everything
 
 MODELS = {"mcunet-5fps": 64, "mbv2-w0.35": 32, "proxyless-w0.3": 35}
 
@@ -70,3 +74,17 @@ def test_an_accumulator_that_can_overflow_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dead_channels, "dead_codes", lambda graph, node: {})
     with pytest.raises(MicrotuneError, match="overflow"):
         neutralize_dead_channels(graph)
+
+
+def test_a_layer_that_is_dead_throughout_passes_no_gradient() -> None:
+    """It compiles, trains what lies behind it, and its own parameters never move."""
+    case = random_graph(1, "device")
+    graph = case.with_head("int16")
+    layer = next(n for n in reversed(graph.nodes) if n.op in ("conv2d", "fully_connected"))
+    graph.data[layer.inputs[1]] = np.zeros_like(graph.data[layer.inputs[1]])
+    backward, gradients = differentiate(train_everything(graph))
+    runner = Interpreter(lower_gradients(backward, gradients))
+    before = dict(runner.data)
+    runner.train_step(case.frame, case.label, 0.01)
+    for name in layer.inputs[1:3]:
+        assert (runner.data[name] == before[name]).all()

@@ -122,7 +122,8 @@ class InputGradConstants:
         o, kh, kw, per_group = weight
         groups = node.int("groups")
         channel_m = multipliers(node, graph.data[node.inputs[3]])
-        largest = float(channel_m.max())
+        # A layer whose channels are all dead passes no gradient on.
+        largest = float(channel_m.max()) or 1.0
         ratio = channel_m / largest
         self.depthwise = per_group == 1 and groups == o
         self.depthwise_shift = numerics.depthwise_shift(kh * kw) if self.depthwise else 0
