@@ -57,6 +57,21 @@ class BiasKind(StrEnum):
     int16 = "int16"
 
 
+class InputKind(StrEnum):
+    """Where the frame is."""
+
+    resident = "resident"
+    rows = "rows"
+
+
+class ScheduleKind(StrEnum):
+    """How a step is executed."""
+
+    layers = "layers"
+    in_place = "in-place"
+    stream = "stream"
+
+
 class HeadKind(StrEnum):
     """Format of the head."""
 
@@ -127,6 +142,12 @@ def compile_command(
     flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
     bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int32,
     head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
+    input_mode: Annotated[
+        InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")
+    ] = InputKind.resident,
+    schedule: Annotated[
+        ScheduleKind, typer.Option(help="How the step is executed; the bits are the same.")
+    ] = ScheduleKind.stream,
     emit: Annotated[
         Emit | None, typer.Option(help="Print this and stop: the int8 graph, the training graph, "
                                   "or the plan.")
@@ -142,7 +163,7 @@ def compile_command(
 
     request = pipeline.Request(
         classes, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
-        Formats(bias.value, head.value),
+        Formats(bias.value, head.value), input_mode.value, schedule.value,
     )  # fmt: skip
     if emit is None and output is None:
         raise MicrotuneError("say where to write the project: -o DIR (or use --emit)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from microtune.codegen import layout
 from microtune.codegen.project import Project, write_project
@@ -14,6 +15,9 @@ from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.planner import Plan, plan_arena
+from microtune.passes.early_updates import early_updates
+from microtune.passes.in_place import in_place
+from microtune.passes.stream import stream
 from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, build_training_graph
 from microtune.training.scheme import Scheme, analytic_kb, resolve_scheme
@@ -23,6 +27,10 @@ from microtune.training.scheme import Scheme, analytic_kb, resolve_scheme
 CONTEXT_BYTES = 128
 CODE_BYTES = 40_000
 _PEAK_ROWS = 10
+
+InputMode = Literal["resident", "rows"]
+# Layer by layer as the network is written; with early updates and in place; with rows streamed.
+Schedule = Literal["layers", "in-place", "stream"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +43,24 @@ class Request:
     sram_bytes: int
     flash_bytes: int
     formats: Formats = field(default_factory=Formats)
+    input: InputMode = "resident"
+    schedule: Schedule = "stream"
 
 
 def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
-    """The device's training graph and the scheme it follows."""
+    """The device's training graph, scheduled, and the scheme it follows."""
     scheme = resolve_scheme(request.scheme, model.graph, model.graph.name)
-    return build_training_graph(model.graph, request.classes, scheme, request.formats), scheme
+    graph = build_training_graph(model.graph, request.classes, scheme, request.formats)
+    graph.attrs["input"] = request.input
+    return schedule(graph, request.schedule), scheme
+
+
+def schedule(graph: Graph, level: Schedule) -> Graph:
+    """Order and memory of the step's nodes; no bit of any result depends on it."""
+    if level == "layers":
+        return graph
+    graph = in_place(early_updates(graph))
+    return stream(graph, scratch_rule) if level == "stream" else graph
 
 
 def plan_graph(graph: Graph) -> Plan:

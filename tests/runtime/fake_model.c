@@ -7,6 +7,9 @@
 #define CLASSES 3
 #define FEATURES 4
 
+#ifndef FAKE_BY_ROWS
+#define FAKE_BY_ROWS 0
+#endif
 #ifndef FAKE_FROZEN
 #define FAKE_FROZEN 0
 #endif
@@ -22,21 +25,26 @@ static const int32_t biases[1] = {-7};
 static const mt_segment segments[2] = {{8, sizeof weight_rows, weight_rows},
                                        {24, sizeof biases, biases}};
 
-static void infer(mt_context *c) {
+static mt_status infer(mt_context *c) {
+    if (FAKE_BY_ROWS && c->source.read(c->source.user, 0, (int8_t *)c->arena) != 0) {
+        return MT_ERROR_INPUT;
+    }
     const mt_head_int16_io io = {(const int8_t *)c->arena, (const int16_t *)c->parameters,
                                  (const int32_t *)(c->parameters + 24), (int32_t *)(c->arena + 8)};
     mt_head_int16(&head, &io);
+    return MT_OK;
 }
 
-static void train(mt_context *c, uint32_t label, int32_t *loss_q16) {
+static mt_status train(mt_context *c, uint32_t label, int32_t *loss_q16) {
     int16_t *d = (int16_t *)(c->arena + 24);
-    infer(c);
+    const mt_status status = infer(c);
     const mt_loss_int16_io loss_io = {(const int32_t *)(c->arena + 8), label, d, loss_q16};
     mt_loss_int16(&loss, &loss_io);
     const mt_head_update_int16_io io = {(const int8_t *)c->arena, d, (int16_t *)c->parameters,
                                         (int32_t *)(c->parameters + 24), &c->state};
     mt_head_update_int16(&update, &io);
     c->offsets[0]++;
+    return status;
 }
 
 const mt_model mt_generated_model = {
@@ -44,8 +52,8 @@ const mt_model mt_generated_model = {
     {1},
     {2},
     32,
-    0,
     FEATURES,
+    FAKE_BY_ROWS ? MT_BY_ROWS : 0,
     CLASSES,
     8,
     0,

@@ -150,11 +150,13 @@ def fill(kind: type[Struct], **members: object) -> Struct:
     return made
 
 
-def scratch_bytes(lib: ctypes.CDLL, function: str, params: ctypes.Structure) -> int:
+def scratch_bytes(
+    lib: ctypes.CDLL, function: str, params: ctypes.Structure, in_place: int = 0
+) -> int:
     """Calls a mt_*_scratch_bytes function."""
     query = getattr(lib, function)
     query.restype = ctypes.c_size_t
-    return int(query(ctypes.byref(params)))
+    return int(query(ctypes.byref(params), in_place))
 
 
 def call(lib: ctypes.CDLL, function: str, params: ctypes.Structure, io: ctypes.Structure) -> None:

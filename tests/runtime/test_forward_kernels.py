@@ -63,6 +63,14 @@ def test_conv2d(lib: ctypes.CDLL, case: ConvCase) -> None:
     y.fill(0)
     call(lib, "mt_conv2d", params, fill(native.ConvIo, **members, mask=None, scratch=scratch))
     assert (y == expected).all()
+    if case.depthwise and x.shape == y.shape and case.geometry.stride == (1, 1):
+        count = native.scratch_bytes(lib, "mt_conv2d_scratch_bytes", params, in_place=1)
+        both = x.copy()
+        io = fill(native.ConvIo, **(members | {"x": both, "y": both}), mask=got_mask,
+                  scratch=np.zeros(count, np.uint8))  # fmt: skip
+        call(lib, "mt_conv2d", params, io)
+        assert (both == expected).all()
+        assert (got_mask == mask).all()
 
 
 @checks

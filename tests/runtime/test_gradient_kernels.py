@@ -77,6 +77,15 @@ def test_conv2d_input_grad(lib: ctypes.CDLL, case: ConvCase) -> None:
         trained_weight=trained, dx=dx, scratch=np.zeros(count, np.uint8),
     )  # fmt: skip
     check_rounded(rounding, acc, dx)
+    if case.depthwise and g.shape == dx.shape and case.geometry.stride == (1, 1):
+        count = native.scratch_bytes(lib, "mt_conv2d_input_grad_scratch_bytes", params, in_place=1)
+        both = g.copy()
+        run_rounded(
+            lib, "mt_conv2d_input_grad", params, rounding, native.ConvGradIo, g=both,
+            g_exponent=np.array([rounding.e_acc - delta], np.int32), weight=weight,
+            trained_weight=trained, dx=both, scratch=np.zeros(count, np.uint8),
+        )  # fmt: skip
+        assert (both == dx).all()
 
 
 @checks

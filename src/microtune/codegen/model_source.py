@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from microtune.codegen import layout
 from microtune.codegen.emitter import C_TYPES, Emitter, identifier
-from microtune.codegen.kernels import EMITTERS
+from microtune.codegen.gradient_kernels import EMITTERS
+from microtune.codegen.stages import emit_segment
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
 from microtune.memory.planner import Plan
+from microtune.memory.rings import INPUT, row_bytes, segments_of
 
 FORWARD_OPS = frozenset({
     "conv2d", "fully_connected", "add", "average_pool", "clamp", "reshape", "gather_channels",
@@ -22,12 +24,14 @@ _HEADER = """\
 
 #define MT_CLASSES {classes}
 #define MT_INPUT_BYTES {input_bytes}
+#define MT_INPUT_ROW_BYTES {row_bytes}
+#define MT_INPUT_BY_ROWS {by_rows}
 #define MT_ARENA_BYTES {arena_bytes}
 #define MT_PARAMETER_BYTES {parameter_bytes}
 #define MT_OFFSET_COUNT {offset_count}
 /* The context, the parameter block and the offsets, in one piece of memory. */
 #define MT_CONTEXT_BYTES \
-    (32 + 4 * sizeof(void *) + MT_PARAMETER_BYTES + (MT_OFFSET_COUNT + 7) / 8 * 8)
+    (32 + 6 * sizeof(void *) + MT_PARAMETER_BYTES + (MT_OFFSET_COUNT + 7) / 8 * 8)
 #define MT_SAVE_BYTES (88 + MT_PARAMETER_BYTES + MT_OFFSET_COUNT + 16)
 #define MT_TRAINABLE {trainable}
 #define MT_LOGITS_ARE_FLOAT {logits_are_float}
@@ -41,12 +45,18 @@ def model_header(graph: Graph, plan: Plan) -> str:
     return _HEADER.format(
         classes=graph.tensors["logits"].shape[1],
         input_bytes=graph.tensors["input"].bytes,
+        row_bytes=row_bytes(graph, INPUT),
+        by_rows=int(_by_rows(graph)),
         arena_bytes=plan.arena_bytes,
         parameter_bytes=layout.block_bytes(layout.parameter_slots(graph)),
         offset_count=len(layout.offset_names(graph)),
         trainable=int(bool(graph.updates)),
         logits_are_float=int(graph.tensors["logits"].dtype == "f32"),
     )
+
+
+def _by_rows(graph: Graph) -> bool:
+    return graph.attrs.get("input") == "rows"
 
 
 def model_source(graph: Graph, plan: Plan, model_hash: str, scheme_hash: str) -> str:
@@ -62,12 +72,16 @@ def model_source(graph: Graph, plan: Plan, model_hash: str, scheme_hash: str) ->
         '#include "microtune_model.h"\n\n#include "mt_context.h"\n#include "mt_kernels.h"',
         *emitter.constants,
         *emitter.structs,
-        _function("forward", "mt_context *ctx, int train", forward, graph, "(void)train;"),
-        "static void infer(mt_context *ctx)\n{\n    forward(ctx, 0);\n}",
+        "/* Leaves the function with the status of a call that failed. */\n"
+        "#define MT_TRY(call) \\\n    do { \\\n        const mt_status status = call; \\\n"
+        "        if (status != MT_OK) return status; \\\n    } while (0)",
+        _function("forward", "mt_context *ctx, int train", forward, "(void)train;"),
+        "static mt_status infer(mt_context *ctx)\n{\n    return forward(ctx, 0);\n}",
     ]
     if trainable:
         signature = "mt_context *ctx, uint32_t label, int32_t *loss_q16"
-        parts.append(_function("train", signature, ["    forward(ctx, 1);", *backward], graph, ""))
+        calls = ["    MT_TRY(forward(ctx, 1));", *backward]
+        parts.append(_function("train", signature, calls, ""))
         parts.append(f"static const int8_t initial_offsets[] = {{{offsets or '0'}}};")
     parts += [segments, _model(graph, plan, model_hash, scheme_hash)]
     return "\n\n".join(parts) + "\n"
@@ -76,7 +90,15 @@ def model_source(graph: Graph, plan: Plan, model_hash: str, scheme_hash: str) ->
 def _emit_nodes(emitter: Emitter) -> int:
     """Emit every node; returns how many calls belong to the forward part."""
     forward_calls = 0
-    for node in emitter.graph.nodes:
+    segments = {s.first: (number, s) for number, s in enumerate(segments_of(emitter.graph))}
+    streamed = 0
+    for index, node in enumerate(emitter.graph.nodes):
+        if index in segments:
+            number, segment = segments[index]
+            emit_segment(emitter, segment, number)
+            streamed = segment.last
+        if index < streamed:
+            continue
         if node.op not in EMITTERS:
             raise MicrotuneError(f"no kernel for op {node.op}; there are {sorted(EMITTERS)}")
         EMITTERS[node.op](emitter, node)
@@ -85,7 +107,7 @@ def _emit_nodes(emitter: Emitter) -> int:
     return forward_calls
 
 
-def _function(name: str, signature: str, calls: list[str], graph: Graph, extra: str) -> str:
+def _function(name: str, signature: str, calls: list[str], extra: str) -> str:
     body = "\n".join(calls)
     pointers = [
         ("uint8_t *const a", "ctx->arena", "(a + "),
@@ -95,11 +117,12 @@ def _function(name: str, signature: str, calls: list[str], graph: Graph, extra: 
     lines = [
         f"    {declaration} = {value};"
         for declaration, value, use in pointers
-        if use in body or (use == "(a + " and " a + " in body)
+        if use in body or (use == "(a + " and (" a + " in body or ", a, " in body))
     ]
     if extra:
         lines.append(f"    {extra}")
-    return f"static void {name}({signature})\n{{\n" + "\n".join([*lines, body]) + "\n}"
+    text = "\n".join([*lines, body, "    return MT_OK;"])
+    return f"static mt_status {name}({signature})\n{{\n{text}\n}}"
 
 
 def _initial_segments(emitter: Emitter) -> str:
@@ -134,8 +157,8 @@ def _model(graph: Graph, plan: Plan, model_hash: str, scheme_hash: str) -> str:
         "model_hash": _bytes_text(model_hash),
         "scheme_hash": _bytes_text(scheme_hash),
         "arena_bytes": "MT_ARENA_BYTES",
-        "input_offset": str(plan.offsets["input"]),
-        "input_bytes": "MT_INPUT_BYTES",
+        "input_offset": "MT_BY_ROWS" if _by_rows(graph) else str(plan.offsets[INPUT]),
+        "input_row_bytes": "MT_INPUT_ROW_BYTES",
         "classes": "MT_CLASSES",
         "logits_offset": str(plan.offsets["logits"]),
         "logits_are_float": str(int(logits.dtype == "f32")),

@@ -67,7 +67,7 @@ def plan_json(project: Project) -> dict[str, Any]:
         "classes": project.classes,
         "target": project.target.name,
         "flags": list(project.target.gcc_flags),
-        "input": "resident",
+        "input": str(graph.attrs.get("input", "resident")),
         "budget": {"sram_bytes": project.sram_bytes, "flash_bytes": project.flash_bytes},
         "arena_bytes": plan.arena_bytes,
         "lower_bound": plan.lower_bound,

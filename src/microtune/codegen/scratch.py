@@ -8,6 +8,8 @@ from microtune.codegen.layout import depthwise_weights
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.forward import weight_shape
 
+BLOCK = 32  # MT_BLOCK
+
 
 def scratch_rule(graph: Graph) -> Callable[[Node], int]:
     """The function node -> scratch bytes for this graph."""
@@ -17,11 +19,19 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         if node.op in ("conv2d", "fully_connected"):
             _, kh, kw, per_group = weight_shape(graph, node, 1, 3)
             if node.inputs[1] in depthwise:
-                return kh * kw * 32 if len(node.inputs) > 3 else 0
+                merged = kh * kw * BLOCK if len(node.inputs) > 3 else 0
+                return merged + _copy(node, node.inputs[0])
             return kh * kw * per_group * 2
         if node.op == "q_conv2d_input_grad":
             return _input_grad(node)
         return 0
+
+    def _copy(node: Node, name: str) -> int:
+        """A block of channels of what a depthwise kernel overwrites."""
+        if "in_place" not in node.attrs:
+            return 0
+        tensor = graph.tensors[name]
+        return tensor.elements // tensor.shape[-1] * BLOCK
 
     def _input_grad(node: Node) -> int:
         g, w, scales = node.inputs[0], node.inputs[2], node.inputs[3]
@@ -29,7 +39,7 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         as_conv = Node("conv2d", (g, w, scales, *split), (), node.attrs)
         o, kh, kw, per_group = weight_shape(graph, as_conv, 1, 3)
         if w in depthwise:
-            return kh * kw * 32 if split else 0
+            return (kh * kw * BLOCK if split else 0) + _copy(node, g)
         return o // node.int("groups") * 4 + per_group * (8 if split else 4)
 
     return scratch_bytes

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from microtune.ir.graph import DTYPES, Graph
 from microtune.ir.ops import OPS
 
+# Attributes of any node that say how it is executed and never what it means.
+SCHEDULE_ATTRS = frozenset({"segment", "in_place"})
+
 
 class InvalidGraphError(ValueError):
     """A rule of the verifier does not hold; the message names it and the place."""
@@ -22,7 +25,7 @@ def _known_ops(graph: Graph) -> Iterator[str]:
         if not least <= len(node.inputs) <= most:
             yield f"{node.op} %{node.outputs[0]}: {len(node.inputs)} inputs, not {least}..{most}"
         missing = definition.attrs - node.attrs.keys()
-        unknown = node.attrs.keys() - definition.attrs - definition.optional
+        unknown = node.attrs.keys() - definition.attrs - definition.optional - SCHEDULE_ATTRS
         if missing or unknown:
             yield f"{node.op} %{node.outputs[0]}: attributes missing {sorted(missing)}, " \
                 f"unknown {sorted(unknown)}"  # fmt: skip
@@ -98,8 +101,33 @@ def _updates(graph: Graph) -> Iterator[str]:
                 yield f"{node.op} %{node.outputs[0]}: reads %{name} after its update in place"
 
 
+def _schedule(graph: Graph) -> Iterator[str]:
+    """Segments are unbroken runs; what is overwritten in place is not read again."""
+    seen: list[object] = []
+    for node in graph.nodes:
+        segment = node.attrs.get("segment")
+        if segment is not None and segment in seen[:-1]:
+            yield f"{node.op} %{node.outputs[0]}: segment {segment} is not one run of nodes"
+        if not seen or seen[-1] != segment:
+            seen.append(segment)
+    last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    for i, node in enumerate(graph.nodes):
+        position = node.attrs.get("in_place")
+        if position is None:
+            continue
+        if not isinstance(position, int) or not 0 <= position < len(node.inputs):
+            yield f"{node.op} %{node.outputs[0]}: in_place names no input"
+            continue
+        name = node.inputs[position]
+        old, new = graph.tensors[name], graph.tensors[node.outputs[0]]
+        if old.role not in ("value", "input") or old.bytes != new.bytes:
+            yield f"{node.op} %{node.outputs[0]}: cannot take the memory of %{name}"
+        if last[name] > i or name in graph.outputs:
+            yield f"{node.op} %{node.outputs[0]}: overwrites %{name}, which is read later"
+
+
 RULES: tuple[Callable[[Graph], Iterator[str]], ...] = (
-    _known_ops, _single_assignment, _data, _shapes, _updates,
+    _known_ops, _single_assignment, _data, _shapes, _updates, _schedule,
 )  # fmt: skip
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from microtune.ir.graph import Graph, Node
+from microtune.memory.rings import Segment, row_bytes, segments_of
 
 VIEW_OPS = frozenset({"reshape", "q_scale_gradient"})
 
@@ -25,45 +26,106 @@ class Buffer:
         return self.first < other.last and other.first < self.last
 
 
+def aligned(size: int, alignment: int = 8) -> int:
+    """Bytes rounded up to the alignment."""
+    return -(-size // alignment) * alignment
+
+
 def views(graph: Graph) -> dict[str, str]:
-    """Value -> the tensor whose memory it is (itself, a viewed value or an updated param)."""
+    """Value -> the tensor whose memory it is (itself, a viewed value or an updated param).
+
+    A node's attribute `in_place` says which input's memory its first output takes.
+    """
     owner: dict[str, str] = {}
     for node in graph.nodes:
         for position, name in enumerate(node.outputs):
-            viewed = node.op in VIEW_OPS and position == 0
-            owner[name] = owner.get(node.inputs[0], node.inputs[0]) if viewed else name
+            viewed = 0 if node.op in VIEW_OPS else node.attrs.get("in_place")
+            if position == 0 and isinstance(viewed, int):
+                owner[name] = owner.get(node.inputs[viewed], node.inputs[viewed])
+            else:
+                owner[name] = name
     owner.update({value: target for target, value in graph.updates.items()})
     return owner
+
+
+def without_in_place(node: Node) -> Node:
+    """The node with a result of its own."""
+    return replace(node, attrs={k: v for k, v in node.attrs.items() if k != "in_place"})
+
+
+def ring_name(graph: Graph, segment: Segment, name: str) -> str:
+    """The buffer that holds the rows of a segment's tensor."""
+    whole = segment.rings[name] == graph.tensors[name].shape[1]
+    return name if whole else f"{name}.ring"
+
+
+def segment_buffers(
+    graph: Graph, segment: Segment, scratch_bytes: Callable[[Node], int], number: int = 0
+) -> list[Buffer]:
+    """Rings, row counters and the scratch that its layers share; all live as long as it runs.
+
+    A tensor that is read outside is among them with all its rows.
+    """
+    first, last = segment.first, max(segment.last, segment.first + 1)
+    buffers = [
+        Buffer(ring_name(graph, segment, name), rows * row_bytes(graph, name), first, last)
+        for name, rows in segment.rings.items()
+    ]
+    nodes = (without_in_place(node) for node in graph.nodes[first : segment.last])
+    scratch = max((scratch_bytes(node) for node in nodes), default=0)
+    if scratch:
+        buffers.append(Buffer(f"scratch.segment{number}", scratch, first, last))
+    buffers.append(Buffer(f"rows.segment{number}", 2 * len(segment.stages), first, last))
+    return buffers
+
+
+def segment_bytes(graph: Graph, segment: Segment, scratch_bytes: Callable[[Node], int]) -> int:
+    """Bytes of the segment's own buffers."""
+    return sum(aligned(b.bytes) for b in segment_buffers(graph, segment, scratch_bytes))
 
 
 def step_buffers(graph: Graph, scratch_bytes: Callable[[Node], int]) -> list[Buffer]:
     """The buffers of one training step (or inference) in the order of the graph's nodes.
 
-    The input frame lives from step 0; outputs live to the end. `scratch_bytes` tells what a node's
-    kernel needs besides its operands.
+    A resident input frame lives from step 0; outputs live to the end. All buffers of a segment of
+    rows meet. `scratch_bytes` tells what a node's kernel needs besides its operands.
     """
     owner = views(graph)
-    end = len(graph.nodes)
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for tensor in graph.with_role("input"):
-        if tensor.name == "input":
-            first[tensor.name] = last[tensor.name] = 0
+    segments = segments_of(graph)
+    inside = {i: s for s in segments for i in range(s.first, s.last)}
+    births, deaths = _lives(graph, owner, inside)
+    buffers = {name: _buffer(graph, name, births[name], deaths[name]) for name in births}
+    for number, segment in enumerate(segments):
+        for buffer in segment_buffers(graph, segment, scratch_bytes, number):
+            buffers.setdefault(buffer.name, buffer)
     for step, node in enumerate(graph.nodes):
+        size = 0 if step in inside else scratch_bytes(node)
+        if size:
+            name = f"scratch.{node.outputs[0]}"
+            buffers[name] = Buffer(name, size, step, step + 1)
+    return list(buffers.values())
+
+
+def _lives(
+    graph: Graph, owner: dict[str, str], inside: dict[int, Segment]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """First and last step of each buffer that is kept whole."""
+    births: dict[str, int] = {}
+    deaths: dict[str, int] = {}
+    rings = {name for s in inside.values() for name in s.rings if ring_name(graph, s, name) != name}
+    if "input" not in rings:
+        births["input"] = deaths["input"] = 0
+    for step, node in enumerate(graph.nodes):
+        segment = inside.get(step)
         for name in (*node.inputs, *node.outputs):
             buffer = owner.get(name, name)
-            if graph.tensors[buffer].role == "value":
-                first.setdefault(buffer, step)
-            if buffer in first:
-                last[buffer] = step + 1
+            if graph.tensors[buffer].role == "value" and buffer not in rings:
+                births.setdefault(buffer, segment.first if segment else step)
+            if buffer in births:
+                deaths[buffer] = segment.last if segment else step + 1
     for name in graph.outputs:
-        last[owner.get(name, name)] = end
-    buffers = [_buffer(graph, name, first[name], last[name]) for name in first]
-    for step, node in enumerate(graph.nodes):
-        size = scratch_bytes(node)
-        if size:
-            buffers.append(Buffer(f"scratch.{node.outputs[0]}", size, step, step + 1))
-    return buffers
+        deaths[owner.get(name, name)] = len(graph.nodes)
+    return births, deaths
 
 
 def _buffer(graph: Graph, name: str, first: int, last: int) -> Buffer:

@@ -28,7 +28,7 @@ HostCompiler = Literal["default", "gcc", "clang"]
 INCLUDES = ("-Iinclude", "-Imodel", "-Isrc/core", "-Isrc/portable")
 STATUS = (
     "ok", "bad argument", "wrong size", "bad format", "not for this model or scheme",
-    "checksum mismatch", "nothing to train: the scheme is frozen",
+    "checksum mismatch", "nothing to train: the scheme is frozen", "no row of the input",
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ class HostLibrary:
         plan = read_plan(project)
         self._slots = [Slot.from_json(entry) for entry in plan["parameters"]]
         self._classes = int(plan["classes"])
+        self._by_rows = plan["input"] == "rows"
         with tempfile.TemporaryDirectory(prefix="microtune-host-") as folder:
             library = Path(folder) / "model.so"
             build_library(project.resolve(), library, compiler, flags)
@@ -84,6 +85,7 @@ class HostLibrary:
             getattr(c, name).restype = size
         c.mt_init.argtypes = [pointer, size, pointer, size, ctypes.c_uint32, pointer]
         c.mt_input.argtypes, c.mt_input.restype = [pointer], pointer
+        c.mt_set_input.argtypes = [pointer, pointer, pointer]
         c.mt_infer.argtypes = [pointer, pointer]
         c.mt_train_step.argtypes = [pointer, ctypes.c_uint32, pointer]
         c.mt_set_learning_rate.argtypes = [pointer, ctypes.c_float]
@@ -109,8 +111,13 @@ class HostLibrary:
         _check(self._c.mt_set_learning_rate(self._context, learning_rate), "mt_set_learning_rate")
 
     def _fill(self, frame: Array) -> None:
-        flat = np.ascontiguousarray(frame, np.int8)
-        ctypes.memmove(self._c.mt_input(self._context), flat.ctypes.data, flat.nbytes)
+        self._frame = np.ascontiguousarray(frame, np.int8)
+        data = self._frame.ctypes.data
+        if self._by_rows:
+            read = ctypes.cast(self._c.mt_read_frame_row, ctypes.c_void_p)
+            _check(self._c.mt_set_input(self._context, read, data), "mt_set_input")
+        else:
+            ctypes.memmove(self._c.mt_input(self._context), data, self._frame.nbytes)
 
     def infer(self, frame: Array) -> int:
         """Predicted class of an int8 frame (H, W, C)."""

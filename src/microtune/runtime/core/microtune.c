@@ -58,8 +58,31 @@ mt_status mt_init(void *context_memory, size_t context_bytes, void *arena, size_
 }
 
 int8_t *mt_input(mt_context *context) {
-    return mt_is_context(context) ? (int8_t *)(context->arena + context->model->input_offset)
-                                  : NULL;
+    if (!mt_is_context(context) || context->model->input_offset == MT_BY_ROWS) {
+        return NULL;
+    }
+    return (int8_t *)(context->arena + context->model->input_offset);
+}
+
+mt_status mt_set_input(mt_context *context, mt_read_row read, void *user) {
+    if (!mt_is_context(context) || read == NULL || context->model->input_offset != MT_BY_ROWS) {
+        return MT_ERROR_ARGUMENT;
+    }
+    context->source.read = read;
+    context->source.user = user;
+    return MT_OK;
+}
+
+int mt_read_frame_row(void *user, uint32_t row, int8_t *to) {
+    const size_t bytes = mt_row_bytes();
+    memcpy(to, (const int8_t *)user + row * bytes, bytes);
+    return 0;
+}
+
+size_t mt_row_bytes(void) { return mt_generated_model.input_row_bytes; }
+
+static int has_input(const mt_context *context) {
+    return context->model->input_offset != MT_BY_ROWS || context->source.read != NULL;
 }
 
 const void *mt_logits(const mt_context *context) {
@@ -91,7 +114,10 @@ mt_status mt_infer(mt_context *context, mt_result *result) {
     if (!mt_is_context(context) || result == NULL) {
         return MT_ERROR_ARGUMENT;
     }
-    context->model->infer(context);
+    const mt_status status = has_input(context) ? context->model->infer(context) : MT_ERROR_INPUT;
+    if (status != MT_OK) {
+        return status;
+    }
     result->predicted_class = largest_logit(context);
     result->loss_q16 = NO_LOSS;
     return MT_OK;
@@ -104,7 +130,12 @@ mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result) 
     if (context->model->train == NULL) {
         return MT_ERROR_FROZEN;
     }
-    context->model->train(context, label, &context->last_loss_q16);
+    const mt_status status = has_input(context)
+                                 ? context->model->train(context, label, &context->last_loss_q16)
+                                 : MT_ERROR_INPUT;
+    if (status != MT_OK) {
+        return status;
+    }
     context->state.step++;
     result->predicted_class = largest_logit(context);
     result->loss_q16 = context->last_loss_q16;

@@ -3,6 +3,7 @@
 #define MT_CONTEXT_H
 
 #include "microtune.h"
+#include "mt_stream.h"
 #include "mt_types.h"
 
 #ifdef __cplusplus
@@ -17,20 +18,23 @@ typedef struct {
     const void *data;
 } mt_segment;
 
+#define MT_BY_ROWS UINT32_MAX
+
 /* One compiled model. Offsets count bytes from the start of the arena. */
 typedef struct {
     uint32_t numerics_version;
     uint8_t model_hash[32], scheme_hash[32];
-    uint32_t arena_bytes, input_offset, input_bytes;
+    uint32_t arena_bytes, input_row_bytes;
+    uint32_t input_offset; /* MT_BY_ROWS: there is no resident frame */
     uint32_t classes, logits_offset, logits_are_float;
     uint32_t parameter_bytes;
     uint32_t offset_count;              /* gradient tensors with an exponent offset */
     const int8_t *initial_offsets;      /* [offset_count]; NULL: zeros */
     const mt_segment *initial_segments; /* parameters that are not 0 */
     uint32_t segment_count;
-    void (*infer)(mt_context *context);
+    mt_status (*infer)(mt_context *context);
     /* Forward, backward and update; NULL: frozen. The core counts the step afterwards. */
-    void (*train)(mt_context *context, uint32_t label, int32_t *loss_q16);
+    mt_status (*train)(mt_context *context, uint32_t label, int32_t *loss_q16);
 } mt_model;
 
 extern const mt_model mt_generated_model;
@@ -44,6 +48,7 @@ struct mt_context {
     uint8_t *arena;
     uint8_t *parameters;
     int8_t *offsets;
+    mt_row_source source;
 };
 
 #ifdef __cplusplus

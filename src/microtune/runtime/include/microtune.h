@@ -6,6 +6,8 @@
  *
  *     mt_init -> [mt_load] -> { fill mt_input -> mt_infer or mt_train_step } -> [mt_save]
  *
+ * or, with --input rows, mt_set_input once instead of filling mt_input.
+ *
  * With the same model, seed, inputs, labels and learning rates every device gives the same bits. */
 #ifndef MICROTUNE_H
 #define MICROTUNE_H
@@ -36,7 +38,8 @@ typedef enum {
     MT_ERROR_FORMAT = 3,   /* the saved data are not microtune's, or of another format version */
     MT_ERROR_MISMATCH = 4, /* the saved data belong to another model, scheme or arithmetic */
     MT_ERROR_CHECKSUM = 5, /* the saved data are damaged */
-    MT_ERROR_FROZEN = 6    /* the model was compiled for inference only */
+    MT_ERROR_FROZEN = 6,   /* the model was compiled for inference only */
+    MT_ERROR_INPUT = 7     /* no row source is set, or it gave no row; nothing was learnt */
 } mt_status;
 
 /* Opaque; lives in the memory given to mt_init. */
@@ -73,16 +76,34 @@ size_t mt_save_bytes(void);
 MT_NODISCARD mt_status mt_init(void *context_memory, size_t context_bytes, void *arena,
                                size_t arena_bytes, uint32_t seed, mt_context **context);
 
-/* Where the next frame goes: int8 NHWC, pixel - 128 for 8-bit images. NULL for an invalid context.
+/* Where the next frame goes: int8 NHWC, pixel - 128 for 8-bit images. NULL for an invalid context
+ * and for a model compiled with --input rows.
  * Fill it again before every mt_infer and mt_train_step: both reuse the memory. */
 int8_t *mt_input(mt_context *context);
 
-/* Classifies the frame. MT_ERROR_ARGUMENT: NULL or not a context. */
+/* Writes row `row` of the frame, int8 [width][channels] (mt_row_bytes() bytes), to `to`; returns 0,
+ * or anything else to give up. Within a call of mt_infer or mt_train_step rows are asked for once
+ * each and in order from 0; those that the network does not read at the bottom are not asked for.
+ */
+typedef int (*mt_read_row)(void *user, uint32_t row, int8_t *to);
+
+/* For a model compiled with --input rows: who gives the rows of the next frames.
+ * MT_ERROR_ARGUMENT: NULL (`user` may be), or the model keeps a resident frame. */
+MT_NODISCARD mt_status mt_set_input(mt_context *context, mt_read_row read, void *user);
+
+/* A row source for a frame in memory: `user` points to its first byte. */
+int mt_read_frame_row(void *user, uint32_t row, int8_t *to);
+
+/* Bytes of one row of the input. A constant of the compiled model. */
+size_t mt_row_bytes(void);
+
+/* Classifies the frame. MT_ERROR_ARGUMENT: NULL or not a context. MT_ERROR_INPUT. */
 MT_NODISCARD mt_status mt_infer(mt_context *context, mt_result *result);
 
 /* Classifies the frame, then trains on it with `label` (0 .. classes - 1) and counts the step. The
  * result is that of the parameters before the step.
- * MT_ERROR_ARGUMENT: NULL, or label out of range. MT_ERROR_FROZEN: nothing can be trained. */
+ * MT_ERROR_ARGUMENT: NULL, or label out of range. MT_ERROR_FROZEN: nothing can be trained.
+ * MT_ERROR_INPUT: a row is missing; nothing was learnt and no step counted. */
 MT_NODISCARD mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result);
 
 /* 0 <= learning_rate <= MT_LEARNING_RATE_MAX, else MT_ERROR_ARGUMENT and nothing changes.

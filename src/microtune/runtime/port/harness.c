@@ -51,6 +51,11 @@ uint32_t call_marked(const marked_call *call);
 
 static uint8_t save_buffer[MT_SAVE_BYTES];
 
+/* The frame of a model that reads rows is not the product's memory. */
+#if MT_INPUT_BY_ROWS
+static int8_t frame_buffer[MT_INPUT_BYTES];
+#endif
+
 /* Instructions between the first one at mt_mark_begin and the first one at mt_mark_end are the
  * call itself and one branch; both marks are one instruction long, so the count is exact. */
 __asm__(".syntax unified\n"
@@ -188,6 +193,19 @@ static void print_progress(uint32_t done, uint32_t total) {
     semihosting_print("\n");
 }
 
+/* Where the frame of the next call goes. */
+static int8_t *frame_of(mt_context *context) {
+#if MT_INPUT_BY_ROWS
+    if (mt_set_input(context, mt_read_frame_row, frame_buffer) != MT_OK) {
+        semihosting_print("harness: mt_set_input failed\n");
+        semihosting_exit(EXIT_INIT);
+    }
+    return frame_buffer;
+#else
+    return mt_input(context);
+#endif
+}
+
 int main(void) {
     uint32_t header[HEADER_WORDS];
     mt_context *context = NULL;
@@ -206,7 +224,7 @@ int main(void) {
         if (record.kind == KIND_SAVE) {
             run_save(context, header[FLAGS] & FLAG_MEASURE, output);
         } else {
-            read_or_exit(job, mt_input(context), MT_INPUT_BYTES);
+            read_or_exit(job, frame_of(context), MT_INPUT_BYTES);
             run_sample(context, &record, header[FLAGS] & FLAG_MEASURE, output);
         }
         print_progress(i + 1, header[RECORDS]);

@@ -129,3 +129,11 @@ const int8_t *mt_depthwise_columns(const mt_depthwise_weights *w, int32_t first,
     *row_stride = MT_BLOCK;
     return w->scratch;
 }
+
+void mt_copy_columns(const int8_t *from, int32_t pixels, int32_t channels, int32_t n, int8_t *to) {
+    for (int32_t pixel = 0; pixel < pixels; pixel++) {
+        memcpy(to, from, (size_t)n);
+        from += channels;
+        to += MT_BLOCK;
+    }
+}

@@ -92,4 +92,8 @@ typedef struct {
 const int8_t *mt_depthwise_columns(const mt_depthwise_weights *w, int32_t first, int32_t count,
                                    int32_t *row_stride);
 
+/* to[pixel][MT_BLOCK] = the first n of `channels` channels: what a kernel reads that works in
+ * place. */
+void mt_copy_columns(const int8_t *from, int32_t pixels, int32_t channels, int32_t n, int8_t *to);
+
 #endif

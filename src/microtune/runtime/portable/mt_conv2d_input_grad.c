@@ -12,10 +12,11 @@ typedef struct {
     uint16_t *output;
 } mt_lanes;
 
-size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p) {
+size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, int in_place) {
     const mt_conv_shape *s = &p->shape;
     if (mt_is_depthwise(s)) {
-        return p->channel_order == NULL ? 0 : (size_t)(s->k_h * s->k_w) * MT_BLOCK;
+        const size_t taps = p->channel_order == NULL ? 0 : (size_t)(s->k_h * s->k_w);
+        return (taps + (in_place ? (size_t)(s->out_h * s->out_w) : 0)) * MT_BLOCK;
     }
     return (size_t)(s->out_c / s->groups) * 4 +
            (size_t)(s->in_c / s->groups) * (p->channel_order == NULL ? 4 : 8);
@@ -138,9 +139,15 @@ static void dense(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_gr
     }
 }
 
+/* Some channels of the gradient, g_stride bytes a pixel, and of the weights. */
+typedef struct {
+    const int8_t *g, *weight;
+    int32_t g_stride, weight_stride;
+} mt_columns;
+
 /* acc[0 .. n-1] = sum of g*w over the taps of one input pixel; both products fit in 16 bits. */
-static inline void depthwise_taps(const mt_conv_shape *s, const int8_t *g, const int8_t *w,
-                                  int32_t row_stride, int32_t pixel, int32_t n, int32_t *acc) {
+static inline void depthwise_taps(const mt_conv_shape *s, const mt_columns *columns, int32_t pixel,
+                                  int32_t n, int32_t *acc) {
     memset(acc, 0, (size_t)n * sizeof *acc);
     for (int32_t kh = 0; kh < s->k_h; kh++) {
         const int32_t oh = output_of(pixel / s->in_w, kh, s->pad_top, s->stride_h, s->out_h);
@@ -152,8 +159,8 @@ static inline void depthwise_taps(const mt_conv_shape *s, const int8_t *g, const
             if (ow < 0) {
                 continue;
             }
-            const int8_t *from = g + (oh * s->out_w + ow) * s->out_c;
-            const int8_t *row = w + (kh * s->k_w + kw) * row_stride;
+            const int8_t *from = columns->g + (oh * s->out_w + ow) * columns->g_stride;
+            const int8_t *row = columns->weight + (kh * s->k_w + kw) * columns->weight_stride;
             MT_KEEP_LOOP
             for (int32_t i = 0; i < n; i++) {
                 acc[i] += (int16_t)(from[i] * row[i]);
@@ -165,20 +172,23 @@ static inline void depthwise_taps(const mt_conv_shape *s, const int8_t *g, const
 static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
                       mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
-    const mt_depthwise_weights weights = {s,
-                                          io->weight,
-                                          io->trained_weight,
-                                          p->channel_order,
-                                          p->trained_channels,
-                                          (int8_t *)io->scratch};
+    int8_t *scratch = (int8_t *)io->scratch;
+    const mt_depthwise_weights weights = {
+        s, io->weight, io->trained_weight, p->channel_order, p->trained_channels, scratch};
+    int8_t *copy = p->channel_order == NULL ? scratch : scratch + s->k_h * s->k_w * MT_BLOCK;
     for (int32_t c = 0; c < s->in_c; c += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, s->in_c - c);
         const int32_t *multiplier = p->multiplier + c;
-        int32_t row_stride;
-        const int8_t *w = mt_depthwise_columns(&weights, c, n, &row_stride);
+        mt_columns columns = {io->g + c, NULL, s->out_c, 0};
+        columns.weight = mt_depthwise_columns(&weights, c, n, &columns.weight_stride);
+        if (io->g == io->dx) {
+            mt_copy_columns(io->g + c, s->out_h * s->out_w, s->out_c, n, copy);
+            columns.g = copy;
+            columns.g_stride = MT_BLOCK;
+        }
         for (int32_t pixel = 0; pixel < s->in_h * s->in_w; pixel++) {
             int32_t acc[MT_BLOCK];
-            MT_WITH_BLOCK(n, depthwise_taps(s, io->g + c, w, row_stride, pixel, width, acc));
+            MT_WITH_BLOCK(n, depthwise_taps(s, &columns, pixel, width, acc));
             for (int32_t i = 0; i < n; i++) {
                 const int32_t shifted = acc[i] * (1 << p->depthwise_shift);
                 acc[i] = mt_high_multiply(shifted, multiplier[i]);

@@ -53,16 +53,18 @@ void mt_clamp(const mt_clamp_params *p, const mt_clamp_io *io) {
     }
 }
 
-/* Channels c .. c + n - 1 of one window. */
-static void pool_window(const mt_pool_params *p, const mt_pool_io *io, int32_t pixel, int32_t c,
-                        int32_t n) {
-    const int32_t top = (pixel / p->out_w) * p->stride_h, left = (pixel % p->out_w) * p->stride_w;
+/* Up to MT_BLOCK channels from c on of one window. */
+static void pool_window(const mt_pool_params *p, const mt_pool_io *io, const mt_rows *rows,
+                        int32_t row, int32_t column, int32_t c) {
+    const int32_t n = mt_min(MT_BLOCK, p->channels - c);
     const int32_t elements = p->k_h * p->k_w;
-    int8_t *y = io->y + pixel * p->channels + c;
+    int8_t *y = io->y + ((row % rows->y_rows) * p->out_w + column) * p->channels + c;
     int32_t sum[MT_BLOCK] = {0};
     for (int32_t kh = 0; kh < p->k_h; kh++) {
+        const int32_t slot = (row * p->stride_h + kh) % rows->x_rows;
         for (int32_t kw = 0; kw < p->k_w; kw++) {
-            const int8_t *x = io->x + ((top + kh) * p->in_w + left + kw) * p->channels + c;
+            const int32_t iw = column * p->stride_w + kw;
+            const int8_t *x = io->x + (slot * p->in_w + iw) * p->channels + c;
             for (int32_t i = 0; i < n; i++) {
                 sum[i] += x[i] + 128;
             }
@@ -73,12 +75,19 @@ static void pool_window(const mt_pool_params *p, const mt_pool_io *io, int32_t p
     }
 }
 
-void mt_average_pool(const mt_pool_params *p, const mt_pool_io *io) {
-    for (int32_t pixel = 0; pixel < p->out_h * p->out_w; pixel++) {
-        for (int32_t c = 0; c < p->channels; c += MT_BLOCK) {
-            pool_window(p, io, pixel, c, mt_min(MT_BLOCK, p->channels - c));
+void mt_average_pool_rows(const mt_pool_params *p, const mt_pool_io *io, const mt_rows *rows) {
+    for (int32_t row = rows->first; row < rows->last; row++) {
+        for (int32_t column = 0; column < p->out_w; column++) {
+            for (int32_t c = 0; c < p->channels; c += MT_BLOCK) {
+                pool_window(p, io, rows, row, column, c);
+            }
         }
     }
+}
+
+void mt_average_pool(const mt_pool_params *p, const mt_pool_io *io) {
+    const mt_rows all = {0, p->out_h, p->in_h, p->out_h};
+    mt_average_pool_rows(p, io, &all);
 }
 
 void mt_gather_channels(const mt_gather_params *p, const mt_gather_io *io) {

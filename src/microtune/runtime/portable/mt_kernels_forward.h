@@ -27,16 +27,21 @@ typedef struct {
 typedef struct {
     const int8_t *x, *weight, *trained_weight;
     const int32_t *bias;
-    int8_t *y;
+    int8_t *y;     /* may be x if the shape is depthwise, of stride 1 and keeps the image's size */
     uint8_t *mask; /* or NULL; whole bytes are written, unused bits are 0 */
     void *scratch;
 } mt_conv2d_io;
 
 /* Bytes of scratch:
  *   dense, grouped   KH*KW*(I/groups)*2            one widened patch
- *   depthwise        0, or KH*KW*32 with a channel_order */
-size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p);
+ *   depthwise        0, or KH*KW*32 with a channel_order
+ *   in place         IH*IW*32 more                 a block of channels of the input */
+size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place);
 void mt_conv2d(const mt_conv2d_params *p, const mt_conv2d_io *io);
+
+/* Some rows of the output, from the rows of the input that their kernels cover. Not in place; a
+ * mask must have been cleared. */
+void mt_conv2d_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
 
 /* y = clamp(y_zero + (((x1-x1_zero)*a1 + (x2-x2_zero)*a2 + 2^(shift-1)) >> shift)); y may be x1 or
  * x2. */
@@ -63,6 +68,7 @@ typedef struct {
 } mt_pool_io;
 
 void mt_average_pool(const mt_pool_params *p, const mt_pool_io *io);
+void mt_average_pool_rows(const mt_pool_params *p, const mt_pool_io *io, const mt_rows *rows);
 
 /* y = clamp(x, lo, hi); y may be x. */
 typedef struct {

@@ -68,15 +68,17 @@ typedef struct {
     const int8_t *g; /* [out_h][out_w][out_c] */
     const int32_t *g_exponent;
     const int8_t *weight, *trained_weight;
-    int8_t *dx; /* [in_h][in_w][in_c] */
+    int8_t *dx; /* [in_h][in_w][in_c]; may be g if the shape is depthwise, of stride 1 and keeps
+                   the image's size */
     void *scratch;
     mt_round_io round;
 } mt_conv2d_input_grad_io;
 
 /* Bytes of scratch:
  *   dense, grouped   (O/groups)*4 + (I/groups)*4, with a channel_order (O/groups)*4 + (I/groups)*8
- *   depthwise        0, or KH*KW*32 with a channel_order */
-size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p);
+ *   depthwise        0, or KH*KW*32 with a channel_order
+ *   in place         OH*OW*32 more */
+size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, int in_place);
 void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io);
 
 /* Two paths meet. b_multiplier = c_b/c_a in Q12; round.acc_exponent_delta is not used.

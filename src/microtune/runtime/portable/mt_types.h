@@ -24,6 +24,13 @@ typedef struct {
     int32_t groups;
 } mt_conv_shape;
 
+/* Which rows of the output a kernel makes, and how rows lie in memory: input and output are rings
+ * in which row r has slot r % x_rows (y_rows); a ring as tall as the image holds all of it. */
+typedef struct {
+    int32_t first, last; /* first <= row < last */
+    int32_t x_rows, y_rows;
+} mt_rows;
+
 /* What a training step shares: the random seed and step number, and the learning rate
  * lr = lr_mantissa * 2^lr_exponent, 2^23 <= lr_mantissa < 2^24 or 0; `lr` is the same number. */
 typedef struct {

@@ -1,0 +1,75 @@
+"""A segment of rows -> one driver call with a table of stages."""
+
+from __future__ import annotations
+
+from microtune.codegen.emitter import Emitter, struct_text
+from microtune.codegen.kernels import add_params, clamp_params, conv2d_params, pool_params
+from microtune.ir.graph import Node
+from microtune.memory.lifetimes import ring_name
+from microtune.memory.rings import INPUT, Segment, row_bytes
+
+_BYTES_PER_LINE = 32
+
+
+def emit_segment(e: Emitter, segment: Segment, number: int) -> None:
+    """Append the tables of a segment and the call that runs it."""
+    nodes = {node.outputs[0]: node for node in e.graph.nodes[segment.first : segment.last]}
+    stages = [
+        _input_stage(e, segment) if name == INPUT else _stage(e, segment, nodes[name])
+        for name in segment.stages
+    ]
+    body = "".join(f"\n    {stage}," for stage in stages)
+    symbol = f"segment{number}"
+    e.structs.append(f"static const mt_stage {symbol}_stages[] = {{{body}\n}};")
+    e.structs.append(_order_text(symbol, segment.order))
+    scratch = f"scratch.{symbol}"
+    fields = {
+        "stages": f"{symbol}_stages", "order": f"{symbol}_order",
+        "stage_count": len(stages), "order_count": len(segment.order),
+        "rows_offset": e.plan.offsets[f"rows.{symbol}"],
+        "scratch_offset": e.plan.offsets.get(scratch, 0),
+    }  # fmt: skip
+    e.structs.append(f"static const mt_row_segment {symbol} = {struct_text(fields)};")
+    e.line(f"MT_TRY(mt_stream(&{symbol}, a, &ctx->source));")
+
+
+def _order_text(symbol: str, order: bytes) -> str:
+    lines = [
+        "    " + ", ".join(str(stage) for stage in order[i : i + _BYTES_PER_LINE]) + ","
+        for i in range(0, len(order), _BYTES_PER_LINE)
+    ]
+    return f"static const uint8_t {symbol}_order[] = {{\n" + "\n".join(lines) + "\n};"
+
+
+def _ring(e: Emitter, segment: Segment, name: str) -> str:
+    """Initialiser of mt_ring; a tensor made before the segment is a ring of all its rows."""
+    rows = segment.rings.get(name, e.graph.tensors[name].shape[1])
+    buffer = ring_name(e.graph, segment, name) if name in segment.rings else name
+    return struct_text({
+        "offset": e.plan.offsets[e.owner.get(buffer, buffer)], "rows": rows,
+        "row_bytes": row_bytes(e.graph, name),
+    })  # fmt: skip
+
+
+def _input_stage(e: Emitter, segment: Segment) -> str:
+    return struct_text({"kind": "MT_STAGE_INPUT", "y": _ring(e, segment, INPUT)})
+
+
+def _stage(e: Emitter, segment: Segment, node: Node) -> str:
+    y = node.outputs[0]
+    row = row_bytes(e.graph, y)
+    fields: dict[str, object] = {
+        "x": _ring(e, segment, node.inputs[0]), "y": _ring(e, segment, y)
+    }  # fmt: skip
+    if node.op == "conv2d":
+        weight, bias = (e.constant(name) for name in node.inputs[1:3])
+        fields |= {"weight": weight, "bias": bias}
+        kind, params = "MT_STAGE_CONV2D", conv2d_params(e, node)
+    elif node.op == "add":
+        fields["x2"] = _ring(e, segment, node.inputs[1])
+        kind, params = "MT_STAGE_ADD", add_params(e, node, row)
+    elif node.op == "average_pool":
+        kind, params = "MT_STAGE_AVERAGE_POOL", pool_params(e, node)
+    else:
+        kind, params = "MT_STAGE_CLAMP", clamp_params(e, node, row)
+    return struct_text({"kind": kind, "params": f"&{params}", **fields})

@@ -1,0 +1,27 @@
+"""Update each parameter as soon as its gradient is there and nobody needs the old value."""
+
+from __future__ import annotations
+
+from microtune.ir.graph import Graph, Node
+from microtune.ir.verifier import verify
+
+UPDATES = frozenset({"bias_update", "conv2d_weight_update", "head_update"})
+
+
+def early_updates(graph: Graph) -> Graph:
+    """The graph with each update moved up to behind the last node that it must follow."""
+    result = graph.copy()
+    result.nodes = []
+    for node in graph.nodes:
+        place = len(result.nodes)
+        if node.op in UPDATES:
+            while place > 0 and not _must_follow(graph, node, result.nodes[place - 1]):
+                place -= 1
+        result.nodes.insert(place, node)
+    return verify(result)
+
+
+def _must_follow(graph: Graph, update: Node, other: Node) -> bool:
+    """Whether `other` makes what the update reads, or reads what the update overwrites."""
+    updated = {param for param, value in graph.updates.items() if value in update.outputs}
+    return bool(set(other.outputs) & set(update.inputs) or updated & set(other.inputs))

@@ -1,0 +1,131 @@
+"""Cut the frozen prefix into depth-first segments so that the planned peak is smallest.
+
+Every way to cut the prefix into runs of nodes is a path; the bytes alive in a run depend on the run
+alone, so dynamic programming finds the path with the smallest peak. What the rest of the step needs
+anyway is free: among the paths below that floor, the one that streams the fewest rows wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+
+from microtune.ir.graph import Graph, Node
+from microtune.ir.verifier import verify
+from microtune.memory.lifetimes import aligned, segment_bytes, step_buffers, without_in_place
+from microtune.memory.planner import largest_live_set
+from microtune.memory.rings import (
+    INPUT,
+    Segment,
+    make_segment,
+    prefix_length,
+    read_outside,
+    row_bytes,
+)
+
+Scratch = Callable[[Node], int]
+
+
+class _Cuts:
+    """Bytes alive in each run first .. last - 1 of the prefix's nodes, and the best paths."""
+
+    def __init__(self, graph: Graph, scratch: Scratch, length: int) -> None:
+        self.graph, self.scratch, self.length = graph, scratch, length
+        self.by_rows = graph.attrs.get("input") == "rows"
+        self._segments: dict[tuple[int, int], Segment] = {}
+
+    @cached_property
+    def _last_reader(self) -> dict[str, int]:
+        last = {name: i for i, node in enumerate(self.graph.nodes) for name in node.inputs}
+        return last | dict.fromkeys(self.graph.outputs, len(self.graph.nodes))
+
+    def segment(self, first: int, last: int) -> Segment:
+        """The schedule of a run."""
+        key = (first, last)
+        if key not in self._segments:
+            rows = self.by_rows and first == 0
+            self._segments[key] = make_segment(self.graph, *key, rows_from_callback=rows)
+        return self._segments[key]
+
+    def is_streamed(self, first: int, last: int) -> bool:
+        """Whether the run needs a driver; a single node does not, unless it reads a callback."""
+        return last - first > 1 or (self.by_rows and first == 0)
+
+    def around(self, first: int, last: int) -> int:
+        """Bytes of whole tensors that are made before the run and read in or after it."""
+        made = [node.outputs[0] for node in self.graph.nodes[:first]]
+        if not self.by_rows or first > 0:
+            made.append(INPUT)
+        return sum(
+            aligned(self.graph.tensors[name].bytes)
+            for name in made if self._last_reader.get(name, -1) >= first
+        )  # fmt: skip
+
+    def least(self, first: int, last: int) -> int:
+        """A lower bound of `bytes` that needs no schedule: k rows for a kernel of k."""
+        graph, total = self.graph, self.around(first, last)
+        outside = read_outside(graph, first, last)
+        for node in graph.nodes[first:last]:
+            name = node.outputs[0]
+            whole = name in outside
+            total += aligned(graph.tensors[name].bytes) if whole else row_bytes(graph, name)
+        return total
+
+    def bytes(self, first: int, last: int) -> int:
+        """Bytes alive while the run is executed."""
+        if self.is_streamed(first, last):
+            segment = self.segment(first, last)
+            return self.around(first, last) + segment_bytes(self.graph, segment, self.scratch)
+        node = self.graph.nodes[first]
+        made = 0 if "in_place" in node.attrs else self.graph.tensors[node.outputs[0]].bytes
+        return self.around(first, last) + aligned(made) + aligned(self.scratch(node))
+
+    def smallest_peak(self) -> int:
+        """The smallest peak over all paths."""
+        best = [0] + [1 << 62] * self.length
+        for last in range(1, self.length + 1):
+            for first in range(last - 1, -1, -1):
+                if max(best[first], self.least(first, last)) < best[last]:
+                    peak = max(best[first], self.bytes(first, last))
+                    best[last] = min(best[last], peak)
+        return best[-1]
+
+    def fewest_rows(self, limit: int) -> list[tuple[int, int]]:
+        """The runs of the path below `limit` bytes that streams the fewest rows."""
+        paths: list[tuple[int, list[tuple[int, int]]] | None] = [(0, [])]
+        for last in range(1, self.length + 1):
+            paths.append(min(self._reaching(last, limit, paths), default=None))
+        best = paths[-1]
+        return best[1] if best else []
+
+    def _reaching(
+        self, last: int, limit: int, paths: list[tuple[int, list[tuple[int, int]]] | None]
+    ) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        for first in range(last):
+            path = paths[first]
+            if path is None or self.least(first, last) > limit:
+                continue
+            if self.bytes(first, last) <= limit:
+                streamed = self.is_streamed(first, last)
+                rows = len(self.segment(first, last).order) if streamed else 0
+                yield path[0] + rows, [*path[1], (first, last)]
+
+
+def stream(graph: Graph, scratch_rule: Callable[[Graph], Scratch]) -> Graph:
+    """The graph with `segment` attributes on the nodes of its frozen prefix that are streamed."""
+    scratch = scratch_rule(graph)
+    length = prefix_length(graph)
+    if length == 0:
+        return graph
+    cuts = _Cuts(graph, scratch, length)
+    after = [b for b in step_buffers(graph, scratch) if b.last > length]
+    floor = largest_live_set([replace(b, first=max(b.first, length)) for b in after])[0]
+    limit = max(cuts.smallest_peak(), floor)
+    result = graph.copy()
+    for number, (first, last) in enumerate(cuts.fewest_rows(limit)):
+        if cuts.is_streamed(first, last):
+            for index in range(first, last):
+                node = without_in_place(graph.nodes[index])
+                result.nodes[index] = replace(node, attrs=node.attrs | {"segment": number})
+    return verify(result)

@@ -1,0 +1,26 @@
+/* What the forward convolutions share. */
+#ifndef MT_CONV2D_FINISH_H
+#define MT_CONV2D_FINISH_H
+
+#include "mt_blocks.h"
+#include "mt_kernels_forward.h"
+#include "mt_numerics.h"
+
+typedef struct {
+    int32_t row, column;
+} mt_pixel;
+
+/* The channels first .. first + count - 1 of an output pixel, count <= MT_BLOCK. */
+typedef struct {
+    mt_pixel pixel;
+    int32_t first, count;
+} mt_run;
+
+/* Stores the accumulators of a run. */
+void mt_conv2d_finish(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows,
+                      mt_run run, const int32_t *acc);
+
+/* mt_conv2d_rows for depthwise shapes. */
+void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
+
+#endif
