@@ -28,6 +28,8 @@ from microtune.targets import Target, write_port
 PLAN_SCHEMA_VERSION = 1
 RUNTIME = Path(__file__).parent.parent / "runtime"
 TEMPLATES = Path(__file__).parent / "templates"
+# The compiler's flags choose among the instruction sets (mt_isa.h).
+ROOMS = ("core", "portable", "dsp")
 MARKER = "plan.json"
 TRAINING_FILE = "model/training.mt"
 
@@ -113,7 +115,7 @@ def _swap(staging: Path, directory: Path) -> None:
 def _fill(project: Project, root: Path) -> None:
     (root / "model").mkdir(parents=True)
     shutil.copytree(RUNTIME / "include", root / "include")
-    for room in ("core", "portable"):
+    for room in ROOMS:
         shutil.copytree(RUNTIME / room, root / "src" / room)
     graph, plan = project.graph, project.plan
     source = model_source(graph, plan, project.model_sha256, project.scheme_sha256)

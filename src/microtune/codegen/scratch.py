@@ -1,4 +1,4 @@
-"""Bytes of scratch that each portable kernel needs (the formulas of `mt_kernels_*.h`)."""
+"""Bytes of scratch that each kernel needs (the formulas of `mt_kernels_*.h`)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,21 @@
+/* Which kernels are compiled: the compiler's flags decide, so that the same sources serve every
+ * core. A kernel with a faster version for an instruction set leaves its portable one out there.
+ * -DMT_PORTABLE takes the portable kernels everywhere. */
+#ifndef MT_ISA_H
+#define MT_ISA_H
+
+/* The integer vectors of Armv8.1-M (Helium). */
+#if !defined(MT_PORTABLE) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#define MT_ISA_MVE 1
+#else
+#define MT_ISA_MVE 0
+#endif
+
+/* The 16-bit pairs of Armv7E-M and Armv8-M Main. */
+#if !defined(MT_PORTABLE) && defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32)
+#define MT_ISA_DSP 1
+#else
+#define MT_ISA_DSP 0
+#endif
+
+#endif
