@@ -63,7 +63,9 @@ class _Cuts:
         )  # fmt: skip
 
     def least(self, first: int, last: int) -> int:
-        """A lower bound of `bytes` that needs no schedule: k rows for a kernel of k."""
+        """A lower bound of `bytes` that needs no schedule: one row of what is not whole."""
+        if not self.is_streamed(first, last):
+            return self.bytes(first, last)
         graph, total = self.graph, self.around(first, last)
         outside = read_outside(graph, first, last)
         for node in graph.nodes[first:last]:

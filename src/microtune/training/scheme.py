@@ -136,9 +136,9 @@ def _general(name: str, graph: Graph, layers: list[str]) -> Scheme | None:
     if (kind in ("full", "head-only", "none") and number) or (kind == "last" and not number):
         return None
     count = len(layers) if number is None else int(number)
-    if not 1 <= count <= len(layers):
+    if number is not None and not 1 <= count <= len(layers):
         raise MicrotuneError(f"scheme {name}: {graph.name} has {len(layers)} layers, not {count}")
-    chosen = layers[-count:]
+    chosen = layers[len(layers) - count :]
     if kind in ("full", "last"):
         return Scheme(name, tuple(chosen), {n: channel_count(graph, n) for n in chosen}, True)
     if kind == "bias-only":

@@ -1,0 +1,176 @@
+"""Row streaming changes where rows live and never what they are."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microtune.codegen.model_source import model_header, model_source
+from microtune.codegen.scratch import scratch_rule
+from microtune.ir.evaluate import evaluate
+from microtune.ir.graph import Array, Graph
+from microtune.ir.verifier import InvalidGraphError, verify
+from microtune.memory.lifetimes import step_buffers, without_in_place
+from microtune.memory.planner import Plan, plan_arena
+from microtune.memory.rings import INPUT, image_height, prefix_length, segments_of
+from microtune.passes.in_place import in_place
+from microtune.passes.stream import stream
+from microtune.pipeline import plan_graph, schedule
+from tests.passes.prefixes import RandomPrefix, random_prefix
+
+RUNTIME = Path(__file__).parents[2] / "src/microtune/runtime"
+seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runtime as objects, under the sanitizers' eyes."""
+    folder = tmp_path_factory.mktemp("runtime")
+    sources = sorted(str(p) for room in ("core", "portable") for p in (RUNTIME / room).glob("*.c"))
+    subprocess.run([*gcc(), "-c", *sources], cwd=folder, check=True)
+    return folder
+
+
+def gcc() -> list[str]:
+    includes = [f"-I{RUNTIME / room}" for room in ("include", "core", "portable")]
+    return ["gcc", "-std=c99", "-O1", "-g", "-fPIC", "-fsanitize=undefined",
+            "-fno-sanitize-recover=all", *includes]  # fmt: skip
+
+
+def run_c(runtime: Path, graph: Graph, plan: Plan, frame: Array) -> Array:
+    """Logits of the generated C; the arena is as large as planned, with guards around it."""
+    folder = runtime / f"{graph.name}"
+    folder.mkdir(exist_ok=True)
+    (folder / "microtune_model.h").write_text(model_header(graph, plan))
+    (folder / "microtune_model.c").write_text(model_source(graph, plan, "00" * 32, "00" * 32))
+    objects = sorted(str(p) for p in runtime.glob("*.o"))
+    library = folder / f"{np.random.default_rng().integers(2**60)}.so"
+    command = [*gcc(), "-w", "-shared", "microtune_model.c", *objects, "-o", str(library)]
+    subprocess.run(command, cwd=folder, check=True)
+    c = ctypes.CDLL(str(library))
+    for name in ("mt_context_bytes", "mt_arena_bytes"):
+        getattr(c, name).restype = ctypes.c_size_t
+    for name in ("mt_input", "mt_logits"):
+        getattr(c, name).restype = ctypes.c_void_p
+    guard, size = 64, c.mt_arena_bytes()
+    assert size == plan.arena_bytes
+    context, memory = ctypes.c_void_p(), np.zeros(c.mt_context_bytes() + 8, np.int64)
+    arena = np.full(size + 2 * guard, 0x5A, np.uint8)
+    base = arena.ctypes.data + guard + -(arena.ctypes.data + guard) % 8
+    pointer, length = ctypes.c_void_p, ctypes.c_size_t
+    status = c.mt_init(pointer(memory.ctypes.data), length(memory.nbytes), pointer(base),
+                       length(size), 0, ctypes.byref(context))  # fmt: skip
+    assert status == 0
+    if graph.attrs["input"] == "rows":
+        read = ctypes.cast(c.mt_read_frame_row, pointer)
+        assert c.mt_set_input(context, read, pointer(frame.ctypes.data)) == 0
+    else:
+        ctypes.memmove(c.mt_input(context), frame.ctypes.data, frame.nbytes)
+    result = (ctypes.c_int32 * 2)()
+    assert c.mt_infer(context, result) == 0
+    begin = base - arena.ctypes.data
+    assert (arena[:begin] == 0x5A).all() and (arena[begin + size :] == 0x5A).all()
+    classes = graph.tensors["logits"].elements
+    return np.frombuffer(ctypes.string_at(c.mt_logits(context), 4 * classes), "<i4")
+
+
+def random_cuts(graph: Graph, rng: np.random.Generator) -> Graph:
+    """Segments wherever chance puts them."""
+    result, number = in_place(graph), 0
+    for index in range(prefix_length(graph)):
+        number += int(rng.random() < 0.4)
+        if number % 3:
+            node = without_in_place(result.nodes[index])
+            result.nodes[index] = replace(node, attrs=node.attrs | {"segment": number})
+    return verify(result)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds)
+def test_rows_are_the_same_bits(runtime: Path, seed: int) -> None:
+    """Best and random cuts, frame and rows, against the layer-by-layer meaning."""
+    prefix = random_prefix(seed)
+    graph = prefix.finish()
+    expected = evaluate(graph, {INPUT: prefix.frame})["logits"].reshape(-1)
+    graph.attrs["input"] = "rows" if prefix.rng.integers(2) else "resident"
+    scheduled = schedule(graph, "stream")
+    if prefix.rng.integers(2):
+        scheduled = random_cuts(graph, prefix.rng)
+    plan = plan_graph(scheduled)
+    assert (run_c(runtime, scheduled, plan, prefix.frame) == expected).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=seeds)
+def test_no_row_is_made_twice_or_missed(seed: int) -> None:
+    """The order makes rows upwards, at most once, and never reads a row that was overwritten."""
+    prefix = random_prefix(seed)
+    graph = prefix.finish()
+    graph.attrs["input"] = "rows"
+    for segment in segments_of(random_cuts(graph, prefix.rng)):
+        made = dict.fromkeys(segment.stages, 0)
+        nodes = {n.outputs[0]: n for n in graph.nodes[segment.first : segment.last]}
+        for number in segment.order:
+            name = segment.stages[number]
+            row = made[name]
+            made[name] += 1
+            for source in nodes[name].inputs if name in nodes else ():
+                if source not in made:
+                    continue
+                node, height = nodes[name], image_height(graph, source)
+                first = last = row
+                if node.op == "conv2d":
+                    kernel = graph.tensors[node.inputs[1]].shape[1]
+                    first = row * node.ints("stride")[0] - node.ints("padding")[0]
+                    last = first + kernel - 1
+                elif node.op == "average_pool":
+                    first = row * node.ints("stride")[0]
+                    last = first + node.ints("kernel")[0] - 1
+                if last >= 0 and first < height:
+                    assert made[source] > min(last, height - 1)
+                    assert made[source] - segment.rings[source] <= max(first, 0)
+        assert all(made[name] <= image_height(graph, name) for name in made)
+        assert made[segment.stages[-1]] == image_height(graph, segment.stages[-1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds)
+def test_cuts_are_the_best_of_all(seed: int) -> None:
+    """No random way to cut has a smaller live set."""
+    prefix = random_prefix(seed)
+    graph = prefix.finish()
+    graph.attrs["input"] = "rows" if prefix.rng.integers(2) else "resident"
+    best = _bound(stream(in_place(graph), scratch_rule))
+    for _ in range(5):
+        assert best <= _bound(random_cuts(graph, prefix.rng))
+
+
+def _bound(graph: Graph) -> int:
+    return plan_arena(step_buffers(graph, scratch_rule(graph))).lower_bound
+
+
+def test_the_examples_cover_the_hard_cases() -> None:
+    tags: set[str] = set()
+    for seed in range(60):
+        tags |= random_prefix(seed).tags
+    wanted = {f"kernel {k}" for k in range(1, 8)} | {"stride 1", "stride 2", "residual"}
+    assert wanted | {"asymmetric", "depthwise True", "depthwise False"} <= tags
+
+
+def test_a_broken_segment_is_refused() -> None:
+    prefix = RandomPrefix(3)
+    for _ in range(3):
+        prefix.x = prefix.conv(prefix.x, same=True)
+    graph = prefix.finish()
+    for index, number in ((0, 1), (1, 2), (2, 1)):
+        node = graph.nodes[index]
+        graph.nodes[index] = replace(node, attrs=node.attrs | {"segment": number})
+    with pytest.raises(InvalidGraphError, match="not one run"):
+        verify(graph)
