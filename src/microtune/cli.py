@@ -13,7 +13,15 @@ import typer
 
 from microtune import __version__
 from microtune.errors import MicrotuneError
-from microtune.report.console import console, errors, figures_table, progress, training_table
+from microtune.report.console import (
+    console,
+    errors,
+    figures_table,
+    in_colour,
+    map_width,
+    progress,
+    training_table,
+)
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
 
 app = typer.Typer(
@@ -180,6 +188,27 @@ def compile_command(
         with console.status("compiling"):
             project = pipeline.compile_model(loaded, request, output)
         console.print(figures_table(f"{output}", pipeline.summary(project)))
+
+
+@app.command("plan")
+def plan_command(
+    project: Project,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", metavar="FILE", help="Picture to write, .svg or .png; may be repeated "
+                     "(default: DIR/memory.svg and DIR/memory.png).")
+    ] = None,
+) -> None:  # fmt: skip
+    """Show what lives where and when: the memory map of a compiled project."""
+    from microtune.report.memory_map import load_memory_map
+    from microtune.report.memory_picture import save_memory_picture
+    from microtune.report.memory_text import render_memory
+
+    memory = load_memory_map(project)
+    console.print(render_memory(memory, colour=in_colour(), width=map_width()), soft_wrap=True)
+    pictures = output or [project / "memory.svg", project / "memory.png"]
+    save_memory_picture(memory, pictures)
+    console.print(f"written: {', '.join(map(str, pictures))}")
 
 
 @app.command()

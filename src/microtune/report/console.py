@@ -15,6 +15,17 @@ from microtune.simulate.trainer import TrainingReport
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+
+def in_colour() -> bool:
+    """Whether standard output is a terminal that shows colours and block characters."""
+    return console.is_terminal and not console.no_color and console.encoding.startswith("utf")
+
+
+def map_width() -> int:
+    """Columns for a map: what the terminal has, within reason; 100 where there is none."""
+    return max(80, min(console.width, 140)) if console.is_terminal else 100
+
+
 Update = Callable[[int, int, str], None]
 
 

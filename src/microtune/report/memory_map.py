@@ -1,0 +1,204 @@
+"""What lives where and when: the memory map of a compiled project, as data for the views.
+
+`memory_text` draws it in the terminal and `memory_picture` as SVG or PNG. Addresses and sizes are
+bytes from the start of a bank, times are steps (nodes of the training graph in order), half-open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from microtune.codegen.project import TRAINING_FILE, read_plan
+from microtune.ir.graph import Graph
+from microtune.ir.modelfile import load_model
+from microtune.pipeline import CONTEXT_BYTES
+from microtune.targets import DEFAULT_STACK_BYTES
+
+LARGEST = 10
+_LOSS = "softmax_cross_entropy"
+
+
+class Kind(StrEnum):
+    """What a buffer is for; the value is its name in legends."""
+
+    INPUT = "input"
+    ACTIVATION = "activation"
+    RING = "row ring"
+    SAVED = "saved input"
+    MASK = "mask"
+    GRADIENT = "gradient"
+    RESULT = "logits, loss"
+    SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Block:
+    """`bytes` at `offset` of one bank, alive in steps [first, last)."""
+
+    name: str
+    kind: Kind
+    offset: int
+    bytes: int
+    first: int
+    last: int
+
+    @property
+    def end(self) -> int:
+        """First byte behind the block."""
+        return self.offset + self.bytes
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The part of the arena in one memory; `lower_bound` is None where the plan states none."""
+
+    name: str
+    bytes: int
+    lower_bound: int | None
+    blocks: tuple[Block, ...]
+    peak_step: int
+
+    def at_peak(self) -> list[Block]:
+        """The blocks alive in the peak step, largest first."""
+        alive = [b for b in self.blocks if b.first <= self.peak_step < b.last]
+        return sorted(alive, key=lambda b: (-b.bytes, b.name))
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes alive in the peak step."""
+        return sum(b.bytes for b in self.at_peak())
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """Everything the views show. `ops` and `names` have one entry a step.
+
+    `backward` is the first step after the loss (the number of steps for inference only). `sram`
+    holds the planned parts of all SRAM in bytes.
+    """
+
+    title: str
+    banks: tuple[Bank, ...]
+    ops: tuple[str, ...]
+    names: tuple[str, ...]
+    backward: int
+    proven: bool
+    sram: Mapping[str, int]
+    sram_budget: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.names)
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of all banks together."""
+        return sum(bank.bytes for bank in self.banks)
+
+    def verdict(self) -> str:
+        """The arena beside its lower bound, in one sentence."""
+        bounds = [bank.lower_bound for bank in self.banks if bank.lower_bound is not None]
+        text = f"arena {self.arena_bytes:,} B"
+        if len(bounds) == len(self.banks):
+            text += f", lower bound {sum(bounds):,} B"
+        return text + (": proven minimal for this order" if self.proven else "")
+
+
+def load_memory_map(project: Path) -> MemoryMap:
+    """The map of the project that `compile` wrote. MicrotuneError if `project` is none."""
+    return memory_map(read_plan(project), load_model(project / TRAINING_FILE).graph)
+
+
+def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
+    """The map from the contents of plan.json and the graph that was planned."""
+    losses = [step for step, node in enumerate(graph.nodes) if node.op == _LOSS]
+    backward = losses[0] + 1 if losses else len(graph.nodes)
+    kinds = _kinds(graph, backward)
+    blocks: dict[str, list[Block]] = {}
+    for entry in plan["buffers"]:
+        name = entry["name"]
+        block = Block(
+            name, kinds.get(name) or _kind_by_name(name), int(entry["offset"]),
+            int(entry["bytes"]), int(entry["first"]), int(entry["last"]),
+        )  # fmt: skip
+        blocks.setdefault(str(entry["bank"]), []).append(block)
+    whole = len(blocks) == 1
+    banks = tuple(
+        _bank(name, members, plan if whole else {}) for name, members in blocks.items()
+    )  # fmt: skip
+    reached = all(bank.lower_bound is not None and bank.bytes <= bank.lower_bound for bank in banks)
+    return MemoryMap(
+        title=f"{plan['model']['name']}, scheme {plan['scheme']['name']}, {plan['target']}, "
+              f"input {plan['input']}",
+        banks=banks,
+        ops=tuple(node.op for node in graph.nodes),
+        names=tuple(node.outputs[0] for node in graph.nodes),
+        backward=backward, proven=reached or bool(plan.get("proven_optimal", False)),
+        sram=sram_parts(plan), sram_budget=int(plan["budget"]["sram_bytes"]),
+    )  # fmt: skip
+
+
+def _bank(name: str, blocks: list[Block], plan: Mapping[str, Any]) -> Bank:
+    """A bank that is the whole arena takes size and bound from the plan."""
+    live = [0] * max(b.last for b in blocks)
+    for b in blocks:
+        for step in range(b.first, b.last):
+            live[step] += b.bytes
+    size = int(plan.get("arena_bytes", max(b.end for b in blocks)))
+    bound = int(plan["lower_bound"]) if "lower_bound" in plan else None
+    return Bank(name, size, bound, tuple(blocks), live.index(max(live)))
+
+
+def percent(part: int, whole: int) -> str:
+    """A share as people write it."""
+    share = 100 * part / whole
+    return f"{share:.1f} %" if share >= 0.05 else "< 0.1 %"
+
+
+def _kinds(graph: Graph, backward: int) -> dict[str, Kind]:
+    """The kind of every value; what the backward pass reads again is a saved input."""
+    made = {name: step for step, node in enumerate(graph.nodes) for name in node.outputs}
+    reread = {name for node in graph.nodes[backward:] for name in node.inputs}
+    kinds: dict[str, Kind] = {tensor.name: Kind.INPUT for tensor in graph.with_role("input")}
+    for name, step in made.items():
+        if name in graph.outputs:
+            kinds[name] = Kind.RESULT
+        elif graph.tensors[name].dtype == "b1":
+            kinds[name] = Kind.MASK
+        elif step >= backward - 1 and backward < len(graph.nodes):
+            kinds[name] = Kind.GRADIENT
+        elif name in reread:
+            kinds[name] = Kind.SAVED
+        else:
+            kinds[name] = Kind.ACTIVATION
+    return kinds
+
+
+def _kind_by_name(name: str) -> Kind:
+    """Buffers that are no value of the graph tell their kind by name."""
+    if name.startswith("scratch"):
+        return Kind.SCRATCH
+    return Kind.RING if re.search(r"\.rings?\b", name) else Kind.ACTIVATION
+
+
+def sram_parts(plan: Mapping[str, Any]) -> dict[str, int]:
+    """All planned SRAM in bytes by purpose."""
+    parts = {"weights": 0, "biases": 0, "head": 0}
+    for slot in plan["parameters"]:
+        name = str(slot["name"])
+        purpose = "biases" if ".bias" in name else "weights"
+        parts["head" if name.startswith("head.") else purpose] += int(slot["bytes"])
+    padding = int(plan["parameter_bytes"]) - sum(parts.values())
+    context = CONTEXT_BYTES + len(plan["gradient_offsets"]) + padding
+    sizes = {
+        "arena": int(plan["arena_bytes"]), "trained weights": parts["weights"],
+        "trained biases": parts["biases"], "head": parts["head"], "context": context,
+        "stack reserve": DEFAULT_STACK_BYTES,
+    }  # fmt: skip
+    return {name: size for name, size in sizes.items() if size}

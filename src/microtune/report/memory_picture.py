@@ -1,0 +1,257 @@
+"""The memory map as a picture (matplotlib, no display): SVG or PNG, one panel a bank.
+
+Left, address over time. Right of it the peak step, enlarged on the same address axis, with the
+names of its largest blocks; far right, what all SRAM is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from microtune.errors import MicrotuneError
+from microtune.report.memory_labels import (
+    INK,
+    SMALL,
+    block_labels,
+    points,
+    side_labels,
+    text_points,
+)
+from microtune.report.memory_map import LARGEST, Bank, Block, Kind, MemoryMap, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".svg", ".png")
+COLOURS = {
+    Kind.INPUT: "#5B6FA8", Kind.ACTIVATION: "#A6C8E4", Kind.RING: "#5FB3A1",
+    Kind.SAVED: "#E9B949", Kind.MASK: "#B07AA1", Kind.GRADIENT: "#E07B67",
+    Kind.RESULT: "#6B6B6B", Kind.SCRATCH: "#C9C9C9",
+}  # fmt: skip
+_SRAM_COLOURS = ("#93A5B5", "#3F7F5F", "#7DB58F", "#BBD9C4", "#555555", "#DEDEDE")
+_UPDATE = "#B5654F"
+_ACCENT = "#B3202A"
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif", "font.size": 8.0, "axes.linewidth": 0.6, "axes.edgecolor": INK,
+    "svg.fonttype": "none", "svg.hashsalt": "microtune", "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+}  # fmt: skip
+_DPI = 200
+_WIDTH_INCHES, _PANEL_INCHES, _SMALL_PANEL_INCHES, _FRAME_INCHES = 12.0, 4.6, 3.8, 1.25
+_COLUMNS = (7.4, 0.36, 1.6, 0.36, 1.2)
+
+
+def save_memory_picture(memory: MemoryMap, paths: Sequence[Path]) -> None:
+    """Write the picture to each of `paths` (.svg or .png)."""
+    for path in paths:
+        if path.suffix.lower() not in FORMATS:
+            raise MicrotuneError(f"{path}: a picture is called NAME.svg or NAME.png")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context(_STYLE):
+        figure = _draw(memory)
+        try:
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stamp = {"Date": None} if path.suffix.lower() == ".svg" else {}
+                figure.savefig(path, dpi=_DPI, metadata=stamp)
+        except OSError as error:
+            raise MicrotuneError(f"cannot write {error.filename or paths[0]}: {error}") from error
+        finally:
+            pyplot.close(figure)
+
+
+def _draw(memory: MemoryMap) -> Figure:
+    from matplotlib import pyplot
+
+    panels = len(memory.banks)
+    height = (_PANEL_INCHES if panels == 1 else _SMALL_PANEL_INCHES) * panels + _FRAME_INCHES
+    figure = pyplot.figure(figsize=(_WIDTH_INCHES, height))
+    grid = figure.add_gridspec(
+        panels, len(_COLUMNS), width_ratios=_COLUMNS, wspace=0.04, hspace=0.3,
+        left=0.058, right=0.995, top=1 - 0.58 / height, bottom=0.92 / height,
+    )  # fmt: skip
+    for row, bank in enumerate(memory.banks):
+        axis = figure.add_subplot(grid[row, 0])
+        _map(axis, memory, bank)
+        zoom = figure.add_subplot(grid[row, 1])
+        _peak(zoom, bank)
+        _join(figure, axis, zoom, bank)
+    _sram(figure.add_subplot(grid[0, 3]), memory)
+    left = 0.058
+    figure.text(left, 1 - 0.22 / height, memory.title, fontsize=11, weight="bold", va="center")
+    figure.text(left, 1 - 0.42 / height, memory.verdict(), fontsize=8.5, va="center", color=INK)
+    _legend(figure, memory, height)
+    return figure
+
+
+def _legend(figure: Figure, memory: MemoryMap, height: float) -> None:
+    from matplotlib.patches import Patch
+
+    used = {block.kind for bank in memory.banks for block in bank.blocks}
+    handles = [Patch(facecolor=COLOURS[kind], label=kind.value) for kind in Kind if kind in used]
+    if any(op.endswith("_update") for op in memory.ops):
+        handles.append(Patch(facecolor=_UPDATE, label="step that updates parameters"))
+    figure.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0.05, 0.04 / height), frameon=False,
+        ncols=len(handles), fontsize=8, handlelength=1.1, handleheight=1.1, columnspacing=1.6,
+    )  # fmt: skip
+
+
+def _map(axis: Axes, memory: MemoryMap, bank: Bank) -> None:
+    """Address over time."""
+    axis.set_xlim(0, memory.steps)
+    axis.set_ylim(0, bank.bytes * 1.035)
+    for block in bank.blocks:
+        _rectangle(axis, block, block.first, block.last - block.first)
+    axis.set_ylabel("address" if bank.name == "ram" else f"address in {bank.name}")
+    _address_ticks(axis, bank.bytes)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    if bank.lower_bound is not None:
+        axis.axhline(bank.lower_bound, color=_ACCENT, lw=0.9, ls=(0, (5, 3)), zorder=4)
+    peak = bank.peak_step
+    axis.axvspan(peak, peak + 1, facecolor="none", edgecolor=_ACCENT, lw=1.0, zorder=5)
+    _phases(axis, memory)
+    _step_ticks(axis, memory)
+    block_labels(axis, bank)
+    _bound_label(axis, bank, memory.steps)
+
+
+def _bound_label(axis: Axes, bank: Bank, steps: int) -> None:
+    if bank.lower_bound is None:
+        return
+    axis.annotate(
+        f"lower bound {bank.lower_bound:,} B, peak at step {bank.peak_step}",
+        (steps, bank.lower_bound), (-2, -3), textcoords="offset points", ha="right", va="top",
+        fontsize=SMALL, color=_ACCENT, zorder=6,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
+    )  # fmt: skip
+
+
+def _rectangle(axis: Axes, block: Block, left: float, width: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    axis.add_patch(
+        Rectangle(
+            (left, block.offset), width, block.bytes, facecolor=COLOURS[block.kind],
+            edgecolor="white", linewidth=0.35, zorder=2,
+        )
+    )  # fmt: skip
+
+
+def _address_ticks(axis: Axes, size: int) -> None:
+    """Round binary addresses, five to ten of them."""
+    step = 256
+    while size / step > 9:
+        step *= 2
+    ticks = range(0, size + 1, step)
+    axis.set_yticks(list(ticks), [_size(t) for t in ticks])
+    axis.tick_params(axis="y", labelsize=SMALL + 0.5, length=2.5)
+
+
+def _size(tick: int) -> str:
+    return "0" if tick == 0 else f"{tick // 1024} KB" if tick % 1024 == 0 else f"{tick} B"
+
+
+def _phases(axis: Axes, memory: MemoryMap) -> None:
+    """A strip under the time axis; marks in it are steps that update parameters."""
+    spans = [("forward", 0, memory.backward, "#D9E6F2")]
+    if memory.backward < memory.steps:
+        spans.append(("backward", memory.backward, memory.steps, "#F6DAD3"))
+    strip = axis.inset_axes((0, -0.062, 1, 0.052))
+    strip.set_xlim(axis.get_xlim())
+    strip.set_ylim(0, 1)
+    strip.set_axis_off()
+    for name, first, last, colour in spans:
+        strip.axvspan(first, last, facecolor=colour, lw=0)
+        strip.text(
+            (first + last) / 2, 0.62, name, fontsize=SMALL, ha="center", va="center_baseline",
+            color=INK,
+        )  # fmt: skip
+    for step, op in enumerate(memory.ops):
+        if op.endswith("_update"):
+            strip.axvspan(step + 0.15, step + 0.85, 0, 0.24, facecolor=_UPDATE, lw=0)
+
+
+def _step_ticks(axis: Axes, memory: MemoryMap) -> None:
+    """Step numbers with the tensor each makes, as many as fit side by side."""
+    per_step, _ = points(axis)
+    chosen: list[tuple[float, float, int]] = []
+    wanted = [0, memory.backward - 1, *(bank.peak_step for bank in memory.banks)]
+    regular = [s for s in range(memory.steps) if not memory.ops[s].endswith("_update")]
+    for step in [*wanted, *regular]:
+        half = text_points(_tick(memory, step), SMALL) / 2 + 4
+        middle = (step + 0.5) * per_step
+        left, right = middle - half, middle + half
+        if right < memory.steps * per_step + 12 and all(
+            right < a or left > b for a, b, _ in chosen
+        ):
+            chosen.append((left, right, step))
+    steps = sorted(step for _, _, step in chosen)
+    axis.set_xticks([s + 0.5 for s in steps], [f"{_tick(memory, s)}\n{s}" for s in steps])
+    axis.tick_params(axis="x", labelsize=SMALL, length=2.5, pad=17)
+    axis.set_xlabel("time (the tensor that a step makes, and its number)", labelpad=2)
+
+
+def _tick(memory: MemoryMap, step: int) -> str:
+    return memory.names[step].removesuffix(".next")
+
+
+def _peak(axis: Axes, bank: Bank) -> None:
+    """The peak step enlarged, with the names of its largest blocks beside it."""
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, bank.bytes * 1.035)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_color(_ACCENT)
+    axis.spines["top"].set_visible(False)
+    alive = bank.at_peak()
+    for block in alive:
+        _rectangle(axis, block, 0, 1)
+    largest = sorted(alive[:LARGEST], key=lambda b: b.offset)
+    rows = [
+        (b.offset + b.bytes / 2, f"{b.name}\n{b.bytes:,} B  {percent(b.bytes, bank.live_bytes)}")
+        for b in largest
+    ]
+    side_labels(axis, rows)
+    axis.set_title(f"step {bank.peak_step}", fontsize=SMALL + 0.5, color=_ACCENT, pad=4)
+
+
+def _join(figure: Figure, axis: Axes, zoom: Axes, bank: Bank) -> None:
+    """Thin lines from the peak step to its enlargement."""
+    from matplotlib.patches import ConnectionPatch
+
+    top = bank.bytes * 1.035
+    figure.add_artist(
+        ConnectionPatch(
+            (bank.peak_step + 1, top), (0, top), "data", "data", axesA=axis, axesB=zoom,
+            color=_ACCENT, lw=0.6, clip_on=False,
+        )
+    )  # fmt: skip
+
+
+def _sram(axis: Axes, memory: MemoryMap) -> None:
+    """All SRAM as one stacked bar, with the budget as a line where it is near."""
+    total = sum(memory.sram.values())
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, total * 1.035)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    bottom, rows = 0, []
+    for (name, size), colour in zip(memory.sram.items(), _SRAM_COLOURS, strict=False):
+        axis.bar(0.5, size, 1, bottom, color=colour, edgecolor="white", linewidth=0.5)
+        rows.append((bottom + size / 2, f"{name}\n{size:,} B"))
+        bottom += size
+    side_labels(axis, rows)
+    axis.set_title(f"SRAM {total:,} B", fontsize=SMALL + 0.5, color=INK, pad=4, loc="left")
+    axis.set_xlabel(f"budget\n{memory.sram_budget:,} B", fontsize=SMALL)
