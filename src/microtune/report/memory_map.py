@@ -55,18 +55,28 @@ class Block:
 
 @dataclass(frozen=True)
 class Bank:
-    """The part of the arena in one memory; `lower_bound` is None where the plan states none."""
+    """The part of the arena in one memory; `lower_bound` is None where the plan states none.
+
+    Steps [peak_step, peak_last) have the most bytes alive.
+    """
 
     name: str
     bytes: int
     lower_bound: int | None
     blocks: tuple[Block, ...]
     peak_step: int
+    peak_last: int
 
     def at_peak(self) -> list[Block]:
         """The blocks alive in the peak step, largest first."""
         alive = [b for b in self.blocks if b.first <= self.peak_step < b.last]
         return sorted(alive, key=lambda b: (-b.bytes, b.name))
+
+    def peak_words(self) -> str:
+        """The peak in words: "step 3" or "steps 0 to 9"."""
+        if self.peak_last == self.peak_step + 1:
+            return f"step {self.peak_step}"
+        return f"steps {self.peak_step} to {self.peak_last - 1}"
 
     @property
     def live_bytes(self) -> int:
@@ -152,7 +162,9 @@ def _bank(name: str, blocks: list[Block], plan: Mapping[str, Any]) -> Bank:
             live[step] += b.bytes
     size = int(plan.get("arena_bytes", max(b.end for b in blocks)))
     bound = int(plan["lower_bound"]) if "lower_bound" in plan else None
-    return Bank(name, size, bound, tuple(blocks), live.index(max(live)))
+    peak = live.index(max(live))
+    last = next((s for s in range(peak, len(live)) if live[s] < live[peak]), len(live))
+    return Bank(name, size, bound, tuple(blocks), peak, last)
 
 
 def percent(part: int, whole: int) -> str:
@@ -182,7 +194,7 @@ def _kinds(graph: Graph, backward: int) -> dict[str, Kind]:
 
 def _kind_by_name(name: str) -> Kind:
     """Buffers that are no value of the graph tell their kind by name."""
-    if name.startswith("scratch"):
+    if name.startswith(("scratch.", "rows.")):
         return Kind.SCRATCH
     return Kind.RING if re.search(r"\.rings?\b", name) else Kind.ACTIVATION
 

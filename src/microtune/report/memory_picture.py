@@ -40,6 +40,7 @@ _STYLE: dict[Any, Any] = {
     "ytick.major.width": 0.6,
 }  # fmt: skip
 _DPI = 200
+_HEADROOM = 1.05
 _WIDTH_INCHES, _PANEL_INCHES, _SMALL_PANEL_INCHES, _FRAME_INCHES = 12.0, 4.6, 3.8, 1.25
 _COLUMNS = (7.4, 0.36, 1.6, 0.36, 1.2)
 
@@ -107,7 +108,7 @@ def _legend(figure: Figure, memory: MemoryMap, height: float) -> None:
 def _map(axis: Axes, memory: MemoryMap, bank: Bank) -> None:
     """Address over time."""
     axis.set_xlim(0, memory.steps)
-    axis.set_ylim(0, bank.bytes * 1.035)
+    axis.set_ylim(0, bank.bytes * _HEADROOM)
     for block in bank.blocks:
         _rectangle(axis, block, block.first, block.last - block.first)
     axis.set_ylabel("address" if bank.name == "ram" else f"address in {bank.name}")
@@ -117,7 +118,7 @@ def _map(axis: Axes, memory: MemoryMap, bank: Bank) -> None:
     if bank.lower_bound is not None:
         axis.axhline(bank.lower_bound, color=_ACCENT, lw=0.9, ls=(0, (5, 3)), zorder=4)
     peak = bank.peak_step
-    axis.axvspan(peak, peak + 1, facecolor="none", edgecolor=_ACCENT, lw=1.0, zorder=5)
+    axis.axvspan(peak, bank.peak_last, facecolor="none", edgecolor=_ACCENT, lw=1.0, zorder=5)
     _phases(axis, memory)
     _step_ticks(axis, memory)
     block_labels(axis, bank)
@@ -125,13 +126,15 @@ def _map(axis: Axes, memory: MemoryMap, bank: Bank) -> None:
 
 
 def _bound_label(axis: Axes, bank: Bank, steps: int) -> None:
+    """Above the bound, on the side where the peak is not."""
     if bank.lower_bound is None:
         return
+    at_left = bank.peak_step > steps / 2
     axis.annotate(
-        f"lower bound {bank.lower_bound:,} B, peak at step {bank.peak_step}",
-        (steps, bank.lower_bound), (-2, -3), textcoords="offset points", ha="right", va="top",
+        f"lower bound {bank.lower_bound:,} B, peak at {bank.peak_words()}",
+        (0 if at_left else steps, bank.lower_bound), (2 if at_left else -2, 2),
+        textcoords="offset points", ha="left" if at_left else "right", va="bottom",
         fontsize=SMALL, color=_ACCENT, zorder=6,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
     )  # fmt: skip
 
 
@@ -207,7 +210,7 @@ def _tick(memory: MemoryMap, step: int) -> str:
 def _peak(axis: Axes, bank: Bank) -> None:
     """The peak step enlarged, with the names of its largest blocks beside it."""
     axis.set_xlim(0, 1)
-    axis.set_ylim(0, bank.bytes * 1.035)
+    axis.set_ylim(0, bank.bytes * _HEADROOM)
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
@@ -222,17 +225,17 @@ def _peak(axis: Axes, bank: Bank) -> None:
         for b in largest
     ]
     side_labels(axis, rows)
-    axis.set_title(f"step {bank.peak_step}", fontsize=SMALL + 0.5, color=_ACCENT, pad=4)
+    axis.set_title(bank.peak_words(), fontsize=SMALL + 0.5, color=_ACCENT, pad=4)
 
 
 def _join(figure: Figure, axis: Axes, zoom: Axes, bank: Bank) -> None:
     """Thin lines from the peak step to its enlargement."""
     from matplotlib.patches import ConnectionPatch
 
-    top = bank.bytes * 1.035
+    top = bank.bytes * _HEADROOM
     figure.add_artist(
         ConnectionPatch(
-            (bank.peak_step + 1, top), (0, top), "data", "data", axesA=axis, axesB=zoom,
+            (bank.peak_last, top), (0, top), "data", "data", axesA=axis, axesB=zoom,
             color=_ACCENT, lw=0.6, clip_on=False,
         )
     )  # fmt: skip
@@ -242,7 +245,7 @@ def _sram(axis: Axes, memory: MemoryMap) -> None:
     """All SRAM as one stacked bar, with the budget as a line where it is near."""
     total = sum(memory.sram.values())
     axis.set_xlim(0, 1)
-    axis.set_ylim(0, total * 1.035)
+    axis.set_ylim(0, total * _HEADROOM)
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():

@@ -70,7 +70,9 @@ def _peak_title(memory: MemoryMap, bank: Bank) -> Text:
     step = bank.peak_step
     what = f"{memory.ops[step]} {memory.names[step].removesuffix('.next')}"
     place = f" in {bank.name}" if len(memory.banks) > 1 else ""
-    return Text(f"Peak{place} at step {step} ({what}): {bank.live_bytes:,} B alive", style="bold")
+    return Text(
+        f"Peak{place} at {bank.peak_words()} ({what}): {bank.live_bytes:,} B alive", style="bold"
+    )
 
 
 def peak_table(bank: Bank) -> Table:
@@ -224,13 +226,15 @@ def _mark(rows: list[list[Char]], peak: int, canvas: Canvas) -> None:
 def _header(bank: Bank, peak: int, canvas: Canvas) -> list[Char]:
     """The line above the map: the bound and where the peak is."""
     dash = "╌" if canvas.colour else "-"
-    words = f" peak at step {bank.peak_step} "
-    if bank.lower_bound is not None:
-        words += f"{dash * 2} lower bound {bank.lower_bound:,} B "
-    left = peak + 1 if peak + 1 + len(words) <= canvas.columns else peak - len(words)
     line = [dash] * canvas.columns
-    line[left : left + len(words)] = words
     line[peak] = "▼" if canvas.colour else "v"
+    words = f" peak at {bank.peak_words()} "
+    bound = "" if bank.lower_bound is None else f"{dash * 2} lower bound {bank.lower_bound:,} B "
+    for note in (words + bound, words):
+        for left in (peak + 1, peak - len(note)):
+            if 0 <= left <= canvas.columns - len(note):
+                line[left : left + len(note)] = note
+                return [(" " * _LEFT + "".join(line) + "\n", _PEAK_STYLE)]
     return [(" " * _LEFT + "".join(line) + "\n", _PEAK_STYLE)]
 
 
@@ -248,11 +252,15 @@ def _peak_names(bank: Bank, canvas: Canvas) -> dict[int, str]:
     largest = sorted(bank.at_peak()[:LARGEST], key=lambda b: b.offset)
     heights = [(b.offset + b.bytes / 2) / bank.bytes * canvas.rows - 0.5 for b in largest]
     places = spread(heights, 1.0, 0.0, canvas.rows - 1.0)
-    room = _PEAK - 6
     return {
-        canvas.rows - 1 - round(place): b.name if len(b.name) <= room else b.name[: room - 1] + "…"
+        canvas.rows - 1 - round(place): _shortened(b.name, _PEAK - 6, canvas)
         for b, place in zip(largest, places, strict=True)
     }
+
+
+def _shortened(name: str, room: int, canvas: Canvas) -> str:
+    more = "…" if canvas.colour else ".."
+    return name if len(name) <= room else name[: room - len(more)] + more
 
 
 def _axis(memory: MemoryMap, canvas: Canvas) -> str:
