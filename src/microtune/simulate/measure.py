@@ -24,8 +24,9 @@ from microtune.simulate.job import (
     read_results,
     write_job,
 )
+from microtune.simulate.stack import parse_call_graph, stack_bounds
 from microtune.simulate.toolchain import Firmware, FirmwareCompiler, build_firmware
-from microtune.targets import load_target
+from microtune.targets import Target, load_target
 from microtune.training.calibrate import synthetic_frame
 
 _FRAME = 1000
@@ -49,13 +50,17 @@ class Spread:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What `measure` reports; see `to_json` for the names."""
+    """What `measure` reports; see `to_json` for the names.
+
+    `stack_bytes` is the high-water mark of the calls, `stack_bound_bytes` what they can ever need.
+    """
 
     firmware: Firmware
     graph: Graph
     plan: dict[str, Any]
     target: str
     stack_bytes: int
+    stack_bound_bytes: int | None
     infer_instructions: int
     train_instructions: int | None
     spreads: dict[str, Spread]
@@ -66,7 +71,7 @@ class Measurement:
         infer_macs, train_macs = graph_macs(self.graph)
         result: dict[str, Any] = {
             "arena_bytes": sizes.arena_bytes, "static_bytes": sizes.static_bytes,
-            "stack_bytes": self.stack_bytes,
+            "stack_bytes": self.stack_bytes, "stack_bound_bytes": self.stack_bound_bytes,
             "sram_bytes": sizes.arena_bytes + sizes.static_bytes + self.stack_bytes,
             "flash_bytes": sizes.flash_bytes, "infer_instructions": self.infer_instructions,
             "train_instructions": self.train_instructions, "infer_macs": infer_macs,
@@ -113,7 +118,7 @@ def measure(
         counts = _counts(results, run.call_instructions)
     return Measurement(
         firmware, graph, plan, chip.name,
-        max(result.stack_bytes or 0 for result in results),
+        max(result.stack_bytes or 0 for result in results), _stack_bound(firmware, chip),
         counts[RecordKind.INFER][1],
         counts[RecordKind.TRAIN][1] if counts[RecordKind.TRAIN] else None,
         {
@@ -121,6 +126,13 @@ def measure(
             for kind, values in counts.items() if len(values) > 2
         },
     )  # fmt: skip
+
+
+def _stack_bound(firmware: Firmware, target: Target) -> int | None:
+    """The static bound, None for a compiler that reports no call graph."""
+    if not firmware.call_graph:
+        return None
+    return stack_bounds(parse_call_graph(firmware.call_graph), target).bytes
 
 
 def _records(graph: Graph, frames: Array | None, labels: Array | None) -> list[Record]:

@@ -56,12 +56,16 @@ class SectionSizes:
 
 @dataclass(frozen=True)
 class Firmware:
-    """A linked firmware and how it was made."""
+    """A linked firmware and how it was made.
+
+    `call_graph` is what GCC reports of frames and calls (`simulate.stack`); Clang reports none.
+    """
 
     elf: Path
     sizes: SectionSizes
     compiler: str
     optimisation: str
+    call_graph: str = ""
 
 
 @cache
@@ -150,8 +154,7 @@ def build_firmware(
         target, stack_bytes=stack_bytes, ram_bytes=ram_bytes, flash_bytes=flash_bytes
     )
     base = [*found.command, *cpu_flags, optimisation]
-    if compiler == "zig":
-        base += ["-fno-sanitize=undefined", "-w"]
+    base += ["-fno-sanitize=undefined", "-w"] if compiler == "zig" else ["-fcallgraph-info=su"]
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
         build = Path(name)
         (build / "linker.ld").write_text(script, encoding="utf-8")
@@ -161,7 +164,9 @@ def build_firmware(
         _link([*link, "-o", "firmware.elf"], build)
         out_elf.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(build / "firmware.elf", out_elf)
-    return Firmware(out_elf, section_sizes(out_elf), found.version, optimisation)
+        reports = [path.read_text(encoding="utf-8") for path in sorted(build.rglob("*.ci"))]
+    sizes = section_sizes(out_elf)
+    return Firmware(out_elf, sizes, found.version, optimisation, "".join(reports))
 
 
 def firmware_sources(project: Path) -> list[Path]:

@@ -1,0 +1,251 @@
+"""The static bound of the stack: frames and calls as GCC reports them, the deepest path summed.
+
+GCC writes both with `-fcallgraph-info=su`. The few calls through pointers are resolved by a table;
+what comes from libgcc is read from its disassembly. Interrupts are the application's: the hardware
+stacks 32 bytes (104 with floating point) and the handler's own frames on top of the bound.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from microtune.errors import MicrotuneError
+from microtune.simulate.elf import read_elf
+from microtune.simulate.toolchain import find_arm_gcc, find_program, run_tool
+from microtune.targets import Target
+
+ENTRIES = ("mt_init", "mt_infer", "mt_train_step", "mt_save", "mt_load")
+# Who calls through a pointer -> what the pointer may hold. The row callback of a firmware is
+# mt_read_frame_row; a callback of the application's own needs what it needs.
+POINTERS: Mapping[str, tuple[str, ...]] = {
+    "mt_infer": ("infer",), "mt_train_step": ("train",), "mt_stream": ("mt_read_frame_row",),
+}  # fmt: skip
+_NULL_WHEN_FROZEN = frozenset({"train"})
+_INDIRECT = "__indirect_call"
+_NODE = re.compile(
+    r'node: \{ title: "([^"]+)" label: "[^"\\]*\\n([^"\\]*?):\d+:\d+\\n(\d+) bytes \(([a-z,]+)\)'
+)
+_EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
+_FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$", re.MULTILINE)
+_INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t([a-z0-9.]+)\s*([^@;]*)")
+_RETURN = re.compile(r"^(bx|b|b\.n|b\.w|pop|ldmia\.w|ldr\.w|ldr|udf)$")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Bytes of stack of one function; `file` is relative to the project."""
+
+    bytes: int
+    kind: str
+    file: str
+
+
+@dataclass
+class CallGraph:
+    """Functions by the title GCC gives them (static ones are FILE:NAME) and whom each calls."""
+
+    frames: dict[str, Frame] = field(default_factory=dict)
+    calls: dict[str, set[str]] = field(default_factory=dict)
+
+    def product_frames(self) -> dict[str, int]:
+        """Bytes of every function that is neither the port's nor the harness's."""
+        return {
+            title: frame.bytes for title, frame in self.frames.items()
+            if not frame.file.startswith("port/")
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StackBounds:
+    """Bytes of stack that each function of the public interface needs at most, with the path."""
+
+    bounds: dict[str, int]
+    paths: dict[str, tuple[str, ...]]
+
+    @property
+    def bytes(self) -> int:
+        """The largest of them."""
+        return max(self.bounds.values())
+
+
+def parse_call_graph(text: str) -> CallGraph:
+    """The `.ci` files of all sources, one after the other."""
+    graph = CallGraph()
+    for title, file, size, kind in _NODE.findall(text):
+        graph.frames[title] = Frame(int(size), kind, file)
+    for source, target in _EDGE.findall(text):
+        graph.calls.setdefault(source, set()).add(target)
+    return graph
+
+
+def stack_bounds(graph: CallGraph, target: Target) -> StackBounds:
+    """The bound of every public function that is there.
+
+    Recursion, a frame of variable size, a call through an unknown pointer and a function of
+    unknown frame are MicrotuneErrors that name the function.
+    """
+    entries = [name for name in ENTRIES if name in graph.frames]
+    if not entries:
+        raise MicrotuneError(f"no function to bound: {', '.join(ENTRIES)} are not in the firmware")
+    calls = {title: _resolve(graph, title) for title in graph.frames}
+    outside = _reachable(entries, calls) - graph.frames.keys()
+    library = library_frames(sorted(outside), target) if outside else {}
+    walk = _Walk(graph, calls, library)
+    found = {name: walk.deepest(name) for name in entries}
+    return StackBounds(
+        {name: size for name, (size, _) in found.items()},
+        {name: tuple(_base(title) for title in path) for name, (_, path) in found.items()},
+    )
+
+
+def _base(title: str) -> str:
+    """FILE:NAME.isra.0 -> NAME."""
+    return title.rpartition(":")[2].partition(".")[0]
+
+
+def _resolve(graph: CallGraph, title: str) -> set[str]:
+    """Whom a function calls, pointers resolved."""
+    calls = set(graph.calls.get(title, ()))
+    if _INDIRECT not in calls:
+        return calls
+    calls.discard(_INDIRECT)
+    for name in POINTERS.get(_base(title), (_INDIRECT,)):
+        targets = {other for other in graph.frames if _base(other) == name}
+        if not targets and name not in _NULL_WHEN_FROZEN:
+            targets = {_INDIRECT}
+        calls |= targets
+    return calls
+
+
+def _reachable(roots: Sequence[str], calls: Mapping[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        title = waiting.pop()
+        if title == _INDIRECT or title in seen:
+            continue
+        seen.add(title)
+        waiting += calls.get(title, ())
+    return seen
+
+
+class _Walk:
+    """The deepest path from a function, each function visited once."""
+
+    def __init__(
+        self, graph: CallGraph, calls: Mapping[str, set[str]], library: Mapping[str, int]
+    ) -> None:
+        self.graph, self.calls, self.library = graph, calls, library
+        self.known: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self.open: list[str] = []
+
+    def deepest(self, title: str) -> tuple[int, tuple[str, ...]]:
+        """(bytes, path) from `title` down."""
+        if title in self.known:
+            return self.known[title]
+        if title in self.open:
+            cycle = [*self.open[self.open.index(title) :], title]
+            raise MicrotuneError(f"recursion has no bound: {' -> '.join(map(_base, cycle))}")
+        own = self._own(title)
+        self.open.append(title)
+        below = [self.deepest(name) for name in sorted(self.calls.get(title, ()))]
+        self.open.pop()
+        size, path = max(below, default=(0, ()))
+        self.known[title] = (own + size, (title, *path))
+        return self.known[title]
+
+    def _own(self, title: str) -> int:
+        if title == _INDIRECT:
+            raise MicrotuneError(
+                f"{_base(self.open[-1])} calls through a pointer: POINTERS in simulate/stack.py "
+                "must say what it may hold"
+            )
+        frame = self.graph.frames.get(title)
+        if frame is None:
+            return self.library[title]
+        if frame.kind != "static":
+            raise MicrotuneError(
+                f"{_base(title)} ({frame.file}) has a stack frame of no fixed size"
+            )
+        return frame.bytes
+
+
+def library_frames(names: Sequence[str], target: Target) -> dict[str, int]:
+    """Bytes of stack of functions of libgcc, with all that each calls.
+
+    Read from the disassembly: whatever any of them may push is added up, so the sum bounds them.
+    """
+    objdump = find_program(
+        "arm-none-eabi-objdump", "It comes with: apt-get install gcc-arm-none-eabi"
+    )
+    with tempfile.TemporaryDirectory(prefix="microtune-libgcc-") as folder:
+        elf = Path(folder) / "library.elf"
+        wanted = [f"-Wl,--undefined={name}" for name in names]
+        command = [*find_arm_gcc().command, *target.gcc_flags, "-nostdlib", "-Wl,-e,0", *wanted]
+        run_tool([*command, "-lgcc", "-o", str(elf)], "linking libgcc")
+        listing = run_tool(
+            [*objdump.command, "-d", "--no-show-raw-insn", str(elf)], "disassembling"
+        )
+        symbols = read_elf(elf).symbols
+    frames, calls = read_listing(listing)
+    # A function may have several names, of which the listing shows one.
+    shown = {int(at, 16): name for at, name in _FUNCTION.findall(listing)}
+    heads = {name: shown.get(symbols.get(name, 0) & ~1, "") for name in names}
+    missing = [name for name, head in heads.items() if not head]
+    if missing:
+        raise MicrotuneError(f"no stack usage is known of: {', '.join(missing)}")
+    return {name: sum(frames[n] for n in _reachable([head], calls)) for name, head in heads.items()}
+
+
+def read_listing(listing: str) -> tuple[dict[str, int], dict[str, set[str]]]:
+    """(bytes pushed, whom it jumps to or runs into) of every function of a disassembly."""
+    frames: dict[str, int] = {}
+    calls: dict[str, set[str]] = {}
+    name, last = "", ("b", "")
+    for line in listing.splitlines():
+        if head := _FUNCTION.match(line):
+            if name and not _RETURN.match(last[0]):
+                calls[name].add(head[2])
+            name, last = head[2], ("b", "")
+            frames[name], calls[name] = 0, set()
+        elif name and (found := _INSTRUCTION.match(line)):
+            last = (found[1], found[2].strip())
+            if last[0] != ".word":
+                frames[name] += _pushed(name, *last)
+                calls[name] |= _jumps(name, *last)
+    return frames, calls
+
+
+def _jumps(name: str, op: str, operands: str) -> set[str]:
+    if op == "blx" or (op == "bx" and operands != "lr"):
+        raise MicrotuneError(f"{name} calls through a pointer ({op} {operands})")
+    found = re.search(r"<([^>+]+)(?:\+0x[0-9a-f]+)?>", operands)
+    return {found[1]} - {name} if found and op.startswith("b") else set()
+
+
+def _pushed(name: str, op: str, operands: str) -> int:
+    """Bytes by which one instruction may lower the stack pointer."""
+    stem = op.partition(".")[0]
+    if stem in ("push", "vpush") or (stem in ("stmdb", "vstmdb") and operands.startswith("sp!")):
+        return _register_bytes(operands)
+    if found := re.search(r"\[sp, #-(\d+)\]!", operands):
+        return int(found[1])
+    if stem in ("sub", "subw", "subs") and re.match(r"sp,", operands):
+        if size := re.search(r"#(\d+)$", operands):
+            return int(size[1])
+        raise MicrotuneError(f"{name} has a stack frame of no fixed size ({op} {operands})")
+    return 0
+
+
+def _register_bytes(operands: str) -> int:
+    """Bytes of a register list such as {r4, r5, lr} or {d8-d15}."""
+    total = 0
+    for item in operands[operands.index("{") + 1 : operands.index("}")].split(","):
+        first, _, last = item.strip().partition("-")
+        count = int(last[1:]) - int(first[1:]) + 1 if last else 1
+        total += count * (8 if first.startswith("d") else 4)
+    return total
