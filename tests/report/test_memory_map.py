@@ -89,6 +89,26 @@ def test_a_row_ring_is_known_by_its_name(built: tuple[Path, Project]) -> None:
     assert blocks[0].kind is Kind.RING
 
 
+def test_gaps_and_stated_arenas(built: tuple[Path, Project]) -> None:
+    plan = read_plan(built[0])
+    first = {"name": "a", "offset": 8, "bytes": 80, "first": 0, "last": 9, "bank": "x"}
+    plan["buffers"] = [
+        first | {"gaps": [[2, 4, 16, 24], [5, 6, 0, 0]]},
+        first | {"name": "b", "bank": "y", "first": 3, "last": 5},
+    ]
+    plan["arenas"] = [
+        {"bank": "x", "bytes": 96, "lower_bound": 88}, {"bank": "y", "bytes": 88, "lower_bound": 88}
+    ]  # fmt: skip
+    memory = memory_map(plan | {"optimal": True}, built[1].graph)
+    x, y = memory.banks
+    assert [(b.offset, b.bytes, b.first, b.last) for b in x.blocks] == [
+        (8, 80, 0, 2), (24, 8, 2, 4), (8, 80, 4, 5), (8, 80, 6, 9),
+    ]  # fmt: skip
+    assert (x.bytes, x.lower_bound, y.bytes) == (96, 88, 88)
+    assert "arena 184 B, lower bound 176 B: proven minimal" in memory.verdict()
+    assert "proven" not in memory_map(plan, built[1].graph).verdict()
+
+
 def test_inference_only_has_no_backward_phase(tmp_path: Path) -> None:
     compile_project(tmp_path / "p", "none")
     memory = load_memory_map(tmp_path / "p")

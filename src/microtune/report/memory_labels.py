@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from microtune.report.memory_map import Bank, Block, Kind
 
@@ -15,7 +18,7 @@ INK, FAINT = "#222222", "#8A8A8A"
 SMALL, TINY = 7.0, 5.0
 _DARK = frozenset({Kind.INPUT, Kind.RESULT})
 _CALLOUTS, _CALLOUT_SHARE = 12, 0.06
-_FAR_POINTS = 90.0
+_FAR_POINTS = 64.0
 _HEIGHTS = (0.5, 0.35, 0.65, 0.2, 0.8, 0.92)
 
 
@@ -31,9 +34,16 @@ def points(axis: Axes) -> tuple[float, float]:
 
 def text_points(text: str, size: float) -> float:
     """Width of `text` in points as it will be drawn."""
+    return _unit_width(text) * size
+
+
+@cache
+def _unit_width(text: str) -> float:
     from matplotlib.textpath import TextPath
 
-    return float(TextPath((0, 0), text, size=size).get_extents().width)
+    # The control points enclose the outline.
+    across = TextPath((0, 0), text, size=100).vertices[:, 0]
+    return float(across.max() - across.min()) / 100
 
 
 @dataclass(frozen=True)
@@ -137,7 +147,7 @@ def _free_place(
         for low in range(max(2, int(box.low - _FAR_POINTS)), int(high), 3)
     ]
     taken, crossed = obstacles
-    free = [p for p in places if not any(p.touches(other, 2.0) for other in taken)]
+    free = [place for place, clear in zip(places, _clear(places, taken), strict=True) if clear]
     ends = [(x, box.low + share * (box.high - box.low)) for share in _HEIGHTS]
     candidates = [
         (_distance(place.nearest(end), end) + abs(end[1] - middle) / 4, number, place, end)
@@ -150,6 +160,15 @@ def _free_place(
         ):
             return place, dots
     return None
+
+
+def _clear(places: list[_Box], taken: list[_Box]) -> list[bool]:
+    """Whether each place keeps two points off everything that is taken."""
+    a = np.array([(p.left, p.low, p.right, p.high) for p in places]).reshape(-1, 4, 1)
+    b = np.array([(t.left, t.low, t.right, t.high) for t in taken]).T.reshape(1, 4, -1)
+    meets = (a[:, :2] < b[:, 2:] + 2.0) & (b[:, :2] < a[:, 2:] + 2.0)
+    clear: list[bool] = np.logical_not(np.any(np.all(meets, axis=1), axis=1)).tolist()
+    return clear
 
 
 def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:

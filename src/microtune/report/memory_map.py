@@ -132,16 +132,14 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
     kinds = _kinds(graph, backward)
     blocks: dict[str, list[Block]] = {}
     for entry in plan["buffers"]:
-        name = entry["name"]
-        block = Block(
-            name, kinds.get(name) or _kind_by_name(name), int(entry["offset"]),
-            int(entry["bytes"]), int(entry["first"]), int(entry["last"]),
-        )  # fmt: skip
-        blocks.setdefault(str(entry["bank"]), []).append(block)
-    whole = len(blocks) == 1
-    banks = tuple(
-        _bank(name, members, plan if whole else {}) for name, members in blocks.items()
-    )  # fmt: skip
+        kind = kinds.get(entry["name"]) or _kind_by_name(entry["name"])
+        blocks.setdefault(str(entry["bank"]), []).extend(_blocks(entry, kind))
+    stated = plan.get("arenas") or [
+        {"bank": name, "bytes": plan["arena_bytes"], "lower_bound": plan["lower_bound"]}
+        for name in blocks if len(blocks) == 1
+    ]  # fmt: skip
+    arenas = {arena["bank"]: arena for arena in stated}
+    banks = tuple(_bank(name, members, arenas.get(name, {})) for name, members in blocks.items())
     reached = all(bank.lower_bound is not None and bank.bytes <= bank.lower_bound for bank in banks)
     return MemoryMap(
         title=f"{plan['model']['name']}, scheme {plan['scheme']['name']}, {plan['target']}, "
@@ -149,19 +147,34 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
         banks=banks,
         ops=tuple(node.op for node in graph.nodes),
         names=tuple(node.outputs[0] for node in graph.nodes),
-        backward=backward, proven=reached or bool(plan.get("proven_optimal", False)),
+        backward=backward, proven=reached or bool(plan.get("optimal", False)),
         sram=sram_parts(plan), sram_budget=int(plan["budget"]["sram_bytes"]),
     )  # fmt: skip
 
 
-def _bank(name: str, blocks: list[Block], plan: Mapping[str, Any]) -> Bank:
-    """A bank that is the whole arena takes size and bound from the plan."""
+def _blocks(entry: Mapping[str, Any], kind: Kind) -> list[Block]:
+    """A buffer as one block, or as several where gaps (first, last, lower, upper) shrink it."""
+    name, offset, size = str(entry["name"]), int(entry["offset"]), int(entry["bytes"])
+    step, last = int(entry["first"]), int(entry["last"])
+    pieces: list[tuple[int, int, int, int]] = []
+    for first, end, lower, upper in entry.get("gaps", []):
+        pieces += [(step, first, 0, size), (first, end, lower, upper)]
+        step = end
+    pieces.append((step, last, 0, size))
+    return [
+        Block(name, kind, offset + lower, upper - lower, first, end)
+        for first, end, lower, upper in pieces if first < end and lower < upper
+    ]  # fmt: skip
+
+
+def _bank(name: str, blocks: list[Block], arena: Mapping[str, Any]) -> Bank:
+    """A bank with size and bound as the plan states them, else as its blocks need."""
     live = [0] * max(b.last for b in blocks)
     for b in blocks:
         for step in range(b.first, b.last):
             live[step] += b.bytes
-    size = int(plan.get("arena_bytes", max(b.end for b in blocks)))
-    bound = int(plan["lower_bound"]) if "lower_bound" in plan else None
+    size = int(arena.get("bytes", max(b.end for b in blocks)))
+    bound = int(arena["lower_bound"]) if "lower_bound" in arena else None
     peak = live.index(max(live))
     last = next((s for s in range(peak, len(live)) if live[s] < live[peak]), len(live))
     return Bank(name, size, bound, tuple(blocks), peak, last)

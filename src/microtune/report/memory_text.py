@@ -259,8 +259,11 @@ def _peak_names(bank: Bank, canvas: Canvas) -> dict[int, str]:
 
 
 def _shortened(name: str, room: int, canvas: Canvas) -> str:
-    more = "…" if canvas.colour else ".."
-    return name if len(name) <= room else name[: room - len(more)] + more
+    """The name, or its beginning and its end."""
+    if len(name) <= room:
+        return name
+    more, end = "…" if canvas.colour else "..", room // 3
+    return name[: room - end - len(more)] + more + name[-end:]
 
 
 def _axis(memory: MemoryMap, canvas: Canvas) -> str:
