@@ -57,7 +57,8 @@ def _aligned(value: int, alignment: int) -> int:
     return -(-value // alignment) * alignment
 
 
-def _granule(buffers: Sequence[Buffer]) -> int:
+def granule(buffers: Sequence[Buffer]) -> int:
+    """Bytes of which an arena is a whole number."""
     return max((GRANULE, *(b.alignment for b in buffers)))
 
 
@@ -147,7 +148,7 @@ def first_fit(buffers: Sequence[Buffer], conflicts: Conflicts, order: Sequence[i
 
 def _arena(buffers: Sequence[Buffer], offsets: Ints) -> int:
     tops = [int(offset) + b.bytes for b, offset in zip(buffers, offsets, strict=True)]
-    return _aligned(max(tops, default=0), _granule(buffers))
+    return _aligned(max(tops, default=0), granule(buffers))
 
 
 def _promoted(buffers: Sequence[Buffer], offsets: Ints, order: list[int], bound: int) -> list[int]:
@@ -199,7 +200,7 @@ def plan_arena(
     """
     check_buffers(buffers)
     live, step = largest_live_set(buffers)
-    bound = _aligned(live, _granule(buffers))
+    bound = _aligned(live, granule(buffers))
     if not buffers:
         return Plan((), {}, 0, 0, 0, True, "greedy")
     conflicts = find_conflicts(buffers)
@@ -207,7 +208,7 @@ def plan_arena(
     method, optimal = f"greedy: {key}", size == bound
     if solve and not optimal:
         start = [int(offset) for offset in offsets]
-        found = pack(buffers, start, size, bound, _granule(buffers), deterministic_seconds)
+        found = pack(buffers, start, size, bound, granule(buffers), deterministic_seconds)
         if found is not None:
             optimal = found.optimal
             if found.arena_bytes < size:
