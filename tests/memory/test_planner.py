@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microtune.memory.lifetimes import Buffer
@@ -24,9 +24,10 @@ def buffer_lists(draw: st.DrawFn) -> list[Buffer]:
     return buffers
 
 
+@settings(deadline=None)
 @given(buffer_lists())
 def test_plans_are_valid_and_never_below_the_bound(buffers: list[Buffer]) -> None:
-    plan = plan_arena(buffers)
+    plan = plan_arena(buffers, solve=False)
     validate(plan)
     assert plan.lower_bound <= plan.arena_bytes <= sum(-(-b.bytes // 8) * 8 for b in buffers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from microtune.ir.graph import Graph, Node
 from microtune.memory.rings import Segment, row_bytes, segments_of
@@ -11,19 +12,46 @@ from microtune.memory.rings import Segment, row_bytes, segments_of
 VIEW_OPS = frozenset({"reshape", "q_scale_gradient"})
 
 
+class Gap(NamedTuple):
+    """In steps [first, last) only bytes [lower, upper) of a buffer are in use; none if equal."""
+
+    first: int
+    last: int
+    lower: int = 0
+    upper: int = 0
+
+
 @dataclass(frozen=True)
 class Buffer:
-    """`bytes` of arena that live in steps [first, last): from before step `first` to `last`."""
+    """`bytes` of arena that live in steps [first, last): from before step `first` to `last`.
+
+    `gaps` are the parts of that life, in order, in which less of the buffer is in use.
+    """
 
     name: str
     bytes: int
     first: int
     last: int
     alignment: int = 8
+    gaps: tuple[Gap, ...] = ()
+
+    def uses(self) -> tuple[Gap, ...]:
+        """What is in use when: rectangles of steps [first, last) and bytes [lower, upper)."""
+        used: list[Gap] = []
+        step = self.first
+        for gap in self.gaps:
+            if step < gap.first:
+                used.append(Gap(step, gap.first, 0, self.bytes))
+            if gap.lower < gap.upper:
+                used.append(gap)
+            step = gap.last
+        if step < self.last:
+            used.append(Gap(step, self.last, 0, self.bytes))
+        return tuple(used)
 
     def overlaps(self, other: Buffer) -> bool:
-        """Whether both are alive in some step."""
-        return self.first < other.last and other.first < self.last
+        """Whether bytes of both are in use in some step."""
+        return any(a.first < b.last and b.first < a.last for a in self.uses() for b in other.uses())
 
 
 def aligned(size: int, alignment: int = 8) -> int:

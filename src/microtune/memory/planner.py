@@ -1,11 +1,29 @@
-"""Offsets for buffers: a portfolio of greedy keys that stops at the lower bound."""
+"""Offsets for buffers: greedy keys that stop at the lower bound, then the solver, then the rules.
+
+A plan is reproducible: equal buffers give equal offsets on every machine with the same ortools
+(and, apart from that, without it).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
 
 from microtune.memory.lifetimes import Buffer
+from microtune.memory.solver import DETERMINISTIC_SECONDS, pack
+
+GRANULE = 8  # an arena is a whole number of these, or of the largest alignment
+REPAIR_ROUNDS = 16
+_NEVER = np.iinfo(np.int64).max
+
+Ints = npt.NDArray[np.int64]
+# For each buffer (others, low, high): it may not lie at x + low < offset < x + high, where x is the
+# offset of the other one. A pair has one entry for every two uses that share a step.
+Conflicts = list[tuple[Ints, Ints, Ints]]
 
 
 class PlanError(ValueError):
@@ -14,17 +32,24 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """Buffers with their offsets, the arena's size and the largest live set as lower bound."""
+    """Buffers with their offsets, the arena's size and the largest live set as lower bound.
+
+    `optimal`: no smaller arena exists for these lifetimes (it equals the bound, or the solver
+    proved it). `method` says which key, or the solver, found the offsets.
+    """
 
     buffers: tuple[Buffer, ...]
     offsets: dict[str, int]
     arena_bytes: int
     lower_bound: int
     peak_step: int
+    optimal: bool = False
+    method: str = ""
 
     def alive_at_peak(self) -> list[Buffer]:
         """Buffers of the largest live set, largest first."""
-        alive = [b for b in self.buffers if b.first <= self.peak_step < b.last]
+        step = self.peak_step
+        alive = [b for b in self.buffers if any(u.first <= step < u.last for u in b.uses())]
         return sorted(alive, key=lambda b: (-b.bytes, b.name))
 
 
@@ -32,67 +57,193 @@ def _aligned(value: int, alignment: int) -> int:
     return -(-value // alignment) * alignment
 
 
-def largest_live_set(buffers: list[Buffer]) -> tuple[int, int]:
-    """(bytes, step) of the step in which most bytes are alive."""
-    best = (0, 0)
-    for step in {b.first for b in buffers}:
-        size = sum(_aligned(b.bytes, b.alignment) for b in buffers if b.first <= step < b.last)
-        best = max(best, (size, -step))
-    return best[0], -best[1]
+def granule(buffers: Sequence[Buffer]) -> int:
+    """Bytes of which an arena is a whole number."""
+    return max((GRANULE, *(b.alignment for b in buffers)))
+
+
+def live_bytes(buffers: Sequence[Buffer]) -> Ints:
+    """Bytes that the live set of each step needs at least, shape (last step + 1,).
+
+    Among buffers aligned to a or more, each address divisible by a belongs to one at most, so they
+    need a bytes for every such address that they cover: the maximum over all alignments a.
+    """
+    steps = max((b.last for b in buffers), default=0)
+    best = np.zeros(steps + 1, np.int64)
+    for a in sorted({1, *(b.alignment for b in buffers)}):
+        change = np.zeros(steps + 1, np.int64)
+        for use in (u for b in buffers if b.alignment >= a for u in b.uses()):
+            covered = _aligned(use.upper, a) - _aligned(use.lower, a)
+            change[use.first] += covered
+            change[use.last] -= covered
+        best = np.maximum(best, np.cumsum(change))
+    return best
+
+
+def largest_live_set(buffers: Sequence[Buffer]) -> tuple[int, int]:
+    """(bytes, step) of the first step in which most bytes are alive."""
+    live = live_bytes(buffers)
+    step = int(np.argmax(live))
+    return int(live[step]), step
 
 
 Key = Callable[[Buffer], tuple[int, int, str]]
-KEYS: tuple[Key, ...] = (
-    lambda b: (-b.bytes, b.first, b.name),
-    lambda b: (-(b.last - b.first), -b.bytes, b.name),
-    lambda b: (-b.bytes * (b.last - b.first), b.first, b.name),
-    lambda b: (b.first, -b.bytes, b.name),
-    lambda b: (-b.last, -b.bytes, b.name),
-)
+KEYS: dict[str, Key] = {
+    "largest first": lambda b: (-b.bytes, b.first, b.name),
+    "longest first": lambda b: (-(b.last - b.first), -b.bytes, b.name),
+    "largest area first": lambda b: (-b.bytes * (b.last - b.first), b.first, b.name),
+    "earliest first": lambda b: (b.first, -b.bytes, b.name),
+    "latest first": lambda b: (-b.last, -b.bytes, b.name),
+    "largest first, longer of equals": lambda b: (-b.bytes, b.first - b.last, b.name),
+}
 
 
-def _first_fit(buffers: list[Buffer]) -> tuple[dict[str, int], int]:
-    """Place buffers in the given order, each at the lowest gap among the placed ones it meets."""
-    placed: list[Buffer] = []
-    offsets: dict[str, int] = {}
-    top = 0
-    for buffer in buffers:
-        taken = sorted(
-            (offsets[p.name], offsets[p.name] + p.bytes) for p in placed if p.overlaps(buffer)
-        )
-        offset = 0
-        for start, end in taken:
-            if offset + buffer.bytes <= start:
-                break
-            offset = max(offset, _aligned(end, buffer.alignment))
-        offsets[buffer.name] = offset
-        placed.append(buffer)
-        top = max(top, offset + buffer.bytes)
-    return offsets, _aligned(top, 8)
+def _orders(buffers: Sequence[Buffer]) -> dict[str, list[int]]:
+    """Name of a key -> the order in which it places the buffers."""
+    numbers = range(len(buffers))
+    orders = {name: sorted(numbers, key=lambda i: key(buffers[i])) for name, key in KEYS.items()}
+    live = live_bytes(buffers)
+    crowd = [max((int(live[u.first : u.last].max()) for u in b.uses()), default=0) for b in buffers]
+    orders["most crowded first"] = sorted(
+        numbers, key=lambda i: (-crowd[i], -buffers[i].bytes, buffers[i].name)
+    )
+    area = [b.bytes * (b.last - b.first) for b in buffers]
+    orders["most crowded first, then area"] = sorted(
+        numbers, key=lambda i: (-crowd[i], -area[i], buffers[i].name)
+    )
+    return orders
 
 
-def plan_arena(buffers: list[Buffer]) -> Plan:
-    """The best of the greedy keys; stops early when the lower bound is reached."""
-    bound, step = largest_live_set(buffers)
-    bound = _aligned(bound, 8)
-    best: tuple[dict[str, int], int] | None = None
-    for key in KEYS:
-        offsets, size = _first_fit(sorted(buffers, key=key))
-        if best is None or size < best[1]:
-            best = offsets, size
-        if size <= bound:
-            break
-    offsets, size = best or ({}, 0)
-    plan = Plan(tuple(buffers), offsets, size, bound, step)
+def find_conflicts(buffers: Sequence[Buffer]) -> Conflicts:
+    """Which buffers may not overlap, and where."""
+    uses = np.array([(i, *u) for i, b in enumerate(buffers) for u in b.uses()], np.int64)
+    owner, first, last, lower, upper = uses.reshape(-1, 5).T
+    conflicts: Conflicts = []
+    for i, b in enumerate(buffers):
+        parts: list[Ints] = [np.zeros((3, 0), np.int64)]
+        for use in b.uses():
+            meets = (first < use.last) & (use.first < last) & (owner != i)
+            low, high = lower[meets] - use.upper, upper[meets] - use.lower
+            parts.append(np.stack((owner[meets], low, high)))
+        others, low, high = np.concatenate(parts, axis=1)
+        conflicts.append((others, low, high))
+    return conflicts
+
+
+def first_fit(buffers: Sequence[Buffer], conflicts: Conflicts, order: Sequence[int]) -> Ints:
+    """Offsets when each buffer in turn takes the lowest place that the placed ones leave."""
+    offsets = np.full(len(buffers), -1, np.int64)
+    for i in order:
+        others, low, high = conflicts[i]
+        placed = offsets[others] >= 0
+        at = offsets[others[placed]]
+        start, end = at + low[placed], at + high[placed]
+        by_start = np.argsort(start, kind="stable")
+        free = np.maximum.accumulate(np.concatenate(([0], end[by_start])))
+        free = -(-free // buffers[i].alignment) * buffers[i].alignment
+        until = np.append(start[by_start], _NEVER)
+        offsets[i] = free[np.argmax(free <= until)]
+    return offsets
+
+
+def _arena(buffers: Sequence[Buffer], offsets: Ints) -> int:
+    tops = [int(offset) + b.bytes for b, offset in zip(buffers, offsets, strict=True)]
+    return _aligned(max(tops, default=0), granule(buffers))
+
+
+def _promoted(buffers: Sequence[Buffer], offsets: Ints, order: list[int], bound: int) -> list[int]:
+    """The order with the buffers that stick out above the bound placed first."""
+    above = [i for i in order if int(offsets[i]) + buffers[i].bytes > bound]
+    return above + [i for i in order if i not in set(above)]
+
+
+def greedy_arenas(buffers: Sequence[Buffer]) -> dict[str, int]:
+    """Bytes of arena by each greedy key."""
+    conflicts = find_conflicts(buffers)
+    return {
+        name: _arena(buffers, first_fit(buffers, conflicts, order))
+        for name, order in _orders(buffers).items()
+    }
+
+
+def _greedy(buffers: Sequence[Buffer], conflicts: Conflicts, bound: int) -> tuple[Ints, int, str]:
+    """(offsets, arena bytes, key) of the best key; then what sticks out is placed first."""
+    best = np.zeros(0, np.int64), _NEVER, ""
+    orders = _orders(buffers)
+    for name, order in orders.items():
+        offsets = first_fit(buffers, conflicts, order)
+        best = min(best, (offsets, _arena(buffers, offsets), name), key=lambda found: found[1])
+        if best[1] <= bound:
+            return best
+    for name in sorted(orders, key=lambda n: n != best[2])[:2]:
+        order, offsets = orders[name], first_fit(buffers, conflicts, orders[name])
+        for _ in range(REPAIR_ROUNDS):
+            order = _promoted(buffers, offsets, order, bound)
+            offsets = first_fit(buffers, conflicts, order)
+            found = offsets, _arena(buffers, offsets), f"{name}, repaired"
+            best = min(best, found, key=lambda found: found[1])
+            if best[1] <= bound:
+                return best
+    return best
+
+
+def plan_arena(
+    buffers: Sequence[Buffer],
+    *,
+    solve: bool = True,
+    deterministic_seconds: float = DETERMINISTIC_SECONDS,
+) -> Plan:
+    """The smallest arena found: greedy, and the solver where greedy misses the lower bound.
+
+    Without ortools, or with `solve` false, the greedy result stands. Raises PlanError for buffers
+    that break a rule.
+    """
+    check_buffers(buffers)
+    live, step = largest_live_set(buffers)
+    bound = _aligned(live, granule(buffers))
+    if not buffers:
+        return Plan((), {}, 0, 0, 0, True, "greedy")
+    conflicts = find_conflicts(buffers)
+    offsets, size, key = _greedy(buffers, conflicts, bound)
+    method, optimal = f"greedy: {key}", size == bound
+    if solve and not optimal:
+        start = [int(offset) for offset in offsets]
+        found = pack(buffers, start, size, bound, granule(buffers), deterministic_seconds)
+        if found is not None:
+            optimal = found.optimal
+            if found.arena_bytes < size:
+                offsets, size = np.array(found.offsets, np.int64), found.arena_bytes
+                method = "cp-sat"
+    named = {b.name: int(offset) for b, offset in zip(buffers, offsets, strict=True)}
+    plan = Plan(tuple(buffers), named, size, bound, step, optimal, method)
     validate(plan)
     return plan
 
 
-def validate(plan: Plan) -> None:
-    """Every rule of a plan, checked on every plan that is emitted. Raises PlanError."""
-    names = [b.name for b in plan.buffers]
+def check_buffers(buffers: Sequence[Buffer]) -> None:
+    """The rules of buffers. Raises PlanError naming the broken one."""
+    names = [b.name for b in buffers]
     if len(set(names)) != len(names):
         raise PlanError("two buffers have the same name")
+    for b in buffers:
+        if b.bytes < 1:
+            raise PlanError(f"{b.name} has no bytes")
+        if b.first < 0 or not b.first < b.last:
+            raise PlanError(f"{b.name} lives in no step")
+        if b.alignment < 1 or b.alignment & (b.alignment - 1):
+            raise PlanError(f"{b.name}: alignment {b.alignment} is no power of two")
+        for gap in b.gaps:
+            if not b.first <= gap.first < gap.last <= b.last:
+                raise PlanError(f"{b.name}: gap in steps {gap.first}..{gap.last} outside its life")
+            if not 0 <= gap.lower <= gap.upper <= b.bytes:
+                raise PlanError(f"{b.name}: gap uses bytes {gap.lower}..{gap.upper} of {b.bytes}")
+        if any(later.first < gap.last for gap, later in pairwise(b.gaps)):
+            raise PlanError(f"{b.name}: gaps overlap or are not in order")
+
+
+def validate(plan: Plan) -> None:
+    """Every rule of a plan, checked on every plan that is emitted. Raises PlanError."""
+    check_buffers(plan.buffers)
     for b in plan.buffers:
         offset = plan.offsets.get(b.name)
         if offset is None:
@@ -101,13 +252,19 @@ def validate(plan: Plan) -> None:
             raise PlanError(f"{b.name} lies outside the arena")
         if offset % b.alignment:
             raise PlanError(f"{b.name} is not aligned to {b.alignment}")
-        if not b.first < b.last:
-            raise PlanError(f"{b.name} lives in no step")
+    if plan.arena_bytes < plan.lower_bound:
+        raise PlanError("the arena is smaller than its lower bound")
     for i, a in enumerate(plan.buffers):
         for b in plan.buffers[i + 1 :]:
-            apart = (
-                plan.offsets[a.name] + a.bytes <= plan.offsets[b.name]
-                or plan.offsets[b.name] + b.bytes <= plan.offsets[a.name]
-            )
-            if a.overlaps(b) and not apart:
+            if a.first < b.last and b.first < a.last and _collide(plan, a, b):
                 raise PlanError(f"{a.name} and {b.name} live at once and overlap in the arena")
+
+
+def _collide(plan: Plan, a: Buffer, b: Buffer) -> bool:
+    """Whether some byte is in use by both in some step."""
+    distance = plan.offsets[b.name] - plan.offsets[a.name]
+    return any(
+        u.first < v.last and v.first < u.last
+        and u.lower < distance + v.upper and distance + v.lower < u.upper
+        for u in a.uses() for v in b.uses()
+    )  # fmt: skip
