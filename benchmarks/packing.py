@@ -10,8 +10,6 @@ given: python benchmarks/packing.py [FILE.csv ...]
 from __future__ import annotations
 
 import csv
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from microtune.memory.lifetimes import Buffer, Gap
-from microtune.memory.planner import Plan, greedy_arenas, plan_arena
 
 COUNTS = (154, 204, 254, 304, 354, 404, 454)
 STEPS, UNITS, UNIT_BYTES = 1024, 1024, 1024

@@ -14,6 +14,7 @@ from microtune.ir.graph import Graph
 from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.lifetimes import step_buffers
+from microtune.memory.order import minimise_peak_order
 from microtune.memory.planner import Plan, plan_arena
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
@@ -60,7 +61,9 @@ def schedule(graph: Graph, level: Schedule) -> Graph:
     if level == "layers":
         return graph
     graph = in_place(early_updates(graph))
-    return stream(graph, scratch_rule) if level == "stream" else graph
+    if level == "stream":
+        graph = stream(graph, scratch_rule)
+    return minimise_peak_order(graph, scratch_rule(graph))
 
 
 def plan_graph(graph: Graph) -> Plan:
