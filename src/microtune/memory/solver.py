@@ -17,7 +17,7 @@ from microtune.memory.tasks import Memory, Tasks
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
-DETERMINISTIC_SECONDS = 4.0
+DETERMINISTIC_SECONDS = 0.1
 SEED = 1
 
 
