@@ -10,28 +10,33 @@ given: python benchmarks/packing.py [FILE.csv ...]
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from microtune.memory.lifetimes import Buffer, Gap
+from microtune.memory.planner import greedy_arenas, plan_arena
 
 COUNTS = (154, 204, 254, 304, 354, 404, 454)
 STEPS, UNITS, UNIT_BYTES = 1024, 1024, 1024
 SLACK = 0.02  # the part of the buffers, the smallest ones, that is left out of the full rectangle
 
 
-def hard_instance(count: int, seed: int, gaps: bool = False) -> list[Buffer]:
+def hard_instance(count: int, seed: int, *, gaps: bool = False, stretches: int = 1) -> list[Buffer]:
     """`count` buffers that fill STEPS x UNITS but for a few small holes; with gaps some shrink.
 
-    Cuts across memory are likelier in what lives long, so large buffers live short lives.
+    `stretches`: parts of equal length that no buffer outlives, as between a network's blocks.
     """
     rng = np.random.default_rng(seed)
     extra = int(count * 0.1) if gaps else 0
     wanted = int((count + extra) * (1 + SLACK)) + 1
-    parts = [(0, STEPS, 0, UNITS)]
+    ends = np.linspace(0, STEPS, stretches + 1).astype(int).tolist()
+    parts = [(first, last, 0, UNITS) for first, last in pairwise(ends)]
     while len(parts) < wanted:
         area = np.array([(t1 - t0) * (m1 - m0) for t0, t1, m0, m1 in parts], float)
         t0, t1, m0, m1 = parts.pop(int(rng.choice(len(parts), p=area / area.sum())))
@@ -96,3 +101,58 @@ def _gap(text: str, closed: bool) -> Gap:
     first, last = (int(v) for v in steps.split("-"))
     lower, upper = (int(v) for v in window.split(":")) if window else (0, 0)
     return Gap(first, last + closed, lower, upper)
+
+
+SHORT = {
+    "largest first": "size", "longest first": "life", "largest area first": "area",
+    "earliest first": "birth", "latest first": "death", "most crowded first": "crowd",
+    "largest first, longer of equals": "size+life", "most crowded first, then area": "crowd+area",
+}  # fmt: skip
+
+
+def report(name: str, buffers: list[Buffer], deterministic_seconds: float) -> tuple[bool, bool]:
+    """Print a row; returns whether the solver is better and whether it is worse than greedy."""
+    keys = greedy_arenas(buffers)
+    greedy = plan_arena(buffers, solve=False)
+    start = time.perf_counter()
+    plan = plan_arena(buffers, deterministic_seconds=deterministic_seconds)
+    seconds = time.perf_counter() - start
+    bound = plan.lower_bound
+    cells = [f"{keys[key] / bound:>10.3f}" for key in SHORT]
+    best = greedy.arena_bytes / bound
+    print(
+        f"{name:<12}{len(buffers):>4}{sum(bool(b.gaps) for b in buffers):>5}{bound:>10}",
+        *cells, f"{best:>8.3f}{plan.arena_bytes / bound:>8.3f}",
+        f"  {'yes' if plan.optimal else 'no':<7}{seconds:>6.1f}", sep="", flush=True,
+    )  # fmt: skip
+    least = min(*keys.values(), greedy.arena_bytes)
+    return plan.arena_bytes < least, plan.arena_bytes > least
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 1 if a plan is worse than the best of greedy."""
+    seconds = (
+        float(arguments.pop(0)) if arguments and arguments[0].replace(".", "").isdigit() else 0.1
+    )
+    print("arena / lower bound by key; greedy: the best of them with repair; cp-sat after that")
+    print(f"{'instance':<12}{'n':>4}{'gaps':>5}{'bound':>10}", end="")
+    print(*(f"{short:>10}" for short in SHORT.values()), f"{'greedy':>8}{'cp-sat':>8}",
+          "  proven      s", sep="")  # fmt: skip
+    instances = [(Path(a).stem, read_csv(Path(a))) for a in arguments] or [
+        (f"{family}-{count}", generate(count))
+        for family, generate in FAMILIES.items() for count in COUNTS
+    ]  # fmt: skip
+    verdicts = [report(name, buffers, seconds) for name, buffers in instances]
+    better, worse = (sum(column) for column in zip(*verdicts, strict=True))
+    print(f"{len(verdicts)} instances: the solver better on {better}, worse on {worse}")
+    return int(worse > 0)
+
+
+FAMILIES: dict[str, Callable[[int], list[Buffer]]] = {
+    "full": lambda count: hard_instance(count, count),
+    "gaps": lambda count: hard_instance(count, count, gaps=True),
+    "stretches": lambda count: hard_instance(count, count, stretches=count // 12),
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

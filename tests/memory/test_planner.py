@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from microtune.memory.lifetimes import Buffer
-from microtune.memory.planner import PlanError, largest_live_set, plan_arena, validate
-
-
-@st.composite
-def buffer_lists(draw: st.DrawFn) -> list[Buffer]:
-    """Up to 30 buffers in up to 20 steps."""
-    count = draw(st.integers(1, 30))
-    buffers = []
-    for i in range(count):
-        first = draw(st.integers(0, 18))
-        last = draw(st.integers(first + 1, 20))
-        buffers.append(Buffer(f"b{i}", draw(st.integers(1, 500)), first, last))
-    return buffers
+from microtune.memory.lifetimes import Buffer, Gap
+from microtune.memory.planner import (
+    KEYS,
+    PlanError,
+    greedy_arenas,
+    largest_live_set,
+    live_bytes,
+    plan_arena,
+    validate,
+)
+from tests.memory.buffers import buffer_lists
 
 
 @settings(deadline=None)
@@ -29,7 +27,34 @@ def buffer_lists(draw: st.DrawFn) -> list[Buffer]:
 def test_plans_are_valid_and_never_below_the_bound(buffers: list[Buffer]) -> None:
     plan = plan_arena(buffers, solve=False)
     validate(plan)
-    assert plan.lower_bound <= plan.arena_bytes <= sum(-(-b.bytes // 8) * 8 for b in buffers)
+    largest = max(b.alignment for b in buffers)
+    most = sum(-(-b.bytes // largest) * largest for b in buffers)
+    assert plan.lower_bound <= plan.arena_bytes <= -(-most // 8) * 8
+    assert plan.arena_bytes <= min(greedy_arenas(buffers).values())
+    assert plan.optimal == (plan.arena_bytes == plan.lower_bound)
+    assert plan.method.startswith("greedy: ")
+
+
+@settings(deadline=None)
+@given(buffer_lists())
+def test_no_byte_is_used_twice_in_a_step(buffers: list[Buffer]) -> None:
+    """The rules of plans once more, painted byte by byte."""
+    plan = plan_arena(buffers, solve=False)
+    painted = np.zeros((21, plan.arena_bytes), np.int8)
+    for b in buffers:
+        for use in b.uses():
+            at = plan.offsets[b.name]
+            painted[use.first : use.last, at + use.lower : at + use.upper] += 1
+    assert painted.max() <= 1
+
+
+@given(buffer_lists())
+def test_uses_are_the_life_without_what_gaps_leave_out(buffers: list[Buffer]) -> None:
+    for b in buffers:
+        area = sum((u.last - u.first) * (u.upper - u.lower) for u in b.uses())
+        unused = sum((g.last - g.first) * (b.bytes - (g.upper - g.lower)) for g in b.gaps)
+        assert area == b.bytes * (b.last - b.first) - unused
+        assert all(u.first < u.last and u.lower < u.upper for u in b.uses())
 
 
 def test_buffers_that_touch_in_time_share_memory() -> None:
@@ -48,12 +73,69 @@ def test_the_largest_live_set_names_its_step() -> None:
     assert largest_live_set([Buffer("a", 8, 0, 9), Buffer("b", 16, 4, 5)]) == (24, 4)
 
 
+def test_a_small_buffer_fits_into_what_alignment_leaves() -> None:
+    """9 bytes aligned to 8 and 4 bytes aligned to 4 need 16 bytes, not 16 + 4."""
+    plan = plan_arena([Buffer("a", 9, 0, 1), Buffer("b", 4, 0, 1, 4)])
+    assert plan.arena_bytes == plan.lower_bound == 16
+    assert plan.offsets == {"a": 0, "b": 12}
+
+
+def test_what_alignment_leaves_is_no_room_for_large_alignments() -> None:
+    assert largest_live_set([Buffer("a", 9, 0, 1), Buffer("b", 9, 0, 1)]) == (32, 0)
+
+
+def test_a_gap_holds_another_buffer() -> None:
+    """Without the gap the two buffers need 128 bytes."""
+    shrinks = Buffer("shrinks", 64, 0, 6, gaps=(Gap(2, 4, 0, 24),))
+    plan = plan_arena([shrinks, Buffer("guest", 40, 2, 4)])
+    assert plan.arena_bytes == plan.lower_bound == 64
+    assert plan.offsets == {"shrinks": 0, "guest": 24}
+    assert plan_arena([replace(shrinks, gaps=()), Buffer("guest", 40, 2, 4)]).arena_bytes == 104
+
+
+def test_an_empty_gap_is_no_life() -> None:
+    away = Buffer("away", 64, 0, 6, gaps=(Gap(1, 3), Gap(3, 5)))
+    assert not away.overlaps(Buffer("guest", 64, 1, 5))
+    assert away.overlaps(Buffer("late", 64, 4, 6))
+    plan = plan_arena([away, Buffer("guest", 64, 1, 5)])
+    assert plan.arena_bytes == 64
+    assert [b.name for b in replace(plan, peak_step=2).alive_at_peak()] == ["guest"]
+
+
+def test_live_bytes_counts_each_step() -> None:
+    buffers = [Buffer("a", 16, 0, 3, gaps=(Gap(1, 2, 8, 16),)), Buffer("b", 8, 1, 2)]
+    assert live_bytes(buffers).tolist() == [16, 16, 16, 0]
+
+
+def test_no_buffers_need_no_arena() -> None:
+    plan = plan_arena([])
+    assert plan.arena_bytes == plan.lower_bound == 0
+    assert plan.optimal
+
+
+def test_greedy_is_fast() -> None:
+    rng = np.random.default_rng(0)
+    first, life, size = rng.integers(1, (400, 60, 4000), (500, 3)).T.tolist()
+    buffers = [
+        Buffer(f"b{i}", n, f, f + k)
+        for i, (f, k, n) in enumerate(zip(first, life, size, strict=True))
+    ]
+    start = time.process_time()
+    plan_arena(buffers, solve=False)
+    assert time.process_time() - start < 3  # about 0.5 s; the rest is for slow machines
+
+
+def test_every_key_is_tried() -> None:
+    assert set(KEYS) < set(greedy_arenas([Buffer("a", 64, 0, 2)]))
+
+
 @pytest.mark.parametrize(
     ("offsets", "message"),
     [
         ({"a": 0, "b": 8}, "overlap in the arena"),
         ({"a": 0, "b": 100}, "not aligned"),
         ({"a": 0, "b": 4096}, "outside the arena"),
+        ({"a": -8, "b": 64}, "outside the arena"),
         ({"a": 0}, "no offset"),
     ],
 )
@@ -61,3 +143,37 @@ def test_the_validator_names_the_broken_rule(offsets: dict[str, int], message: s
     plan = plan_arena([Buffer("a", 64, 0, 2), Buffer("b", 64, 1, 3)])
     with pytest.raises(PlanError, match=message):
         validate(replace(plan, offsets=offsets, arena_bytes=256))
+
+
+def test_the_validator_knows_the_bound() -> None:
+    plan = plan_arena([Buffer("a", 64, 0, 2)])
+    with pytest.raises(PlanError, match="lower bound"):
+        validate(replace(plan, lower_bound=72))
+
+
+def test_the_validator_respects_gaps() -> None:
+    shrinks = Buffer("shrinks", 64, 0, 6, gaps=(Gap(2, 4, 0, 24),))
+    plan = plan_arena([shrinks, Buffer("guest", 40, 2, 4)])
+    validate(plan)
+    with pytest.raises(PlanError, match="shrinks and guest live at once"):
+        validate(replace(plan, offsets={"shrinks": 0, "guest": 16}))
+
+
+@pytest.mark.parametrize(
+    ("buffer", "message"),
+    [
+        (Buffer("b", 8, 2, 2), "lives in no step"),
+        (Buffer("b", 0, 0, 2), "has no bytes"),
+        (Buffer("b", 8, 0, 2, 12), "no power of two"),
+        (Buffer("b", 8, 1, 4, gaps=(Gap(0, 2),)), "outside its life"),
+        (Buffer("b", 8, 1, 4, gaps=(Gap(2, 5),)), "outside its life"),
+        (Buffer("b", 8, 1, 4, gaps=(Gap(2, 2),)), "outside its life"),
+        (Buffer("b", 8, 0, 4, gaps=(Gap(1, 2, 0, 9),)), "uses bytes 0..9 of 8"),
+        (Buffer("b", 8, 0, 4, gaps=(Gap(1, 2, 5, 4),)), "uses bytes 5..4 of 8"),
+        (Buffer("b", 8, 0, 6, gaps=(Gap(1, 3), Gap(2, 4))), "overlap or are not in order"),
+        (Buffer("a", 8, 0, 6), "same name"),
+    ],
+)
+def test_rules_of_buffers_are_named(buffer: Buffer, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        plan_arena([Buffer("a", 64, 0, 2), buffer])

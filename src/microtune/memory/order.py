@@ -19,7 +19,7 @@ from microtune.memory.solver import Placement, available, smaller_arena, smaller
 from microtune.memory.tasks import Memory, Order, Tasks
 
 LOSS = "softmax_cross_entropy"
-DETERMINISTIC_SECONDS = 1.0
+DETERMINISTIC_SECONDS = 0.1
 LOCAL_MOVES = 20_000
 
 Scratch = Callable[[Node], int]

@@ -200,9 +200,9 @@ def plan_arena(
     """
     check_buffers(buffers)
     live, step = largest_live_set(buffers)
-    bound = _aligned(live, granule(buffers))
     if not buffers:
         return Plan((), {}, 0, 0, 0, True, "greedy")
+    bound = _aligned(max(live, *(b.bytes for b in buffers)), granule(buffers))
     conflicts = find_conflicts(buffers)
     offsets, size, key = _greedy(buffers, conflicts, bound)
     method, optimal = f"greedy: {key}", size == bound

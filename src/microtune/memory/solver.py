@@ -17,7 +17,7 @@ from microtune.memory.tasks import Memory, Tasks
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
-DETERMINISTIC_SECONDS = 4.0
+DETERMINISTIC_SECONDS = 0.1
 SEED = 1
 
 
@@ -35,6 +35,11 @@ def available() -> bool:
     return find_spec("ortools") is not None
 
 
+def _power_of_two(value: int) -> int:
+    """The largest power of two that divides the value."""
+    return value & -value
+
+
 def unit_bytes(buffers: Sequence[Buffer]) -> int:
     """The largest power of two that some smallest packing has as the unit of all its offsets.
 
@@ -42,10 +47,9 @@ def unit_bytes(buffers: Sequence[Buffer]) -> int:
     """
     smallest = min(b.alignment for b in buffers)
     lowers = [use.lower for b in buffers for use in b.uses()]
-    fine = math.gcd(smallest, *lowers) & -math.gcd(smallest, *lowers)
-    uppers = [-(-use.upper // fine) * fine for b in buffers for use in b.uses()]
-    common = math.gcd(*lowers, *uppers)
-    coarse = common & -common
+    fine = _power_of_two(math.gcd(smallest, *lowers))
+    uppers = [b.bytes for b in buffers] + [use.upper for b in buffers for use in b.uses()]
+    coarse = _power_of_two(math.gcd(*lowers, *(-(-upper // fine) * fine for upper in uppers)))
     return coarse if all(coarse % b.alignment == 0 for b in buffers) else fine
 
 
