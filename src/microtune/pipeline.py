@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from microtune.codegen import layout
-from microtune.codegen.project import Project, write_project
+from microtune.codegen.project import CONTEXT, STACK, Project, write_project
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile
+from microtune.memory.banks import Bank, MemoryPlan, assign_banks
+from microtune.memory.heat import accesses, heat
 from microtune.memory.lifetimes import step_buffers
-from microtune.memory.planner import Plan, plan_arena
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
 from microtune.passes.stream import stream
@@ -22,9 +24,10 @@ from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, build_training_graph
 from microtune.training.scheme import Scheme, analytic_kb, resolve_scheme
 
-# The context without parameters and offsets, and the code of runtime and model calls: bounds that
-# the linked firmware is checked against (`measure` prints what they really are).
-CONTEXT_BYTES = 128
+# The context without parameters and offsets, static data beside it, and the code of runtime and
+# model calls: bounds that the linked firmware is checked against (`measure` prints what they are).
+CONTEXT_BYTES = 80
+STATIC_BYTES = 48
 CODE_BYTES = 40_000
 _PEAK_ROWS = 10
 
@@ -63,16 +66,30 @@ def schedule(graph: Graph, level: Schedule) -> Graph:
     return stream(graph, scratch_rule) if level == "stream" else graph
 
 
-def plan_graph(graph: Graph) -> Plan:
-    """Where every buffer of the step lives."""
-    return plan_arena(step_buffers(graph, scratch_rule(graph)))
-
-
-def planned_sram(graph: Graph, plan: Plan) -> int:
-    """arena + parameters + context + stack reserve, in bytes."""
+def resident_bytes(graph: Graph) -> dict[str, int]:
+    """What SRAM holds besides arenas: the stack's reserve with static data, and the context."""
     parameters = layout.block_bytes(layout.parameter_slots(graph))
     offsets = len(layout.offset_names(graph))
-    return plan.arena_bytes + parameters + offsets + CONTEXT_BYTES + DEFAULT_STACK_BYTES
+    return {
+        STACK: DEFAULT_STACK_BYTES + STATIC_BYTES, CONTEXT: parameters + offsets + CONTEXT_BYTES,
+    }  # fmt: skip
+
+
+def plan_graph(graph: Graph, target: Target) -> MemoryPlan:
+    """Where every buffer of the step lives: its bank of the target and its offset there."""
+    buffers, residents = step_buffers(graph, scratch_rule(graph)), resident_bytes(graph)
+    counts = accesses(graph)
+    counts[CONTEXT] = sum(counts.get(t.name, 0.0) for t in graph.with_role("param"))
+    # Every call, spill and block of accumulators goes through the stack.
+    counts[STACK] = math.inf
+    sizes = {b.name: b.bytes for b in buffers} | residents
+    banks = [Bank(memory.name, memory.bytes, memory.speed) for memory in target.memories]
+    return assign_banks(buffers, banks, heat(counts, sizes), residents)
+
+
+def planned_sram(graph: Graph, plan: MemoryPlan) -> int:
+    """arenas + parameters + context + stack reserve, in bytes."""
+    return plan.arena_bytes + sum(resident_bytes(graph).values())
 
 
 def constant_bytes(graph: Graph) -> int:
@@ -86,7 +103,7 @@ def constant_bytes(graph: Graph) -> int:
     return total
 
 
-def check_budget(graph: Graph, plan: Plan, request: Request) -> None:
+def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
     """Raise MicrotuneError naming the tensors alive at the peak if a budget cannot be met."""
     sram = planned_sram(graph, plan)
     if sram > request.sram_bytes:
@@ -112,7 +129,7 @@ def check_budget(graph: Graph, plan: Plan, request: Request) -> None:
 def compile_model(model: ModelFile, request: Request, directory: Path) -> Project:
     """The whole way: build, plan, check the budget, write the C project into `directory`."""
     graph, scheme = training_graph(model, request)
-    plan = plan_graph(graph)
+    plan = plan_graph(graph, request.target)
     check_budget(graph, plan, request)
     project = Project(
         model=model, graph=graph, plan=plan, target=request.target, scheme_name=scheme.name,
@@ -125,12 +142,16 @@ def compile_model(model: ModelFile, request: Request, directory: Path) -> Projec
     return project
 
 
-def plan_text(graph: Graph, plan: Plan) -> str:
+def plan_text(graph: Graph, plan: MemoryPlan) -> str:
     """The plan as text: one buffer a line in order of birth, then the totals."""
-    lines = ["  offset     bytes  first  last  buffer"]
-    for b in sorted(plan.buffers, key=lambda b: (b.first, plan.offsets[b.name])):
-        offset = plan.offsets[b.name]
-        lines.append(f"{offset:>8} {b.bytes:>9} {b.first:>6} {b.last:>5}  {b.name}")
+    lines: list[str] = []
+    for arena in plan.arenas:
+        lines.append(f"bank {arena.bank}: {arena.plan.arena_bytes} bytes")
+        lines.append("  offset     bytes  first  last  buffer")
+        offsets = arena.plan.offsets
+        for b in sorted(arena.plan.buffers, key=lambda b: (b.first, offsets[b.name])):
+            row = f"{offsets[b.name]:>8} {b.bytes:>9} {b.first:>6} {b.last:>5}  {b.name}"
+            lines.append(row)
     peak = graph.nodes[min(plan.peak_step, len(graph.nodes) - 1)]
     lines.append(
         f"arena {plan.arena_bytes} bytes, lower bound {plan.lower_bound} bytes, peak at step "
@@ -155,5 +176,5 @@ def summary(project: Project) -> dict[str, object]:
 
 __all__ = [
     "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph", "plan_text",
-    "planned_sram", "summary", "training_graph",
+    "planned_sram", "resident_bytes", "summary", "training_graph",
 ]  # fmt: skip

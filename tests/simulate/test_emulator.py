@@ -170,10 +170,12 @@ def test_sizes_are_what_the_linker_counts(build: Build, compiler: FirmwareCompil
     assert sizes.flash_bytes == elf.symbols["_flash_used"]
     ram = sizes.static_bytes + sizes.arena_bytes + sizes.stack_reserve_bytes
     assert ram == elf.symbols["_ram_used"]
-    assert (sizes.arena_bytes, sizes.stack_reserve_bytes) == (4096, 8192)
+    assert (sizes.arenas, sizes.arena_bytes) == ((("ram", 5120),), 5120)
+    assert sizes.stack_reserve_bytes == 8192
     assert sizes.static_bytes == 72  # the context (64) and one initialised word, 8-aligned
     assert sizes.harness_ram_bytes == 8  # the buffer for saving
     target = load_target("cortex-m4")
+    assert target.harness_flash is not None
     for name in ("main", "semihosting_print", "mt_mark_begin", "mt_port_fault"):
         assert elf.symbols[name] >= target.harness_flash.origin
     for name in ("mt_infer", "memset", "Reset_Handler"):

@@ -96,6 +96,32 @@ def test_cores_agree(partial: tuple[Path, Project], tops: Split, core: str) -> N
 
 
 @pytest.mark.chip
+def test_several_memories_have_the_bits_of_one(tmp_path: Path, tops: Split) -> None:
+    """A plan over two banks: on the chip that has them, on one with a single bank, on the host."""
+    one = compile_project(tmp_path / "one", "last-7")
+    expected = hashes(HostRunner(tmp_path / "one", 0), one, tops, STEPS)
+    two = compile_project(tmp_path / "two", "last-7", target="cortex-m7-banks")
+    assert len(two.plan.arenas) == 2
+    assert hashes(HostRunner(tmp_path / "two", 0), two, tops, STEPS) == expected
+    assert hashes(QemuRunner(tmp_path / "two", 0), two, tops, STEPS) == expected
+    joined = QemuRunner(tmp_path / "two", 0, target="cortex-m7")
+    assert hashes(joined, two, tops, STEPS) == expected
+
+
+@pytest.mark.chip
+@pytest.mark.data
+def test_the_reference_step_over_two_memories(tmp_path: Path, data_folder: Path) -> None:
+    """mcunet-5fps, 49KB: the recorded hash of one bank, in QEMU with two."""
+    model = load_any(data_folder / "models/mit_tiny-training/mcunet-5fps.pkl")
+    train = load_train(data_folder / "data/clothing10.tar", model)
+    folder = tmp_path / "p"
+    project = compile_project(folder, "49KB", model=model, classes=10, target="cortex-m7-banks")
+    assert [arena.bank for arena in project.plan.arenas] == ["dtcm", "sram"]
+    found = hashes(QemuRunner(folder, 0), project, train, STEPS)
+    check_golden("mcunet-5fps 49KB, 64 steps", found)
+
+
+@pytest.mark.chip
 @pytest.mark.data
 def test_the_reference_step_has_the_same_bits_everywhere(tmp_path: Path, data_folder: Path) -> None:
     """mcunet-5fps, 49KB, 64 steps on real images: numpy, compilers, cores."""
