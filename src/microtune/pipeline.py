@@ -26,8 +26,8 @@ from microtune.training.scheme import Scheme, analytic_kb, resolve_scheme
 
 # The context without parameters and offsets, static data beside it, and the code of runtime and
 # model calls: bounds that the linked firmware is checked against (`measure` prints what they are).
-CONTEXT_BYTES = 80
-STATIC_BYTES = 48
+CONTEXT_BYTES = 88
+STATIC_BYTES = 40
 CODE_BYTES = 40_000
 _PEAK_ROWS = 10
 
@@ -75,7 +75,7 @@ def resident_bytes(graph: Graph) -> dict[str, int]:
     }  # fmt: skip
 
 
-def plan_graph(graph: Graph, target: Target) -> MemoryPlan:
+def plan_graph(graph: Graph, request: Request) -> MemoryPlan:
     """Where every buffer of the step lives: its bank of the target and its offset there."""
     buffers, residents = step_buffers(graph, scratch_rule(graph)), resident_bytes(graph)
     counts = accesses(graph)
@@ -83,8 +83,8 @@ def plan_graph(graph: Graph, target: Target) -> MemoryPlan:
     # Every call, spill and block of accumulators goes through the stack.
     counts[STACK] = math.inf
     sizes = {b.name: b.bytes for b in buffers} | residents
-    banks = [Bank(memory.name, memory.bytes, memory.speed) for memory in target.memories]
-    return assign_banks(buffers, banks, heat(counts, sizes), residents)
+    banks = [Bank(memory.name, memory.bytes, memory.speed) for memory in request.target.memories]
+    return assign_banks(buffers, banks, heat(counts, sizes), residents, request.sram_bytes)
 
 
 def planned_sram(graph: Graph, plan: MemoryPlan) -> int:
@@ -103,6 +103,12 @@ def constant_bytes(graph: Graph) -> int:
     return total
 
 
+def _per_bank(plan: MemoryPlan) -> str:
+    if len(plan.arenas) == 1:
+        return ""
+    return f" ({', '.join(f'{a.bank} {a.plan.arena_bytes:,}' for a in plan.arenas)})"
+
+
 def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
     """Raise MicrotuneError naming the tensors alive at the peak if a budget cannot be met."""
     sram = planned_sram(graph, plan)
@@ -113,8 +119,8 @@ def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
         raise MicrotuneError(
             f"SRAM budget missed: {sram:,} bytes planned, {request.sram_bytes:,} allowed "
             f"({sram - request.sram_bytes:,} too many).\n"
-            f"{plan.arena_bytes:,} bytes are the arena, whose peak is at {step.op} "
-            f"%{step.outputs[0]}; alive there (bytes, tensor):\n{rows}\n"
+            f"{plan.arena_bytes:,} bytes are the arena{_per_bank(plan)}, whose peak is at "
+            f"{step.op} %{step.outputs[0]}; alive there (bytes, tensor):\n{rows}\n"
             f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack. "
             "A smaller --scheme, --classes or input resolution, or a larger --sram, would help."
         )
@@ -129,7 +135,7 @@ def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
 def compile_model(model: ModelFile, request: Request, directory: Path) -> Project:
     """The whole way: build, plan, check the budget, write the C project into `directory`."""
     graph, scheme = training_graph(model, request)
-    plan = plan_graph(graph, request.target)
+    plan = plan_graph(graph, request)
     check_budget(graph, plan, request)
     project = Project(
         model=model, graph=graph, plan=plan, target=request.target, scheme_name=scheme.name,
@@ -167,6 +173,8 @@ def summary(project: Project) -> dict[str, object]:
     return {
         "model": graph.name, "scheme": project.scheme_name, "target": project.target.name,
         "analytic_kb": project.analytic_kb, "arena_bytes": plan.arena_bytes,
+        "arenas": {arena.bank: arena.plan.arena_bytes for arena in plan.arenas},
+        "residents": ", ".join(f"{name} in {bank}" for name, bank in plan.resident_banks.items()),
         "arena_lower_bound": plan.lower_bound,
         "trained_parameter_bytes": layout.block_bytes(layout.parameter_slots(graph)),
         "planned_sram_bytes": planned_sram(graph, plan),

@@ -14,7 +14,7 @@ from microtune.simulate.elf import read_elf
 from microtune.simulate.emulator import EmulatorRun, run_firmware
 from microtune.simulate.job import Job, Record, RecordKind, RecordResult, read_results, write_job
 from microtune.simulate.toolchain import Firmware, FirmwareCompiler, build_firmware
-from microtune.targets import load_target, write_port
+from microtune.targets import Placement, load_target, write_port
 
 FIXTURE = Path(__file__).parent / "fixture"
 CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
@@ -161,6 +161,51 @@ def test_a_smaller_budget_moves_the_fence(tmp_path: Path, core: str) -> None:
     run = misbehave(elf, core, tmp_path, PAST_RAM)
     assert run.exit_code == 99
     assert f"mmfar {hex(target.ram.origin + 192 * 1024)}" in run.stdout
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_every_piece_lies_in_the_bank_it_was_given(
+    tmp_path: Path, compiler: FirmwareCompiler
+) -> None:
+    """Stack, context and two arenas on a target with two banks; the fence ends with each bank."""
+    core = "cortex-m7-banks"
+    target = load_target(core)
+    dtcm, sram = target.memories
+    elf = tmp_path / "x.elf"
+    placement = Placement("dtcm", "sram", ("sram", "dtcm"))
+    project = make_project(tmp_path / "project", core)
+    firmware = build_firmware(project, target, elf, compiler=compiler, placement=placement)
+    symbols = read_elf(elf).symbols
+    for name, bank in (
+        ("_stack_limit", dtcm), ("mt_arena_1", dtcm), ("_bss_end", dtcm),
+        ("mt_context_memory", sram), ("mt_arena_0", sram),
+    ):  # fmt: skip
+        assert bank.origin <= symbols[name] < bank.origin + bank.bytes, name
+    assert dict(firmware.sizes.arenas) == {"sram": 4096, "dtcm": 1024}
+    records = [Record(RecordKind.INFER, FRAME)]
+    run, job = run_records(elf, core, tmp_path, records)
+    run.require_success()
+    assert results(tmp_path, job)[0].predicted == 8 + 5
+    run = misbehave(elf, core, tmp_path, PAST_RAM)
+    assert (run.exit_code, f"mmfar {hex(dtcm.origin + dtcm.bytes)}" in run.stdout) == (99, True)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_sum_over_banks_is_capped(tmp_path: Path, compiler: FirmwareCompiler) -> None:
+    core = "cortex-m7-banks"
+    project = make_project(tmp_path / "project", core)
+    placement = Placement("dtcm", "sram", ("sram", "dtcm"))
+    need = 8192 + 4096 + 1024 + 72
+    for budget in (need, need - 8):
+        elf = tmp_path / f"{budget}.elf"
+        try:
+            build_firmware(
+                project, load_target(core), elf, compiler=compiler, ram_bytes=budget,
+                placement=placement,
+            )  # fmt: skip
+        except MicrotuneError as error:
+            assert "does not fit in its SRAM budget" in str(error)
+        assert elf.exists() == (budget == need)
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)

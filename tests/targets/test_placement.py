@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from microtune import pipeline
 from microtune.codegen.project import Project, placement_on, read_plan
 from microtune.errors import MicrotuneError
 from microtune.simulate.elf import Section, read_elf
@@ -102,6 +103,19 @@ def check_sections(project: Project, firmware: Firmware, target: Target) -> None
     assert elf.symbols["mt_context_memory"] == sections[".context"].address
     assert sections[".context"].bytes <= plan.residents["context"]
     assert dict(firmware.sizes.arenas) == {a.bank: a.plan.arena_bytes for a in plan.arenas}
+
+
+def test_the_budget_caps_the_sum_and_is_met_by_moving_together(tmp_path: Path) -> None:
+    """What one memory needs is enough; less is refused, with the bytes of every bank."""
+    one = compile_project(tmp_path / "one", "last-13")
+    least = pipeline.planned_sram(one.graph, one.plan)
+    apart = compile_project(tmp_path / "apart", "last-13", target="cortex-m7-banks")
+    assert len(apart.plan.arenas) == 2
+    assert pipeline.planned_sram(apart.graph, apart.plan) > least
+    tight = compile_project(tmp_path / "tight", "last-13", target="cortex-m7-banks", sram=least + 8)
+    assert pipeline.planned_sram(tight.graph, tight.plan) <= least + 8
+    with pytest.raises(MicrotuneError, match=r"SRAM budget missed: .* bytes are the arena"):
+        compile_project(tmp_path / "p", "last-13", target="cortex-m7-banks", sram=least - 8)
 
 
 @needs_compiler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from microtune.errors import MicrotuneError
@@ -50,6 +50,11 @@ class MemoryPlan:
         return sum(arena.plan.arena_bytes for arena in self.arenas)
 
     @property
+    def total_bytes(self) -> int:
+        """Bytes of all arenas and residents."""
+        return self.arena_bytes + sum(_aligned(size) for size in self.residents.values())
+
+    @property
     def lower_bound(self) -> int:
         """The largest live set: no assignment to banks needs less."""
         return _aligned(largest_live_set(list(self.buffers))[0])
@@ -90,10 +95,11 @@ class _Room:
     """What is free of a bank in each step, by live bytes: necessary, not sufficient."""
 
     def __init__(self, capacity: int, steps: int) -> None:
-        self._free = [capacity] * steps
+        self._free = [capacity // _ALIGNMENT * _ALIGNMENT] * steps
 
-    def fits(self, item: Buffer) -> bool:
-        return min(self._free[item.first : item.last]) >= _aligned(item.bytes)
+    def fits(self, item: Buffer, spare: int = 0) -> bool:
+        """Whether the item fits and leaves `spare` bytes."""
+        return min(self._free[item.first : item.last]) - _aligned(item.bytes) >= spare
 
     def take(self, item: Buffer) -> None:
         for step in range(item.first, item.last):
@@ -105,26 +111,47 @@ def assign_banks(
     banks: Sequence[Bank],
     heat: Mapping[str, float],
     residents: Mapping[str, int] | None = None,
+    total_bytes: int | None = None,
 ) -> MemoryPlan:
     """Put the hottest buffers and residents into the fastest bank where they can be packed.
 
     `heat` is accesses per byte by name (absent: 0), `residents` bytes by name. The banks are filled
     one after the other, fastest first. A buffer for which no bank is left is given a place before
-    all others, in the slowest bank that can hold it, and the filling starts again. With one bank
-    this is `plan_arena(buffers)`, whatever its size. Raises MicrotuneError, naming the capacities,
-    if some buffer finds no place.
+    all others, in the slowest bank that can hold it, and the filling starts again.
+
+    Buffers apart cannot share memory, so several arenas are larger than one. If all banks together
+    would need more than `total_bytes`, or the filling fails, less and less of the other banks is
+    used beside the fastest one that can hold all buffers, until it fits; else the smallest plan
+    stands. With one bank the result is `plan_arena(buffers)`, whatever its size. Raises
+    MicrotuneError, naming the capacities, if some buffer finds no place.
     """
     ordered = tuple(sorted(banks, key=lambda bank: bank.speed))
     blocks = dict(residents or {})
     if len(ordered) == 1:
         arenas = (Arena(ordered[0].name, plan_arena(list(buffers))),)
-        plan = MemoryPlan(
-            ordered, tuple(buffers), arenas, blocks, dict.fromkeys(blocks, ordered[0].name)
-        )
+        places = dict.fromkeys(blocks, ordered[0].name)
+        plan = MemoryPlan(ordered, tuple(buffers), arenas, blocks, places)
     else:
-        plan = _Assignment(ordered, list(buffers), blocks, heat).run()
+        plan = _first_that_fits(_Assignment(ordered, list(buffers), blocks, heat), total_bytes)
     validate_banks(plan)
     return plan
+
+
+def _first_that_fits(assignment: _Assignment, total_bytes: int | None) -> MemoryPlan:
+    found: list[MemoryPlan] = []
+    refusal: MicrotuneError | None = None
+    for eighths in range(9):
+        try:
+            plan = assignment.run(eighths)
+        except MicrotuneError as error:
+            refusal = refusal or error
+            continue
+        found.append(plan)
+        if total_bytes is None or plan.total_bytes <= total_bytes:
+            return plan
+    if not found and refusal is not None:
+        raise refusal
+    return min(found, key=lambda plan: plan.total_bytes)
 
 
 class _Assignment:
@@ -139,80 +166,78 @@ class _Assignment:
         blocks = [Buffer(name, size, 0, self.steps) for name, size in residents.items()]
         self.heat = {item.name: heat.get(item.name, 0.0) for item in [*blocks, *buffers]}
         self.items = sorted([*blocks, *buffers], key=lambda b: (-self.heat[b.name], b.name))
-        self.pinned: dict[str, int] = {}
+        peak = largest_live_set(buffers)[0]
+        homes = [bank for bank in banks if bank.bytes >= peak]
+        self.home = homes[0] if homes else max(banks, key=lambda bank: bank.bytes)
 
-    def run(self) -> MemoryPlan:
+    def run(self, unused_eighths: int) -> MemoryPlan:
         """Fill; give what found no place a place of its own; repeat."""
+        pinned: dict[str, int] = {}
         while True:
-            chosen, left = self._fill()
+            chosen, left = self._fill(pinned, unused_eighths)
             if not left:
                 return self._result(chosen)
             for item in sorted(left, key=lambda b: (-b.bytes, b.name)):
-                self._pin(item)
+                self._pin(item, pinned)
 
-    def _rooms(self) -> list[_Room]:
+    def _rooms(self, pinned: Mapping[str, int]) -> list[_Room]:
         """The banks with nothing but the pinned items in them."""
-        rooms = [_Room(bank.bytes // _ALIGNMENT * _ALIGNMENT, self.steps) for bank in self.banks]
+        rooms = [_Room(bank.bytes, self.steps) for bank in self.banks]
         for item in self.items:
-            if item.name in self.pinned:
-                rooms[self.pinned[item.name]].take(item)
+            if item.name in pinned:
+                rooms[pinned[item.name]].take(item)
         return rooms
 
-    def _pin(self, item: Buffer) -> None:
-        rooms = self._rooms()
+    def _pin(self, item: Buffer, pinned: dict[str, int]) -> None:
+        rooms = self._rooms(pinned)
         for index in reversed(range(len(rooms))):
-            if item.name not in self.pinned and rooms[index].fits(item):
-                self.pinned[item.name] = index
+            if item.name not in pinned and rooms[index].fits(item):
+                pinned[item.name] = index
                 return
-        banks = ", ".join(f"{bank.name} {bank.bytes:,} bytes" for bank in self.banks)
-        what = f"{', '.join(self.residents)} and the buffers" if self.residents else "the buffers"
+        banks = ", ".join(f"{bank.name} {bank.bytes:,}" for bank in self.banks)
         raise MicrotuneError(
             f"no memory bank has room for {item.name} ({item.bytes:,} bytes, alive from step "
-            f"{item.first} to {item.last}) beside what else is alive. The banks hold: {banks}; "
-            f"{what} go into them whole. A smaller --scheme, --classes or input resolution, or a "
-            "target with more memory, would help."
+            f"{item.first} to {item.last}) beside what else is alive. Bytes of the banks: {banks}. "
+            "A smaller --scheme, --classes or input resolution, or a target with larger banks, "
+            "would help."
         )
 
-    def _fill(self) -> tuple[list[list[Buffer]], list[Buffer]]:
+    def _fill(
+        self, pinned: Mapping[str, int], unused_eighths: int
+    ) -> tuple[list[list[Buffer]], list[Buffer]]:
         """(The items of each bank, what is left over)."""
-        left = [item for item in self.items if item.name not in self.pinned]
+        left = [item for item in self.items if item.name not in pinned]
         result: list[list[Buffer]] = []
-        for index, room in enumerate(self._rooms()):
-            chosen = [item for item in self.items if self.pinned.get(item.name) == index]
-            rest: list[Buffer] = []
+        for index, (bank, room) in enumerate(zip(self.banks, self._rooms(pinned), strict=True)):
+            spare = 0 if bank is self.home else bank.bytes * unused_eighths // 8
+            chosen = [item for item in self.items if pinned.get(item.name) == index]
             for item in left:
-                if room.fits(item):
+                if room.fits(item, 0 if item.name in self.residents else spare):
                     room.take(item)
                     chosen.append(item)
-                else:
-                    rest.append(item)
-            evicted = self._evict(chosen, self.banks[index].bytes)
-            gone = {item.name for item in evicted}
-            result.append([item for item in chosen if item.name not in gone])
-            left = [i for i in self.items if i.name in gone or i in rest]
+            evicted = self._evict(chosen, bank.bytes, pinned)
+            result.append([item for item in chosen if item.name not in evicted])
+            placed = {item.name for item in result[-1]}
+            left = [item for item in left if item.name not in placed]
+            left += [item for item in chosen if item.name in evicted and item.name in pinned]
         return result, left
 
-    def _evict(self, chosen: list[Buffer], capacity: int) -> list[Buffer]:
+    def _evict(self, chosen: list[Buffer], capacity: int, pinned: Mapping[str, int]) -> set[str]:
         """What must leave so that the rest can be packed: the coldest of those in the way."""
-        evicted: list[Buffer] = []
+        names = {item.name for item in chosen}
+        room = capacity - sum(_aligned(self.residents[n]) for n in names & self.residents.keys())
+        evicted: set[str] = set()
         while True:
-            names = {item.name for item in chosen} - {item.name for item in evicted}
-            plan = self._pack(names)
-            room = capacity - self._resident_bytes(names)
+            plan = self._pack(names - evicted)
             over = [b for b in plan.buffers if plan.offsets[b.name] + b.bytes > room]
             if not over:
                 return evicted
             in_the_way = [b for b in plan.buffers if any(b is o or b.overlaps(o) for o in over)]
-            movable = [b for b in in_the_way if b.name not in self.pinned] or in_the_way
-            evicted.append(min(movable, key=lambda b: (self.heat[b.name], -b.bytes, b.name)))
+            movable = [b for b in in_the_way if b.name not in pinned] or in_the_way
+            evicted.add(min(movable, key=lambda b: (self.heat[b.name], -b.bytes, b.name)).name)
 
-    def _pack(self, names: Iterable[str]) -> Plan:
-        wanted = set(names)
-        return plan_arena([b for b in self.buffers if b.name in wanted])
-
-    def _resident_bytes(self, names: Iterable[str]) -> int:
-        wanted = set(names)
-        return sum(_aligned(size) for name, size in self.residents.items() if name in wanted)
+    def _pack(self, names: set[str]) -> Plan:
+        return plan_arena([b for b in self.buffers if b.name in names])
 
     def _result(self, chosen: list[list[Buffer]]) -> MemoryPlan:
         arenas: list[Arena] = []
