@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from microtune import pipeline
+from microtune import embedded, pipeline
 from microtune.codegen.project import Project, placement_on, read_plan
 from microtune.errors import MicrotuneError
+from microtune.importers import load_any
+from microtune.memory.banks import MemoryPlan
 from microtune.simulate.elf import Section, read_elf
 from microtune.simulate.toolchain import Firmware, build_firmware
-from microtune.targets import Placement, Target, load_target, render_linker_script, target_names
+from microtune.targets import (
+    MemoryBank,
+    Placement,
+    Target,
+    load_target,
+    render_linker_script,
+    target_names,
+)
 from tests.projects import compile_project
 
 SEVERAL = [name for name in target_names() if len(load_target(name).memories) > 1]
@@ -105,17 +115,26 @@ def check_sections(project: Project, firmware: Firmware, target: Target) -> None
     assert dict(firmware.sizes.arenas) == {a.bank: a.plan.arena_bytes for a in plan.arenas}
 
 
-def test_the_budget_caps_the_sum_and_is_met_by_moving_together(tmp_path: Path) -> None:
+def test_the_budget_caps_the_sum_and_is_met_by_moving_together() -> None:
     """What one memory needs is enough; less is refused, with the bytes of every bank."""
-    one = compile_project(tmp_path / "one", "last-13")
-    least = pipeline.planned_sram(one.graph, one.plan)
-    apart = compile_project(tmp_path / "apart", "last-13", target="cortex-m7-banks")
-    assert len(apart.plan.arenas) == 2
-    assert pipeline.planned_sram(apart.graph, apart.plan) > least
-    tight = compile_project(tmp_path / "tight", "last-13", target="cortex-m7-banks", sram=least + 8)
-    assert pipeline.planned_sram(tight.graph, tight.plan) <= least + 8
-    with pytest.raises(MicrotuneError, match=r"SRAM budget missed: .* bytes are the arena"):
-        compile_project(tmp_path / "p", "last-13", target="cortex-m7-banks", sram=least - 8)
+    whole = load_target("cortex-m7")
+    banks = MemoryBank("fast", 0x20000000, 24 * 1024, 1), MemoryBank("ram", 0x24000000, 1 << 18, 2)
+    request = pipeline.Request(5, "last-13", whole, 1 << 20, 1 << 20)
+    graph, _ = pipeline.training_graph(load_any(embedded.MODEL), request)
+    least = pipeline.planned_sram(graph, pipeline.plan_graph(graph, request))
+
+    def planned(budget: int) -> tuple[MemoryPlan, int]:
+        tight = replace(request, target=replace(whole, memories=banks), sram_bytes=budget)
+        plan = pipeline.plan_graph(graph, tight)
+        pipeline.check_budget(graph, plan, tight)
+        return plan, pipeline.planned_sram(graph, plan)
+
+    plan, apart = planned(1 << 20)
+    assert len(plan.arenas) == 2
+    assert apart > least + 8
+    assert planned(least + 8)[1] <= least + 8
+    with pytest.raises(MicrotuneError, match=r"(?s)SRAM budget missed: .* bytes are the arena"):
+        planned(least - 8)
 
 
 @needs_compiler
