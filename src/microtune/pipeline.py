@@ -75,16 +75,22 @@ def resident_bytes(graph: Graph) -> dict[str, int]:
     }  # fmt: skip
 
 
-def plan_graph(graph: Graph, request: Request) -> MemoryPlan:
-    """Where every buffer of the step lives: its bank of the target and its offset there."""
+def plan_graph(graph: Graph, request: Request | None = None) -> MemoryPlan:
+    """Where every buffer of the step lives: its bank of the target and its offset there.
+
+    Without a request there is one memory, as large as need be.
+    """
     buffers, residents = step_buffers(graph, scratch_rule(graph)), resident_bytes(graph)
     counts = accesses(graph)
     counts[CONTEXT] = sum(counts.get(t.name, 0.0) for t in graph.with_role("param"))
     # Every call, spill and block of accumulators goes through the stack.
     counts[STACK] = math.inf
     sizes = {b.name: b.bytes for b in buffers} | residents
-    banks = [Bank(memory.name, memory.bytes, memory.speed) for memory in request.target.memories]
-    return assign_banks(buffers, banks, heat(counts, sizes), residents, request.sram_bytes)
+    banks, sram = [Bank("ram", sum(sizes.values()))], None
+    if request is not None:
+        banks = [Bank(bank.name, bank.bytes, bank.speed) for bank in request.target.memories]
+        sram = request.sram_bytes
+    return assign_banks(buffers, banks, heat(counts, sizes), residents, sram)
 
 
 def planned_sram(graph: Graph, plan: MemoryPlan) -> int:
