@@ -77,7 +77,8 @@ def plan_json(project: Project) -> dict[str, Any]:
         "arenas": [
             {
                 "bank": arena.bank, "bytes": arena.plan.arena_bytes,
-                "lower_bound": arena.plan.lower_bound,
+                "lower_bound": arena.plan.lower_bound, "optimal": arena.plan.optimal,
+                "method": arena.plan.method,
             }
             for arena in plan.arenas
         ],

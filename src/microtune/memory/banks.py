@@ -56,13 +56,15 @@ class MemoryPlan:
 
     @property
     def lower_bound(self) -> int:
-        """The largest live set: no assignment to banks needs less."""
-        return _aligned(largest_live_set(list(self.buffers))[0])
+        """No assignment to banks needs less: the largest live set."""
+        if len(self.arenas) == 1:
+            return self.arenas[0].plan.lower_bound
+        return _aligned(largest_live_set(self.buffers)[0])
 
     @property
     def peak_step(self) -> int:
         """The step of the largest live set."""
-        return largest_live_set(list(self.buffers))[1]
+        return largest_live_set(self.buffers)[1]
 
     @property
     def offsets(self) -> dict[str, int]:
@@ -72,7 +74,7 @@ class MemoryPlan:
     def alive_at_peak(self) -> list[Buffer]:
         """Buffers of the largest live set, largest first."""
         step = self.peak_step
-        alive = [b for b in self.buffers if b.first <= step < b.last]
+        alive = [b for b in self.buffers if any(u.first <= step < u.last for u in b.uses())]
         return sorted(alive, key=lambda b: (-b.bytes, b.name))
 
     def place(self, name: str) -> tuple[int, int]:
@@ -99,11 +101,15 @@ class _Room:
 
     def fits(self, item: Buffer, spare: int = 0) -> bool:
         """Whether the item fits and leaves `spare` bytes."""
-        return min(self._free[item.first : item.last]) - _aligned(item.bytes) >= spare
+        return all(
+            min(self._free[use.first : use.last]) - _aligned(use.upper - use.lower) >= spare
+            for use in item.uses()
+        )
 
     def take(self, item: Buffer) -> None:
-        for step in range(item.first, item.last):
-            self._free[step] -= _aligned(item.bytes)
+        for use in item.uses():
+            for step in range(use.first, use.last):
+                self._free[step] -= _aligned(use.upper - use.lower)
 
 
 def assign_banks(
@@ -116,7 +122,8 @@ def assign_banks(
     """Put the hottest buffers and residents into the fastest bank where they can be packed.
 
     `heat` is accesses per byte by name (absent: 0), `residents` bytes by name. The banks are filled
-    one after the other, fastest first. A buffer for which no bank is left is given a place before
+    one after the other, fastest first, and packed greedily; the full planner then makes the arena
+    of each. A buffer for which no bank is left is given a place before
     all others, in the slowest bank that can hold it, and the filling starts again.
 
     Buffers apart cannot share memory, so several arenas are larger than one. If all banks together
@@ -128,7 +135,7 @@ def assign_banks(
     ordered = tuple(sorted(banks, key=lambda bank: bank.speed))
     blocks = dict(residents or {})
     if len(ordered) == 1:
-        arenas = (Arena(ordered[0].name, plan_arena(list(buffers))),)
+        arenas = (Arena(ordered[0].name, plan_arena(buffers)),)
         places = dict.fromkeys(blocks, ordered[0].name)
         plan = MemoryPlan(ordered, tuple(buffers), arenas, blocks, places)
     else:
@@ -147,7 +154,8 @@ def _first_that_fits(assignment: _Assignment, total_bytes: int | None) -> Memory
             refusal = refusal or error
             continue
         found.append(plan)
-        if total_bytes is None or plan.total_bytes <= total_bytes:
+        least = plan.total_bytes - plan.arena_bytes + plan.lower_bound
+        if total_bytes is None or plan.total_bytes <= total_bytes or least > total_bytes:
             return plan
     if not found and refusal is not None:
         raise refusal
@@ -228,7 +236,7 @@ class _Assignment:
         room = capacity - sum(_aligned(self.residents[n]) for n in names & self.residents.keys())
         evicted: set[str] = set()
         while True:
-            plan = self._pack(names - evicted)
+            plan = plan_arena(self._with_names(names - evicted), solve=False)
             over = [b for b in plan.buffers if plan.offsets[b.name] + b.bytes > room]
             if not over:
                 return evicted
@@ -236,17 +244,17 @@ class _Assignment:
             movable = [b for b in in_the_way if b.name not in pinned] or in_the_way
             evicted.add(min(movable, key=lambda b: (self.heat[b.name], -b.bytes, b.name)).name)
 
-    def _pack(self, names: set[str]) -> Plan:
-        return plan_arena([b for b in self.buffers if b.name in names])
+    def _with_names(self, names: set[str]) -> list[Buffer]:
+        return [b for b in self.buffers if b.name in names]
 
     def _result(self, chosen: list[list[Buffer]]) -> MemoryPlan:
         arenas: list[Arena] = []
         places: dict[str, str] = {}
         for bank, items in zip(self.banks, chosen, strict=True):
             names = {item.name for item in items}
-            plan = self._pack(names)
-            if plan.buffers:
-                arenas.append(Arena(bank.name, plan))
+            buffers = self._with_names(names)
+            if buffers:
+                arenas.append(Arena(bank.name, plan_arena(buffers)))
             places |= {name: bank.name for name in self.residents if name in names}
         return MemoryPlan(self.banks, tuple(self.buffers), tuple(arenas), self.residents, places)
 
