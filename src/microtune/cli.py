@@ -183,7 +183,7 @@ def compile_command(
         if emit is Emit.training:
             sys.stdout.write(format_graph(graph))
         else:
-            sys.stdout.write(pipeline.plan_text(graph, pipeline.plan_graph(graph)))
+            sys.stdout.write(pipeline.plan_text(graph, pipeline.plan_graph(graph, request)))
     elif output is not None:
         with console.status("compiling"):
             project = pipeline.compile_model(loaded, request, output)

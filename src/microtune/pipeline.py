@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from microtune.codegen import layout
-from microtune.codegen.project import Project, write_project
+from microtune.codegen.project import CONTEXT, STACK, Project, write_project
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile
+from microtune.memory.banks import Bank, MemoryPlan, assign_banks
+from microtune.memory.heat import accesses, heat
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.order import minimise_peak_order
-from microtune.memory.planner import Plan, plan_arena
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
 from microtune.passes.stream import stream
@@ -23,9 +25,11 @@ from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, build_training_graph
 from microtune.training.scheme import Scheme, analytic_kb, resolve_scheme
 
-# The context without parameters and offsets, and the code of runtime and model calls: bounds that
-# the linked firmware is checked against (`measure` prints what they really are).
+# The context without parameters and offsets, together with static data (which lie beside the
+# stack), and the code of runtime and model calls: bounds that the linked firmware is checked
+# against (`measure` prints what they really are).
 CONTEXT_BYTES = 128
+STATIC_BYTES = 40
 CODE_BYTES = 40_000
 _PEAK_ROWS = 10
 
@@ -66,16 +70,37 @@ def schedule(graph: Graph, level: Schedule) -> Graph:
     return minimise_peak_order(graph, scratch_rule(graph))
 
 
-def plan_graph(graph: Graph) -> Plan:
-    """Where every buffer of the step lives."""
-    return plan_arena(step_buffers(graph, scratch_rule(graph)))
-
-
-def planned_sram(graph: Graph, plan: Plan) -> int:
-    """arena + parameters + context + stack reserve, in bytes."""
+def resident_bytes(graph: Graph) -> dict[str, int]:
+    """What SRAM holds besides arenas: the stack's reserve with static data, and the context."""
     parameters = layout.block_bytes(layout.parameter_slots(graph))
     offsets = len(layout.offset_names(graph))
-    return plan.arena_bytes + parameters + offsets + CONTEXT_BYTES + DEFAULT_STACK_BYTES
+    return {
+        STACK: DEFAULT_STACK_BYTES + STATIC_BYTES,
+        CONTEXT: parameters + offsets + CONTEXT_BYTES - STATIC_BYTES,
+    }
+
+
+def plan_graph(graph: Graph, request: Request | None = None) -> MemoryPlan:
+    """Where every buffer of the step lives: its bank of the target and its offset there.
+
+    Without a request there is one memory, as large as need be.
+    """
+    buffers, residents = step_buffers(graph, scratch_rule(graph)), resident_bytes(graph)
+    counts = accesses(graph)
+    counts[CONTEXT] = sum(counts.get(t.name, 0.0) for t in graph.with_role("param"))
+    # Every call, spill and block of accumulators goes through the stack.
+    counts[STACK] = math.inf
+    sizes = {b.name: b.bytes for b in buffers} | residents
+    banks, sram = [Bank("ram", sum(sizes.values()))], None
+    if request is not None:
+        banks = [Bank(bank.name, bank.bytes, bank.speed) for bank in request.target.memories]
+        sram = request.sram_bytes
+    return assign_banks(buffers, banks, heat(counts, sizes), residents, sram)
+
+
+def planned_sram(graph: Graph, plan: MemoryPlan) -> int:
+    """arenas + parameters + context + stack reserve, in bytes."""
+    return plan.arena_bytes + sum(resident_bytes(graph).values())
 
 
 def constant_bytes(graph: Graph) -> int:
@@ -89,7 +114,13 @@ def constant_bytes(graph: Graph) -> int:
     return total
 
 
-def check_budget(graph: Graph, plan: Plan, request: Request) -> None:
+def _per_bank(plan: MemoryPlan) -> str:
+    if len(plan.arenas) == 1:
+        return ""
+    return f" ({', '.join(f'{a.bank} {a.plan.arena_bytes:,}' for a in plan.arenas)})"
+
+
+def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
     """Raise MicrotuneError naming the tensors alive at the peak if a budget cannot be met."""
     sram = planned_sram(graph, plan)
     if sram > request.sram_bytes:
@@ -99,8 +130,8 @@ def check_budget(graph: Graph, plan: Plan, request: Request) -> None:
         raise MicrotuneError(
             f"SRAM budget missed: {sram:,} bytes planned, {request.sram_bytes:,} allowed "
             f"({sram - request.sram_bytes:,} too many).\n"
-            f"{plan.arena_bytes:,} bytes are the arena, whose peak is at {step.op} "
-            f"%{step.outputs[0]}; alive there (bytes, tensor):\n{rows}\n"
+            f"{plan.arena_bytes:,} bytes are the arena{_per_bank(plan)}, whose peak is at "
+            f"{step.op} %{step.outputs[0]}; alive there (bytes, tensor):\n{rows}\n"
             f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack. "
             "A smaller --scheme, --classes or input resolution, or a larger --sram, would help."
         )
@@ -115,7 +146,7 @@ def check_budget(graph: Graph, plan: Plan, request: Request) -> None:
 def compile_model(model: ModelFile, request: Request, directory: Path) -> Project:
     """The whole way: build, plan, check the budget, write the C project into `directory`."""
     graph, scheme = training_graph(model, request)
-    plan = plan_graph(graph)
+    plan = plan_graph(graph, request)
     check_budget(graph, plan, request)
     project = Project(
         model=model, graph=graph, plan=plan, target=request.target, scheme_name=scheme.name,
@@ -128,12 +159,16 @@ def compile_model(model: ModelFile, request: Request, directory: Path) -> Projec
     return project
 
 
-def plan_text(graph: Graph, plan: Plan) -> str:
+def plan_text(graph: Graph, plan: MemoryPlan) -> str:
     """The plan as text: one buffer a line in order of birth, then the totals."""
-    lines = ["  offset     bytes  first  last  buffer"]
-    for b in sorted(plan.buffers, key=lambda b: (b.first, plan.offsets[b.name])):
-        offset = plan.offsets[b.name]
-        lines.append(f"{offset:>8} {b.bytes:>9} {b.first:>6} {b.last:>5}  {b.name}")
+    lines: list[str] = []
+    for arena in plan.arenas:
+        lines.append(f"bank {arena.bank}: {arena.plan.arena_bytes} bytes")
+        lines.append("  offset     bytes  first  last  buffer")
+        offsets = arena.plan.offsets
+        for b in sorted(arena.plan.buffers, key=lambda b: (b.first, offsets[b.name])):
+            row = f"{offsets[b.name]:>8} {b.bytes:>9} {b.first:>6} {b.last:>5}  {b.name}"
+            lines.append(row)
     peak = graph.nodes[min(plan.peak_step, len(graph.nodes) - 1)]
     lines.append(
         f"arena {plan.arena_bytes} bytes, lower bound {plan.lower_bound} bytes, peak at step "
@@ -149,6 +184,8 @@ def summary(project: Project) -> dict[str, object]:
     return {
         "model": graph.name, "scheme": project.scheme_name, "target": project.target.name,
         "analytic_kb": project.analytic_kb, "arena_bytes": plan.arena_bytes,
+        "arenas": {arena.bank: arena.plan.arena_bytes for arena in plan.arenas},
+        "residents": ", ".join(f"{name} in {bank}" for name, bank in plan.resident_banks.items()),
         "arena_lower_bound": plan.lower_bound,
         "trained_parameter_bytes": layout.block_bytes(layout.parameter_slots(graph)),
         "planned_sram_bytes": planned_sram(graph, plan),
@@ -158,5 +195,5 @@ def summary(project: Project) -> dict[str, object]:
 
 __all__ = [
     "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph", "plan_text",
-    "planned_sram", "summary", "training_graph",
+    "planned_sram", "resident_bytes", "summary", "training_graph",
 ]  # fmt: skip

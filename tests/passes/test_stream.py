@@ -17,8 +17,9 @@ from microtune.codegen.scratch import scratch_rule
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array, Graph
 from microtune.ir.verifier import InvalidGraphError, verify
+from microtune.memory.banks import MemoryPlan
 from microtune.memory.lifetimes import step_buffers, without_in_place
-from microtune.memory.planner import Plan, plan_arena
+from microtune.memory.planner import plan_arena
 from microtune.memory.rings import INPUT, image_height, prefix_length, segments_of
 from microtune.passes.in_place import in_place
 from microtune.passes.stream import stream
@@ -27,6 +28,10 @@ from tests.passes.prefixes import RandomPrefix, random_prefix
 
 RUNTIME = Path(__file__).parents[2] / "src/microtune/runtime"
 seeds = st.integers(0, 2**32 - 1)
+
+
+class Memory(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("bytes", ctypes.c_size_t))
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +49,8 @@ def gcc() -> list[str]:
             "-fno-sanitize-recover=all", *includes]  # fmt: skip
 
 
-def run_c(runtime: Path, graph: Graph, plan: Plan, frame: Array) -> Array:
-    """Logits of the generated C; the arena is as large as planned, with guards around it."""
+def run_c(runtime: Path, graph: Graph, plan: MemoryPlan, frame: Array) -> Array:
+    """Logits of the generated C; the arenas are as large as planned, with guards around each."""
     folder = runtime / f"{graph.name}"
     folder.mkdir(exist_ok=True)
     (folder / "microtune_model.h").write_text(model_header(graph, plan))
@@ -59,15 +64,16 @@ def run_c(runtime: Path, graph: Graph, plan: Plan, frame: Array) -> Array:
         getattr(c, name).restype = ctypes.c_size_t
     for name in ("mt_input", "mt_logits"):
         getattr(c, name).restype = ctypes.c_void_p
-    guard, size = 64, c.mt_arena_bytes()
-    assert size == plan.arena_bytes
+    guard, sizes = 64, [c.mt_arena_bytes(i) for i in range(c.mt_arena_count())]
+    assert sizes == [arena.plan.arena_bytes for arena in plan.arenas]
     context, memory = ctypes.c_void_p(), np.zeros(c.mt_context_bytes() + 8, np.int64)
-    arena = np.full(size + 2 * guard, 0x5A, np.uint8)
-    base = arena.ctypes.data + guard + -(arena.ctypes.data + guard) % 8
-    pointer, length = ctypes.c_void_p, ctypes.c_size_t
-    status = c.mt_init(pointer(memory.ctypes.data), length(memory.nbytes), pointer(base),
-                       length(size), 0, ctypes.byref(context))  # fmt: skip
-    assert status == 0
+    arenas = [np.full(size + 2 * guard, 0x5A, np.uint8) for size in sizes]
+    bases = [a.ctypes.data + guard + -(a.ctypes.data + guard) % 8 for a in arenas]
+    pointer = ctypes.c_void_p
+    c.mt_init.argtypes = [Memory, pointer, ctypes.c_uint32, ctypes.c_uint32, pointer]
+    listed = (Memory * len(sizes))(*map(Memory, bases, sizes))
+    block = Memory(memory.ctypes.data, memory.nbytes)
+    assert c.mt_init(block, listed, len(sizes), 0, ctypes.byref(context)) == 0
     if graph.attrs["input"] == "rows":
         read = ctypes.cast(c.mt_read_frame_row, pointer)
         assert c.mt_set_input(context, read, pointer(frame.ctypes.data)) == 0
@@ -75,8 +81,9 @@ def run_c(runtime: Path, graph: Graph, plan: Plan, frame: Array) -> Array:
         ctypes.memmove(c.mt_input(context), frame.ctypes.data, frame.nbytes)
     result = (ctypes.c_int32 * 2)()
     assert c.mt_infer(context, result) == 0
-    begin = base - arena.ctypes.data
-    assert (arena[:begin] == 0x5A).all() and (arena[begin + size :] == 0x5A).all()
+    for arena, base, size in zip(arenas, bases, sizes, strict=True):
+        begin = base - arena.ctypes.data
+        assert (arena[:begin] == 0x5A).all() and (arena[begin + size :] == 0x5A).all()
     classes = graph.tensors["logits"].elements
     return np.frombuffer(ctypes.string_at(c.mt_logits(context), 4 * classes), "<i4")
 

@@ -39,7 +39,7 @@ def two_banks(plan: dict[str, Any]) -> dict[str, Any]:
         b | ({"bank": "dtcm", "offset": b["offset"] - half} if b["offset"] >= half else {})
         for b in plan["buffers"]
     ]
-    return plan | {"buffers": buffers}
+    return plan | {"buffers": buffers, "arenas": []}
 
 
 def as_text(memory: MemoryMap, *, colour: bool, width: int = 100) -> str:

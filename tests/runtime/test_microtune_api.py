@@ -23,6 +23,10 @@ class Result(ctypes.Structure):
     _fields_ = [("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32)]
 
 
+class Memory(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("bytes", ctypes.c_size_t)]
+
+
 class Stats(ctypes.Structure):
     _fields_ = [
         ("seed", ctypes.c_uint32), ("steps", ctypes.c_uint32), ("last_loss_q16", ctypes.c_int32),
@@ -42,6 +46,9 @@ def build(folder: Path, *flags: str) -> ctypes.CDLL:
     lib = ctypes.CDLL(str(path))
     for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes"):
         getattr(lib, name).restype = ctypes.c_size_t
+    lib.mt_init.argtypes = [
+        Memory, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p,
+    ]  # fmt: skip
     for name in ("mt_input", "mt_logits", "mt_parameters"):
         getattr(lib, name).restype = ctypes.c_void_p
     return lib
@@ -52,19 +59,22 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return build(tmp_path_factory.mktemp("fake"))
 
 
+@pytest.fixture(scope="module")
+def two_arenas(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return build(tmp_path_factory.mktemp("banks"), "-DFAKE_ARENAS=2")
+
+
 class Device:
     """One context in memory of its own."""
 
     def __init__(self, lib: ctypes.CDLL, seed: int = 5) -> None:
         self.lib, self.context = lib, ctypes.c_void_p()
-        sizes = lib.mt_context_bytes(), lib.mt_arena_bytes()
+        count = lib.mt_arena_count()
+        sizes = [lib.mt_context_bytes(), *(lib.mt_arena_bytes(i) for i in range(count))]
         self.memory = [np.full(-(-n // 8), -1, np.int64) for n in sizes]
-        pointers = [ctypes.c_void_p(m.ctypes.data) for m in self.memory]
-        status = lib.mt_init(
-            pointers[0], ctypes.c_size_t(sizes[0]), pointers[1], ctypes.c_size_t(sizes[1]),
-            ctypes.c_uint32(seed), ctypes.byref(self.context),
-        )  # fmt: skip
-        assert status == OK
+        pieces = [Memory(m.ctypes.data, n) for m, n in zip(self.memory, sizes, strict=True)]
+        arenas = (Memory * count)(*pieces[1:])
+        assert lib.mt_init(pieces[0], arenas, count, seed, ctypes.byref(self.context)) == OK
 
     def frame(self, values: list[int]) -> None:
         pointer = self.lib.mt_input(self.context)
@@ -113,26 +123,43 @@ def test_init_sets_the_initial_state(lib: ctypes.CDLL) -> None:
     assert (stats.offset_min, stats.offset_max) == (-5, 7)
 
 
-def test_init_refuses_bad_memory(lib: ctypes.CDLL) -> None:
-    memory = np.zeros(64, np.int64)
+def test_init_refuses_bad_memory(two_arenas: ctypes.CDLL) -> None:
+    lib, memory = two_arenas, np.zeros(96, np.int64)
     base, context = memory.ctypes.data, ctypes.c_void_p()
+    need, sizes = lib.mt_context_bytes(), [lib.mt_arena_bytes(i) for i in range(2)]
+    good = (base, need), [(base + 256, sizes[0]), (base + 512, sizes[1])]
 
-    def init(where: int | None, count: int, arena: int | None, arena_count: int) -> int:
-        return int(
-            lib.mt_init(
-                ctypes.c_void_p(where), ctypes.c_size_t(count), ctypes.c_void_p(arena),
-                ctypes.c_size_t(arena_count), ctypes.c_uint32(1), ctypes.byref(context),
-            )
-        )  # fmt: skip
+    def init(block: tuple[int, int], arenas: list[tuple[int, int]]) -> int:
+        listed = (Memory * 2)(*(Memory(*arena) for arena in arenas))
+        return int(lib.mt_init(Memory(*block), listed, len(arenas), 1, ctypes.byref(context)))
 
-    need, arena = lib.mt_context_bytes(), lib.mt_arena_bytes()
-    assert init(None, need, base, arena) == ARGUMENT
-    assert init(base, need, None, arena) == ARGUMENT
-    assert init(base + 4, need, base + 256, arena) == ARGUMENT
-    assert init(base, need, base + 257, arena) == ARGUMENT
-    assert init(base, need - 1, base + 256, arena) == SIZE
-    assert init(base, need, base + 256, arena - 1) == SIZE
+    assert sizes == [32, 40]
+    assert lib.mt_arena_bytes(2) == 0
+    assert init((0, need), good[1]) == ARGUMENT
+    assert init((base + 4, need), good[1]) == ARGUMENT
+    assert init((base, need - 1), good[1]) == SIZE
+    assert init(good[0], good[1][:1]) == SIZE
+    for index in range(2):
+        for bad, status in (
+            ((0, sizes[index]), ARGUMENT),
+            ((base + 257, sizes[index]), ARGUMENT),
+            ((base + 256, sizes[index] - 1), SIZE),
+        ):
+            arenas = list(good[1])
+            arenas[index] = bad
+            assert init(good[0], arenas) == status
+    assert lib.mt_init(Memory(*good[0]), None, 2, 1, ctypes.byref(context)) == ARGUMENT
+    assert lib.mt_init(Memory(*good[0]), (Memory * 2)(), 2, 1, None) == ARGUMENT
     assert not memory.any()
+    assert init(*good) == OK
+
+
+def test_two_arenas_give_the_bits_of_one(lib: ctypes.CDLL, two_arenas: ctypes.CDLL) -> None:
+    assert (lib.mt_arena_count(), two_arenas.mt_arena_count()) == (1, 2)
+    one, two = trained(lib, 7), trained(two_arenas, 7)
+    assert (one.save() == two.save()).all()
+    logits = [ctypes.string_at(d.lib.mt_logits(d.context), 12) for d in (one, two)]
+    assert logits[0] == logits[1]
 
 
 def test_infer_and_train(lib: ctypes.CDLL) -> None:

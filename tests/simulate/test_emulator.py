@@ -14,7 +14,7 @@ from microtune.simulate.elf import read_elf
 from microtune.simulate.emulator import EmulatorRun, run_firmware
 from microtune.simulate.job import Job, Record, RecordKind, RecordResult, read_results, write_job
 from microtune.simulate.toolchain import Firmware, FirmwareCompiler, build_firmware
-from microtune.targets import load_target, write_port
+from microtune.targets import Placement, load_target, write_port
 
 FIXTURE = Path(__file__).parent / "fixture"
 CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
@@ -164,16 +164,63 @@ def test_a_smaller_budget_moves_the_fence(tmp_path: Path, core: str) -> None:
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
+def test_every_piece_lies_in_the_bank_it_was_given(
+    tmp_path: Path, compiler: FirmwareCompiler
+) -> None:
+    """Stack, context and two arenas on a target with two banks; the fence ends with each bank."""
+    core = "cortex-m7-banks"
+    target = load_target(core)
+    dtcm, sram = target.memories
+    elf = tmp_path / "x.elf"
+    placement = Placement("dtcm", "sram", ("sram", "dtcm"))
+    project = make_project(tmp_path / "project", core)
+    firmware = build_firmware(project, target, elf, compiler=compiler, placement=placement)
+    symbols = read_elf(elf).symbols
+    for name, bank in (
+        ("_stack_limit", dtcm), ("mt_arena_1", dtcm), ("_bss_end", dtcm),
+        ("mt_context_memory", sram), ("mt_arena_0", sram),
+    ):  # fmt: skip
+        assert bank.origin <= symbols[name] < bank.origin + bank.bytes, name
+    assert dict(firmware.sizes.arenas) == {"sram": 4096, "dtcm": 1024}
+    records = [Record(RecordKind.INFER, FRAME)]
+    run, job = run_records(elf, core, tmp_path, records)
+    run.require_success()
+    assert results(tmp_path, job)[0].predicted == 8 + 5
+    run = misbehave(elf, core, tmp_path, PAST_RAM)
+    assert (run.exit_code, f"mmfar {hex(dtcm.origin + dtcm.bytes)}" in run.stdout) == (99, True)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_sum_over_banks_is_capped(tmp_path: Path, compiler: FirmwareCompiler) -> None:
+    core = "cortex-m7-banks"
+    project = make_project(tmp_path / "project", core)
+    placement = Placement("dtcm", "sram", ("sram", "dtcm"))
+    need = 8192 + 4096 + 1024 + 72
+    for budget in (need, need - 8):
+        elf = tmp_path / f"{budget}.elf"
+        try:
+            build_firmware(
+                project, load_target(core), elf, compiler=compiler, ram_bytes=budget,
+                placement=placement,
+            )  # fmt: skip
+        except MicrotuneError as error:
+            assert "does not fit in its SRAM budget" in str(error)
+        assert elf.exists() == (budget == need)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
 def test_sizes_are_what_the_linker_counts(build: Build, compiler: FirmwareCompiler) -> None:
     firmware = build("cortex-m4", compiler)
     sizes, elf = firmware.sizes, read_elf(firmware.elf)
     assert sizes.flash_bytes == elf.symbols["_flash_used"]
     ram = sizes.static_bytes + sizes.arena_bytes + sizes.stack_reserve_bytes
     assert ram == elf.symbols["_ram_used"]
-    assert (sizes.arena_bytes, sizes.stack_reserve_bytes) == (4096, 8192)
+    assert (sizes.arenas, sizes.arena_bytes) == ((("ram", 5120),), 5120)
+    assert sizes.stack_reserve_bytes == 8192
     assert sizes.static_bytes == 72  # the context (64) and one initialised word, 8-aligned
     assert sizes.harness_ram_bytes == 8  # the buffer for saving
     target = load_target("cortex-m4")
+    assert target.harness_flash is not None
     for name in ("main", "semihosting_print", "mt_mark_begin", "mt_port_fault"):
         assert elf.symbols[name] >= target.harness_flash.origin
     for name in ("mt_infer", "memset", "Reset_Handler"):

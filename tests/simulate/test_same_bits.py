@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from microtune import embedded
+from microtune import embedded, pipeline
 from microtune.codegen.project import Project
 from microtune.datasets import Split
 from microtune.importers import load_any
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.simulate.host import HostCompiler
 from microtune.simulate.runners import HostRunner, NumpyRunner, QemuRunner
+from microtune.targets import MemoryBank, load_target
 from microtune.training.build import Formats
 from microtune.training.scheme import published_schemes
 from tests.projects import compile_project, hashes, load_train
@@ -93,6 +95,59 @@ def test_cores_agree(partial: tuple[Path, Project], tops: Split, core: str) -> N
     folder, project = partial
     expected = hashes(HostRunner(folder, 0), project, tops, STEPS)
     assert hashes(QemuRunner(folder, 0, target=core), project, tops, STEPS) == expected
+
+
+@pytest.mark.chip
+@pytest.mark.parametrize("input_mode", ["resident", "rows"])
+def test_several_memories_have_the_bits_of_one(
+    tmp_path: Path, tops: Split, input_mode: pipeline.InputMode
+) -> None:
+    """A plan over two banks: on the chip that has them, on one with a single bank, on the host."""
+    one = compile_project(tmp_path / "one", "last-7")
+    expected = hashes(HostRunner(tmp_path / "one", 0), one, tops, STEPS)
+    folder = tmp_path / "two"
+    two = compile_project(folder, "last-7", input_mode=input_mode, target="cortex-m7-banks")
+    assert two.plan.resident_banks["stack"] == "dtcm"
+    runners = (
+        HostRunner(folder, 0),
+        QemuRunner(folder, 0),
+        QemuRunner(folder, 0, target="cortex-m7"),
+    )
+    for runner in runners:
+        assert hashes(runner, two, tops, STEPS) == expected
+
+
+@pytest.mark.parametrize("schedule", ["layers", "stream"])
+@pytest.mark.parametrize("input_mode", ["resident", "rows"])
+def test_many_small_memories_have_the_bits_of_one(
+    tmp_path: Path, tops: Split, schedule: pipeline.Schedule, input_mode: pipeline.InputMode
+) -> None:
+    """Six banks, so that rings, masks, gradients and scratch of one layer lie apart."""
+    one = compile_project(tmp_path / "one", "last-7")
+    expected = hashes(HostRunner(tmp_path / "one", 0), one, tops, STEPS)
+    sizes = (9000, 500, 1500, 4000, 12_000, 80_000)
+    memories = tuple(
+        MemoryBank(f"bank{i}", i << 24, size // 8 * 8, i + 1) for i, size in enumerate(sizes)
+    )
+    target = replace(load_target("cortex-m7"), memories=memories)
+    request = pipeline.Request(5, "last-7", target, 1 << 18, 1 << 20, Formats(), input_mode,
+                               schedule)  # fmt: skip
+    project = pipeline.compile_model(load_any(embedded.MODEL), request, tmp_path / "p")
+    assert len(project.plan.arenas) >= 4
+    assert hashes(HostRunner(tmp_path / "p", 0), project, tops, STEPS) == expected
+
+
+@pytest.mark.chip
+@pytest.mark.data
+def test_the_reference_step_over_two_memories(tmp_path: Path, data_folder: Path) -> None:
+    """mcunet-5fps, 49KB: the recorded hash of one bank, in QEMU with two."""
+    model = load_any(data_folder / "models/mit_tiny-training/mcunet-5fps.pkl")
+    train = load_train(data_folder / "data/clothing10.tar", model)
+    folder = tmp_path / "p"
+    project = compile_project(folder, "49KB", model=model, classes=10, target="cortex-m7-banks")
+    assert [arena.bank for arena in project.plan.arenas] == ["dtcm", "sram"]
+    found = hashes(QemuRunner(folder, 0), project, train, STEPS)
+    check_golden("mcunet-5fps 49KB, 64 steps", found)
 
 
 @pytest.mark.chip

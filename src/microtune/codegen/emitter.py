@@ -9,8 +9,8 @@ import numpy as np
 
 from microtune.codegen import layout
 from microtune.ir.graph import Array, Graph, Node
+from microtune.memory.banks import MemoryPlan
 from microtune.memory.lifetimes import views
-from microtune.memory.planner import Plan
 
 C_TYPES = {
     "i8": "int8_t", "u8": "uint8_t", "i16": "int16_t", "u16": "uint16_t", "i32": "int32_t",
@@ -48,7 +48,7 @@ def _int_literal(value: int) -> str:
 class Emitter:
     """Collects constants, structs and calls for one graph with its plan."""
 
-    def __init__(self, graph: Graph, plan: Plan) -> None:
+    def __init__(self, graph: Graph, plan: MemoryPlan) -> None:
         self.graph = graph
         self.plan = plan
         self.owner = views(graph)
@@ -95,12 +95,22 @@ class Emitter:
 
     def arena(self, name: str, c_type: str) -> str:
         """Address of an arena buffer."""
-        return f"({c_type} *)(void *)(a + {self.plan.offsets[name]})"
+        return f"({c_type} *)(void *)({self.place(name)})"
+
+    def place(self, name: str) -> str:
+        """Byte address of an arena buffer: the pointer of its bank plus its offset."""
+        bank, offset = self.plan.place(name)
+        return f"a{bank} + {offset}"
+
+    def place_fields(self, name: str) -> dict[str, object]:
+        """Initialiser fields of mt_place (or of a struct that begins like it)."""
+        bank, offset = self.plan.place(name)
+        return {"bank": bank, "offset": offset}
 
     def scratch(self, node: Node) -> str:
         """Address of the node's scratch, or NULL."""
         name = f"scratch.{node.outputs[0]}"
-        return f"a + {self.plan.offsets[name]}" if name in self.plan.offsets else "NULL"
+        return self.place(name) if name in self.plan.offsets else "NULL"
 
     # -- structs and calls ----------------------------------------------------------------------
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from microtune.codegen import layout
-from microtune.codegen.emitter import C_TYPES, Emitter, identifier
+from microtune.codegen.emitter import C_TYPES, Emitter, identifier, struct_text
 from microtune.codegen.gradient_kernels import EMITTERS
 from microtune.codegen.stages import emit_segment
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
-from microtune.memory.planner import Plan
+from microtune.memory.banks import MemoryPlan
 from microtune.memory.rings import INPUT, row_bytes, segments_of
 
 FORWARD_OPS = frozenset({
@@ -26,12 +28,16 @@ _HEADER = """\
 #define MT_INPUT_BYTES {input_bytes}
 #define MT_INPUT_ROW_BYTES {row_bytes}
 #define MT_INPUT_BY_ROWS {by_rows}
-#define MT_ARENA_BYTES {arena_bytes}
+/* Arenas, fastest memory first; MT_ARENAS(X) expands to X(index, bytes) for each. */
+#define MT_ARENA_COUNT {arena_count}
+{arena_bytes}
+#define MT_ARENAS(X) {arena_list}
 #define MT_PARAMETER_BYTES {parameter_bytes}
 #define MT_OFFSET_COUNT {offset_count}
 /* The context, the parameter block and the offsets, in one piece of memory. */
 #define MT_CONTEXT_BYTES \
-    (32 + 6 * sizeof(void *) + MT_PARAMETER_BYTES + (MT_OFFSET_COUNT + 7) / 8 * 8)
+    ((32 + (5 + MT_ARENA_COUNT) * sizeof(void *) + 7) / 8 * 8 + MT_PARAMETER_BYTES + \
+     (MT_OFFSET_COUNT + 7) / 8 * 8)
 #define MT_SAVE_BYTES (88 + MT_PARAMETER_BYTES + MT_OFFSET_COUNT + 16)
 #define MT_TRAINABLE {trainable}
 #define MT_LOGITS_ARE_FLOAT {logits_are_float}
@@ -40,14 +46,17 @@ _HEADER = """\
 """
 
 
-def model_header(graph: Graph, plan: Plan) -> str:
+def model_header(graph: Graph, plan: MemoryPlan) -> str:
     """The header with the sizes that the runtime and the port need."""
+    sizes = [arena.plan.arena_bytes for arena in plan.arenas]
     return _HEADER.format(
         classes=graph.tensors["logits"].shape[1],
         input_bytes=graph.tensors["input"].bytes,
         row_bytes=row_bytes(graph, INPUT),
         by_rows=int(_by_rows(graph)),
-        arena_bytes=plan.arena_bytes,
+        arena_count=len(sizes),
+        arena_bytes="\n".join(f"#define MT_ARENA_BYTES_{i} {n}" for i, n in enumerate(sizes)),
+        arena_list=" ".join(f"X({i}, MT_ARENA_BYTES_{i})" for i in range(len(sizes))),
         parameter_bytes=layout.block_bytes(layout.parameter_slots(graph)),
         offset_count=len(layout.offset_names(graph)),
         trainable=int(bool(graph.updates)),
@@ -59,7 +68,7 @@ def _by_rows(graph: Graph) -> bool:
     return graph.attrs.get("input") == "rows"
 
 
-def model_source(graph: Graph, plan: Plan, model_hash: str, scheme_hash: str) -> str:
+def model_source(graph: Graph, plan: MemoryPlan, model_hash: str, scheme_hash: str) -> str:
     """The C of the model: one forward function shared by infer and train, one backward."""
     emitter = Emitter(graph, plan)
     split = _emit_nodes(emitter)
@@ -83,7 +92,7 @@ def model_source(graph: Graph, plan: Plan, model_hash: str, scheme_hash: str) ->
         calls = ["    MT_TRY(forward(ctx, 1));", *backward]
         parts.append(_function("train", signature, calls, ""))
         parts.append(f"static const int8_t initial_offsets[] = {{{offsets or '0'}}};")
-    parts += [segments, _model(graph, plan, model_hash, scheme_hash)]
+    parts += [segments, _model(emitter, model_hash, scheme_hash)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -109,16 +118,13 @@ def _emit_nodes(emitter: Emitter) -> int:
 
 def _function(name: str, signature: str, calls: list[str], extra: str) -> str:
     body = "\n".join(calls)
+    arenas = {int(index) for index in re.findall(r"\ba(\d+) \+ ", body)}
     pointers = [
-        ("uint8_t *const a", "ctx->arena", "(a + "),
+        *((f"uint8_t *const a{i}", f"ctx->arenas[{i}]", f"a{i} + ") for i in sorted(arenas)),
         ("uint8_t *const p", "ctx->parameters", "(p + "),
         ("int8_t *const o", "ctx->offsets", " o + "),
     ]
-    lines = [
-        f"    {declaration} = {value};"
-        for declaration, value, use in pointers
-        if use in body or (use == "(a + " and (" a + " in body or ", a, " in body))
-    ]
+    lines = [f"    {declaration} = {value};" for declaration, value, use in pointers if use in body]
     if extra:
         lines.append(f"    {extra}")
     text = "\n".join([*lines, body, "    return MT_OK;"])
@@ -149,18 +155,26 @@ def _bytes_text(hexadecimal: str) -> str:
     return "{" + ", ".join(str(v) for v in values) + "}"
 
 
-def _model(graph: Graph, plan: Plan, model_hash: str, scheme_hash: str) -> str:
+def _input_place(emitter: Emitter) -> str:
+    if _by_rows(emitter.graph):
+        return struct_text({"offset": "MT_BY_ROWS"})
+    return struct_text(emitter.place_fields(INPUT))
+
+
+def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
+    graph, plan = emitter.graph, emitter.plan
     trainable = bool(graph.updates)
     logits = graph.tensors["logits"]
     fields = {
         "numerics_version": str(numerics.NUMERICS_VERSION),
         "model_hash": _bytes_text(model_hash),
         "scheme_hash": _bytes_text(scheme_hash),
-        "arena_bytes": "MT_ARENA_BYTES",
-        "input_offset": "MT_BY_ROWS" if _by_rows(graph) else str(plan.offsets[INPUT]),
+        "arena_bytes": "arena_bytes",
+        "arena_count": "MT_ARENA_COUNT",
+        "input": _input_place(emitter),
+        "logits": struct_text(emitter.place_fields("logits")),
         "input_row_bytes": "MT_INPUT_ROW_BYTES",
         "classes": "MT_CLASSES",
-        "logits_offset": str(plan.offsets["logits"]),
         "logits_are_float": str(int(logits.dtype == "f32")),
         "parameter_bytes": "MT_PARAMETER_BYTES",
         "offset_count": "MT_OFFSET_COUNT",
@@ -171,4 +185,6 @@ def _model(graph: Graph, plan: Plan, model_hash: str, scheme_hash: str) -> str:
         "train": "train" if trainable else "NULL",
     }
     body = "".join(f"\n    .{key} = {value}," for key, value in fields.items())
-    return f"const mt_model mt_generated_model = {{{body}\n}};"
+    sizes = ", ".join(f"MT_ARENA_BYTES_{i}" for i in range(len(plan.arenas)))
+    table = f"static const uint32_t arena_bytes[MT_ARENA_COUNT] = {{{sizes}}};"
+    return f"{table}\n\nconst mt_model mt_generated_model = {{{body}\n}};"

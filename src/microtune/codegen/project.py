@@ -22,10 +22,11 @@ from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile, save_model
-from microtune.memory.planner import Plan
-from microtune.targets import Target, write_port
+from microtune.memory.banks import MemoryPlan
+from microtune.targets import Placement, Target, write_port
 
-PLAN_SCHEMA_VERSION = 1
+PLAN_SCHEMA_VERSION = 2
+STACK, CONTEXT = "stack", "context"
 RUNTIME = Path(__file__).parent.parent / "runtime"
 TEMPLATES = Path(__file__).parent / "templates"
 # The compiler's flags choose among the instruction sets (mt_isa.h).
@@ -40,7 +41,7 @@ class Project:
 
     model: ModelFile
     graph: Graph
-    plan: Plan
+    plan: MemoryPlan
     target: Target
     scheme_name: str
     scheme_sha256: str
@@ -73,11 +74,21 @@ def plan_json(project: Project) -> dict[str, Any]:
         "budget": {"sram_bytes": project.sram_bytes, "flash_bytes": project.flash_bytes},
         "arena_bytes": plan.arena_bytes,
         "lower_bound": plan.lower_bound,
+        "arenas": [
+            {
+                "bank": arena.bank, "bytes": arena.plan.arena_bytes,
+                "lower_bound": arena.plan.lower_bound, "optimal": arena.plan.optimal,
+                "method": arena.plan.method,
+            }
+            for arena in plan.arenas
+        ],
+        "stack_bank": plan.resident_banks[STACK],
+        "context_bank": plan.resident_banks[CONTEXT],
         "parameter_bytes": layout.block_bytes(slots),
         "buffers": [
             {
                 "name": b.name, "offset": plan.offsets[b.name], "bytes": b.bytes,
-                "first": b.first, "last": b.last, "bank": project.target.ram.name,
+                "first": b.first, "last": b.last, "bank": plan.bank_of(b.name),
             }
             for b in sorted(plan.buffers, key=lambda b: (b.first, plan.offsets[b.name]))
         ],
@@ -125,7 +136,7 @@ def _fill(project: Project, root: Path) -> None:
         graph, project.model.preprocessing, project.model.licence, project.model.source
     )
     save_model(training, root / TRAINING_FILE)
-    write_port(root / "port", project.target)
+    write_port(root / "port", project.target, placement=_placement(plan))
     for name in ("CMakeLists.txt", "Makefile", "README.md"):
         text = Template((TEMPLATES / name).read_text(encoding="utf-8"))
         flags = " ".join(project.target.gcc_flags)
@@ -135,6 +146,20 @@ def _fill(project: Project, root: Path) -> None:
     shutil.copyfile(TEMPLATES / "LICENSE.runtime", root / "LICENSE.runtime")
     shutil.copyfile(TEMPLATES / "plan.schema.json", root / "plan.schema.json")
     (root / MARKER).write_text(json.dumps(plan_json(project), indent=1) + "\n", encoding="utf-8")
+
+
+def _placement(plan: MemoryPlan) -> Placement:
+    """What the linker script needs to know of the plan."""
+    banks = tuple(arena.bank for arena in plan.arenas)
+    return Placement(plan.resident_banks[STACK], plan.resident_banks[CONTEXT], banks)
+
+
+def placement_on(plan: Mapping[str, Any], target: Target) -> Placement | None:
+    """The placement of a plan.json on `target`; None (everything together) if it lacks a bank."""
+    arenas = tuple(arena["bank"] for arena in plan["arenas"])
+    placement = Placement(plan["stack_bank"], plan["context_bank"], arenas)
+    wanted = {placement.stack, placement.context, *arenas}
+    return placement if wanted <= {bank.name for bank in target.memories} else None
 
 
 def read_plan(directory: Path) -> dict[str, Any]:

@@ -22,15 +22,15 @@ def emit_segment(e: Emitter, segment: Segment, number: int) -> None:
     symbol = f"segment{number}"
     e.structs.append(f"static const mt_stage {symbol}_stages[] = {{{body}\n}};")
     e.structs.append(_order_text(symbol, segment.order))
-    scratch = f"scratch.{symbol}"
+    rows, scratch = f"rows.{symbol}", f"scratch.{symbol}"
     fields = {
         "stages": f"{symbol}_stages", "order": f"{symbol}_order",
         "stage_count": len(stages), "order_count": len(segment.order),
-        "rows_offset": e.plan.offsets[f"rows.{symbol}"],
-        "scratch_offset": e.plan.offsets.get(scratch, 0),
+        "rows": struct_text(e.place_fields(rows)),
+        "scratch": struct_text(e.place_fields(scratch if scratch in e.plan.offsets else rows)),
     }  # fmt: skip
     e.structs.append(f"static const mt_row_segment {symbol} = {struct_text(fields)};")
-    e.line(f"MT_TRY(mt_stream(&{symbol}, a, &ctx->source));")
+    e.line(f"MT_TRY(mt_stream(&{symbol}, ctx->arenas, &ctx->source));")
 
 
 def _order_text(symbol: str, order: bytes) -> str:
@@ -46,7 +46,7 @@ def _ring(e: Emitter, segment: Segment, name: str) -> str:
     rows = segment.rings.get(name, e.graph.tensors[name].shape[1])
     buffer = ring_name(e.graph, segment, name) if name in segment.rings else name
     return struct_text({
-        "offset": e.plan.offsets[e.owner.get(buffer, buffer)], "rows": rows,
+        **e.place_fields(e.owner.get(buffer, buffer)), "rows": rows,
         "row_bytes": row_bytes(e.graph, name),
     })  # fmt: skip
 

@@ -117,8 +117,13 @@ def run_firmware(
 
     With `plugin` the marks carry exact instruction counts. `on_progress(done, total)` is called
     for each record. A run longer than `timeout_seconds` is killed and a MicrotuneError; Ctrl-C
-    kills the emulator too.
+    kills the emulator too. A target without an emulator is a MicrotuneError.
     """
+    if target.machine is None:
+        raise MicrotuneError(
+            f"no emulator knows '{target.name}': build its firmware for a board, or run the"
+            " project with --target of an emulated core"
+        )
     command = [*find_qemu().command, "-M", target.machine, *target.emulator_arguments]
     command += ["-display", "none", "-monitor", "none", "-serial", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf.resolve())]

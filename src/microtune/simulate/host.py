@@ -32,6 +32,14 @@ STATUS = (
 )  # fmt: skip
 
 
+class _Memory(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("bytes", ctypes.c_size_t))
+
+    @classmethod
+    def of(cls, array: Array) -> _Memory:
+        return cls(array.ctypes.data, array.nbytes)
+
+
 class _Result(ctypes.Structure):
     _fields_ = (("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32))
 
@@ -75,7 +83,8 @@ class HostLibrary:
             self._c = ctypes.CDLL(str(library))
         self._declare()
         self._context_memory = _aligned(self._c.mt_context_bytes())
-        self._arena = _aligned(self._c.mt_arena_bytes())
+        count = int(self._c.mt_arena_count())
+        self._arenas = [_aligned(self._c.mt_arena_bytes(i)) for i in range(count)]
         self._save_bytes = int(self._c.mt_save_bytes())
         self.reset(seed)
 
@@ -83,7 +92,9 @@ class HostLibrary:
         c, size, pointer = self._c, ctypes.c_size_t, ctypes.c_void_p
         for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes"):
             getattr(c, name).restype = size
-        c.mt_init.argtypes = [pointer, size, pointer, size, ctypes.c_uint32, pointer]
+        word = ctypes.c_uint32
+        c.mt_arena_bytes.argtypes = [word]
+        c.mt_init.argtypes = [_Memory, pointer, word, word, pointer]
         c.mt_input.argtypes, c.mt_input.restype = [pointer], pointer
         c.mt_set_input.argtypes = [pointer, pointer, pointer]
         c.mt_infer.argtypes = [pointer, pointer]
@@ -97,11 +108,10 @@ class HostLibrary:
     def reset(self, seed: int) -> None:
         """Start anew from the compiled state with this random seed."""
         context = ctypes.c_void_p()
-        memory, arena = self._context_memory, self._arena
-        status = self._c.mt_init(
-            memory.ctypes.data, memory.nbytes, arena.ctypes.data, arena.nbytes, seed,
-            ctypes.byref(context),
-        )  # fmt: skip
+        count = len(self._arenas)
+        arenas = (_Memory * count)(*(_Memory.of(arena) for arena in self._arenas))
+        memory = _Memory.of(self._context_memory)
+        status = self._c.mt_init(memory, arenas, count, seed, ctypes.byref(context))
         _check(status, "mt_init")
         self._context = context
         self._result = _Result()

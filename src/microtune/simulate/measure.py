@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from microtune.codegen.project import TRAINING_FILE, read_plan
+from microtune.codegen.project import TRAINING_FILE, placement_on, read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.macs import graph_macs
@@ -76,8 +76,9 @@ class Measurement:
             "flash_bytes": sizes.flash_bytes, "infer_instructions": self.infer_instructions,
             "train_instructions": self.train_instructions, "infer_macs": infer_macs,
             "train_macs": train_macs if self.train_instructions is not None else None,
-            "target": self.target, "scheme": self.plan["scheme"]["name"],
-            "input": self.plan["input"], "compiler": self.firmware.compiler,
+            "arenas": dict(sizes.arenas), "target": self.target,
+            "scheme": self.plan["scheme"]["name"], "input": self.plan["input"],
+            "compiler": self.firmware.compiler,
             "optimisation": self.firmware.optimisation, "numerics_version": NUMERICS_VERSION,
             "harness": {
                 "flash_bytes": sizes.harness_flash_bytes, "ram_bytes": sizes.harness_ram_bytes,
@@ -105,8 +106,9 @@ def measure(
         folder = Path(name)
         firmware = build_firmware(
             project, chip, folder / "firmware.elf", optimisation, compiler,
-            ram_bytes=min(int(plan["budget"]["sram_bytes"]), chip.ram.bytes),
+            ram_bytes=min(int(plan["budget"]["sram_bytes"]), chip.ram_bytes),
             flash_bytes=min(int(plan["budget"]["flash_bytes"]), chip.flash.bytes),
+            placement=placement_on(plan, chip),
         )  # fmt: skip
         job = write_job(
             folder / JOB_NAME, SEED, records, graph.tensors["input"].bytes,

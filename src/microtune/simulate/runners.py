@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from microtune.codegen.layout import Slot, unpack_block
-from microtune.codegen.project import TRAINING_FILE, read_plan
+from microtune.codegen.project import TRAINING_FILE, placement_on, read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
@@ -138,7 +138,10 @@ class QemuRunner:
         with tempfile.TemporaryDirectory(prefix="microtune-chip-") as name:
             folder = Path(name)
             elf = folder / "firmware.elf"
-            build_firmware(self._project, self._target, elf, self._optimisation)
+            build_firmware(
+                self._project, self._target, elf, self._optimisation,
+                placement=placement_on(self._plan, self._target),
+            )  # fmt: skip
             job = write_job(
                 folder / JOB_NAME, self._seed, itertools.chain(records, last),
                 graph.tensors["input"].bytes, int(self._plan["classes"]),

@@ -19,12 +19,14 @@ from microtune.targets import (
     COMPILE_FLAGS,
     DEFAULT_STACK_BYTES,
     LINK_FLAGS,
+    Placement,
     Target,
     render_linker_script,
 )
 
 FirmwareCompiler = Literal["gcc", "zig"]
 
+_ARENA = ".arena."
 _OVERFLOW = re.compile(r"region [`'](\w+)'(?: overflowed by|: overflowed by) (\d+) bytes")
 
 
@@ -42,16 +44,22 @@ class SectionSizes:
     """Bytes of a firmware, counted as a linker counts.
 
     `flash_bytes`: vectors, code, constants and the image of .data, libgcc included.
-    `static_bytes`: .data and .bss without the arena; `stack_reserve_bytes` is what the linker
-    script sets aside. The harness is listed apart and is in none of the others.
+    `static_bytes`: .data, .bss and the context without the arenas; `arenas` lists (bank, bytes) of
+    what `arena_bytes` sums; `stack_reserve_bytes` is what the linker script sets aside. The harness
+    is listed apart and is in none of the others.
     """
 
     flash_bytes: int
     static_bytes: int
-    arena_bytes: int
+    arenas: tuple[tuple[str, int], ...]
     stack_reserve_bytes: int
     harness_flash_bytes: int
     harness_ram_bytes: int
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of all arenas."""
+        return sum(size for _, size in self.arenas)
 
 
 @dataclass(frozen=True)
@@ -139,20 +147,23 @@ def build_firmware(
     stack_bytes: int = DEFAULT_STACK_BYTES,
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
+    placement: Placement | None = None,
 ) -> Firmware:
     """Compile and link the project at `project_dir` for `target` into `out_elf`.
 
     The sources are `src/**/*.c`, `model/*.c` and `port/*.c`. The linker script is rendered for
     `target` with the given budgets (bytes; default: all the target has), so that one project can
-    be measured on several cores. What does not compile or does not fit is a MicrotuneError.
+    be measured on several cores; `placement` says what goes to which of its memories (default:
+    everything to the fastest). What does not compile or does not fit is a MicrotuneError.
     """
     found = find_arm_gcc() if compiler == "gcc" else find_clang()
     cpu_flags = target.gcc_flags if compiler == "gcc" else target.zig_flags
     project = project_dir.resolve()
     sources = firmware_sources(project)
     script = render_linker_script(
-        target, stack_bytes=stack_bytes, ram_bytes=ram_bytes, flash_bytes=flash_bytes
-    )
+        target, stack_bytes=stack_bytes, ram_bytes=ram_bytes, flash_bytes=flash_bytes,
+        placement=placement,
+    )  # fmt: skip
     base = [*found.command, *cpu_flags, optimisation]
     base += ["-fno-sanitize=undefined", "-w"] if compiler == "zig" else ["-fcallgraph-info=su"]
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
@@ -221,15 +232,17 @@ def section_sizes(elf: Path) -> SectionSizes:
     allocated = [section for section in read_elf(elf).sections if section.allocated]
     harness = [section for section in allocated if section.name.startswith(".harness")]
     product = [section for section in allocated if section not in harness]
-    ram = {".data", ".bss", ".arena", ".stack"}
+    ram = {".data", ".bss", ".context", ".stack"}
+    arenas = [section for section in product if section.name.startswith(_ARENA)]
 
     def total(*names: str) -> int:
         return sum(section.bytes for section in product if section.name in names)
 
     return SectionSizes(
-        flash_bytes=sum(s.bytes for s in product if s.name not in ram) + total(".data"),
-        static_bytes=total(".data", ".bss"),
-        arena_bytes=total(".arena"),
+        flash_bytes=sum(s.bytes for s in product if s.name not in ram and s not in arenas)
+        + total(".data"),
+        static_bytes=total(".data", ".bss", ".context"),
+        arenas=tuple((s.name.removeprefix(_ARENA), s.bytes) for s in arenas if s.bytes),
         stack_reserve_bytes=total(".stack"),
         harness_flash_bytes=sum(s.bytes for s in harness if s.name != ".harness.bss"),
         harness_ram_bytes=sum(

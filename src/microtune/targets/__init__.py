@@ -4,6 +4,7 @@ from microtune.targets.port import (
     COMPILE_FLAGS,
     DEFAULT_STACK_BYTES,
     LINK_FLAGS,
+    Placement,
     render_linker_script,
     write_port,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "DEFAULT_STACK_BYTES",
     "LINK_FLAGS",
     "MemoryBank",
+    "Placement",
     "Target",
     "load_target",
     "render_linker_script",

@@ -12,11 +12,20 @@ _DATA = Path(__file__).parent / "data"
 
 @dataclass(frozen=True)
 class MemoryBank:
-    """One contiguous memory: address of its first byte and its length, both in bytes."""
+    """One contiguous memory: address of its first byte and its length, both in bytes.
+
+    `speed` is the relative cost of an access, 1 for the fastest; only its order matters.
+    """
 
     name: str
     origin: int
     bytes: int
+    speed: float = 1.0
+
+    @property
+    def region(self) -> str:
+        """Its name in the linker script."""
+        return self.name.upper()
 
 
 @dataclass(frozen=True)
@@ -24,8 +33,9 @@ class Target:
     """A chip as the compiler, the linker and the emulator need to know it.
 
     `gcc_flags` are for arm-none-eabi-gcc, `zig_flags` for `python -m ziglang cc`. `memories` are
-    the banks the product may use (the first holds stack and static data); `flash` holds its code.
-    The harness banks belong to the test harness alone and lie apart from the product's.
+    the banks the product may use, fastest first; `flash` holds its code. The harness banks belong
+    to the test harness alone and lie apart from the product's; a board that no emulator knows
+    (`machine` is None) has none, and a harness linked for it shares the product's memories.
     """
 
     name: str
@@ -35,16 +45,21 @@ class Target:
     zig_flags: tuple[str, ...]
     memories: tuple[MemoryBank, ...]
     flash: MemoryBank
-    harness_flash: MemoryBank
-    harness_ram: MemoryBank
-    machine: str
+    harness_flash: MemoryBank | None
+    harness_ram: MemoryBank | None
+    machine: str | None
     emulator_arguments: tuple[str, ...]
     notes: str
 
     @property
     def ram(self) -> MemoryBank:
-        """The bank with stack, static data and (in a one-bank target) the arena."""
+        """The fastest bank, in a one-bank target the only one."""
         return self.memories[0]
+
+    @property
+    def ram_bytes(self) -> int:
+        """Bytes of all banks."""
+        return sum(bank.bytes for bank in self.memories)
 
 
 def target_names() -> tuple[str, ...]:
@@ -61,6 +76,7 @@ def load_target(name: str) -> Target:
 
 
 def _parse(data: dict[str, Any]) -> Target:
+    harness, emulator = data.get("harness", {}), data.get("emulator", {})
     return Target(
         name=data["name"],
         core=data["core"],
@@ -69,13 +85,13 @@ def _parse(data: dict[str, Any]) -> Target:
         zig_flags=tuple(data["zig"]["cpu_flags"]),
         memories=tuple(_bank(bank["name"], bank) for bank in data["memories"]),
         flash=_bank("flash", data["flash"]),
-        harness_flash=_bank("harness_flash", data["harness"]["flash"]),
-        harness_ram=_bank("harness_ram", data["harness"]["ram"]),
-        machine=data["emulator"]["machine"],
-        emulator_arguments=tuple(data["emulator"]["arguments"]),
+        harness_flash=_bank("harness_flash", harness["flash"]) if harness else None,
+        harness_ram=_bank("harness_ram", harness["ram"]) if harness else None,
+        machine=emulator.get("machine"),
+        emulator_arguments=tuple(emulator.get("arguments", ())),
         notes=data["notes"],
     )
 
 
 def _bank(name: str, data: dict[str, Any]) -> MemoryBank:
-    return MemoryBank(name, int(data["origin"]), int(data["bytes"]))
+    return MemoryBank(name, int(data["origin"]), int(data["bytes"]), float(data.get("speed", 1)))

@@ -19,32 +19,64 @@ int mt_is_context(const mt_context *context) {
            context->model == &mt_generated_model;
 }
 
+/* Bytes of the context itself, before the parameters. */
+static size_t head_bytes(void) {
+    return round_up(sizeof(mt_context) + mt_generated_model.arena_count * sizeof(uint8_t *));
+}
+
 size_t mt_context_bytes(void) {
-    return round_up(sizeof(mt_context)) + round_up(mt_generated_model.parameter_bytes) +
+    return head_bytes() + round_up(mt_generated_model.parameter_bytes) +
            round_up(mt_generated_model.offset_count);
 }
 
-size_t mt_arena_bytes(void) { return mt_generated_model.arena_bytes; }
+uint32_t mt_arena_count(void) { return mt_generated_model.arena_count; }
 
-mt_status mt_init(void *context_memory, size_t context_bytes, void *arena, size_t arena_bytes,
-                  uint32_t seed, mt_context **context) {
-    const mt_model *model = &mt_generated_model;
-    if (context_memory == NULL || arena == NULL || context == NULL || !is_aligned(context_memory) ||
-        !is_aligned(arena)) {
+size_t mt_arena_bytes(uint32_t bank) {
+    return bank < mt_generated_model.arena_count ? mt_generated_model.arena_bytes[bank] : 0;
+}
+
+static mt_status check_memory(mt_memory memory, size_t bytes) {
+    if (memory.base == NULL || !is_aligned(memory.base)) {
         return MT_ERROR_ARGUMENT;
     }
-    if (context_bytes < mt_context_bytes() || arena_bytes < mt_arena_bytes()) {
+    return memory.bytes < bytes ? MT_ERROR_SIZE : MT_OK;
+}
+
+static mt_status check_arenas(const mt_memory *arenas, uint32_t arena_count) {
+    if (arenas == NULL) {
+        return MT_ERROR_ARGUMENT;
+    }
+    if (arena_count < mt_arena_count()) {
         return MT_ERROR_SIZE;
     }
-    uint8_t *memory = (uint8_t *)context_memory;
-    mt_context *c = (mt_context *)context_memory;
-    memset(memory, 0, mt_context_bytes());
+    for (uint32_t i = 0; i < mt_arena_count(); i++) {
+        const mt_status status = check_memory(arenas[i], mt_arena_bytes(i));
+        if (status != MT_OK) {
+            return status;
+        }
+    }
+    return MT_OK;
+}
+
+mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32_t arena_count, uint32_t seed,
+                  mt_context **context) {
+    const mt_model *model = &mt_generated_model;
+    mt_status status = context == NULL ? MT_ERROR_ARGUMENT : MT_OK;
+    status = status == MT_OK ? check_memory(memory, mt_context_bytes()) : status;
+    status = status == MT_OK ? check_arenas(arenas, arena_count) : status;
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_context *c = (mt_context *)memory.base;
+    memset(memory.base, 0, mt_context_bytes());
     c->magic = MT_CONTEXT_MAGIC;
     c->last_loss_q16 = NO_LOSS;
     c->state.seed = seed;
     c->model = model;
-    c->arena = (uint8_t *)arena;
-    c->parameters = memory + round_up(sizeof(mt_context));
+    for (uint32_t i = 0; i < model->arena_count; i++) {
+        c->arenas[i] = (uint8_t *)arenas[i].base;
+    }
+    c->parameters = (uint8_t *)memory.base + head_bytes();
     c->offsets = (int8_t *)(c->parameters + round_up(model->parameter_bytes));
     for (uint32_t i = 0; i < model->segment_count; i++) {
         const mt_segment *segment = &model->initial_segments[i];
@@ -57,15 +89,19 @@ mt_status mt_init(void *context_memory, size_t context_bytes, void *arena, size_
     return MT_OK;
 }
 
+static uint8_t *at(const mt_context *context, mt_place place) {
+    return context->arenas[place.bank] + place.offset;
+}
+
 int8_t *mt_input(mt_context *context) {
-    if (!mt_is_context(context) || context->model->input_offset == MT_BY_ROWS) {
+    if (!mt_is_context(context) || context->model->input.offset == MT_BY_ROWS) {
         return NULL;
     }
-    return (int8_t *)(context->arena + context->model->input_offset);
+    return (int8_t *)at(context, context->model->input);
 }
 
 mt_status mt_set_input(mt_context *context, mt_read_row read, void *user) {
-    if (!mt_is_context(context) || read == NULL || context->model->input_offset != MT_BY_ROWS) {
+    if (!mt_is_context(context) || read == NULL || context->model->input.offset != MT_BY_ROWS) {
         return MT_ERROR_ARGUMENT;
     }
     context->source.read = read;
@@ -82,16 +118,16 @@ int mt_read_frame_row(void *user, uint32_t row, int8_t *to) {
 size_t mt_row_bytes(void) { return mt_generated_model.input_row_bytes; }
 
 static int has_input(const mt_context *context) {
-    return context->model->input_offset != MT_BY_ROWS || context->source.read != NULL;
+    return context->model->input.offset != MT_BY_ROWS || context->source.read != NULL;
 }
 
 const void *mt_logits(const mt_context *context) {
-    return mt_is_context(context) ? context->arena + context->model->logits_offset : NULL;
+    return mt_is_context(context) ? at(context, context->model->logits) : NULL;
 }
 
 /* A key that orders like logit i: int32 as it is; the bits of a float made monotonic. */
 static int32_t logit_key(const mt_context *context, uint32_t i) {
-    const uint8_t *logits = context->arena + context->model->logits_offset;
+    const uint8_t *logits = at(context, context->model->logits);
     int32_t value;
     memcpy(&value, logits + i * sizeof value, sizeof value);
     if (context->model->logits_are_float && value < 0) {

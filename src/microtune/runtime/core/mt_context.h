@@ -20,13 +20,15 @@ typedef struct {
 
 #define MT_BY_ROWS UINT32_MAX
 
-/* One compiled model. Offsets count bytes from the start of the arena. */
+/* One compiled model. */
 typedef struct {
     uint32_t numerics_version;
     uint8_t model_hash[32], scheme_hash[32];
-    uint32_t arena_bytes, input_row_bytes;
-    uint32_t input_offset; /* MT_BY_ROWS: there is no resident frame */
-    uint32_t classes, logits_offset, logits_are_float;
+    const uint32_t *arena_bytes; /* [arena_count] */
+    uint32_t arena_count, input_row_bytes;
+    mt_place input; /* offset MT_BY_ROWS: there is no resident frame */
+    mt_place logits;
+    uint32_t classes, logits_are_float;
     uint32_t parameter_bytes;
     uint32_t offset_count;              /* gradient tensors with an exponent offset */
     const int8_t *initial_offsets;      /* [offset_count]; NULL: zeros */
@@ -45,10 +47,10 @@ struct mt_context {
     int32_t last_loss_q16;
     mt_step_state state;
     const mt_model *model;
-    uint8_t *arena;
     uint8_t *parameters;
     int8_t *offsets;
     mt_row_source source;
+    uint8_t *arenas[]; /* [model->arena_count] */
 };
 
 #ifdef __cplusplus

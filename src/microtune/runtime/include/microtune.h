@@ -25,7 +25,7 @@ extern "C" {
 #define MT_NODISCARD
 #endif
 
-/* Alignment in bytes that context memory and arena must have. */
+/* Alignment in bytes that context memory and arenas must have. */
 #define MT_ALIGNMENT 8
 
 /* The largest learning rate that mt_set_learning_rate accepts. */
@@ -45,6 +45,12 @@ typedef enum {
 /* Opaque; lives in the memory given to mt_init. */
 typedef struct mt_context mt_context;
 
+/* A piece of memory that the caller owns. */
+typedef struct {
+    void *base;
+    size_t bytes;
+} mt_memory;
+
 typedef struct {
     int32_t predicted_class; /* 0 .. classes - 1; the first of equal logits */
     int32_t loss_q16;        /* cross-entropy in nats * 65536, >= 0; -1 after mt_infer */
@@ -62,19 +68,24 @@ typedef struct {
 /* Bytes of context memory: state and trained parameters. A constant of the compiled model. */
 size_t mt_context_bytes(void);
 
-/* Bytes of working memory. Its content need not survive between calls, except the input (until the
- * call that uses it) and the logits (until the next call). A constant of the compiled model. */
-size_t mt_arena_bytes(void);
+/* Number of arenas: one for each memory of the chip that the plan uses, 1 or more. */
+uint32_t mt_arena_count(void);
+
+/* Bytes of working memory in arena `bank`, 0 .. mt_arena_count() - 1, fastest memory first; else 0.
+ * Its content need not survive between calls, except the input (until the call that uses it) and
+ * the logits (until the next call). Constants of the compiled model. */
+size_t mt_arena_bytes(uint32_t bank);
 
 /* Bytes that mt_save writes. A constant of the compiled model. */
 size_t mt_save_bytes(void);
 
-/* Puts the context into `context_memory` and sets the initial parameters; learning rate 0, step 0.
- * Both memories must be aligned to MT_ALIGNMENT and stay valid as long as the context is used.
- * `seed` (any value) selects the random bits of stochastic rounding.
- * MT_ERROR_ARGUMENT: NULL or misaligned. MT_ERROR_SIZE: memory too small. */
-MT_NODISCARD mt_status mt_init(void *context_memory, size_t context_bytes, void *arena,
-                               size_t arena_bytes, uint32_t seed, mt_context **context);
+/* Puts the context into `memory` and sets the initial parameters; learning rate 0, step 0. `arenas`
+ * lists the working memories in the order of mt_arena_bytes (the list itself is not kept). All must
+ * be aligned to MT_ALIGNMENT and stay valid as long as the context is used. `seed` (any value)
+ * selects the random bits of stochastic rounding.
+ * MT_ERROR_ARGUMENT: NULL or misaligned. MT_ERROR_SIZE: a memory too small, or too few arenas. */
+MT_NODISCARD mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32_t arena_count,
+                               uint32_t seed, mt_context **context);
 
 /* Where the next frame goes: int8 NHWC, pixel - 128 for 8-bit images. NULL for an invalid context
  * and for a model compiled with --input rows.

@@ -55,6 +55,8 @@ static uint8_t save_buffer[MT_SAVE_BYTES];
 #if MT_INPUT_BY_ROWS
 static int8_t frame_buffer[MT_INPUT_BYTES];
 #endif
+#define LIST_ARENA(bank, bytes) {mt_arena_##bank, bytes},
+static const mt_memory arenas[MT_ARENA_COUNT] = {MT_ARENAS(LIST_ARENA)};
 
 /* Instructions between the first one at mt_mark_begin and the first one at mt_mark_end are the
  * call itself and one branch; both marks are one instruction long, so the count is exact. */
@@ -212,8 +214,8 @@ int main(void) {
     initialise_harness();
     const int32_t job = open_job(header);
     const int32_t output = semihosting_open_write("result.bin");
-    const mt_status status = mt_init(mt_context_memory, sizeof mt_context_memory, mt_arena_memory,
-                                     sizeof mt_arena_memory, header[SEED], &context);
+    const mt_memory memory = {mt_context_memory, sizeof mt_context_memory};
+    const mt_status status = mt_init(memory, arenas, MT_ARENA_COUNT, header[SEED], &context);
     if (status != MT_OK) {
         semihosting_print("harness: mt_init failed\n");
         semihosting_exit(EXIT_INIT + (uint32_t)status);

@@ -1,6 +1,9 @@
-/* The memory of the one context, sized at compile time so that the linker can refuse it. */
+/* The memory of the one context, sized at compile time so that the linker can refuse it. Each piece
+ * has a section of its own, which the linker script puts into the bank that the plan chose. */
 #include "memory.h"
 
 __attribute__((section(".bss.mt_context"), aligned(8))) uint8_t mt_context_memory[MT_CONTEXT_BYTES];
 
-__attribute__((section(".bss.mt_arena"), aligned(8))) uint8_t mt_arena_memory[MT_ARENA_BYTES];
+#define DEFINE_ARENA(bank, bytes)                                                                  \
+    __attribute__((section(".bss.mt_arena_" #bank), aligned(8))) uint8_t mt_arena_##bank[bytes];
+MT_ARENAS(DEFINE_ARENA)

@@ -7,6 +7,9 @@
 #include "microtune_model.h"
 
 extern uint8_t mt_context_memory[MT_CONTEXT_BYTES];
-extern uint8_t mt_arena_memory[MT_ARENA_BYTES];
+
+/* One array for each arena: mt_arena_0, mt_arena_1, ... */
+#define MT_DECLARE_ARENA(bank, bytes) extern uint8_t mt_arena_##bank[bytes];
+MT_ARENAS(MT_DECLARE_ARENA)
 
 #endif

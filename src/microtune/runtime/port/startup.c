@@ -13,9 +13,12 @@
 
 extern const uint32_t _data_image[];
 extern uint32_t _data_start[], _data_end[], _bss_start[], _bss_end[], _stack_top[];
-extern char _flash_origin[], _flash_bytes[], _ram_origin[], _ram_bytes[];
-extern char _harness_flash_origin[], _harness_flash_bytes[];
-extern char _harness_ram_origin[], _harness_ram_bytes[];
+
+/* Written by the linker script: what may be reached. */
+typedef struct {
+    uint32_t origin, bytes, writable;
+} fence_range;
+extern const fence_range _fence_start[], _fence_end[];
 
 int main(void);
 void Reset_Handler(void);
@@ -43,15 +46,13 @@ __attribute__((section(".vectors"), used)) static const handler vectors[16] = {
     FAULT,
 };
 
-enum { READ_EXECUTE = 0, READ_WRITE = 1 };
-
-static void mpu_region(uint32_t number, const char *origin, const char *length, int writable) {
-    const uint32_t base = (uint32_t)origin;
-    const uint32_t bytes = (uint32_t)length;
+static void mpu_region(uint32_t number, const fence_range *range) {
+    const uint32_t base = range->origin;
+    const uint32_t bytes = range->bytes;
     REGISTER(MPU_RNR) = number;
 #if __ARM_ARCH >= 8
     /* PMSAv8: any multiple of 32 bytes; writable memory is never executable. */
-    REGISTER(MPU_RBAR) = base | (writable ? 0x3u : 0x6u);
+    REGISTER(MPU_RBAR) = base | (range->writable ? 0x3u : 0x6u);
     REGISTER(MPU_RASR_RLAR) = ((base + bytes - 1u) & ~31u) | 1u;
 #else
     /* PMSAv7: a power of two; eighths of it beyond the wanted length are switched off. */
@@ -62,7 +63,7 @@ static void mpu_region(uint32_t number, const char *origin, const char *length, 
     const uint32_t eighth = 1u << (log2_bytes - 3u);
     const uint32_t used_eighths = (bytes + eighth - 1u) / eighth;
     const uint32_t disabled = (0xFFu << used_eighths) & 0xFFu;
-    const uint32_t access = writable ? (1u << 28) | (3u << 24) : 6u << 24;
+    const uint32_t access = range->writable ? (1u << 28) | (3u << 24) : 6u << 24;
     REGISTER(MPU_RBAR) = base;
     REGISTER(MPU_RASR_RLAR) = access | (2u << 16) | (disabled << 8) | ((log2_bytes - 1u) << 1) | 1u;
 #endif
@@ -73,10 +74,10 @@ static void mpu_fence(void) {
 #if __ARM_ARCH >= 8
     REGISTER(MPU_MAIR0) = 0x44u;
 #endif
-    mpu_region(0, _flash_origin, _flash_bytes, READ_EXECUTE);
-    mpu_region(1, _ram_origin, _ram_bytes, READ_WRITE);
-    mpu_region(2, _harness_flash_origin, _harness_flash_bytes, READ_EXECUTE);
-    mpu_region(3, _harness_ram_origin, _harness_ram_bytes, READ_WRITE);
+    uint32_t number = 0;
+    for (const fence_range *range = _fence_start; range < _fence_end; range++) {
+        mpu_region(number++, range);
+    }
     REGISTER(MPU_CTRL) = 1u;
     __asm__ volatile("dsb\n isb" ::: "memory");
 }

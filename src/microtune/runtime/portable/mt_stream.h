@@ -11,8 +11,9 @@ extern "C" {
 
 /* The last rows of a tensor: row r lies in slot r % rows. */
 typedef struct {
-    uint32_t offset; /* in the arena */
-    int32_t rows, row_bytes;
+    uint32_t offset;     /* in its arena */
+    uint16_t bank, rows; /* bank: number of the arena */
+    int32_t row_bytes;
 } mt_ring;
 
 typedef enum {
@@ -37,8 +38,8 @@ typedef struct {
     const mt_stage *stages;
     const uint8_t *order;
     int32_t stage_count, order_count;
-    uint32_t rows_offset;    /* of uint16_t[stage_count]: rows made so far */
-    uint32_t scratch_offset; /* of the scratch that the layers share */
+    mt_place rows;    /* uint16_t[stage_count]: rows made so far */
+    mt_place scratch; /* what the layers share */
 } mt_row_segment;
 
 typedef struct {
@@ -47,7 +48,8 @@ typedef struct {
 } mt_row_source;
 
 /* Runs the whole segment. MT_ERROR_INPUT: the callback gave no row. */
-mt_status mt_stream(const mt_row_segment *segment, uint8_t *arena, const mt_row_source *source);
+mt_status mt_stream(const mt_row_segment *segment, uint8_t *const *arenas,
+                    const mt_row_source *source);
 
 #ifdef __cplusplus
 }

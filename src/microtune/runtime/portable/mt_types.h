@@ -31,6 +31,11 @@ typedef struct {
     int32_t x_rows, y_rows;
 } mt_rows;
 
+/* Where a buffer lies: bytes from the start of an arena. */
+typedef struct {
+    uint32_t bank, offset; /* bank: number of the arena */
+} mt_place;
+
 /* What a training step shares: the random seed and step number, and the learning rate
  * lr = lr_mantissa * 2^lr_exponent, 2^23 <= lr_mantissa < 2^24 or 0; `lr` is the same number. */
 typedef struct {
