@@ -105,7 +105,7 @@ def test_gaps_and_stated_arenas(built: tuple[Path, Project]) -> None:
         (8, 80, 0, 2), (24, 8, 2, 4), (8, 80, 4, 5), (8, 80, 6, 9),
     ]  # fmt: skip
     assert (x.bytes, x.lower_bound, y.bytes) == (96, 88, 88)
-    assert "arena 184 B, lower bound 176 B: proven minimal" in memory.verdict()
+    assert "arenas 184 B in 2 memories: each proven minimal" in memory.verdict()
     assert "proven" not in memory_map(plan, built[1].graph).verdict()
 
 
@@ -159,7 +159,8 @@ def test_every_bank_has_a_panel(built: tuple[Path, Project], tmp_path: Path) -> 
     memory = memory_map(two_banks(read_plan(built[0])), built[1].graph)
     assert [bank.name for bank in memory.banks] == ["ram", "dtcm"]
     text = as_text(memory, colour=False)
-    assert "bank ram" in text and "bank dtcm" in text and "lower bound" not in text
+    assert "bank ram (beside stack and context)" in text and "bank dtcm:" in text
+    assert "lower bound" not in text
     save_memory_picture(memory, [tmp_path / "m.svg"])
     words = " ".join(ElementTree.parse(tmp_path / "m.svg").getroot().itertext())
     assert "address in dtcm" in words

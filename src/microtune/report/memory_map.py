@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from microtune.codegen.project import TRAINING_FILE, read_plan
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import load_model
-from microtune.pipeline import CONTEXT_BYTES
+from microtune.pipeline import resident_bytes
 from microtune.targets import DEFAULT_STACK_BYTES
 
 LARGEST = 10
@@ -57,7 +57,8 @@ class Block:
 class Bank:
     """The part of the arena in one memory; `lower_bound` is None where the plan states none.
 
-    Steps [peak_step, peak_last) have the most bytes alive.
+    Steps [peak_step, peak_last) have the most bytes alive. `beside` names what else of the product
+    the memory holds.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Bank:
     blocks: tuple[Block, ...]
     peak_step: int
     peak_last: int
+    beside: tuple[str, ...] = ()
 
     def at_peak(self) -> list[Block]:
         """The blocks alive in the peak step, largest first."""
@@ -77,6 +79,10 @@ class Bank:
         if self.peak_last == self.peak_step + 1:
             return f"step {self.peak_step}"
         return f"steps {self.peak_step} to {self.peak_last - 1}"
+
+    def label(self) -> str:
+        """The bank's name, with what it holds besides the arena."""
+        return self.name + (f" (beside {' and '.join(self.beside)})" if self.beside else "")
 
     @property
     def live_bytes(self) -> int:
@@ -113,10 +119,13 @@ class MemoryMap:
 
     def verdict(self) -> str:
         """The arena beside its lower bound, in one sentence."""
-        bounds = [bank.lower_bound for bank in self.banks if bank.lower_bound is not None]
+        if len(self.banks) > 1:
+            text = f"arenas {self.arena_bytes:,} B in {len(self.banks)} memories"
+            proof = ": each proven minimal for its buffers in this order"
+            return text + (proof if self.proven else "")
+        bound = self.banks[0].lower_bound
         text = f"arena {self.arena_bytes:,} B"
-        if len(bounds) == len(self.banks):
-            text += f", lower bound {sum(bounds):,} B"
+        text += "" if bound is None else f", lower bound {bound:,} B"
         return text + (": proven minimal for this order" if self.proven else "")
 
 
@@ -139,7 +148,13 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
         for name in blocks if len(blocks) == 1
     ]  # fmt: skip
     arenas = {arena["bank"]: arena for arena in stated}
-    banks = tuple(_bank(name, members, arenas.get(name, {})) for name, members in blocks.items())
+    banks = tuple(
+        replace(
+            _bank(name, members, arenas.get(name, {})),
+            beside=tuple(what for what in ("stack", "context") if plan[f"{what}_bank"] == name),
+        )
+        for name, members in blocks.items()
+    )
     reached = all(bank.lower_bound is not None and bank.bytes <= bank.lower_bound for bank in banks)
     return MemoryMap(
         title=f"{plan['model']['name']}, scheme {plan['scheme']['name']}, {plan['target']}, "
@@ -148,7 +163,7 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
         ops=tuple(node.op for node in graph.nodes),
         names=tuple(node.outputs[0] for node in graph.nodes),
         backward=backward, proven=reached or bool(plan.get("optimal", False)),
-        sram=sram_parts(plan), sram_budget=int(plan["budget"]["sram_bytes"]),
+        sram=sram_parts(plan, graph), sram_budget=int(plan["budget"]["sram_bytes"]),
     )  # fmt: skip
 
 
@@ -212,18 +227,18 @@ def _kind_by_name(name: str) -> Kind:
     return Kind.RING if re.search(r"\.rings?\b", name) else Kind.ACTIVATION
 
 
-def sram_parts(plan: Mapping[str, Any]) -> dict[str, int]:
+def sram_parts(plan: Mapping[str, Any], graph: Graph) -> dict[str, int]:
     """All planned SRAM in bytes by purpose."""
     parts = {"weights": 0, "biases": 0, "head": 0}
     for slot in plan["parameters"]:
         name = str(slot["name"])
         purpose = "biases" if ".bias" in name else "weights"
         parts["head" if name.startswith("head.") else purpose] += int(slot["bytes"])
-    padding = int(plan["parameter_bytes"]) - sum(parts.values())
-    context = CONTEXT_BYTES + len(plan["gradient_offsets"]) + padding
+    resident = sum(resident_bytes(graph).values())
     sizes = {
         "arena": int(plan["arena_bytes"]), "trained weights": parts["weights"],
-        "trained biases": parts["biases"], "head": parts["head"], "context": context,
+        "trained biases": parts["biases"], "head": parts["head"],
+        "context": resident - sum(parts.values()) - DEFAULT_STACK_BYTES,
         "stack reserve": DEFAULT_STACK_BYTES,
     }  # fmt: skip
     return {name: size for name, size in sizes.items() if size}

@@ -111,7 +111,7 @@ def _map(axis: Axes, memory: MemoryMap, bank: Bank) -> None:
     axis.set_ylim(0, bank.bytes * _HEADROOM)
     for block in bank.blocks:
         _rectangle(axis, block, block.first, block.last - block.first)
-    axis.set_ylabel("address" if bank.name == "ram" else f"address in {bank.name}")
+    axis.set_ylabel("address" if len(memory.banks) == 1 else f"address in {bank.label()}")
     _address_ticks(axis, bank.bytes)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)

@@ -58,7 +58,7 @@ def render_memory(memory: MemoryMap, *, colour: bool, width: int = WIDTH) -> Gro
     parts: list[RenderableType] = [Text(memory.title, style="bold"), Text(memory.verdict()), ""]
     for bank in memory.banks:
         if len(memory.banks) > 1:
-            parts.append(Text(f"bank {bank.name}, {bank.bytes:,} B", style="bold"))
+            parts.append(Text(f"bank {bank.label()}: {bank.bytes:,} B", style="bold"))
         parts += [_panel(memory, bank, canvas), ""]
     parts += [_legend(memory, width, colour), ""]
     for bank in memory.banks:
