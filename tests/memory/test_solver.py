@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from packing import hard_instance, read_csv
 
 from microtune.memory import planner, solver
 from microtune.memory.lifetimes import Buffer, Gap
-from microtune.memory.planner import find_conflicts, first_fit, plan_arena, validate
+from microtune.memory.planner import Plan, find_conflicts, first_fit, plan_arena, validate
 from microtune.memory.solver import Placement, smaller_arena, smaller_peak, unit_bytes
-from microtune.memory.tasks import Memory, Tasks
+from microtune.memory.tasks import Order, Tasks
 from tests.memory.buffers import buffer_lists
 from tests.memory.test_order import all_orders, random_tasks
 
@@ -111,22 +112,29 @@ def test_the_smallest_peak_of_all_orders_is_found(tasks: Tasks) -> None:
     assert found == smaller_peak(tasks, given_order, 1.0)
 
 
+def plan_of(tasks: Tasks, order: Order) -> Plan:
+    """The packing of the tasks' memory in this order."""
+    end = tasks.start + len(order)
+    buffers = []
+    for m in tasks.memories:
+        steps = [tasks.start + order.index(user) for user in m.users]
+        first = tasks.start if m.before else steps[0]
+        buffers.append(replace(m.buffer, first=first, last=end if m.after else max(steps) + 1))
+    return plan_arena(buffers, deterministic_seconds=1.0)
+
+
 @needs_ortools
-def test_order_and_offsets_together() -> None:
-    """Making the small buffer first splits the arena; last, it does not."""
-    none: frozenset[int] = frozenset()
-    memories = (
-        Memory(Buffer("a", 64, 0, 1), (0,), False, False),
-        Memory(Buffer("b", 64, 1, 2), (1,), False, False),
-        Memory(Buffer("kept", 32, 0, 3), (0, 2), False, False),
-        Memory(Buffer("c", 96, 2, 3), (2,), False, False),
-    )
-    tasks = Tasks(0, (none, none, frozenset({0})), memories)
-    offsets = {"a": 0, "b": 0, "kept": 64, "c": 96}
-    placement = Placement(offsets, arena_bytes=192, granule=8)
-    order = smaller_arena(tasks, (0, 1, 2), placement, 1.0)
-    assert sorted(order) == [0, 1, 2]
-    assert order.index(0) < order.index(2)
+@settings(deadline=None, max_examples=25)
+@given(random_tasks(5))
+def test_order_and_offsets_together(tasks: Tasks) -> None:
+    """If some order packs better than the one given, the best of them is found."""
+    order = tuple(range(len(tasks.follows)))
+    plan = plan_of(tasks, order)
+    placement = Placement(plan.offsets, plan.arena_bytes, planner.granule(plan.buffers))
+    found = smaller_arena(tasks, order, placement, 1.0)
+    least = min(plan_of(tasks, other).arena_bytes for other in all_orders(tasks))
+    assert plan_of(tasks, found).arena_bytes == least
+    assert found == order or least < plan.arena_bytes
 
 
 # -- instances ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ the lifetimes that `step_buffers` gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from microtune.ir.graph import Graph, Node
 from microtune.ir.verifier import verify
@@ -40,14 +40,31 @@ class Backward:
         result.nodes[self.start :] = [self.graph.nodes[self.start + i] for i in order]
         return result
 
-    def plan(self, order: Order) -> Plan:
-        """The arena of the whole step with this order."""
-        return plan_arena(step_buffers(self.reordered(order), self.scratch_bytes))
+    def buffers(self, order: Order) -> list[Buffer]:
+        """The buffers of the whole step with this order."""
+        return step_buffers(self.reordered(order), self.scratch_bytes)
+
+    def plan(self, order: Order, *, solve: bool = False) -> Plan:
+        """The arena that the backward part needs by itself with this order."""
+        alive = [b for b in self.buffers(order) if b.last > self.start]
+        return plan_arena([_since(b, self.start) for b in alive], solve=solve)
 
     def cost(self, order: Order) -> tuple[int, int]:
         """(largest live set, sum of live bytes over the steps) of the backward part."""
-        live = live_bytes(step_buffers(self.reordered(order), self.scratch_bytes))[self.start : -1]
+        live = live_bytes(self.buffers(order))[self.start : -1]
         return int(live.max()), int(live.sum())
+
+    def full_cost(self, order: Order) -> tuple[int, int, int, int]:
+        """The cost with the greedy arenas of the backward part and the whole step between."""
+        peak, total = self.cost(order)
+        whole = plan_arena(self.buffers(order), solve=False).arena_bytes
+        return peak, self.plan(order).arena_bytes, whole, total
+
+
+def _since(buffer: Buffer, step: int) -> Buffer:
+    """What is left of the buffer's life from this step on."""
+    gaps = tuple(g._replace(first=max(g.first, step)) for g in buffer.gaps if g.last > step)
+    return replace(buffer, first=max(buffer.first, step), gaps=gaps)
 
 
 def minimise_peak_order(
@@ -59,10 +76,10 @@ def minimise_peak_order(
 ) -> Graph:
     """The graph with its backward nodes in the order of least memory; no bit depends on it.
 
-    First the largest live set of the backward part is made small, then the sum of live bytes over
-    its steps; never worse than the order given. Equal graphs get equal orders. Where the arena of
-    that order misses its lower bound, order and offsets are searched together. A graph without a
-    loss comes back as it is.
+    First the largest live set of the backward part is made small, then the arena that it packs
+    into, then the sum of live bytes over its steps; never worse than the order given. Equal graphs
+    get equal orders. Where that arena is not known to be minimal, order and offsets are searched
+    together. A graph without a loss comes back as it is.
     """
     start = next((i + 1 for i, node in enumerate(graph.nodes) if node.op == LOSS), None)
     if start is None or start == len(graph.nodes):
@@ -70,8 +87,8 @@ def minimise_peak_order(
     tasks = _tasks(graph, start, step_buffers(graph, scratch_bytes))
     backward = Backward(graph, scratch_bytes, start, tasks)
     given, *listed = _list_schedules(tasks)
-    listed = [_improved(tasks, min(listed, key=tasks.cost)), given]
-    best = min(listed, key=backward.cost)
+    quick = min(listed, key=backward.cost)
+    best = min((_improved(tasks, quick), quick, given), key=backward.full_cost)
     if solve and available():
         best = _solved(backward, best, deterministic_seconds)
     return verify(backward.reordered(best))
@@ -194,10 +211,10 @@ def _solved(backward: Backward, order: Order, deterministic_seconds: float) -> O
     tasks, best = backward.tasks, order
     if tasks.cost(order)[0] > tasks.least_peak():
         found = _improved(tasks, smaller_peak(tasks, order, deterministic_seconds))
-        best = min((order, found), key=backward.cost)
-    plan = backward.plan(best)
-    if plan.arena_bytes == plan.lower_bound:
+        best = min((order, found), key=backward.full_cost)
+    plan = backward.plan(best, solve=True)
+    if plan.optimal:
         return best
     placement = Placement(plan.offsets, plan.arena_bytes, granule(plan.buffers))
     together = smaller_arena(tasks, best, placement, deterministic_seconds)
-    return min((best, together), key=lambda o: backward.plan(o).arena_bytes)
+    return min((best, together), key=lambda o: backward.plan(o, solve=True).arena_bytes)

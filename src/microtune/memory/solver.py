@@ -160,9 +160,9 @@ class _Ordering:
 
     def _life(self, m: Memory) -> tuple[cp_model.LinearExprT, cp_model.LinearExprT]:
         """First step and the step after the last one, as expressions."""
-        first = m.buffer.first if m.before else self.at[m.users[0]]
-        if m.after or not m.users:
-            return first, self.end if m.after else m.buffer.last
+        first = self.tasks.start if m.before else self.at[m.users[0]]
+        if m.after:
+            return first, self.end
         if len(m.users) == 1:
             return first, self.at[m.users[0]] + 1
         last = self.model.new_int_var(self.tasks.start, self.end, "")
@@ -190,11 +190,7 @@ class _Ordering:
         peak = self.model.new_int_var(self.tasks.least_peak(), most, "peak")
         self.model.add_hint(peak, most)
         memories = [m for m in self.tasks.memories if m.in_use]
-        lives = [self._life(m) for m in memories]
-        intervals = [
-            self._interval(self.tasks.start if m.before else first, last)
-            for m, (first, last) in zip(memories, lives, strict=True)
-        ]
+        intervals = [self._interval(*self._life(m)) for m in memories]
         self.model.add_cumulative(intervals, [m.bytes for m in memories], peak)
         self.model.minimize(peak)
         return self._solve(deterministic_seconds)
@@ -204,7 +200,7 @@ class _Ordering:
         granule, model = placement.granule, self.model
         top = model.new_int_var(0, placement.arena_bytes // granule - 1, "top")
         times, spans = [], []
-        for m in self.tasks.memories:
+        for m in (m for m in self.tasks.memories if m.in_use):
             stride = m.buffer.alignment
             place = model.new_int_var(0, placement.arena_bytes // stride, "")
             model.add_hint(place, placement.offsets[m.buffer.name] // stride)
