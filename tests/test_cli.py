@@ -106,6 +106,7 @@ def test_measure_counts_exactly(tmp_path: Path) -> None:
     assert first == results[1]
     parts = first["arena_bytes"] + first["static_bytes"] + first["stack_bytes"]
     assert first["sram_bytes"] == parts
+    assert sum(first["arenas"].values()) == first["arena_bytes"]
     assert first["train_instructions"] > first["infer_instructions"] > first["infer_macs"]
 
 
