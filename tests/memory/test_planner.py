@@ -19,7 +19,7 @@ from microtune.memory.planner import (
     plan_arena,
     validate,
 )
-from tests.memory.buffers import buffer_lists
+from tests.memory.buffers import buffer_lists as buffer_lists  # for the other tests of plans
 
 
 @settings(deadline=None)
