@@ -8,7 +8,7 @@ from microtune.memory.lifetimes import Buffer, Gap
 
 
 @st.composite
-def buffer_lists(draw: st.DrawFn, most: int = 30) -> list[Buffer]:
+def gapped_buffer_lists(draw: st.DrawFn, most: int = 30) -> list[Buffer]:
     """Up to `most` buffers in up to 20 steps; one in four shrinks for a part of its life."""
     buffers = []
     for i in range(draw(st.integers(1, most))):
@@ -25,4 +25,15 @@ def buffer_lists(draw: st.DrawFn, most: int = 30) -> list[Buffer]:
                 ),
             )
         buffers.append(Buffer(f"b{i}", size, first, last, draw(st.sampled_from([4, 8, 16])), gaps))
+    return buffers
+
+
+@st.composite
+def buffer_lists(draw: st.DrawFn) -> list[Buffer]:
+    """Up to 30 buffers in up to 20 steps, without gaps, aligned to 8."""
+    buffers = []
+    for i in range(draw(st.integers(1, 30))):
+        first = draw(st.integers(0, 18))
+        last = draw(st.integers(first + 1, 20))
+        buffers.append(Buffer(f"b{i}", draw(st.integers(1, 500)), first, last))
     return buffers

@@ -20,10 +20,11 @@ from microtune.memory.planner import (
     validate,
 )
 from tests.memory.buffers import buffer_lists as buffer_lists  # for the other tests of plans
+from tests.memory.buffers import gapped_buffer_lists
 
 
 @settings(deadline=None)
-@given(buffer_lists())
+@given(gapped_buffer_lists())
 def test_plans_are_valid_and_never_below_the_bound(buffers: list[Buffer]) -> None:
     plan = plan_arena(buffers, solve=False)
     validate(plan)
@@ -36,7 +37,7 @@ def test_plans_are_valid_and_never_below_the_bound(buffers: list[Buffer]) -> Non
 
 
 @settings(deadline=None)
-@given(buffer_lists())
+@given(gapped_buffer_lists())
 def test_no_byte_is_used_twice_in_a_step(buffers: list[Buffer]) -> None:
     """The rules of plans once more, painted byte by byte."""
     plan = plan_arena(buffers, solve=False)
@@ -48,7 +49,7 @@ def test_no_byte_is_used_twice_in_a_step(buffers: list[Buffer]) -> None:
     assert painted.max() <= 1
 
 
-@given(buffer_lists())
+@given(gapped_buffer_lists())
 def test_uses_are_the_life_without_what_gaps_leave_out(buffers: list[Buffer]) -> None:
     for b in buffers:
         area = sum((u.last - u.first) * (u.upper - u.lower) for u in b.uses())

@@ -16,7 +16,7 @@ from microtune.memory.lifetimes import Buffer, Gap
 from microtune.memory.planner import Plan, find_conflicts, first_fit, plan_arena, validate
 from microtune.memory.solver import Placement, smaller_arena, smaller_peak, unit_bytes
 from microtune.memory.tasks import Order, Tasks
-from tests.memory.buffers import buffer_lists
+from tests.memory.buffers import gapped_buffer_lists
 from tests.memory.test_order import all_orders, random_tasks
 
 needs_ortools = pytest.mark.skipif(not solver.available(), reason="needs the solver extra")
@@ -24,7 +24,7 @@ needs_ortools = pytest.mark.skipif(not solver.available(), reason="needs the sol
 
 @needs_ortools
 @settings(deadline=None, max_examples=40)
-@given(buffer_lists(most=12))
+@given(gapped_buffer_lists(most=12))
 def test_never_worse_than_greedy_and_reproducible(buffers: list[Buffer]) -> None:
     greedy = plan_arena(buffers, solve=False)
     plan = plan_arena(buffers, deterministic_seconds=0.05)
@@ -36,7 +36,7 @@ def test_never_worse_than_greedy_and_reproducible(buffers: list[Buffer]) -> None
 
 @needs_ortools
 @settings(deadline=None, max_examples=25)
-@given(buffer_lists(most=5))
+@given(gapped_buffer_lists(most=5))
 def test_what_is_proven_optimal_no_order_of_placing_beats(buffers: list[Buffer]) -> None:
     """Some order of first fit gives a smallest arena where every buffer is used as a whole."""
     buffers = [Buffer(b.name, b.bytes, b.first, b.last, b.alignment) for b in buffers]
