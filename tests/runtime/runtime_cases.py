@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from microtune.ir import numerics
 from microtune.ir.convolution import Geometry
+from microtune.ir.ops.updates import FactorTable
 from tests.runtime.runtime_native import ConvShape, RoundIo, StepState, Struct, fill
 
 Array = npt.NDArray[Any]
@@ -168,10 +169,9 @@ def round_case(rng: np.random.Generator, elements: int, bits: float) -> RoundCas
     )  # fmt: skip
 
 
-def factors(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
-    """Factor mantissas and exponents (count,)."""
-    exponents = rng.integers(-70, 20, count) if rng.integers(3) else rng.integers(-32, -28, count)
-    return (
-        rng.integers(2**30, 2**31, count).astype(np.int32),
-        np.asarray(exponents).astype(np.int16),
-    )
+def factors(rng: np.random.Generator, count: int) -> FactorTable:
+    """A table of `count` channels: like a real layer's, or of any size, some dead."""
+    top = rng.uniform(-12, -4, count) if rng.integers(3) else rng.uniform(-30, 3, count)
+    real = 2.0**top * (rng.integers(8, size=count) > 0)
+    m, n = np.array([numerics.quantize_multiplier(float(v)) for v in real], np.int64).T
+    return FactorTable(m, n, numerics.split_factor(float(2.0 ** rng.uniform(-20, 20))))

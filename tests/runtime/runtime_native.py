@@ -98,14 +98,15 @@ PoolGradParams = structure(
 PoolGradIo = structure("PoolGradIo", ("g g_exponent dx", "p"), ("round", RoundIo))
 MaskParams = structure("MaskParams", ("count", "i"))
 MaskIo = structure("MaskIo", ("g mask y", "p"))
+FactorParams = structure("FactorParams", ("multiplier shift", "p"), ("mantissa exponent cap", "i"))
 WeightUpdateParams = structure(
     "WeightUpdateParams", ("shape", ConvShape), ("x_zero", "i"),
-    ("factor_mantissa factor_exponent channel_order", "p"), ("trained_channels", "i"),
+    ("factor", FactorParams), ("channel_order", "p"), ("trained_channels", "i"),
     ("site", "u"),
 )  # fmt: skip
 WeightUpdateIo = structure("WeightUpdateIo", ("g g_exponent x weight state scratch", "p"))
 BiasUpdateParams = structure(
-    "BiasUpdateParams", ("pixels channels", "i"), ("factor_mantissa factor_exponent", "p"),
+    "BiasUpdateParams", ("pixels channels", "i"), ("factor", FactorParams),
     ("site", "u"),
 )  # fmt: skip
 BiasUpdateIo = structure("BiasUpdateIo", ("g g_exponent value state", "p"))

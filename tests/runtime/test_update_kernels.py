@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microtune.ir import convolution, numerics
+from microtune.ir.ops.updates import FactorTable
 from tests.runtime import runtime_native as native
 from tests.runtime.runtime_cases import Array, ConvCase, codes, conv_cases, factors, step_state
 from tests.runtime.runtime_native import Struct, call, fill
@@ -32,13 +33,23 @@ def near_exponent(rng: np.random.Generator, fe: Array, state: Struct) -> int:
     return balanced + int(rng.integers(-12, 13)) if rng.integers(4) else int(rng.integers(-90, 40))
 
 
+def factor_params(table: FactorTable) -> Struct:
+    """The table as the kernels take it."""
+    return fill(
+        native.FactorParams, multiplier=table.multiplier.astype(np.int32),
+        shift=table.shift.astype(np.uint8), mantissa=table.scale[0], exponent=table.scale[1],
+        cap=table.cap,
+    )  # fmt: skip
+
+
 @many_checks
 @given(case=conv_cases())
 def test_conv2d_weight_update(lib: ctypes.CDLL, case: ConvCase) -> None:
     rng, (o, kh, kw, _) = case.rng, case.weight.shape
     g, x = case.codes(*case.out, o, low=-127), case.codes(*case.size)
     zero, state, site = int(rng.integers(-128, 128)), step_state(rng), int(rng.integers(2**32))
-    fm, fe = factors(rng, o)
+    table = factors(rng, o)
+    fm, fe = table.factors()
     e = near_exponent(rng, fe, state)
     acc = convolution.weight_gradient(x.astype(np.int64) - zero, g, (kh, kw), case.geometry)
     column = (slice(None), None, None, None)
@@ -58,8 +69,8 @@ def test_conv2d_weight_update(lib: ctypes.CDLL, case: ConvCase) -> None:
     if target is None:
         target = np.zeros(0, np.int8)
     params = fill(
-        native.WeightUpdateParams, shape=case.shape(), x_zero=zero, factor_mantissa=fm,
-        factor_exponent=fe, site=site, **ordered,
+        native.WeightUpdateParams, shape=case.shape(), x_zero=zero,
+        factor=factor_params(table), site=site, **ordered,
     )  # fmt: skip
     io = fill(
         native.WeightUpdateIo, g=g, g_exponent=np.array([e], np.int32), x=x, weight=target,
@@ -74,7 +85,8 @@ def test_conv2d_weight_update(lib: ctypes.CDLL, case: ConvCase) -> None:
 def test_bias_update(lib: ctypes.CDLL, seed: int, pixels: int, channels: int, narrow: bool) -> None:
     rng = np.random.default_rng(seed)
     g, state, site = codes(rng, (pixels, channels), -127), step_state(rng), int(rng.integers(2**32))
-    fm, fe = factors(rng, channels)
+    table = factors(rng, channels)
+    fm, fe = table.factors()
     bound = 32767 if narrow else numerics.BIAS_MAX
     limit = numerics.INT16_STEP_LIMIT if narrow else numerics.BIAS_STEP_LIMIT
     value = rng.integers(-bound, bound + 1, channels).astype(np.int16 if narrow else np.int32)
@@ -85,8 +97,8 @@ def test_bias_update(lib: ctypes.CDLL, seed: int, pixels: int, channels: int, na
     r16 = random16(state, site, (channels,))
     expected = numerics.apply_step(value.astype(np.int64), d, r16, bound)
     params = fill(
-        native.BiasUpdateParams, pixels=pixels, channels=channels, factor_mantissa=fm,
-        factor_exponent=fe, site=site,
+        native.BiasUpdateParams, pixels=pixels, channels=channels,
+        factor=factor_params(table), site=site,
     )  # fmt: skip
     exponent = np.array([e], np.int32)
     io = fill(native.BiasUpdateIo, g=g, g_exponent=exponent, value=value, state=state)

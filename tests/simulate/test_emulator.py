@@ -195,7 +195,7 @@ def test_the_sum_over_banks_is_capped(tmp_path: Path, compiler: FirmwareCompiler
     core = "cortex-m7-banks"
     project = make_project(tmp_path / "project", core)
     placement = Placement("dtcm", "sram", ("sram", "dtcm"))
-    need = 8192 + 4096 + 1024 + 72
+    need = 2048 + 4096 + 1024 + 72
     for budget in (need, need - 8):
         elf = tmp_path / f"{budget}.elf"
         try:
@@ -216,7 +216,7 @@ def test_sizes_are_what_the_linker_counts(build: Build, compiler: FirmwareCompil
     ram = sizes.static_bytes + sizes.arena_bytes + sizes.stack_reserve_bytes
     assert ram == elf.symbols["_ram_used"]
     assert (sizes.arenas, sizes.arena_bytes) == ((("ram", 5120),), 5120)
-    assert sizes.stack_reserve_bytes == 8192
+    assert sizes.stack_reserve_bytes == 2048
     assert sizes.static_bytes == 72  # the context (64) and one initialised word, 8-aligned
     assert sizes.harness_ram_bytes == 8  # the buffer for saving
     target = load_target("cortex-m4")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from microtune.codegen.emitter import Emitter, struct_text
 from microtune.codegen.kernels import (
     EMITTERS,
@@ -11,15 +9,23 @@ from microtune.codegen.kernels import (
     conv_shape,
     emits,
     hwc,
+    multiplier_tables,
     pool_fields,
     split_fields,
 )
 from microtune.ir.graph import Node
 from microtune.ir.ops.forward import weight_shape
 from microtune.ir.ops.int8_gradients import input_grad_constants, site, sum_multiplier
-from microtune.ir.ops.updates import bias_factors, parameter_name, weight_factors
+from microtune.ir.ops.updates import (
+    FactorTable,
+    bias_factors,
+    parameter_name,
+    weight_factors,
+)
 
 __all__ = ["EMITTERS"]
+
+FORWARD = ("conv2d", "fully_connected")
 
 
 def round_params(name: str, delta: int) -> str:
@@ -117,12 +123,21 @@ def _mask_gradient(e: Emitter, node: Node) -> None:
 # -- updates --------------------------------------------------------------------------------------
 
 
-def factor_fields(e: Emitter, name: str, factors: tuple[np.ndarray, np.ndarray]) -> dict[str, str]:
-    """factor_mantissa and factor_exponent tables."""
-    return {
-        "factor_mantissa": e.table(f"{name}.factor", "int32_t", factors[0]),
-        "factor_exponent": e.table(f"{name}.factor.exponent", "int16_t", factors[1]),
-    }
+def factor_params(e: Emitter, name: str, table: FactorTable) -> str:
+    """Initialiser of mt_factor_params: the tables are those of the layer's forward pass."""
+    base = parameter_name(name)
+    layer = next(n for n in e.graph.nodes if n.op in FORWARD and base in _parameters(n))
+    multiplier, shift = multiplier_tables(e, layer.outputs[0], table.multiplier, table.shift)
+    return struct_text({
+        "multiplier": multiplier, "shift": shift, "mantissa": table.scale[0],
+        "exponent": table.scale[1], "cap": table.cap,
+    })  # fmt: skip
+
+
+def _parameters(layer: Node) -> set[str]:
+    """Names of the layer's weight and bias, whatever part or format of them is trained."""
+    names = layer.inputs[1:]
+    return {parameter_name(n.removesuffix(".frozen").removesuffix(".effective")) for n in names}
 
 
 @emits("conv2d_weight_update")
@@ -135,7 +150,8 @@ def _weight_update(e: Emitter, node: Node) -> None:
     full = graph.tensors[order].elements if order else channels
     params = e.params("mt_conv2d_weight_update_params", w, {
         "shape": conv_shape((height, width, full), hwc(graph, g), kernel, node),
-        "x_zero": str(node.int("x_zero")), **factor_fields(e, w, weight_factors(graph, node)),
+        "x_zero": str(node.int("x_zero")),
+        "factor": factor_params(e, w, weight_factors(graph, node)),
         **split_fields(e, order, w if order else None, w in e.depthwise),
         "site": f"{site(parameter_name(w))}u",
     })  # fmt: skip
@@ -151,7 +167,7 @@ def _bias_update(e: Emitter, node: Node) -> None:
     height, width, channels = hwc(e.graph, g)
     params = e.params("mt_bias_update_params", b, {
         "pixels": str(height * width), "channels": str(channels),
-        **factor_fields(e, b, bias_factors(e.graph, node)),
+        "factor": factor_params(e, b, bias_factors(e.graph, node)),
         "site": f"{site(parameter_name(b))}u",
     })  # fmt: skip
     narrow = e.graph.tensors[b].dtype == "i16"

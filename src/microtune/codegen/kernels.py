@@ -8,7 +8,7 @@ import numpy as np
 
 from microtune.codegen.emitter import Emitter, float_literal, struct_text
 from microtune.ir import numerics
-from microtune.ir.graph import Graph, Node
+from microtune.ir.graph import Array, Graph, Node
 from microtune.ir.ops.float_gradients import real_attr
 from microtune.ir.ops.forward import pool_windows, weight_shape
 from microtune.ir.ops.int8_gradients import site
@@ -73,18 +73,26 @@ def mask_field(e: Emitter, node: Node) -> str:
     return f"train ? {e.address(node.outputs[1])} : NULL"
 
 
+def multiplier_tables(e: Emitter, y: str, m: Array, n: Array) -> tuple[str, str]:
+    """Symbols of the requantisation tables of the layer whose output is `y`."""
+    return (
+        e.table(f"{y}.multiplier", "int32_t", np.asarray(m)),
+        e.table(f"{y}.shift", "uint8_t", np.asarray(n)),
+    )
+
+
 def conv2d_params(e: Emitter, node: Node) -> str:
     """Parameters of a forward convolution."""
     x, w, _, *split = node.inputs
     y, graph = node.outputs[0], e.graph
     scales = graph.scale(x) * graph.channel_scales(w) / graph.scale(y)
     pairs = [numerics.quantize_multiplier(float(m)) for m in scales]
+    multiplier, shift = multiplier_tables(e, y, *np.array(pairs).T)
     _, kh, kw, _ = weight_shape(graph, node, 1, 3)
     trained, order = split if split else (None, None)
     return e.params("mt_conv2d_params", y, {
         "shape": conv_shape(hwc(graph, x), hwc(graph, y), (kh, kw), node),
-        "multiplier": e.table(f"{y}.multiplier", "int32_t", np.array([p[0] for p in pairs])),
-        "shift": e.table(f"{y}.shift", "uint8_t", np.array([p[1] for p in pairs])),
+        "multiplier": multiplier, "shift": shift,
         "x_zero": str(graph.quant(x).zero_point), "y_zero": str(graph.quant(y).zero_point),
         **clamp_fields(node), **split_fields(e, order, trained, w in e.depthwise),
     })  # fmt: skip

@@ -111,8 +111,9 @@ def channel_reports(graph: Graph) -> list[ChannelReport]:
     for node in _layers(graph):
         weight = graph.data[node.inputs[1]]
         live = weight.reshape(weight.shape[0], -1).any(axis=1)
-        scales = graph.channel_scales(node.inputs[1])
-        bounded = numerics.qas_scales(np.where(live, scales, 0)) > scales
-        tiny = int((live & bounded).sum())
+        x, y = graph.scale(node.inputs[0]), graph.scale(node.outputs[0])
+        real = x * np.where(live, graph.channel_scales(node.inputs[1]), 0) / y
+        pairs = np.array([numerics.quantize_multiplier(float(m)) for m in real], np.int64)
+        tiny = int((live & numerics.is_tiny(*pairs.T)).sum())
         reports.append(ChannelReport(node.outputs[0], int((~live).sum()), tiny))
     return reports

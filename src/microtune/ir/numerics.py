@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -206,6 +206,39 @@ def split_factor(value: float) -> tuple[int, int]:
     return fm, exponent - 31
 
 
+def inverse_multiplier(m: Ints, n: Ints, scale: tuple[int, int]) -> tuple[Ints, Ints]:
+    """(fm, fe): scale/M with M = m·2^(n-32) and scale = (mantissa, exponent); 0 where m is 0.
+
+    1/M has 16 bits. Its exponent is at most 6 above that of the median channel (QAS's bound for
+    channels that are tiny but not dead), which `exponent_cap` gives.
+    """
+    live = m > 0
+    e = _inverse_exponent(m, n)
+    top = np.where(live, (m << np.where(live, e + n, 0)) >> 15, 1)
+    inverse = np.int64(2**32 - 1) // top
+    fm: Ints = np.where(live, (np.int64(scale[0]) * inverse) >> 17, 0)
+    fe: Ints = np.where(live, scale[1] + 2 + np.minimum(e, exponent_cap(m, n)), 0)
+    return fm, fe
+
+
+def _inverse_exponent(m: Ints, n: Ints) -> Ints:
+    """k - n with 2^30 <= m << k < 2^31."""
+    k: Ints = 31 - np.frexp(m.astype(np.float64))[1].astype(np.int64)
+    return k - n
+
+
+def exponent_cap(m: Ints, n: Ints) -> int:
+    """The largest exponent of 1/M that a live channel may have: 6 above the median channel's."""
+    live = m > 0
+    return int(np.median(_inverse_exponent(m[live], n[live]))) + 6 if live.any() else 0
+
+
+def is_tiny(m: Ints, n: Ints) -> npt.NDArray[np.bool_]:
+    """Channels whose factor is bounded by `exponent_cap`."""
+    bounded: npt.NDArray[np.bool_] = _inverse_exponent(m, n) > exponent_cap(m, n)
+    return bounded
+
+
 def step16(acc: Ints, fm: Ints, fe: Ints, lr: tuple[int, int], exponent: int, limit: int) -> Ints:
     """The update in 2^-16 quanta: acc · factor · lr · 2^exponent · 2^16, clamped to ±limit."""
     lm, le = lr
@@ -224,16 +257,6 @@ def apply_step(value: Ints, d: Ints, r16: Ints, limit: int) -> Ints:
     """clamp(((value << 16) - d + r16) >> 16, ±limit): stochastic rounding, saturation."""
     moved: Ints = np.clip(((value << 16) - d + r16) >> 16, -limit, limit)
     return moved
-
-
-def qas_scales(weight_scales: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """s_q = max(s_w, median/64): the scales that quantisation-aware scaling divides by.
-
-    The median is over live channels; dead ones carry scale 0 and get a zero factor elsewhere.
-    """
-    scales = weight_scales.astype(np.float64)
-    live = scales[scales > 0]
-    return np.maximum(scales, float(np.median(live)) / 64 if live.size else 1.0)
 
 
 def bias_delta_shift(multipliers: npt.NDArray[np.float64]) -> int:

@@ -10,7 +10,7 @@ from microtune.errors import MicrotuneError
 from microtune.targets.target import MemoryBank, Target
 
 PORT_DIRECTORY = Path(__file__).parent.parent / "runtime" / "port"
-DEFAULT_STACK_BYTES = 8192
+DEFAULT_STACK_BYTES = 2048
 
 # Contraction would give a core with FMA other bits than one without.
 COMPILE_FLAGS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,29 +26,43 @@ from microtune.ir.ops.registry import (
 Factors = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
-def split_factors(values: npt.NDArray[np.float64]) -> Factors:
-    """Mantissas and exponents of positive factors, each (O,) int64."""
-    pairs = [numerics.split_factor(float(v)) for v in values]
-    return (
-        np.array([p[0] for p in pairs], np.int64),
-        np.array([p[1] for p in pairs], np.int64),
-    )
+@dataclass(frozen=True)
+class FactorTable:
+    """f[o] = scale/M[o] with the forward pass's M[o] = multiplier·2^(shift-32), each (O,) int64.
+
+    `scale` is (mantissa, exponent), constant over the tensor.
+    """
+
+    multiplier: npt.NDArray[np.int64]
+    shift: npt.NDArray[np.int64]
+    scale: tuple[int, int]
+
+    @property
+    def cap(self) -> int:
+        """The largest exponent of 1/M."""
+        return numerics.exponent_cap(self.multiplier, self.shift)
+
+    def factors(self) -> Factors:
+        """Mantissas and exponents of f."""
+        return numerics.inverse_multiplier(self.multiplier, self.shift, self.scale)
 
 
-def weight_factors(graph: Graph, node: Node) -> Factors:
-    """f[o] = M[o]·c_g/s_q[o]² of a conv2d_weight_update node."""
-    scales = graph.data[node.inputs[4]]
-    qas = numerics.qas_scales(scales)
-    return split_factors(multipliers(node, scales) * graph.factor(node.inputs[0]) / qas**2)
+def _table(node: Node, scales: Array, scale: float) -> FactorTable:
+    pairs = [numerics.quantize_multiplier(float(m)) for m in multipliers(node, scales)]
+    m, n = np.array(pairs, np.int64).T
+    return FactorTable(m, n, numerics.split_factor(scale))
 
 
-def bias_factors(graph: Graph, node: Node) -> Factors:
-    """f[o] = M[o]·c_g/(s_x·s_q[o])²/2^shift of a bias_update node."""
-    scales = graph.data[node.inputs[3]]
-    unit = real_attr(node, "x_scale") * numerics.qas_scales(scales)
-    shift = node.int("shift", 0)
-    real = multipliers(node, scales) * graph.factor(node.inputs[0]) / unit**2
-    return split_factors(real * 2.0**-shift)
+def weight_factors(graph: Graph, node: Node) -> FactorTable:
+    """f[o] = M[o]·c_g/s_w[o]² = c_g·(s_x/s_y)²/M[o] of a conv2d_weight_update node."""
+    ratio = real_attr(node, "x_scale") / real_attr(node, "y_scale")
+    return _table(node, graph.data[node.inputs[4]], graph.factor(node.inputs[0]) * ratio**2)
+
+
+def bias_factors(graph: Graph, node: Node) -> FactorTable:
+    """f[o] = M[o]·c_g/(s_x·s_w[o])² = c_g/s_y²/M[o], over 2^shift, of a bias_update node."""
+    real = graph.factor(node.inputs[0]) / real_attr(node, "y_scale") ** 2
+    return _table(node, graph.data[node.inputs[3]], real * 2.0 ** -node.int("shift", 0))
 
 
 def _lr(array: Array) -> tuple[int, int]:
@@ -94,7 +109,7 @@ def conv2d_weight_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     weight = as_ohwi(w)
     geometry, depthwise = ctx.geometry(), ctx.node.int("groups") > 1
     order = rest[0] if rest else None
-    fm, fe = weight_factors(ctx.graph, ctx.node)
+    fm, fe = weight_factors(ctx.graph, ctx.node).factors()
     grad = as_hwc(g).astype(np.int64)
     if order is not None and depthwise:
         chosen = order[: weight.shape[0]]
@@ -118,7 +133,7 @@ def bias_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     """Inputs (g, e, bias int32 or delta int16, scales, lr, seed, step)."""
     g, exponent, b, _, lr, seed, step = arrays
     acc = as_hwc(g).astype(np.int64).sum(axis=(0, 1))
-    fm, fe = bias_factors(ctx.graph, ctx.node)
+    fm, fe = bias_factors(ctx.graph, ctx.node).factors()
     narrow = b.dtype == np.int16
     limit = numerics.INT16_STEP_LIMIT if narrow else numerics.BIAS_STEP_LIMIT
     d = numerics.step16(acc, fm, fe, _lr(lr), int(exponent[0]), limit)

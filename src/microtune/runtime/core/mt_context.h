@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define MT_NUMERICS_VERSION 1u
+#define MT_NUMERICS_VERSION 2u
 
 /* A piece of the parameter block that does not start as zeros. */
 typedef struct {

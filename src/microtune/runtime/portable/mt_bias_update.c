@@ -1,6 +1,7 @@
 /* Bias gradient and SGD step, int32 biases and int16 deltas. */
 #include "mt_kernels_update.h"
 #include "mt_numerics.h"
+#include "mt_rate.h"
 
 /* acc[0 .. n-1] = sum over the pixels of g for channels c .. c + n - 1 */
 static void channel_sums(const mt_bias_update_params *p, const int8_t *g, int32_t c, int32_t n,
@@ -23,8 +24,7 @@ void mt_bias_update_int32(const mt_bias_update_params *p, const mt_bias_update_i
         int32_t acc[MT_BLOCK];
         channel_sums(p, io->g, c, n, acc);
         for (int32_t o = c; o < c + n; o++) {
-            const mt_rate rate = mt_rate_of(io->state, p->factor_mantissa[o], p->factor_exponent[o],
-                                            *io->g_exponent);
+            const mt_rate rate = mt_channel_rate(&p->factor, o, io->state, *io->g_exponent);
             const int64_t d = mt_step16(acc[o - c], rate, MT_BIAS_STEP_LIMIT);
             const int32_t r16 = mt_random16(key, (uint32_t)o);
             io->bias[o] = mt_apply_step(io->bias[o], d, r16, MT_BIAS_MAX);
@@ -39,8 +39,7 @@ void mt_bias_update_int16(const mt_bias_update_params *p, const mt_bias_update_i
         int32_t acc[MT_BLOCK];
         channel_sums(p, io->g, c, n, acc);
         for (int32_t o = c; o < c + n; o++) {
-            const mt_rate rate = mt_rate_of(io->state, p->factor_mantissa[o], p->factor_exponent[o],
-                                            *io->g_exponent);
+            const mt_rate rate = mt_channel_rate(&p->factor, o, io->state, *io->g_exponent);
             const int64_t d = mt_step16(acc[o - c], rate, MT_INT16_STEP_LIMIT);
             const int32_t r16 = mt_random16(key, (uint32_t)o);
             io->delta[o] = (int16_t)mt_apply_step(io->delta[o], d, r16, 32767);

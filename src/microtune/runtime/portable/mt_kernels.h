@@ -1,4 +1,4 @@
-/* The kernels of numerics version 1 (docs/numerics.md); portable C99 without heap, stdio, libm or
+/* The kernels of numerics version 2 (docs/numerics.md); portable C99 without heap, stdio, libm or
  * mutable statics. Every kernel takes constant parameters `p` (flash) and pointers `io` (this
  * call).
  *

@@ -9,17 +9,22 @@
 extern "C" {
 #endif
 
-/* factor = factor_mantissa * 2^factor_exponent per (original) output channel, mantissa
- * 2^30..2^31-1.
- *
- * channel_order == NULL: x is the whole input, weight the whole weight in its layout. Otherwise the
+/* What turns a sum of gradients into a step: f[o] = mantissa * 2^exponent / M[o] per (original)
+ * output channel with the forward pass's M = multiplier * 2^(shift - 32); 0 where M is 0.
+ * mantissa 2^30..2^31-1; `cap` bounds the exponent of 1/M for tiny channels. */
+typedef struct {
+    const int32_t *multiplier;
+    const uint8_t *shift;
+    int32_t mantissa, exponent, cap;
+} mt_factor_params;
+
+/* channel_order == NULL: x is the whole input, weight the whole weight in its layout. Otherwise the
  * first `trained_channels` (T) are trained: x holds only those, [in_h][in_w][T], weight is
  * [O][KH][KW][T] (depthwise [KH][KW][T]); g always has all output channels. */
 typedef struct {
     mt_conv_shape shape;
     int32_t x_zero;
-    const int32_t *factor_mantissa;
-    const int16_t *factor_exponent;
+    mt_factor_params factor;
     const uint16_t *channel_order;
     int32_t trained_channels;
     uint32_t site;
@@ -42,8 +47,7 @@ void mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
 /* Sum of g over the pixels per channel. int32: bias within +-2^30. int16: delta within +-32767. */
 typedef struct {
     int32_t pixels, channels;
-    const int32_t *factor_mantissa;
-    const int16_t *factor_exponent;
+    mt_factor_params factor;
     uint32_t site;
 } mt_bias_update_params;
 

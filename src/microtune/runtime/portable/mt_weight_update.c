@@ -3,6 +3,7 @@
 #include "mt_kernels_update.h"
 #include "mt_memory.h"
 #include "mt_numerics.h"
+#include "mt_rate.h"
 
 /* Outputs whose gradients are summed together, so that x is read once for all of them. */
 #define ROWS 4
@@ -110,8 +111,7 @@ static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int
         MT_WITH_BLOCK(n, sum_block(t, rows, width, acc));
         for (int32_t j = 0; j < rows; j++) {
             const int32_t o = t->output + j, row = o * taps + tap;
-            const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[o],
-                                            p->factor_exponent[o], *t->io->g_exponent);
+            const mt_rate rate = mt_channel_rate(&p->factor, o, t->io->state, *t->io->g_exponent);
             random_block(p, key, row, i, n, r16);
             step_block(t->io->weight + row * stored + i, acc[j], r16, n, rate);
         }
@@ -171,8 +171,7 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
     MT_WITH_BLOCK(n, sum_channels(t, order, width, acc));
     for (int32_t i = 0; i < n; i++) {
         const int32_t o = order == NULL ? t->x_first + i : order[i];
-        const mt_rate rate = mt_rate_of(t->io->state, p->factor_mantissa[o], p->factor_exponent[o],
-                                        *t->io->g_exponent);
+        const mt_rate rate = mt_channel_rate(&p->factor, o, t->io->state, *t->io->g_exponent);
         const int64_t d = mt_step16(acc[i], rate, MT_WEIGHT_STEP_LIMIT);
         const int32_t r16 = mt_random16(key, (uint32_t)(o * taps + tap));
         w[i] = (int8_t)mt_apply_step(w[i], d, r16, MT_GRADIENT_MAX);
