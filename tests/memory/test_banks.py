@@ -16,7 +16,7 @@ from microtune.memory.heat import accesses
 from microtune.memory.lifetimes import Buffer
 from microtune.memory.planner import PlanError, plan_arena
 from microtune.targets import load_target
-from tests.memory.buffers import buffer_lists
+from tests.memory.buffers import gapped_buffer_lists
 
 ROOMY = Bank("roomy", 1 << 20)
 FAST, SLOW = Bank("fast", 128, 1), Bank("slow", 4096, 3)
@@ -25,7 +25,7 @@ FAST, SLOW = Bank("fast", 128, 1), Bank("slow", 4096, 3)
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[Buffer], list[Bank], dict[str, float], dict[str, int]]:
     """Buffers, up to five banks of any size and speed, heat, residents."""
-    buffers = draw(buffer_lists())
+    buffers = draw(gapped_buffer_lists())
     sizes = draw(st.lists(st.integers(64, 6000), min_size=1, max_size=5))
     banks = [Bank(f"bank{i}", n, draw(st.integers(1, 4))) for i, n in enumerate(sizes)]
     residents = draw(st.dictionaries(st.sampled_from(["stack", "context"]), st.integers(1, 900)))
@@ -55,7 +55,7 @@ def test_every_assignment_is_valid_or_refused(
     assert order == sorted(order)
 
 
-@given(buffer_lists(), st.integers(1, 100))
+@given(gapped_buffer_lists(), st.integers(1, 100))
 @settings(deadline=None, max_examples=50)
 def test_one_bank_gives_the_plan_of_one_arena(buffers: list[Buffer], size: int) -> None:
     """Whatever its size: the budget is checked elsewhere, with its own advice."""
@@ -68,7 +68,7 @@ def test_one_bank_gives_the_plan_of_one_arena(buffers: list[Buffer], size: int) 
     assert plan.resident_banks == {"stack": "ram"}
 
 
-@given(buffer_lists())
+@given(gapped_buffer_lists())
 @settings(deadline=None, max_examples=50)
 def test_a_fast_bank_with_room_for_all_gets_all(buffers: list[Buffer]) -> None:
     plan = assign_banks(buffers, [SLOW, ROOMY], {}, {"stack": 100}, solve=False)
@@ -76,7 +76,7 @@ def test_a_fast_bank_with_room_for_all_gets_all(buffers: list[Buffer]) -> None:
     assert plan.arenas[0].plan == plan_arena(buffers, solve=False)
 
 
-@given(buffer_lists(), st.integers(0, 4000))
+@given(gapped_buffer_lists(), st.integers(0, 4000))
 @settings(deadline=None, max_examples=50)
 def test_a_sum_that_one_arena_can_meet_is_met(buffers: list[Buffer], fast: int) -> None:
     """The price of speed is paid only where the budget has it."""
