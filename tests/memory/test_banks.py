@@ -16,7 +16,7 @@ from microtune.memory.heat import accesses
 from microtune.memory.lifetimes import Buffer
 from microtune.memory.planner import PlanError, plan_arena
 from microtune.targets import load_target
-from tests.memory.buffers import gapped_buffer_lists
+from tests.memory.buffers import buffer_lists, gapped_buffer_lists
 
 ROOMY = Bank("roomy", 1 << 20)
 FAST, SLOW = Bank("fast", 128, 1), Bank("slow", 4096, 3)
@@ -76,7 +76,7 @@ def test_a_fast_bank_with_room_for_all_gets_all(buffers: list[Buffer]) -> None:
     assert plan.arenas[0].plan == plan_arena(buffers, solve=False)
 
 
-@given(gapped_buffer_lists(), st.integers(0, 4000))
+@given(buffer_lists(), st.integers(0, 4000))
 @settings(deadline=None, max_examples=50)
 def test_a_sum_that_one_arena_can_meet_is_met(buffers: list[Buffer], fast: int) -> None:
     """The price of speed is paid only where the budget has it."""

@@ -179,8 +179,8 @@ class _Assignment:
         blocks = [Buffer(name, size, 0, self.steps) for name, size in residents.items()]
         self.heat = {item.name: heat.get(item.name, 0.0) for item in [*blocks, *buffers]}
         self.items = sorted([*blocks, *buffers], key=lambda b: (-self.heat[b.name], b.name))
-        peak = largest_live_set(buffers)[0]
-        homes = [bank for bank in banks if bank.bytes >= peak]
+        together = plan_arena(buffers, solve=False).arena_bytes
+        homes = [bank for bank in banks if bank.bytes >= together]
         self.home = homes[0] if homes else max(banks, key=lambda bank: bank.bytes)
 
     def run(self, unused_eighths: int) -> MemoryPlan:
