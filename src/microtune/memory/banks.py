@@ -118,6 +118,8 @@ def assign_banks(
     heat: Mapping[str, float],
     residents: Mapping[str, int] | None = None,
     total_bytes: int | None = None,
+    *,
+    solve: bool = True,
 ) -> MemoryPlan:
     """Put the hottest buffers and residents into the fastest bank where they can be packed.
 
@@ -129,17 +131,19 @@ def assign_banks(
     Buffers apart cannot share memory, so several arenas are larger than one. If all banks together
     would need more than `total_bytes`, or the filling fails, less and less of the other banks is
     used beside the fastest one that can hold all buffers, until it fits; else the smallest plan
-    stands. With one bank the result is `plan_arena(buffers)`, whatever its size. Raises
+    stands. With one bank the result is `plan_arena(buffers)`, whatever its size. `solve` is
+    that of `plan_arena`. Raises
     MicrotuneError, naming the capacities, if some buffer finds no place.
     """
     ordered = tuple(sorted(banks, key=lambda bank: bank.speed))
     blocks = dict(residents or {})
     if len(ordered) == 1:
-        arenas = (Arena(ordered[0].name, plan_arena(buffers)),)
+        arenas = (Arena(ordered[0].name, plan_arena(buffers, solve=solve)),)
         places = dict.fromkeys(blocks, ordered[0].name)
         plan = MemoryPlan(ordered, tuple(buffers), arenas, blocks, places)
     else:
-        plan = _first_that_fits(_Assignment(ordered, list(buffers), blocks, heat), total_bytes)
+        search = _Assignment(ordered, list(buffers), blocks, heat, solve)
+        plan = _first_that_fits(search, total_bytes)
     validate_banks(plan)
     return plan
 
@@ -167,15 +171,16 @@ class _Assignment:
 
     def __init__(
         self, banks: tuple[Bank, ...], buffers: list[Buffer], residents: dict[str, int],
-        heat: Mapping[str, float],
+        heat: Mapping[str, float], solve: bool,
     ) -> None:  # fmt: skip
         self.banks, self.buffers, self.residents = banks, buffers, residents
+        self.solve = solve
         self.steps = max((b.last for b in buffers), default=1)
         blocks = [Buffer(name, size, 0, self.steps) for name, size in residents.items()]
         self.heat = {item.name: heat.get(item.name, 0.0) for item in [*blocks, *buffers]}
         self.items = sorted([*blocks, *buffers], key=lambda b: (-self.heat[b.name], b.name))
-        peak = largest_live_set(buffers)[0]
-        homes = [bank for bank in banks if bank.bytes >= peak]
+        together = plan_arena(buffers, solve=False).arena_bytes
+        homes = [bank for bank in banks if bank.bytes >= together]
         self.home = homes[0] if homes else max(banks, key=lambda bank: bank.bytes)
 
     def run(self, unused_eighths: int) -> MemoryPlan:
@@ -237,9 +242,11 @@ class _Assignment:
         evicted: set[str] = set()
         while True:
             plan = plan_arena(self._with_names(names - evicted), solve=False)
-            over = [b for b in plan.buffers if plan.offsets[b.name] + b.bytes > room]
-            if not over:
+            if plan.arena_bytes <= room:
                 return evicted
+            # An arena is rounded up, so that it can be too large with no buffer beyond the end.
+            ends = {b: plan.offsets[b.name] + b.bytes for b in plan.buffers}
+            over = [b for b, end in ends.items() if end > min(room, max(ends.values()) - 1)]
             in_the_way = [b for b in plan.buffers if any(b is o or b.overlaps(o) for o in over)]
             movable = [b for b in in_the_way if b.name not in pinned] or in_the_way
             evicted.add(min(movable, key=lambda b: (self.heat[b.name], -b.bytes, b.name)).name)
@@ -254,7 +261,7 @@ class _Assignment:
             names = {item.name for item in items}
             buffers = self._with_names(names)
             if buffers:
-                arenas.append(Arena(bank.name, plan_arena(buffers)))
+                arenas.append(Arena(bank.name, plan_arena(buffers, solve=self.solve)))
             places |= {name: bank.name for name in self.residents if name in names}
         return MemoryPlan(self.banks, tuple(self.buffers), tuple(arenas), self.residents, places)
 
