@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,7 @@ from microtune.passes.in_place import in_place
 from microtune.passes.stream import stream
 from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, build_training_graph
-from microtune.training.scheme import Scheme, analytic_kb, resolve_scheme
+from microtune.training.scheme import Scheme, analytic_kb, published_schemes, resolve_scheme
 
 # The context without parameters and offsets, together with static data (which lie beside the
 # stack), and the code of runtime and model calls: bounds that the linked firmware is checked
@@ -132,8 +133,7 @@ def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
             f"({sram - request.sram_bytes:,} too many).\n"
             f"{plan.arena_bytes:,} bytes are the arena{_per_bank(plan)}, whose peak is at "
             f"{step.op} %{step.outputs[0]}; alive there (bytes, tensor):\n{rows}\n"
-            f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack. "
-            "A smaller --scheme, --classes or input resolution, or a larger --sram, would help."
+            f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack."
         )
     flash = constant_bytes(graph) + CODE_BYTES
     if flash > request.flash_bytes:
@@ -147,7 +147,11 @@ def compile_model(model: ModelFile, request: Request, directory: Path) -> Projec
     """The whole way: build, plan, check the budget, write the C project into `directory`."""
     graph, scheme = training_graph(model, request)
     plan = plan_graph(graph, request)
-    check_budget(graph, plan, request)
+    try:
+        check_budget(graph, plan, request)
+    except MicrotuneError as error:
+        advice = ways_out(model, request, planned_sram(graph, plan))
+        raise MicrotuneError(f"{error}\n{advice}") from None
     project = Project(
         model=model, graph=graph, plan=plan, target=request.target, scheme_name=scheme.name,
         scheme_sha256=scheme.sha256(), sram_bytes=request.sram_bytes,
@@ -157,6 +161,35 @@ def compile_model(model: ModelFile, request: Request, directory: Path) -> Projec
     )  # fmt: skip
     write_project(project, directory)
     return project
+
+
+def ways_out(model: ModelFile, request: Request, planned: int) -> str:
+    """What other choices would save, planned like the request; least change first."""
+    rows: list[str] = []
+    for change, other in _alternatives(model, request):
+        graph, _ = training_graph(model, other)
+        size = planned_sram(graph, plan_graph(graph))
+        if size < planned:
+            verdict = "fits" if size <= request.sram_bytes else "not enough alone"
+            rows.append(f"  {change:<28} {size:>9,} bytes, {planned - size:>9,} less: {verdict}")
+    rows.append("  or a larger --sram, fewer --classes, a smaller input resolution")
+    return "Ways out:\n" + "\n".join(rows)
+
+
+def _alternatives(model: ModelFile, request: Request) -> Iterator[tuple[str, Request]]:
+    """(what to write, request): each differs in one choice; the last in all that cost nothing."""
+    free = replace(request, schedule="stream", input="rows")
+    narrow = replace(request.formats, bias="int16")
+    if request.schedule != "stream":
+        yield "--schedule stream", replace(request, schedule="stream")
+    if request.input != "rows":
+        yield "--input rows", replace(request, input="rows")
+    if request.formats.bias != "int16":
+        yield "--bias int16", replace(request, formats=narrow)
+    if request.formats.bias != "int16" and free != request:
+        yield "all of these", replace(free, formats=narrow)
+    for name in [*published_schemes(model.graph.name), "head-only"]:
+        yield f"--scheme {name}", replace(request, scheme=name)
 
 
 def plan_text(graph: Graph, plan: MemoryPlan) -> str:
@@ -187,6 +220,7 @@ def summary(project: Project) -> dict[str, object]:
         "arenas": {arena.bank: arena.plan.arena_bytes for arena in plan.arenas},
         "residents": ", ".join(f"{name} in {bank}" for name, bank in plan.resident_banks.items()),
         "arena_lower_bound": plan.lower_bound,
+        "proven_minimal": "yes, for this order" if plan.optimal else "no",
         "trained_parameter_bytes": layout.block_bytes(layout.parameter_slots(graph)),
         "planned_sram_bytes": planned_sram(graph, plan),
         "flash_constant_bytes": constant_bytes(graph), "infer_macs": forward, "train_macs": step,
@@ -195,5 +229,5 @@ def summary(project: Project) -> dict[str, object]:
 
 __all__ = [
     "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph", "plan_text",
-    "planned_sram", "resident_bytes", "summary", "training_graph",
+    "planned_sram", "resident_bytes", "summary", "training_graph", "ways_out",
 ]  # fmt: skip

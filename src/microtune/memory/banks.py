@@ -55,6 +55,11 @@ class MemoryPlan:
         return self.arena_bytes + sum(_aligned(size) for size in self.residents.values())
 
     @property
+    def optimal(self) -> bool:
+        """Whether no arena can be smaller for the buffers assigned to it."""
+        return all(arena.plan.optimal for arena in self.arenas)
+
+    @property
     def lower_bound(self) -> int:
         """No assignment to banks needs less: the largest live set."""
         if len(self.arenas) == 1:
