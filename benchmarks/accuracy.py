@@ -42,7 +42,7 @@ def data_folder() -> Path:
 
 def run_one(
     model: str, data: str, scheme: str, seed: int, epochs: int, lr: float, validate: bool,
-    bias: str = "int32", head: str = "int16",
+    bias: str = "int16", head: str = "int16",
 ) -> dict[str, object]:  # fmt: skip
     """One training run in a process of its own."""
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -112,7 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     keys: list[Key] = [
         (options.model, options.data, scheme, seed, options.epochs, options.lr, False,
-         "int32", "int16")
+         "int16", "int16")
         for scheme in options.schemes.split(",") for seed in range(options.seeds)
     ]  # fmt: skip
     results = run_all(keys, OUT / "accuracy.json", options.workers)

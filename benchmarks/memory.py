@@ -54,17 +54,17 @@ class Row:
     @property
     def name(self) -> str:
         """As in tables and file names."""
-        narrow = " int16 bias" if self.formats.bias == "int16" else ""
-        return f"{self.model} {self.scheme} {self.input}{narrow}"
+        wide = " int32 bias" if self.formats.bias == "int32" else ""
+        return f"{self.model} {self.scheme} {self.input}{wide}"
 
 
 ROWS = (
     Row("mcunet-5fps", "49KB", "resident", 131_072, 112 * KB),
     Row("mcunet-5fps", "49KB", "rows", 90_112, 64 * KB),
-    Row("mcunet-5fps", "49KB", "rows", 90_112, 64 * KB, Formats(bias="int16")),
+    Row("mcunet-5fps", "49KB", "rows", 90_112, 64 * KB, Formats(bias="int32")),
     Row("mcunet-5fps", "99KB", "resident", 180_224, 160 * KB),
     Row("mcunet-5fps", "99KB", "rows", 131_072, 112 * KB),
-    Row("mcunet-5fps", "99KB", "rows", 131_072, 112 * KB, Formats(bias="int16")),
+    Row("mcunet-5fps", "99KB", "rows", 131_072, 112 * KB, Formats(bias="int32")),
     Row("mbv2-w0.35", "49KB", "rows", 114_688, 80 * KB),
     Row("proxyless-w0.3", "49KB", "rows", 114_688, 80 * KB),
     Row("mcunet-5fps", "none", "rows", 49_152, 40 * KB),

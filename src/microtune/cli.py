@@ -148,7 +148,7 @@ def compile_command(
     target: Annotated[str, typer.Option(help="Chip, for instance cortex-m7.")] = "cortex-m7",
     sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",
     flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
-    bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int32,
+    bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int16,
     head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
     input_mode: Annotated[
         InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")

@@ -21,7 +21,7 @@ Requantize = Literal["device", "mcunet"]
 class Formats:
     """Number formats of what is trained (docs/numerics.md says why these are the defaults)."""
 
-    bias: BiasFormat = "int32"
+    bias: BiasFormat = "int16"
     head: HeadFormat = "int16"
 
 
