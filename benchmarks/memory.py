@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from accuracy import OUT, data_folder
 from memory_torch import torch_peak
+from rich.console import Console
 from rich.table import Table
 
 from microtune import pipeline
 from microtune.datasets import Split
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
-from microtune.report.console import console
 from microtune.simulate.canonical import LogitsHash, parameters_sha256
 from microtune.simulate.measure import measure
 from microtune.simulate.runners import HostRunner
@@ -35,6 +35,7 @@ from microtune.targets import load_target
 from microtune.training.build import Formats
 
 KB = 1024
+console = Console(width=118, highlight=False)  # the same table in a file and on a screen
 CLASSES = 10
 UNLIMITED = 1 << 26
 PUBLISHED = {"mcunet-5fps": 253_340}  # bytes of the published engine, measured the same way
@@ -183,10 +184,12 @@ def save_chart(path: Path, result: dict[str, Any]) -> None:
     figure, axis = pyplot.subplots(figsize=(8, 3.2), constrained_layout=True)
     colours = ["#98a2b3" if "PyTorch" in label else "#1570ef" for label in bars]
     drawn = axis.barh(list(bars), [size / KB for size in bars.values()], color=colours)
-    axis.bar_label(drawn, [f"{size / KB:,.0f} KB" for size in bars.values()], padding=4)
+    labels = [f"{size / KB:,.0f} KB" for size in bars.values()]
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    axis.bar_label(drawn, labels, padding=4, bbox=box)
     axis.set_xscale("log")
     axis.invert_yaxis()
-    axis.margins(x=0.18)
+    axis.set_xlim(20, max(bars.values()) / KB * 6)
     axis.axvline(256, color="#d92d20", linewidth=1, linestyle="--")
     axis.annotate("256 KB", (256, -0.75), color="#d92d20", ha="center", annotation_clip=False)
     axis.spines[["top", "right"]].set_visible(False)
