@@ -68,9 +68,8 @@ class Emitter:
         if symbol not in self._declared:
             self._declared.add(symbol)
             text = array_text(values.reshape(-1).tolist(), c_type == "float")
-            self.constants.append(
-                f"static const {c_type} {symbol}[{values.size}] = {{\n{text}\n}};"
-            )
+            size = f"{values.size} + MT_TABLE_PAD" if c_type == "int8_t" else str(values.size)
+            self.constants.append(f"static const {c_type} {symbol}[{size}] = {{\n{text}\n}};")
         return symbol
 
     def constant(self, name: str) -> str:

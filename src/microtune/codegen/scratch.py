@@ -7,6 +7,7 @@ from collections.abc import Callable
 from microtune.codegen.layout import depthwise_weights
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.forward import weight_shape
+from microtune.memory.lifetimes import aligned
 
 BLOCK = 32  # MT_BLOCK
 
@@ -20,11 +21,27 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
             _, kh, kw, per_group = weight_shape(graph, node, 1, 3)
             if node.inputs[1] in depthwise:
                 merged = kh * kw * BLOCK if len(node.inputs) > 3 else 0
-                return merged + _copy(node, node.inputs[0])
-            return kh * kw * per_group * 2
+                return merged + max(_copy(node, node.inputs[0]), _lines(node, kh, kw))
+            return _patches(node, kh * kw, per_group)
         if node.op == "q_conv2d_input_grad":
             return _input_grad(node)
         return 0
+
+    def _patches(node: Node, taps: int, channels: int) -> int:
+        """Four widened patches and one of bytes, each part of the channels a multiple of 8."""
+        split = [channels]
+        if len(node.inputs) > 3:
+            trained = graph.tensors[node.inputs[3]].shape[3]
+            split = [trained, channels - trained]
+        padded = [aligned(taps * part) for part in split]
+        return 8 * sum(padded) + max(padded)
+
+    def _lines(node: Node, kh: int, kw: int) -> int:
+        """Four channels of the weights and of the rows under the kernel, widened and padded."""
+        out_w = graph.tensors[node.outputs[0]].shape[2]
+        pitch = (-(-out_w // 4) * 4 - 1) * node.ints("stride")[1] + kw
+        in_h = graph.tensors[node.inputs[0]].shape[1]
+        return 8 * (kh * kw + min(in_h, 2 * kh) * pitch)
 
     def _copy(node: Node, name: str) -> int:
         """A block of channels of what a depthwise kernel overwrites."""

@@ -7,14 +7,17 @@
 #if MT_ISA_DSP
 #include <arm_acle.h>
 
-#include "mt_memory.h"
 #include "mt_types.h"
 
 /* Four bytes or two halves from any address: one LDR. */
 static inline uint32_t mt_load_word(const void *from) {
     uint32_t word;
-    memcpy(&word, from, sizeof word);
+    __builtin_memcpy(&word, from, sizeof word); /* a call in freestanding code otherwise */
     return word;
+}
+
+static inline void mt_store_word(void *to, uint32_t word) {
+    __builtin_memcpy(to, &word, sizeof word);
 }
 
 /* acc + a.lo*b.lo + a.hi*b.hi */
@@ -22,12 +25,68 @@ static inline int32_t mt_dual_mac(uint32_t a, uint32_t b, int32_t acc) {
     return __smlad((int16x2_t)a, (int16x2_t)b, acc);
 }
 
+/* acc + a.lo*b.lo */
+static inline int32_t mt_low_mac(uint32_t a, uint32_t b, int32_t acc) {
+    return __smlabb((int32_t)a, (int32_t)b, acc);
+}
+
+/* acc + a.hi*b.hi */
+static inline int32_t mt_high_mac(uint32_t a, uint32_t b, int32_t acc) {
+    return __smlatt((int32_t)a, (int32_t)b, acc);
+}
+
 /* Bytes 0 and 2, sign-extended. */
 static inline uint32_t mt_even_bytes(uint32_t word) { return (uint32_t)__sxtb16((int8x4_t)word); }
 
-/* Bytes 1 and 3, sign-extended: SXTB16 with a rotation, one instruction. */
+/* Bytes 1 and 3, sign-extended. Compilers do not fold the rotation into the instruction. */
 static inline uint32_t mt_odd_bytes(uint32_t word) {
-    return (uint32_t)__sxtb16((int8x4_t)((word >> 8) | (word << 24)));
+    uint32_t result;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(word));
+    return result;
+}
+
+/* Clamped to int8. */
+static inline int32_t mt_saturate8(int32_t v) {
+    int32_t result;
+    __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(v));
+    return result;
+}
+
+/* `word` with its byte at bit `at` (a constant) replaced by the low byte of v. */
+#define mt_insert8(word, v, at) mt_insert8_##at(word, v)
+#define MT_DEFINE_INSERT8(at)                                                                      \
+    static inline uint32_t mt_insert8_##at(uint32_t word, uint32_t v) {                            \
+        __asm__("bfi %0, %1, #" #at ", #8" : "+r"(word) : "r"(v));                                 \
+        return word;                                                                               \
+    }
+MT_DEFINE_INSERT8(8)
+MT_DEFINE_INSERT8(16)
+MT_DEFINE_INSERT8(24)
+
+/* (a*b + 2^31) >> 32 */
+static inline int32_t mt_high_product(int32_t a, int32_t b) {
+    int32_t result;
+    __asm__("smmulr %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+}
+
+/* Lane by lane, modulo 2^16. */
+static inline uint32_t mt_subtract_pairs(uint32_t a, uint32_t b) {
+    return (uint32_t)__ssub16((int16x2_t)a, (int16x2_t)b);
+}
+
+/* a.lo, b.lo */
+static inline uint32_t mt_pack_low(uint32_t a, uint32_t b) {
+    uint32_t result;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+}
+
+/* a.hi, b.hi */
+static inline uint32_t mt_pack_high(uint32_t a, uint32_t b) {
+    uint32_t result;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(b), "r"(a));
+    return result;
 }
 #endif
 

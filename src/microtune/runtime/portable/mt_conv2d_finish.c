@@ -1,14 +1,22 @@
 /* Requantisation, mask and store of convolutions, and their scratch. */
 #include "mt_conv2d_finish.h"
 
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
 size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place) {
     const mt_conv_shape *s = &p->shape;
     const size_t taps = (size_t)(s->k_h * s->k_w);
     if (mt_is_depthwise(s)) {
-        const size_t copy = in_place ? (size_t)(s->in_h * s->in_w) : 0;
-        return ((p->channel_order == NULL ? 0 : taps) + copy) * MT_BLOCK;
+        const size_t merged = p->channel_order == NULL ? 0 : taps * MT_BLOCK;
+        const size_t copy = in_place ? (size_t)(s->in_h * s->in_w) * MT_BLOCK : 0;
+        const int32_t lines = mt_min(s->in_h, 2 * s->k_h);
+        const int32_t pitch = ((s->out_w + 3) / 4 * 4 - 1) * s->stride_w + s->k_w;
+        return merged + larger(copy, (taps + (size_t)(lines * pitch)) * 8);
     }
-    return taps * (size_t)(s->in_c / s->groups) * sizeof(int16_t);
+    const size_t inputs = taps * (size_t)(s->in_c / s->groups);
+    const size_t first = p->channel_order == NULL ? inputs : taps * (size_t)p->trained_channels;
+    const size_t a = (first + 7) / 8 * 8, b = (inputs - first + 7) / 8 * 8;
+    return 8 * (a + b) + larger(a, b);
 }
 
 /* v[0 .. n-1] = zero point + requantised acc, n <= MT_BLOCK channels from o on. */

@@ -18,4 +18,7 @@
 #define MT_ISA_DSP 0
 #endif
 
+/* Bytes behind an int8 table that a kernel may read, and multiply by 0. */
+#define MT_TABLE_PAD (MT_ISA_DSP ? 7 : 0)
+
 #endif

@@ -33,9 +33,11 @@ typedef struct {
 } mt_conv2d_io;
 
 /* Bytes of scratch:
- *   dense, grouped   KH*KW*(I/groups)*2            one widened patch
- *   depthwise        0, or KH*KW*32 with a channel_order
- *   in place         IH*IW*32 more                 a block of channels of the input */
+ *   dense, grouped   8*n + n, n = KH*KW*(I/groups) rounded up to 8s, the two parts of a
+ *                    channel_order apart: four widened patches and one (portable: one widened)
+ *   depthwise        (KH*KW + min(IH, 2*KH)*pitch)*8          four channels, widened (portable:
+ * none) with pitch = (OW rounded up to 4s - 1)*SW + KW, at least IH*IW*32 in place, and KH*KW*32
+ * more with a channel_order */
 size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place);
 void mt_conv2d(const mt_conv2d_params *p, const mt_conv2d_io *io);
 

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+void *memmove(void *to, const void *from, size_t bytes);
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
 void *memset(void *to, int value, size_t bytes);
 int memcmp(const void *a, const void *b, size_t bytes);

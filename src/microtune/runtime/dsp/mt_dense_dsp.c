@@ -1,0 +1,307 @@
+/* Dense and grouped convolution: a group of output pixels is widened once, side by side, and each
+ * output channel's weights are unpacked once for all of them. */
+#include "mt_conv2d_finish.h"
+#include "mt_dsp.h"
+#include "mt_finish_dsp.h"
+#include "mt_memory.h"
+
+#if MT_ISA_DSP && !MT_ISA_MVE
+
+/* Output pixels that share the unpacked weights. */
+#define PIXELS 4
+
+/* A run of input channels with weights of its own, [O][KH][KW][channels]. */
+typedef struct {
+    const int8_t *weight;
+    const uint16_t *order; /* or NULL: channels first, first + 1, ... */
+    int32_t first, channels;
+} mt_part;
+
+/* Widened patches of PIXELS pixels: for each four inputs a pair (0, 2) and a pair (1, 3) of every
+ * pixel in turn. `length` inputs, followed by zeros up to `padded`, a multiple of 8. */
+typedef struct {
+    uint32_t *words;
+    int32_t length, padded;
+} mt_patch;
+
+typedef struct {
+    const mt_conv2d_params *p;
+    const mt_conv2d_io *io;
+    const mt_rows *rows;
+    int8_t *bytes;   /* one patch before it is widened */
+    int32_t plain;   /* mt_make_plain serves: no mask, no clamp but int8's own */
+    int32_t shifted; /* some multiplier has a shift */
+} mt_call;
+
+/* Inputs of one pixel to its lane, n > 0 a multiple of 4. */
+static void widen(uint32_t *to, const int8_t *from, int32_t n, int32_t zero) {
+    const uint32_t zeros = (uint32_t)(zero & 0xffff) * 0x10001u;
+    const int8_t *end = from + n;
+    do {
+        const uint32_t word = mt_load_word(from);
+        to[0] = mt_subtract_pairs(mt_even_bytes(word), zeros);
+        to[1] = mt_subtract_pairs(mt_odd_bytes(word), zeros);
+        from += 4;
+        to += 2 * PIXELS;
+    } while (from != end);
+}
+
+/* to[i] = the inputs of a part under one tap; from == NULL: outside the image. */
+static int8_t *gather(int8_t *to, const int8_t *from, const mt_part *part, int32_t n,
+                      int32_t zero) {
+    for (int32_t i = 0; i < n; i++) {
+        to[i] = from == NULL ? (int8_t)zero : part->order == NULL ? from[i] : from[part->order[i]];
+    }
+    return to + n;
+}
+
+/* Collects what lies under the kernel of one output pixel and widens it. */
+static void fill_lane(const mt_call *c, const mt_part *part, const mt_patch *patch, int32_t lane,
+                      mt_pixel pixel) {
+    const mt_conv_shape *s = &c->p->shape;
+    const int32_t top = pixel.row * s->stride_h - s->pad_top;
+    const int32_t left = pixel.column * s->stride_w - s->pad_left;
+    /* Rows of the patch that are one run of memory in the image. */
+    const int32_t whole = part->order == NULL && part->channels == s->in_c;
+    const int32_t run = whole && left >= 0 && left + s->k_w <= s->in_w ? s->k_w : 1;
+    int8_t *to = c->bytes;
+    for (int32_t kh = 0; kh < s->k_h; kh++) {
+        const int32_t ih = top + kh;
+        const int8_t *row = c->io->x + (ih % c->rows->x_rows) * s->in_w * s->in_c + part->first;
+        for (int32_t kw = 0; kw < s->k_w; kw += run) {
+            const int32_t iw = left + kw;
+            const int32_t inside = ih >= 0 && ih < s->in_h && iw >= 0 && iw < s->in_w;
+            const int8_t *from = inside ? row + iw * s->in_c : NULL;
+            to = gather(to, from, part, run * part->channels, c->p->x_zero);
+        }
+    }
+    (void)gather(to, NULL, part, patch->padded - patch->length, c->p->x_zero);
+    widen(patch->words + 2 * lane, c->bytes, patch->padded, c->p->x_zero);
+}
+
+/* Four inputs of four pixels, 15 instructions for 16 products: weights at r1, patches at r2, sums
+ * in r4-r7. In assembler, because compilers split the double loads and spill. */
+#define PRODUCTS(sum)                                                                              \
+    "ldrd r9, r10, [r2], #8\n"                                                                     \
+    "smlad " sum ", r8, r9, " sum "\n"                                                             \
+    "smlad " sum ", r3, r10, " sum "\n"
+#define FOUR_INPUTS                                                                                \
+    "ldr r3, [r1], #4\n"                                                                           \
+    "sxtb16 r8, r3\n"                                                                              \
+    "sxtb16 r3, r3, ror #8\n" PRODUCTS("r4") PRODUCTS("r5") PRODUCTS("r6") PRODUCTS("r7")
+
+#define FUNCTION(name, body)                                                                       \
+    __asm__(".syntax unified\n.thumb\n"                                                            \
+            ".section .text." name ", \"ax\", %progbits\n"                                         \
+            ".balign 4\n.thumb_func\n.type " name ", %function\n" name ":\n" body ".size " name    \
+            ", . - " name "\n.text\n")
+
+/* sums[4*lane] += the products of `fours` > 0 times four inputs. Where the patch is padded, weights
+ * behind the row meet zeros: the generated tables are long enough. */
+typedef struct {
+    const int8_t *weight;
+    const uint32_t *patch;
+    int32_t fours;
+} mt_dot;
+
+void mt_dot_4(int32_t *sums, const mt_dot *dot);
+FUNCTION("mt_dot_4", "push {r0, r4-r11, lr}\n"
+                     "mov r12, r0\n"
+                     "mov lr, r1\n"
+                     "ldr r4, [r12]\n"
+                     "ldr r5, [r12, #16]\n"
+                     "ldr r6, [r12, #32]\n"
+                     "ldr r7, [r12, #48]\n"
+                     "ldmia lr, {r1, r2, r11}\n"
+                     "1:\n" FOUR_INPUTS "subs r11, r11, #1\n"
+                     "bne 1b\n"
+                     "str r4, [r12]\n"
+                     "str r5, [r12, #16]\n"
+                     "str r6, [r12, #32]\n"
+                     "str r7, [r12, #48]\n"
+                     "pop {r0, r4-r11, pc}\n");
+
+/* The same for `outputs` channels one after the other, requantised, clamped to int8 and stored at
+ * y, y + stride, y + 2*stride and y + 3*stride, for an even number of fours. */
+typedef struct {
+    const int8_t *weight;
+    const uint32_t *patch;
+    int32_t pairs; /* of fours */
+    const int32_t *bias, *multiplier;
+    int8_t *y;
+    int32_t stride, zero, outputs;
+    int32_t back;         /* from the end of the products to the next weights, <= 0 */
+    const uint8_t *shift; /* or NULL: all 0 */
+} mt_plain;
+
+void mt_make_plain(mt_plain *call);
+FUNCTION("mt_make_plain", "push {r4-r11, lr}\n"
+                          "ldr r1, [r0]\n"
+                          "ldr lr, [r0, #12]\n"
+                          "ldr r12, [r0, #20]\n"
+                          "2:\n"
+                          "ldr r4, [lr], #4\n"
+                          "mov r5, r4\n"
+                          "mov r6, r4\n"
+                          "mov r7, r4\n"
+                          "ldrd r2, r11, [r0, #4]\n"
+                          "1:\n" FOUR_INPUTS FOUR_INPUTS "subs r11, r11, #1\n"
+                          "bne 1b\n"
+                          "ldr r3, [r0, #16]\n"
+                          "ldr r8, [r3], #4\n"
+                          "str r3, [r0, #16]\n"
+                          "ldr r3, [r0, #40]\n"
+                          "cbz r3, 3f\n"
+                          "ldrb r11, [r3], #1\n"
+                          "str r3, [r0, #40]\n"
+                          "cmp r11, #0\n"
+                          "beq 3f\n"
+                          "4:\n"
+                          "qadd r4, r4, r4\n"
+                          "qadd r5, r5, r5\n"
+                          "qadd r6, r6, r6\n"
+                          "qadd r7, r7, r7\n"
+                          "subs r11, r11, #1\n"
+                          "bne 4b\n"
+                          "3:\n"
+                          "ldrd r10, r9, [r0, #24]\n"
+                          "smmlar r4, r4, r8, r9\n"
+                          "ssat r4, #8, r4\n"
+                          "add r3, r10, r10, lsl #1\n"
+                          "smmlar r5, r5, r8, r9\n"
+                          "ssat r5, #8, r5\n"
+                          "strb r5, [r12, r10]\n"
+                          "smmlar r6, r6, r8, r9\n"
+                          "ssat r6, #8, r6\n"
+                          "strb r6, [r12, r10, lsl #1]\n"
+                          "smmlar r7, r7, r8, r9\n"
+                          "ssat r7, #8, r7\n"
+                          "strb r7, [r12, r3]\n"
+                          "strb r4, [r12], #1\n"
+                          "ldr r3, [r0, #36]\n"
+                          "add r1, r1, r3\n"
+                          "ldr r3, [r0, #32]\n"
+                          "subs r3, r3, #1\n"
+                          "str r3, [r0, #32]\n"
+                          "bne 2b\n"
+                          "pop {r4-r11, pc}\n");
+
+/* acc[4*lane] += the patches times the weights of one output channel; returns the end of them. */
+static const int8_t *dot(const mt_patch *patch, const int8_t *weight, int32_t *acc) {
+    const mt_dot call = {weight, patch->words, patch->padded >> 2};
+    mt_dot_4(acc, &call);
+    return weight + patch->length;
+}
+
+/* The output channels of a group for `lanes` pixels of a row, four by four. */
+static void make_pixels(const mt_call *c, const mt_part *parts, const mt_patch *patches,
+                        mt_pixel pixel, int32_t lanes) {
+    const mt_conv_shape *s = &c->p->shape;
+    const int32_t outputs = s->out_c / s->groups, zero = c->p->y_zero;
+    const int32_t begin = parts[0].first / (s->in_c / s->groups) * outputs;
+    const int8_t *w0 = parts[0].weight + begin * patches[0].length, *w1 = parts[1].weight;
+    int8_t *y = c->io->y + ((pixel.row % c->rows->y_rows) * s->out_w + pixel.column) * s->out_c;
+    const int32_t index = (pixel.row * s->out_w + pixel.column) * s->out_c;
+    if (c->plain && lanes == PIXELS && patches[1].length == 0) {
+        const mt_patch *patch = &patches[0];
+        mt_plain call = {w0,
+                         patch->words,
+                         patch->padded >> 3,
+                         c->io->bias + begin,
+                         c->p->multiplier + begin,
+                         y + begin,
+                         s->out_c,
+                         zero,
+                         outputs,
+                         patch->length - patch->padded,
+                         c->shifted ? c->p->shift + begin : NULL};
+        mt_make_plain(&call);
+        return;
+    }
+    for (int32_t o = begin; o < begin + outputs; o += 4) {
+        const int32_t count = mt_min(4, begin + outputs - o);
+        int32_t acc[4 * PIXELS];
+        for (int32_t i = 0; i < count; i++) {
+            const int32_t bias = c->io->bias[o + i];
+            acc[i] = bias, acc[4 + i] = bias, acc[8 + i] = bias, acc[12 + i] = bias;
+            w0 = dot(&patches[0], w0, acc + i);
+            if (patches[1].length != 0) {
+                w1 = dot(&patches[1], w1, acc + i);
+            }
+        }
+        const mt_quad_finish finish = mt_begin_finish(c->p, c->io, o, count);
+        for (int32_t lane = 0; lane < lanes; lane++) {
+            const int32_t at = lane * s->out_c + o;
+            mt_finish_quad(&finish, acc + 4 * lane, y + at, index + at);
+        }
+    }
+}
+
+/* The patches of neighbours when a pixel is a patch and the channels are eights. */
+static void fill_plain(const mt_call *c, const mt_patch *patch, mt_pixel pixel, int32_t lanes) {
+    const mt_conv_shape *s = &c->p->shape;
+    const int32_t slot = (pixel.row * s->stride_h) % c->rows->x_rows;
+    const int8_t *from = c->io->x + (slot * s->in_w + pixel.column * s->stride_w) * s->in_c;
+    for (int32_t lane = 0; lane < lanes; lane++, from += s->stride_w * s->in_c) {
+        widen(patch->words + 2 * lane, from, s->in_c, c->p->x_zero);
+    }
+}
+
+static int32_t is_plain_input(const mt_conv2d_params *p) {
+    const mt_conv_shape *s = &p->shape;
+    return s->k_h * s->k_w == 1 && p->channel_order == NULL && s->groups == 1 &&
+           (s->in_c & 7) == 0 && s->pad_top == 0 && s->pad_left == 0 &&
+           (s->out_h - 1) * s->stride_h < s->in_h && (s->out_w - 1) * s->stride_w < s->in_w;
+}
+
+static int32_t has_shifts(const mt_conv2d_params *p) {
+    int32_t shifts = 0;
+    for (int32_t o = 0; o < p->shape.out_c; o++) {
+        shifts |= p->shift[o];
+    }
+    return shifts != 0;
+}
+
+void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    const mt_conv_shape *s = &p->shape;
+    const int32_t plain_input = is_plain_input(p);
+    const int32_t taps = s->k_h * s->k_w, inputs = s->in_c / s->groups;
+    const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
+    mt_part parts[2] = {{weight, NULL, 0, inputs}, {NULL, NULL, 0, 0}};
+    if (p->channel_order != NULL) {
+        const int32_t t = p->trained_channels;
+        parts[0] = (mt_part){io->trained_weight, p->channel_order, 0, t};
+        parts[1] = (mt_part){io->weight, p->channel_order + t, 0, inputs - t};
+    }
+    mt_patch patches[2] = {{(uint32_t *)io->scratch, taps * parts[0].channels, 0},
+                           {NULL, taps * parts[1].channels, 0}};
+    patches[0].padded = (patches[0].length + 7) & ~7;
+    patches[1].padded = (patches[1].length + 7) & ~7;
+    patches[1].words = patches[0].words + patches[0].padded * (PIXELS / 2);
+    const mt_call call = {p,
+                          io,
+                          rows,
+                          (int8_t *)(patches[1].words + patches[1].padded * (PIXELS / 2)),
+                          p->clamp_lo == -128 && p->clamp_hi == 127 && io->mask == NULL,
+                          has_shifts(p)};
+    for (int32_t row = rows->first; row < rows->last; row++) {
+        for (int32_t column = 0; column < s->out_w; column += PIXELS) {
+            const int32_t lanes = mt_min(PIXELS, s->out_w - column);
+            for (int32_t group = 0; group < s->groups; group++) {
+                parts[0].first = group * inputs;
+                for (int32_t lane = 0; lane < lanes && !plain_input; lane++) {
+                    const mt_pixel pixel = {row, column + lane};
+                    fill_lane(&call, &parts[0], &patches[0], lane, pixel);
+                    if (parts[1].channels > 0) {
+                        fill_lane(&call, &parts[1], &patches[1], lane, pixel);
+                    }
+                }
+                if (plain_input) {
+                    fill_plain(&call, &patches[0], (mt_pixel){row, column}, lanes);
+                }
+                make_pixels(&call, parts, patches, (mt_pixel){row, column}, lanes);
+            }
+        }
+    }
+}
+#endif

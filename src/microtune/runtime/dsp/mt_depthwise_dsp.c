@@ -1,0 +1,243 @@
+/* Depthwise convolution: four channels at a time. The rows under the kernel are kept widened,
+ * centred and padded, so that the inner loop knows no borders; it makes four output pixels. */
+#include "mt_conv2d_finish.h"
+#include "mt_dsp.h"
+#include "mt_finish_dsp.h"
+
+#if MT_ISA_DSP && !MT_ISA_MVE
+
+/* Output pixels of the inner loop. */
+#define PIXELS 4
+
+/* Two planes, channels (0, 2) and (1, 3): of the weights [taps], of the widened rows [k_h][pitch].
+ */
+typedef struct {
+    const mt_conv2d_params *p;
+    const mt_conv2d_io *io;
+    const mt_rows *rows;
+    uint32_t *weights[2], *lines[2];
+    int32_t pitch, height, base;
+    int32_t first, count; /* the channels, count <= 4 */
+} mt_group;
+
+/* n pixels of four channels. */
+static void widen_whole(const int8_t *from, int32_t stride, int32_t n, uint32_t zeros,
+                        uint32_t *even, uint32_t *odd) {
+    for (int32_t i = 0; i < n; i++, from += stride) {
+        const uint32_t word = mt_load_word(from);
+        even[i] = mt_subtract_pairs(mt_even_bytes(word), zeros);
+        odd[i] = mt_subtract_pairs(mt_odd_bytes(word), zeros);
+    }
+}
+
+/* The same of `count` channels, count < 4. */
+static void widen_part(const int8_t *from, int32_t stride, int32_t n, uint32_t zeros,
+                       uint32_t *even, uint32_t *odd, int32_t count) {
+    for (int32_t i = 0; i < n; i++, from += stride) {
+        int8_t four[4] = {0, 0, 0, 0};
+        for (int32_t c = 0; c < count; c++) {
+            four[c] = from[c];
+        }
+        widen_whole(four, 0, 1, zeros, even + i, odd + i);
+    }
+}
+
+static void widen(const mt_group *g, const int8_t *from, int32_t stride, int32_t n, int32_t zero,
+                  uint32_t *even, uint32_t *odd) {
+    const uint32_t zeros = (uint32_t)(zero & 0xffff) * 0x10001u;
+    if (g->count == 4) {
+        widen_whole(from, stride, n, zeros, even, odd);
+    } else {
+        widen_part(from, stride, n, zeros, even, odd, g->count);
+    }
+}
+
+/* Row `ih` of the image into its line; the padding was zeroed before. */
+static void widen_row(const mt_group *g, int32_t ih) {
+    const mt_conv_shape *s = &g->p->shape;
+    const int8_t *from = g->io->x + (ih % g->rows->x_rows) * s->in_w * s->in_c + g->first;
+    const int32_t at = (ih - g->base) * g->pitch + s->pad_left;
+    const int32_t n = mt_min(s->in_w, g->pitch - s->pad_left);
+    widen(g, from, s->in_c, n, g->p->x_zero, g->lines[0] + at, g->lines[1] + at);
+}
+
+/* acc[2*pixel], acc[2*pixel + 1] += one plane: the two channels of four pixels, `rows` kernel rows,
+ * w [rows][width], x `pitch` bytes a row. One function for each width and stride, in assembler
+ * because compilers run out of registers: r4-r11 are the accumulators. One tap takes 11
+ * instructions for 8 products, 13 with stride 2. */
+typedef struct {
+    int32_t pitch, rows;
+} mt_span;
+
+#define PRODUCTS(a, b, c, d)                                                                       \
+    "smlabb " a ", r0, r3, " a "\n"                                                                \
+    "smlatt " b ", r0, r3, " b "\n"                                                                \
+    "smlabb " c ", r0, lr, " c "\n"                                                                \
+    "smlatt " d ", r0, lr, " d "\n"
+#define FIRST PRODUCTS("r4", "r5", "r6", "r7")
+#define SECOND PRODUCTS("r8", "r9", "r10", "r11")
+#define STRIDE_1(at)                                                                               \
+    "ldr r0, [r1], #4\n"                                                                           \
+    "ldrd r3, lr, [r2, #" at "]\n" FIRST "ldrd r3, lr, [r2, #" at "+8]\n" SECOND
+#define STRIDE_2(at)                                                                               \
+    "ldr r0, [r1], #4\n"                                                                           \
+    "ldr r3, [r2, #" at "]\nldr lr, [r2, #" at "+8]\n" FIRST "ldr r3, [r2, #" at                   \
+    "+16]\nldr lr, [r2, #" at "+24]\n" SECOND
+
+#define TAPS_1(tap) tap("0")
+#define TAPS_3(tap) TAPS_1(tap) tap("4") tap("8")
+#define TAPS_5(tap) TAPS_3(tap) tap("12") tap("16")
+#define TAPS_7(tap) TAPS_5(tap) tap("20") tap("24")
+
+#define DEFINE_KERNEL(name, taps)                                                                  \
+    void name(int32_t *acc, const uint32_t *w, const uint32_t *x, const mt_span *span);            \
+    __asm__(".syntax unified\n.thumb\n"                                                            \
+            ".section .text." #name ", \"ax\", %progbits\n"                                        \
+            ".balign 4\n.thumb_func\n.type " #name ", %function\n" #name ":\n"                     \
+            "push {r4-r11, lr}\n"                                                                  \
+            "ldrd r12, lr, [r3]\n"                                                                 \
+            "push {r0, lr}\n"                                                                      \
+            "ldmia r0, {r4-r11}\n"                                                                 \
+            "1:\n" taps "add r2, r2, r12\n"                                                        \
+            "ldr r0, [sp, #4]\n"                                                                   \
+            "subs r0, r0, #1\n"                                                                    \
+            "str r0, [sp, #4]\n"                                                                   \
+            "bne 1b\n"                                                                             \
+            "pop {r0, r3}\n"                                                                       \
+            "stmia r0, {r4-r11}\n"                                                                 \
+            "pop {r4-r11, pc}\n"                                                                   \
+            ".size " #name ", . - " #name "\n.text\n");
+
+DEFINE_KERNEL(mt_taps_1_stride_1, TAPS_1(STRIDE_1))
+DEFINE_KERNEL(mt_taps_3_stride_1, TAPS_3(STRIDE_1))
+DEFINE_KERNEL(mt_taps_5_stride_1, TAPS_5(STRIDE_1))
+DEFINE_KERNEL(mt_taps_7_stride_1, TAPS_7(STRIDE_1))
+DEFINE_KERNEL(mt_taps_1_stride_2, TAPS_1(STRIDE_2))
+DEFINE_KERNEL(mt_taps_3_stride_2, TAPS_3(STRIDE_2))
+DEFINE_KERNEL(mt_taps_5_stride_2, TAPS_5(STRIDE_2))
+DEFINE_KERNEL(mt_taps_7_stride_2, TAPS_7(STRIDE_2))
+
+/* Wider strides make one pixel at a time: its neighbours of the inner loop are not used. */
+static int32_t pixels_of(const mt_conv_shape *s) { return s->stride_w <= 2 ? PIXELS : 1; }
+
+/* Calls the function of a width. */
+#define RUN_WIDTH(width)                                                                           \
+    do {                                                                                           \
+        if (wide) {                                                                                \
+            mt_taps_##width##_stride_2(acc, w, x, span);                                           \
+        } else {                                                                                   \
+            mt_taps_##width##_stride_1(acc, w, x, span);                                           \
+        }                                                                                          \
+    } while (0)
+
+static void run_any_width(int32_t k_w, int32_t wide, const uint32_t *w, const uint32_t *line,
+                          const mt_span *rows, int32_t *acc) {
+    const mt_span one = {0, 1}, *span = &one;
+    for (int32_t kh = 0; kh < rows->rows; kh++, line += rows->pitch / 4) {
+        for (int32_t kw = 0; kw < k_w; kw++, w++) {
+            const uint32_t *x = line + kw;
+            RUN_WIDTH(1);
+        }
+    }
+}
+
+static inline void run_kernel(const mt_conv_shape *s, const uint32_t *w, const uint32_t *x,
+                              const mt_span *span, int32_t acc[2 * PIXELS]) {
+    const int32_t wide = s->stride_w == 2;
+    if (s->k_w == 3) {
+        RUN_WIDTH(3);
+    } else if (s->k_w == 5) {
+        RUN_WIDTH(5);
+    } else if (s->k_w == 7) {
+        RUN_WIDTH(7);
+    } else {
+        run_any_width(s->k_w, wide, w, x, span, acc);
+    }
+}
+
+/* One output row of the group. */
+static void make_row(const mt_group *g, int32_t row, const mt_quad_finish *finish) {
+    const mt_conv_shape *s = &g->p->shape;
+    const int32_t top = row * s->stride_h - s->pad_top, step = pixels_of(s);
+    const int32_t kh = mt_max(0, -top);
+    const mt_span span = {g->pitch * 4, mt_min(s->k_h, s->in_h - top) - kh};
+    const int32_t line = (top + kh - g->base) * g->pitch, tap = kh * s->k_w;
+    int8_t *y = g->io->y + (row % g->rows->y_rows) * s->out_w * s->out_c + g->first;
+    int32_t index = row * s->out_w * s->out_c + g->first;
+    const int32_t *bias = finish->bias;
+    for (int32_t column = 0; column < s->out_w; column += step) {
+        int32_t even[2 * PIXELS], odd[2 * PIXELS];
+        for (int32_t i = 0; i < 2 * PIXELS; i += 2) {
+            even[i] = bias[0], even[i + 1] = bias[2];
+            odd[i] = bias[1], odd[i + 1] = bias[3];
+        }
+        const int32_t x = line + column * s->stride_w;
+        run_kernel(s, g->weights[0] + tap, g->lines[0] + x, &span, even);
+        run_kernel(s, g->weights[1] + tap, g->lines[1] + x, &span, odd);
+        const int32_t n = mt_min(step, s->out_w - column);
+        for (int32_t i = 0; i < 2 * n; i += 2, y += s->out_c, index += s->out_c) {
+            const int32_t acc[4] = {even[i], odd[i], even[i + 1], odd[i + 1]};
+            mt_finish_quad(finish, acc, y, index);
+        }
+    }
+}
+
+/* Makes row `first` of the image the first line. */
+static void drop_lines(mt_group *g, int32_t first) {
+    const int32_t dropped = mt_min(first - g->base, g->height);
+    const size_t bytes = (size_t)((g->height - dropped) * g->pitch) * sizeof(uint32_t);
+    for (int32_t plane = 0; plane < 2; plane++) {
+        memmove(g->lines[plane], g->lines[plane] + dropped * g->pitch, bytes);
+    }
+    g->base += dropped;
+}
+
+/* All rows of the channels of one group; w is [taps][row_stride]. */
+static void make_group(mt_group *g, const int8_t *w, int32_t row_stride) {
+    const mt_conv_shape *s = &g->p->shape;
+    const mt_quad_finish finish = mt_begin_finish(g->p, g->io, g->first, g->count);
+    widen(g, w, row_stride, s->k_h * s->k_w, 0, g->weights[0], g->weights[1]);
+    int32_t next = mt_max(0, g->rows->first * s->stride_h - s->pad_top);
+    g->base = next;
+    for (int32_t row = g->rows->first; row < g->rows->last; row++) {
+        const int32_t need = mt_min(row * s->stride_h - s->pad_top + s->k_h, s->in_h);
+        for (; next < need; next++) {
+            if (next - g->base == g->height) {
+                drop_lines(g, mt_max(0, row * s->stride_h - s->pad_top));
+            }
+            widen_row(g, next);
+        }
+        make_row(g, row, &finish);
+    }
+}
+
+void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    const mt_conv_shape *s = &p->shape;
+    const int32_t taps = s->k_h * s->k_w;
+    const mt_depthwise_weights weights = {s,
+                                          io->weight,
+                                          io->trained_weight,
+                                          p->channel_order,
+                                          p->trained_channels,
+                                          (int8_t *)io->scratch};
+    const int32_t merged = p->channel_order == NULL ? 0 : taps * (MT_BLOCK / 4);
+    const int32_t columns = (s->out_w + PIXELS - 1) / PIXELS * PIXELS;
+    const int32_t pitch = (columns - 1) * s->stride_w + s->k_w;
+    uint32_t *scratch = (uint32_t *)io->scratch + merged;
+    uint32_t *lines = scratch + 2 * taps;
+    const int32_t height = mt_min(s->in_h, 2 * s->k_h);
+    mt_group g = {
+        p, io, rows, {scratch, scratch + taps}, {lines, lines + height * pitch}, pitch, height,
+        0, 0,  0};
+    memset(lines, 0, (size_t)(2 * height * pitch) * sizeof *lines);
+    for (int32_t block = 0; block < s->out_c; block += MT_BLOCK) {
+        int32_t row_stride;
+        const int32_t end = mt_min(s->out_c, block + MT_BLOCK);
+        const int8_t *w = mt_depthwise_columns(&weights, block, end - block, &row_stride);
+        for (g.first = block; g.first < end; g.first += 4) {
+            g.count = mt_min(4, end - g.first);
+            make_group(&g, w + (g.first - block), row_stride);
+        }
+    }
+}
+#endif
