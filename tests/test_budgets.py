@@ -76,7 +76,7 @@ def test_no_firmware_grows(data_folder: Path, tmp_path: Path, row: reference.Row
     request = reference.request_of(row)
     pipeline.compile_model(load(data_folder, row.model), request, tmp_path / "p")
     firmware = build_firmware(tmp_path / "p", request.target, tmp_path / "firmware.elf")
-    stack = stack_bounds(parse_call_graph(firmware.call_graph), request.target).bytes
+    stack = stack_bounds(parse_call_graph(firmware.call_graph), request.target, firmware.elf).bytes
     sizes = firmware.sizes
     sram = sizes.arena_bytes + sizes.static_bytes + stack
     assert sram <= row.must

@@ -57,6 +57,9 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         o, kh, kw, per_group = weight_shape(graph, as_conv, 1, 3)
         if w in depthwise:
             return (kh * kw * BLOCK if split else 0) + _copy(node, g)
-        return o // node.int("groups") * 4 + per_group * (8 if split else 4)
+        outputs = o // node.int("groups")
+        one = outputs * 4 + per_group * (8 if split else 4)
+        four = outputs * 8 + (per_group * 16 if split else 0)
+        return max(one, four) if kh == kw == 1 else one
 
     return scratch_bytes

@@ -118,9 +118,10 @@ def measure(
         run.require_success()
         results = list(read_results(folder / RESULT_NAME, job))
         counts = _counts(results, run.call_instructions)
+        stack_bound = _stack_bound(firmware, chip)
     return Measurement(
         firmware, graph, plan, chip.name,
-        max(result.stack_bytes or 0 for result in results), _stack_bound(firmware, chip),
+        max(result.stack_bytes or 0 for result in results), stack_bound,
         counts[RecordKind.INFER][1],
         counts[RecordKind.TRAIN][1] if counts[RecordKind.TRAIN] else None,
         {
@@ -134,7 +135,7 @@ def _stack_bound(firmware: Firmware, target: Target) -> int | None:
     """The static bound, None for a compiler that reports no call graph."""
     if not firmware.call_graph:
         return None
-    return stack_bounds(parse_call_graph(firmware.call_graph), target).bytes
+    return stack_bounds(parse_call_graph(firmware.call_graph), target, firmware.elf).bytes
 
 
 def _records(graph: Graph, frames: Array | None, labels: Array | None) -> list[Record]:

@@ -82,7 +82,7 @@ def parse_call_graph(text: str) -> CallGraph:
     return graph
 
 
-def stack_bounds(graph: CallGraph, target: Target) -> StackBounds:
+def stack_bounds(graph: CallGraph, target: Target, elf: Path | None = None) -> StackBounds:
     """The bound of every public function that is there.
 
     Recursion, a frame of variable size, a call through an unknown pointer and a function of
@@ -93,7 +93,9 @@ def stack_bounds(graph: CallGraph, target: Target) -> StackBounds:
         raise MicrotuneError(f"no function to bound: {', '.join(ENTRIES)} are not in the firmware")
     calls = {title: _resolve(graph, title) for title in graph.frames}
     outside = _reachable(entries, calls) - graph.frames.keys()
-    library = library_frames(sorted(outside), target) if outside else {}
+    library = assembler_frames(elf, outside) if elf is not None else {}
+    missing = sorted(outside - library.keys())
+    library |= library_frames(missing, target) if missing else {}
     walk = _Walk(graph, calls, library)
     found = {name: walk.deepest(name) for name in entries}
     return StackBounds(
@@ -174,22 +176,32 @@ class _Walk:
         return frame.bytes
 
 
+def assembler_frames(elf: Path, names: set[str]) -> dict[str, int]:
+    """Bytes of stack of those of the functions that the firmware itself holds (kernels in
+    assembler, of which GCC reports nothing), with all that each calls."""
+    frames, calls = read_listing(_disassembly(elf))
+    found = names & frames.keys()
+    return {name: sum(frames[n] for n in _reachable([name], calls)) for name in found}
+
+
+def _disassembly(elf: Path) -> str:
+    objdump = find_program(
+        "arm-none-eabi-objdump", "It comes with: apt-get install gcc-arm-none-eabi"
+    )
+    return run_tool([*objdump.command, "-d", "--no-show-raw-insn", str(elf)], "disassembling")
+
+
 def library_frames(names: Sequence[str], target: Target) -> dict[str, int]:
     """Bytes of stack of functions of libgcc, with all that each calls.
 
     Read from the disassembly: whatever any of them may push is added up, so the sum bounds them.
     """
-    objdump = find_program(
-        "arm-none-eabi-objdump", "It comes with: apt-get install gcc-arm-none-eabi"
-    )
     with tempfile.TemporaryDirectory(prefix="microtune-libgcc-") as folder:
         elf = Path(folder) / "library.elf"
         wanted = [f"-Wl,--undefined={name}" for name in names]
         command = [*find_arm_gcc().command, *target.gcc_flags, "-nostdlib", "-Wl,-e,0", *wanted]
         run_tool([*command, "-lgcc", "-o", str(elf)], "linking libgcc")
-        listing = run_tool(
-            [*objdump.command, "-d", "--no-show-raw-insn", str(elf)], "disassembling"
-        )
+        listing = _disassembly(elf)
         symbols = read_elf(elf).symbols
     frames, calls = read_listing(listing)
     # A function may have several names, of which the listing shows one.

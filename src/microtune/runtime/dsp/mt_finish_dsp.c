@@ -3,7 +3,7 @@
 #if MT_ISA_DSP && !MT_ISA_MVE
 mt_quad_finish mt_begin_finish(const mt_conv2d_params *p, const mt_conv2d_io *io, int32_t first,
                                int32_t count) {
-    mt_quad_finish f = {{0}, {0}, {0}, p->y_zero, p->clamp_lo, p->clamp_hi, count, 0, io->mask};
+    mt_quad_finish f = {{0}, {0}, {0}, p->y_zero, p->clamp_lo, p->clamp_hi, count, 0, 0, io->mask};
     int32_t shifts = 0;
     for (int32_t i = 0; i < count; i++) {
         f.bias[i] = io->bias[first + i];
@@ -11,13 +11,20 @@ mt_quad_finish mt_begin_finish(const mt_conv2d_params *p, const mt_conv2d_io *io
         f.shift[i] = p->shift[first + i];
         shifts |= f.shift[i];
     }
-    f.plain = count == 4 && shifts == 0 && f.lo == -128 && f.hi == 127 && f.mask == NULL;
+    f.straight = shifts == 0 && f.lo == -128 && f.hi == 127;
+    f.plain = f.straight && count == 4 && f.mask == NULL;
     return f;
 }
 
 void mt_finish_quad_any(const mt_quad_finish *f, const int32_t *acc, int8_t *y, int32_t index) {
     uint32_t inside = 0;
-    for (int32_t i = 0; i < f->count; i++) {
+    for (int32_t i = 0; i < f->count && f->straight; i++) {
+        const int32_t v = f->zero + mt_high_product(acc[i], f->multiplier[i]);
+        const int32_t clamped = mt_saturate8(v);
+        inside |= (uint32_t)(v == clamped) << i;
+        y[i] = (int8_t)clamped;
+    }
+    for (int32_t i = 0; i < f->count && !f->straight; i++) {
         const int32_t v = f->zero + mt_requantize(acc[i], f->multiplier[i], f->shift[i]);
         inside |= (uint32_t)(v >= f->lo && v <= f->hi) << i;
         y[i] = (int8_t)mt_clamp_int32(v, f->lo, f->hi);

@@ -11,7 +11,8 @@ typedef struct {
     int32_t bias[4], multiplier[4];
     uint8_t shift[4];
     int32_t zero, lo, hi, count;
-    int32_t plain; /* no shift, no clamp but int8's own, no mask, four channels */
+    int32_t straight; /* no shift, no clamp but int8's own */
+    int32_t plain;    /* straight, no mask, four channels */
     uint8_t *mask;
 } mt_quad_finish;
 

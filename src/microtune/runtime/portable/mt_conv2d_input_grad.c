@@ -3,6 +3,7 @@
 #include "mt_kernels_gradient.h"
 #include "mt_memory.h"
 #include "mt_numerics.h"
+#include "mt_plain_input_grad.h"
 
 /* Scratch of the dense kernel: accumulators of one input pixel in the weights' channel order, the
  * same in the original order if that differs, and the outputs with a lane that is not 0. */
@@ -18,8 +19,10 @@ size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, 
         const size_t taps = p->channel_order == NULL ? 0 : (size_t)(s->k_h * s->k_w);
         return (taps + (in_place ? (size_t)(s->out_h * s->out_w) : 0)) * MT_BLOCK;
     }
-    return (size_t)(s->out_c / s->groups) * 4 +
-           (size_t)(s->in_c / s->groups) * (p->channel_order == NULL ? 4 : 8);
+    const size_t outputs = (size_t)(s->out_c / s->groups), inputs = (size_t)(s->in_c / s->groups);
+    const size_t one = outputs * 4 + inputs * (p->channel_order == NULL ? 4 : 8);
+    const size_t four = outputs * 8 + (p->channel_order == NULL ? 0 : inputs * 16);
+    return s->k_h * s->k_w == 1 && four > one ? four : one;
 }
 
 static mt_lanes divide_scratch(const mt_conv2d_input_grad_params *p, void *scratch) {
@@ -203,7 +206,7 @@ void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_
     mt_rounder rounder = mt_round_begin(p->round.site, &io->round, acc_exponent, io->dx);
     if (mt_is_depthwise(&p->shape)) {
         depthwise(p, io, &rounder);
-    } else {
+    } else if (!mt_plain_input_grad(p, io, &rounder)) {
         dense(p, io, &rounder);
     }
     mt_round_end(&rounder);

@@ -15,6 +15,9 @@ static void store_block(const int32_t *v, int32_t n, int32_t lo, int32_t hi, int
 
 void mt_add(const mt_add_params *p, const mt_add_io *io) {
     const int64_t half = INT64_C(1) << (p->shift - 1);
+    const int64_t offset = half - (int64_t)p->x1_zero * p->a1 - (int64_t)p->x2_zero * p->a2;
+    /* |x| <= 128, |offset| <= half + 128*(a1 + a2) */
+    const int narrow = 256 * ((int64_t)p->a1 + p->a2) + half <= MT_INT32_MAX;
     if (io->mask != NULL) {
         memset(io->mask, 0, mt_mask_bytes(p->count));
     }
@@ -23,7 +26,11 @@ void mt_add(const mt_add_params *p, const mt_add_io *io) {
         const int8_t *x1 = io->x1 + start, *x2 = io->x2 + start;
         int32_t v[MT_BLOCK];
         uint8_t inside[MT_BLOCK];
-        for (int32_t i = 0; i < n; i++) {
+        for (int32_t i = 0; i < n && narrow; i++) {
+            const int32_t sum = x1[i] * p->a1 + x2[i] * p->a2 + (int32_t)offset;
+            v[i] = p->y_zero + (sum >> p->shift);
+        }
+        for (int32_t i = 0; i < n && !narrow; i++) {
             const int32_t d1 = x1[i] - p->x1_zero, d2 = x2[i] - p->x2_zero;
             const int64_t sum = (int64_t)d1 * p->a1 + (int64_t)d2 * p->a2 + half;
             v[i] = p->y_zero + (int32_t)(sum >> p->shift);

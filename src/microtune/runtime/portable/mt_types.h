@@ -12,7 +12,7 @@ extern "C" {
 /* Convolution geometry, NHWC, batch 1. Bottom and right padding follow from the output size. A
  * fully connected layer is a 1x1 convolution of a 1x1 image.
  *
- * "Depthwise" below means groups == in_c == out_c; its weights lie as [KH][KW][O]. Every other
+ * "Depthwise" below means groups == in_c == out_c > 1; its weights lie as [KH][KW][O]. Every other
  * shape (also a channel multiplier above 1) is "dense or grouped" with weights
  * [O][KH][KW][I/groups]. */
 typedef struct {

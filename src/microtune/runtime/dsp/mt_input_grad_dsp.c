@@ -1,0 +1,170 @@
+/* Input gradient of 1x1 convolutions of stride 1: four pixels and two input channels at a time over
+ * pairs of outputs. */
+#include "mt_plain_input_grad.h"
+
+#include "mt_blocks.h"
+#include "mt_dsp.h"
+#include "mt_memory.h"
+#include "mt_numerics.h"
+
+#if MT_ISA_DSP && !MT_ISA_MVE
+
+#define PIXELS 4
+
+/* sums[2*pixel], sums[2*pixel + 1]: two neighbouring inputs. `lanes` has a pair of outputs of every
+ * pixel in turn up to `end`, weights of neighbouring outputs lie `stride` bytes apart.
+ * 18 instructions for 16 products. */
+typedef struct {
+    const int8_t *weight;
+    const uint32_t *lanes;
+    int32_t stride;
+    const uint32_t *end;
+} mt_pairs;
+
+void mt_sum_pairs(int32_t *sums, const mt_pairs *pairs);
+
+#define PIXEL(a, b)                                                                                \
+    "ldr lr, [r2], #4\n"                                                                           \
+    "smlad " a ", r3, lr, " a "\n"                                                                 \
+    "smlad " b ", r0, lr, " b "\n"
+
+__asm__(".syntax unified\n.thumb\n"
+        ".section .text.mt_sum_pairs, \"ax\", %progbits\n"
+        ".balign 4\n.thumb_func\n.type mt_sum_pairs, %function\n"
+        "mt_sum_pairs:\n"
+        "push {r4-r11, lr}\n"
+        "ldr r3, [r1, #12]\n"
+        "push {r0, r3}\n"
+        "ldr r12, [r1, #8]\n"
+        "ldrd r1, r2, [r1]\n"
+        "movs r4, #0\n"
+        "movs r5, #0\n"
+        "movs r6, #0\n"
+        "movs r7, #0\n"
+        "mov r8, r4\n"
+        "mov r9, r4\n"
+        "mov r10, r4\n"
+        "mov r11, r4\n"
+        "1:\n"
+        "ldrh r0, [r1]\n"
+        "ldrh r3, [r1, r12]\n"
+        "add r1, r1, r12, lsl #1\n"
+        "orr r0, r0, r3, lsl #16\n"
+        "sxtb16 r3, r0\n"
+        "sxtb16 r0, r0, ror #8\n" PIXEL("r4", "r5") PIXEL("r6", "r7") PIXEL("r8", "r9")
+            PIXEL("r10", "r11") "ldr lr, [sp, #4]\n"
+                                "cmp r2, lr\n"
+                                "bne 1b\n"
+                                "pop {r0, r3}\n"
+                                "stmia r0, {r4-r11}\n"
+                                "pop {r4-r11, pc}\n"
+                                ".size mt_sum_pairs, . - mt_sum_pairs\n.text\n");
+
+typedef struct {
+    const mt_conv2d_input_grad_params *p;
+    const mt_conv2d_input_grad_io *io;
+    mt_rounder *rounder;
+    uint32_t *lanes, *lanes_end;
+    int32_t pixel, pixels; /* the first, and how many there are */
+} mt_quad_pixels;
+
+/* The int16 lanes of four pixels; those behind the last pixel are 0. */
+static void make_lanes(const mt_quad_pixels *q) {
+    const int32_t outputs = q->p->shape.out_c;
+    for (int32_t lane = 0; lane < PIXELS; lane++) {
+        uint32_t *to = q->lanes + lane;
+        const int8_t *g = q->io->g + (q->pixel + lane) * outputs;
+        for (int32_t o = 0; o < outputs; o += 2, to += PIXELS) {
+            if (lane >= q->pixels) {
+                *to = 0;
+                continue;
+            }
+            const int32_t a = mt_high_product(g[o] * (1 << 24), q->p->multiplier[o]);
+            const int32_t b = mt_high_product(g[o + 1] * (1 << 24), q->p->multiplier[o + 1]);
+            *to = mt_pack_low((uint32_t)a, (uint32_t)b);
+        }
+    }
+}
+
+/* The inputs i and i + 1 of a weight of `inputs` inputs. */
+static void sum_two(const mt_quad_pixels *q, const int8_t *weight, int32_t inputs, int32_t i,
+                    int32_t *sums) {
+    const mt_pairs pairs = {weight + i, q->lanes, inputs, q->lanes_end};
+    mt_sum_pairs(sums, &pairs);
+}
+
+/* All inputs in blocks, in their own order. */
+static void whole_weight(const mt_quad_pixels *q, const int8_t *weight) {
+    const int32_t inputs = q->p->shape.in_c;
+    int32_t acc[PIXELS][MT_BLOCK], sums[2 * PIXELS];
+    for (int32_t first = 0; first < inputs; first += MT_BLOCK) {
+        const int32_t n = mt_min(MT_BLOCK, inputs - first);
+        for (int32_t i = 0; i < n; i += 2) {
+            /* An odd last input comes with its neighbour in front. */
+            const int32_t at = mt_min(first + i, inputs - 2);
+            sum_two(q, weight, inputs, at, sums);
+            for (int32_t lane = 0; lane < PIXELS; lane++) {
+                if (at < first + i) {
+                    acc[lane][i] = sums[2 * lane + 1];
+                } else {
+                    acc[lane][i] = sums[2 * lane];
+                    acc[lane][i + 1] = sums[2 * lane + 1];
+                }
+            }
+        }
+        for (int32_t lane = 0; lane < q->pixels; lane++) {
+            mt_round_run(q->rounder, acc[lane], (q->pixel + lane) * inputs + first, n);
+        }
+    }
+}
+
+/* One part of the inputs, to where `order` says: acc[pixel][in_c]. */
+static void weight_part(const mt_quad_pixels *q, const int8_t *weight, const uint16_t *order,
+                        int32_t inputs, int32_t *acc) {
+    const int32_t all = q->p->shape.in_c;
+    int32_t sums[2 * PIXELS];
+    for (int32_t i = 0; i < inputs; i += 2) {
+        const int32_t at = mt_min(i, inputs - 2);
+        sum_two(q, weight, inputs, at, sums);
+        for (int32_t lane = 0; lane < PIXELS; lane++) {
+            acc[lane * all + order[at]] = sums[2 * lane];
+            acc[lane * all + order[at + 1]] = sums[2 * lane + 1];
+        }
+    }
+}
+
+static int32_t serves(const mt_conv2d_input_grad_params *p) {
+    const mt_conv_shape *s = &p->shape;
+    const int32_t t = p->trained_channels;
+    return s->k_h * s->k_w == 1 && s->stride_h == 1 && s->stride_w == 1 && s->pad_top == 0 &&
+           s->pad_left == 0 && s->in_h == s->out_h && s->in_w == s->out_w && s->groups == 1 &&
+           s->out_c % 2 == 0 && s->in_c >= 2 &&
+           (p->channel_order == NULL || (t != 1 && s->in_c - t != 1));
+}
+
+int32_t mt_plain_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
+                            mt_rounder *rounder) {
+    const mt_conv_shape *s = &p->shape;
+    const int32_t t = p->trained_channels, all = s->out_h * s->out_w;
+    if (!serves(p)) {
+        return 0;
+    }
+    uint32_t *lanes = (uint32_t *)io->scratch;
+    mt_quad_pixels q = {p, io, rounder, lanes, lanes + s->out_c / 2 * PIXELS, 0, 0};
+    int32_t *acc = (int32_t *)q.lanes_end;
+    for (; q.pixel < all; q.pixel += PIXELS) {
+        q.pixels = mt_min(PIXELS, all - q.pixel);
+        make_lanes(&q);
+        if (p->channel_order == NULL) {
+            whole_weight(&q, io->weight != NULL ? io->weight : io->trained_weight);
+            continue;
+        }
+        weight_part(&q, io->trained_weight, p->channel_order, t, acc);
+        weight_part(&q, io->weight, p->channel_order + t, s->in_c - t, acc);
+        for (int32_t lane = 0; lane < q.pixels; lane++) {
+            mt_round_run(rounder, acc + lane * s->in_c, (q.pixel + lane) * s->in_c, s->in_c);
+        }
+    }
+    return 1;
+}
+#endif

@@ -1,0 +1,51 @@
+"""The kernels of the emulated cores against the numpy meaning on networks of every odd shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microtune import pipeline
+from microtune.codegen.project import Project, write_project
+from microtune.ir.evaluate import evaluate
+from microtune.ir.modelfile import ModelFile
+from microtune.simulate.emulator import run_firmware
+from microtune.simulate.job import JOB_NAME, RESULT_NAME, Record, RecordKind, read_results, write_job
+from microtune.simulate.toolchain import build_firmware
+from microtune.targets import load_target
+from tests.passes.prefixes import CLASSES, RandomPrefix, random_prefix
+
+CASES = 12
+MEGABYTE = 1 << 20
+
+
+def firmware_logits(folder: Path, prefix: RandomPrefix, core: str) -> tuple[list[int], list[int]]:
+    """(on the core, by numpy), streamed or layer by layer, by frame or by rows."""
+    graph = prefix.finish()
+    expected = evaluate(graph, {"input": prefix.frame})["logits"].reshape(-1)
+    graph.attrs["input"] = "rows" if prefix.rng.integers(2) else "resident"
+    graph = pipeline.schedule(graph, "stream" if prefix.rng.integers(3) else "in-place")
+    target = load_target(core)
+    project = Project(
+        model=ModelFile(graph, {}, "", ""), graph=graph, plan=pipeline.plan_graph(graph),
+        target=target, scheme_name="none", scheme_sha256="00" * 32, sram_bytes=MEGABYTE,
+        flash_bytes=MEGABYTE, model_sha256="00" * 32, classes=CLASSES,
+        formats={"bias": "int16", "head": "int16"}, analytic_kb=None,
+    )  # fmt: skip
+    write_project(project, folder / "p")
+    firmware = build_firmware(folder / "p", target, folder / "firmware.elf")
+    record = Record(RecordKind.INFER, np.ascontiguousarray(prefix.frame[0]))
+    job = write_job(folder / JOB_NAME, 0, [record], prefix.frame.nbytes, CLASSES, measure=False)
+    run_firmware(firmware.elf, target, folder).require_success()
+    result = next(iter(read_results(folder / RESULT_NAME, job)))
+    return result.logits.tolist(), expected.tolist()
+
+
+@pytest.mark.chip
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7"])
+@pytest.mark.parametrize("seed", range(CASES))
+def test_random_networks(tmp_path: Path, seed: int, core: str) -> None:
+    found, expected = firmware_logits(tmp_path, random_prefix(seed), core)
+    assert found == expected
