@@ -18,7 +18,7 @@ from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array, Graph
 from microtune.ir.verifier import InvalidGraphError, verify
 from microtune.memory.banks import MemoryPlan
-from microtune.memory.lifetimes import step_buffers, without_in_place
+from microtune.memory.lifetimes import in_segment, step_buffers
 from microtune.memory.planner import plan_arena
 from microtune.memory.rings import INPUT, image_height, prefix_length, segments_of
 from microtune.passes.in_place import in_place
@@ -94,8 +94,7 @@ def random_cuts(graph: Graph, rng: np.random.Generator) -> Graph:
     for index in range(prefix_length(graph)):
         number += int(rng.random() < 0.4)
         if number % 3:
-            node = without_in_place(result.nodes[index])
-            result.nodes[index] = replace(node, attrs=node.attrs | {"segment": number})
+            result.nodes[index] = in_segment(result.nodes[index], number)
     return verify(result)
 
 

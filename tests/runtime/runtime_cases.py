@@ -31,7 +31,7 @@ class ConvCase:
     @property
     def depthwise(self) -> bool:
         o, c = self.weight.shape[0], self.size[2]
-        return bool(self.geometry.groups == c == o)
+        return bool(1 < self.geometry.groups == c == o)
 
     @property
     def out(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from microtune.ir.numerics import NUMERICS_VERSION
 from tests.runtime import runtime_native as native
 
 OK, ARGUMENT, SIZE, FORMAT, MISMATCH, CHECKSUM, FROZEN = range(7)
@@ -241,7 +242,7 @@ def test_the_saved_form(lib: ctypes.CDLL) -> None:
     data = device.save().tobytes()
     words = np.frombuffer(data, "<u4", HEADER // 4)
     assert data[:4] == b"MTSV"
-    assert (words[1], words[2], words[19]) == (1, 1, PARAMETERS + OFFSETS + 16)
+    assert (words[1], words[2], words[19]) == (1, NUMERICS_VERSION, PARAMETERS + OFFSETS + 16)
     assert words[20] == zlib.crc32(data[HEADER:])
     assert words[21] == zlib.crc32(data[:84])
     assert data[HEADER : HEADER + PARAMETERS] == device.parameters()

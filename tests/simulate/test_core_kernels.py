@@ -12,7 +12,14 @@ from microtune.codegen.project import Project, write_project
 from microtune.ir.evaluate import evaluate
 from microtune.ir.modelfile import ModelFile
 from microtune.simulate.emulator import run_firmware
-from microtune.simulate.job import JOB_NAME, RESULT_NAME, Record, RecordKind, read_results, write_job
+from microtune.simulate.job import (
+    JOB_NAME,
+    RESULT_NAME,
+    Record,
+    RecordKind,
+    read_results,
+    write_job,
+)
 from microtune.simulate.toolchain import build_firmware
 from microtune.targets import load_target
 from tests.passes.prefixes import CLASSES, RandomPrefix, random_prefix

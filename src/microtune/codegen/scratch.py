@@ -41,7 +41,8 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         out_w = graph.tensors[node.outputs[0]].shape[2]
         pitch = (-(-out_w // 4) * 4 - 1) * node.ints("stride")[1] + kw
         in_h = graph.tensors[node.inputs[0]].shape[1]
-        return 8 * (kh * kw + min(in_h, 2 * kh) * pitch)
+        spare = 1 if "segment" in node.attrs else 2
+        return 8 * (kh * kw + min(in_h, spare * kh) * pitch)
 
     def _copy(node: Node, name: str) -> int:
         """A block of channels of what a depthwise kernel overwrites."""

@@ -76,9 +76,10 @@ def views(graph: Graph) -> dict[str, str]:
     return owner
 
 
-def without_in_place(node: Node) -> Node:
-    """The node with a result of its own."""
-    return replace(node, attrs={k: v for k, v in node.attrs.items() if k != "in_place"})
+def in_segment(node: Node, number: int) -> Node:
+    """The node as a part of a segment: with a ring of its own, one row at a time."""
+    attrs = {k: v for k, v in node.attrs.items() if k != "in_place"}
+    return replace(node, attrs=attrs | {"segment": number})
 
 
 def ring_name(graph: Graph, segment: Segment, name: str) -> str:
@@ -99,7 +100,7 @@ def segment_buffers(
         Buffer(ring_name(graph, segment, name), rows * row_bytes(graph, name), first, last)
         for name, rows in segment.rings.items()
     ]
-    nodes = (without_in_place(node) for node in graph.nodes[first : segment.last])
+    nodes = (in_segment(node, number) for node in graph.nodes[first : segment.last])
     scratch = max((scratch_bytes(node) for node in nodes), default=0)
     if scratch:
         buffers.append(Buffer(f"scratch.segment{number}", scratch, first, last))

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from microtune.ir.graph import Graph, Node
 from microtune.ir.verifier import verify
-from microtune.memory.lifetimes import aligned, segment_bytes, step_buffers, without_in_place
+from microtune.memory.lifetimes import aligned, in_segment, segment_bytes, step_buffers
 from microtune.memory.planner import largest_live_set
 from microtune.memory.rings import (
     INPUT,
@@ -49,8 +49,10 @@ class _Cuts:
         return self._segments[key]
 
     def is_streamed(self, first: int, last: int) -> bool:
-        """Whether the run needs a driver; a single node does not, unless it reads a callback."""
-        return last - first > 1 or (self.by_rows and first == 0)
+        """Whether the run goes row by row; a single node does where that needs less scratch."""
+        if last - first > 1 or (self.by_rows and first == 0):
+            return True
+        return self._by_rows(first, last) < self._at_once(first)
 
     def around(self, first: int, last: int) -> int:
         """Bytes of whole tensors that are made before the run and read in or after it."""
@@ -76,12 +78,17 @@ class _Cuts:
 
     def bytes(self, first: int, last: int) -> int:
         """Bytes alive while the run is executed."""
-        if self.is_streamed(first, last):
-            segment = self.segment(first, last)
-            return self.around(first, last) + segment_bytes(self.graph, segment, self.scratch)
+        streamed = self.is_streamed(first, last)
+        own = self._by_rows(first, last) if streamed else self._at_once(first)
+        return self.around(first, last) + own
+
+    def _by_rows(self, first: int, last: int) -> int:
+        return segment_bytes(self.graph, self.segment(first, last), self.scratch)
+
+    def _at_once(self, first: int) -> int:
         node = self.graph.nodes[first]
         made = 0 if "in_place" in node.attrs else self.graph.tensors[node.outputs[0]].bytes
-        return self.around(first, last) + aligned(made) + aligned(self.scratch(node))
+        return aligned(made) + aligned(self.scratch(node))
 
     def smallest_peak(self) -> int:
         """The smallest peak over all paths."""
@@ -128,6 +135,5 @@ def stream(graph: Graph, scratch_rule: Callable[[Graph], Scratch]) -> Graph:
     for number, (first, last) in enumerate(cuts.fewest_rows(limit)):
         if cuts.is_streamed(first, last):
             for index in range(first, last):
-                node = without_in_place(graph.nodes[index])
-                result.nodes[index] = replace(node, attrs=node.attrs | {"segment": number})
+                result.nodes[index] = in_segment(graph.nodes[index], number)
     return verify(result)

@@ -93,7 +93,11 @@ def stack_bounds(graph: CallGraph, target: Target, elf: Path | None = None) -> S
         raise MicrotuneError(f"no function to bound: {', '.join(ENTRIES)} are not in the firmware")
     calls = {title: _resolve(graph, title) for title in graph.frames}
     outside = _reachable(entries, calls) - graph.frames.keys()
-    library = assembler_frames(elf, outside) if elf is not None else {}
+    library = (
+        assembler_frames(elf, {n for n in outside if n.startswith("mt_")})
+        if elf is not None
+        else {}
+    )
     missing = sorted(outside - library.keys())
     library |= library_frames(missing, target) if missing else {}
     walk = _Walk(graph, calls, library)
@@ -178,10 +182,14 @@ class _Walk:
 
 def assembler_frames(elf: Path, names: set[str]) -> dict[str, int]:
     """Bytes of stack of those of the functions that the firmware itself holds (kernels in
-    assembler, of which GCC reports nothing), with all that each calls."""
-    frames, calls = read_listing(_disassembly(elf))
-    found = names & frames.keys()
-    return {name: sum(frames[n] for n in _reachable([name], calls)) for name in found}
+    assembler, of which GCC reports nothing). They must be leaves."""
+    blocks = re.split(r"\n(?=[0-9a-f]{8} <)", _disassembly(elf))
+    wanted = [b for b in blocks if (head := _FUNCTION.match(b)) and head[2] in names]
+    frames, calls = read_listing("\n".join(wanted))
+    for name, callees in calls.items():
+        if callees - {name}:
+            raise MicrotuneError(f"{name} is written in assembler and calls {sorted(callees)}")
+    return frames
 
 
 def _disassembly(elf: Path) -> str:
@@ -225,6 +233,8 @@ def read_listing(listing: str) -> tuple[dict[str, int], dict[str, set[str]]]:
             name, last = head[2], ("b", "")
             frames[name], calls[name] = 0, set()
         elif name and (found := _INSTRUCTION.match(line)):
+            if found[1] == "nop":  # alignment behind a return
+                continue
             last = (found[1], found[2].strip())
             if last[0] != ".word":
                 frames[name] += _pushed(name, *last)

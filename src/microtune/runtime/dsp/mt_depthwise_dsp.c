@@ -225,7 +225,9 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
     const int32_t pitch = (columns - 1) * s->stride_w + s->k_w;
     uint32_t *scratch = (uint32_t *)io->scratch + merged;
     uint32_t *lines = scratch + 2 * taps;
-    const int32_t height = mt_min(s->in_h, 2 * s->k_h);
+    /* A single row needs no more than its kernel's. */
+    const int32_t spare = rows->last - rows->first == 1 ? 1 : 2;
+    const int32_t height = mt_min(s->in_h, spare * s->k_h);
     mt_group g = {
         p, io, rows, {scratch, scratch + taps}, {lines, lines + height * pitch}, pitch, height,
         0, 0,  0};
