@@ -21,7 +21,9 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
             if node.inputs[1] in depthwise:
                 merged = kh * kw * BLOCK if len(node.inputs) > 3 else 0
                 return merged + _copy(node, node.inputs[0])
-            return kh * kw * per_group * 2
+            padded = node.op == "conv2d" and any(node.ints("padding"))
+            plain = kh == kw == 1 and len(node.inputs) <= 3 and not padded
+            return kh * kw * per_group * (2 if plain else 4)
         if node.op == "q_conv2d_input_grad":
             return _input_grad(node)
         return 0

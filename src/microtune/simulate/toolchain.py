@@ -195,7 +195,7 @@ def firmware_sources(project: Path) -> list[Path]:
 
 
 def _compile_all(base: list[str], project: Path, sources: list[Path], build: Path) -> list[str]:
-    includes = ["-Iinclude", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Imodel", "-Iport"]
+    includes = ["-Iinclude", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Isrc/mve", "-Imodel", "-Iport"]
     prefix = f"-ffile-prefix-map={project}=."
 
     def compile_one(source: Path) -> str:

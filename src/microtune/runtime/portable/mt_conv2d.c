@@ -1,7 +1,9 @@
 /* Forward convolution: widened patches and contiguous dot products. */
 #include "mt_conv2d_finish.h"
+#include "mt_isa.h"
 #include "mt_memory.h"
 
+#if !MT_ISA_MVE
 /* A run of input channels with weights of its own, [O][KH][KW][channels]. */
 typedef struct {
     const int8_t *weight;
@@ -115,7 +117,7 @@ static void dense_pixel(const mt_conv2d_params *p, const mt_conv2d_io *io, const
     }
 }
 
-static void dense(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups;
     const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
@@ -134,12 +136,13 @@ static void dense(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_ro
         }
     }
 }
+#endif
 
 void mt_conv2d_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     if (mt_is_depthwise(&p->shape)) {
         mt_depthwise_rows(p, io, rows);
     } else {
-        dense(p, io, rows);
+        mt_dense_rows(p, io, rows);
     }
 }
 

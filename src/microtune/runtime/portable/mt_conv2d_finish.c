@@ -1,6 +1,13 @@
 /* Requantisation, mask and store of convolutions, and their scratch. */
 #include "mt_conv2d_finish.h"
 
+int32_t mt_conv2d_is_plain(const mt_conv2d_params *p) {
+    const mt_conv_shape *s = &p->shape;
+    return s->k_h * s->k_w == 1 && p->channel_order == NULL && s->pad_top == 0 &&
+           s->pad_left == 0 && (s->out_h - 1) * s->stride_h < s->in_h &&
+           (s->out_w - 1) * s->stride_w < s->in_w;
+}
+
 size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place) {
     const mt_conv_shape *s = &p->shape;
     const size_t taps = (size_t)(s->k_h * s->k_w);
@@ -8,7 +15,9 @@ size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place) {
         const size_t copy = in_place ? (size_t)(s->in_h * s->in_w) : 0;
         return ((p->channel_order == NULL ? 0 : taps) + copy) * MT_BLOCK;
     }
-    return taps * (size_t)(s->in_c / s->groups) * sizeof(int16_t);
+    /* One widened patch, or four of int8 where the vectors need copies. */
+    const size_t pixels = mt_conv2d_is_plain(p) ? 2 : 4;
+    return taps * (size_t)(s->in_c / s->groups) * pixels;
 }
 
 /* v[0 .. n-1] = zero point + requantised acc, n <= MT_BLOCK channels from o on. */

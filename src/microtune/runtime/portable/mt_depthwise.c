@@ -1,7 +1,9 @@
 /* Forward depthwise convolution by blocks of channels. */
 #include "mt_conv2d_finish.h"
+#include "mt_isa.h"
 #include "mt_memory.h"
 
+#if !MT_ISA_MVE
 /* Some channels of the input, a ring of x_rows rows with x_stride bytes a pixel, and of the
  * weights, [taps][weight_stride]. */
 typedef struct {
@@ -62,3 +64,4 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
         }
     }
 }
+#endif
