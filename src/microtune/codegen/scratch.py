@@ -42,6 +42,11 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         o, kh, kw, per_group = weight_shape(graph, as_conv, 1, 3)
         if w in depthwise:
             return (kh * kw * BLOCK if split else 0) + _copy(node, g)
-        return o // node.int("groups") * 4 + per_group * (8 if split else 4)
+        one_pixel = o // node.int("groups") * 4 + per_group * (8 if split else 4)
+        strided = node.ints("stride") != [1, 1] or any(node.ints("padding"))
+        if kh * kw != 1 or node.int("groups") != 1 or strided:
+            return one_pixel
+        four_pixels = o * 8 + BLOCK * 16 + (per_group * 2 if split else 0)
+        return max(one_pixel, four_pixels)
 
     return scratch_bytes

@@ -76,6 +76,7 @@ typedef struct {
 
 /* Bytes of scratch:
  *   dense, grouped   (O/groups)*4 + (I/groups)*4, with a channel_order (O/groups)*4 + (I/groups)*8
+ *   1x1, stride 1    at least O*8 + 512, with a channel_order + I*2
  *   depthwise        0, or KH*KW*32 with a channel_order
  *   in place         OH*OW*32 more */
 size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, int in_place);
