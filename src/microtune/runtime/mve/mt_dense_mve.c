@@ -18,6 +18,11 @@ typedef struct {
     int32_t first, channels, length; /* length: taps * channels */
 } part;
 
+/* What makes codes of the dot products of one output: bias - zero*sum(weights), requantisation. */
+typedef struct {
+    int32_t offset, multiplier, shift;
+} constants;
+
 /* What one call works on. */
 typedef struct {
     const mt_conv2d_params *p;
@@ -26,7 +31,7 @@ typedef struct {
     part parts[2];
     int32_t plain;  /* patches are runs of the image itself */
     int32_t output, count; /* the block of outputs */
-    int32_t offset[MT_BLOCK];
+    constants table[MT_BLOCK];
 } job;
 
 /* Up to four pixels of one output row. */
@@ -35,8 +40,7 @@ typedef struct {
     int32_t row, column, count;
 } quad;
 
-/* bias - zero*sum(weights) of the block */
-static void sum_weights(job *j) {
+static void make_table(job *j) {
     for (int32_t o = 0; o < j->count; o++) {
         int32_t sum = 0;
         for (int32_t k = 0; k < 2; k++) {
@@ -47,7 +51,9 @@ static void sum_weights(job *j) {
                 sum = vaddvaq_p_s8(sum, vldrbq_z_s8(w, lanes), lanes);
             }
         }
-        j->offset[o] = j->io->bias[j->output + o] - j->p->x_zero * sum;
+        const int32_t at = j->output + o;
+        j->table[o] = (constants){j->io->bias[at] - j->p->x_zero * sum, j->p->multiplier[at],
+                                  j->p->shift[at]};
     }
 }
 
@@ -130,68 +136,52 @@ static quad patches_of(const job *j, int32_t row, int32_t column) {
     return q;
 }
 
-/* acc[i] + x[i] . w over n bytes, n >= 1 */
-static inline int32x4_t dot_loop(int32_t offset, const int8_t *const x[PIXELS], const int8_t *w,
-                                 int32_t skip, int32_t n, int32x4_t acc) {
-    const int8_t *x0 = x[0] + skip, *x1 = x[1] + skip, *x2 = x[2] + skip, *x3 = x[3] + skip;
-    int32_t a0 = offset, a1 = offset, a2 = offset, a3 = offset;
-    __asm__ volatile("dlstp.8 lr, %[n]\n"
-                     "1:\n"
-                     "vldrb.8 q0, [%[w]], #16\n"
-                     "vldrb.8 q1, [%[x0]], #16\n"
-                     "vmladava.s8 %[a0], q0, q1\n"
-                     "vldrb.8 q1, [%[x1]], #16\n"
-                     "vmladava.s8 %[a1], q0, q1\n"
-                     "vldrb.8 q1, [%[x2]], #16\n"
-                     "vmladava.s8 %[a2], q0, q1\n"
-                     "vldrb.8 q1, [%[x3]], #16\n"
-                     "vmladava.s8 %[a3], q0, q1\n"
-                     "letp lr, 1b\n"
-                     : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3),
-                       [w] "+r"(w), [x0] "+r"(x0), [x1] "+r"(x1), [x2] "+r"(x2), [x3] "+r"(x3)
-                     : [n] "r"(n)
-                     : "q0", "q1", "lr", "memory");
-    const int32x4_t sum = {a0, a1, a2, a3};
-    return vaddq_s32(acc, sum);
-}
+/* Below, a0 .. a3 are the accumulators of four pixels. In assembler, because compilers keep the
+ * vectors of x over the outputs and then spill them; not in a struct, because GCC 12 makes a vector
+ * of one and confuses its lanes. */
 
-/* A kind of dot product: 16*full + 8*half bytes in straight code, or 0, 0 for any length. */
-typedef struct {
-    int32_t full, half;
-} dot_kind;
+/* One vector of the weights at w + at times those at x0 + at .. x3 + at. */
+#define DOT_VECTOR(load, mac, at)                                                                  \
+    __asm__ volatile(load " q0, [%[w], #" #at "]\n\t"                                              \
+                     load " q1, [%[x0], #" #at "]\n\t" mac " %[a0], q0, q1\n\t"                    \
+                     load " q1, [%[x1], #" #at "]\n\t" mac " %[a1], q0, q1\n\t"                    \
+                     load " q1, [%[x2], #" #at "]\n\t" mac " %[a2], q0, q1\n\t"                    \
+                     load " q1, [%[x3], #" #at "]\n\t" mac " %[a3], q0, q1\n\t"                    \
+                     : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3)  \
+                     : [w] "r"(w), [x0] "r"(x0), [x1] "r"(x1), [x2] "r"(x2), [x3] "r"(x3)          \
+                     : "q0", "q1", "memory")
+#define DOT_16(at) DOT_VECTOR("vldrb.8", "vmladava.s8", at)
+#define DOT_8(at) DOT_VECTOR("vldrb.s16", "vmladava.s16", at)
 
-static inline __attribute__((always_inline)) int32_t dot_fixed(int32_t acc, const int8_t *x,
-                                                               const int8_t *w, dot_kind kind) {
-#pragma GCC unroll 8
-    for (int32_t i = 0; i < kind.full; i++) {
-        acc = vmladavaq_s8(acc, vldrbq_s8(x + 16 * i), vldrbq_s8(w + 16 * i));
-    }
-    if (kind.half) {
-        acc = vmladavaq_s16(acc, vldrbq_s16(x + 16 * kind.full), vldrbq_s16(w + 16 * kind.full));
-    }
-    return acc;
-}
+/* x . w over n bytes, n >= 1; moves all pointers. */
+#define DOT_LOOP(x0, x1, x2, x3, w, n)                                                             \
+    __asm__ volatile("dlstp.8 lr, %[length]\n"                                                     \
+                     "1:\n\t"                                                                      \
+                     "vldrb.8 q0, [%[from]], #16\n\t"                                              \
+                     "vldrb.8 q1, [%[p0]], #16\n\t"                                                \
+                     "vmladava.s8 %[s0], q0, q1\n\t"                                               \
+                     "vldrb.8 q1, [%[p1]], #16\n\t"                                                \
+                     "vmladava.s8 %[s1], q0, q1\n\t"                                               \
+                     "vldrb.8 q1, [%[p2]], #16\n\t"                                                \
+                     "vmladava.s8 %[s2], q0, q1\n\t"                                               \
+                     "vldrb.8 q1, [%[p3]], #16\n\t"                                                \
+                     "vmladava.s8 %[s3], q0, q1\n\t"                                               \
+                     "letp lr, 1b\n"                                                               \
+                     : [s0] "+Te"(a0), [s1] "+Te"(a1), [s2] "+Te"(a2), [s3] "+Te"(a3),             \
+                       [from] "+r"(w), [p0] "+r"(x0), [p1] "+r"(x1), [p2] "+r"(x2), [p3] "+r"(x3)  \
+                     : [length] "r"(n)                                                             \
+                     : "q0", "q1", "lr", "memory")
 
-/* The accumulators of output o of the block for four pixels. */
-static inline __attribute__((always_inline)) int32x4_t accumulate(const job *j, const quad *q,
-                                                                  int32_t o, dot_kind kind) {
-    const int32_t length = j->parts[0].length;
-    const int8_t *w = j->parts[0].weight + (j->output + o) * length;
-    const int32_t offset = j->offset[o];
-    if (kind.full + kind.half > 0) {
-        const int32x4_t sum = {dot_fixed(offset, q->x[0], w, kind), dot_fixed(offset, q->x[1], w, kind),
-                               dot_fixed(offset, q->x[2], w, kind), dot_fixed(offset, q->x[3], w, kind)};
-        return sum;
-    }
-    int32x4_t sum = vdupq_n_s32(0);
-    if (length > 0) {
-        sum = dot_loop(offset, q->x, w, 0, length, sum);
-    }
-    if (j->parts[1].length > 0) {
-        const int8_t *second = j->parts[1].weight + (j->output + o) * j->parts[1].length;
-        sum = dot_loop(length > 0 ? 0 : offset, q->x, second, length, j->parts[1].length, sum);
-    }
-    return sum;
+/* Zero point plus requantised sums, not yet clamped. */
+MT_INLINE int32x4_t requantize(int32_t a0, int32_t a1, int32_t a2, int32_t a3,
+                               const constants *c, int32_t zero) {
+    int32x4_t v;
+    __asm__("vmov %q[v][2], %q[v][0], %[a0], %[a2]\n\t"
+            "vmov %q[v][3], %q[v][1], %[a1], %[a3]"
+            : [v] "=&w"(v)
+            : [a0] "r"(a0), [a1] "r"(a1), [a2] "r"(a2), [a3] "r"(a3));
+    v = vqshlq_r_s32(v, c->shift);
+    return vaddq_n_s32(vrmulhq_s32(v, vdupq_n_s32(c->multiplier)), zero);
 }
 
 /* Sets the bits of one output channel where `inside` has a lane of ones. */
@@ -204,70 +194,128 @@ static void set_bits(const job *j, const quad *q, int32_t o, mve_pred16_t inside
     }
 }
 
-/* The block of outputs of four pixels. */
-static inline __attribute__((always_inline)) void outputs(const job *j, const quad *q,
-                                                          dot_kind kind) {
-    const mt_conv_shape *s = &j->p->shape;
-    const uint32_t bytes = (uint32_t)s->out_c;
-    const uint32x4_t step = vmulq_n_u32(vidupq_n_u32(0, 1), bytes);
+static int8_t *output_of(const job *j, const quad *q) {
+    const int32_t at = (q->row % j->rows->y_rows) * j->p->shape.out_w + q->column;
+    return j->io->y + at * j->p->shape.out_c + j->output;
+}
+
+/* The block of outputs of one to four pixels, masks at any bit, weights in two parts. */
+static __attribute__((noinline)) void outputs_any(const job *j, const quad *q) {
+    const uint32x4_t step = vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)j->p->shape.out_c);
     const int32x4_t lo = vdupq_n_s32(j->p->clamp_lo), hi = vdupq_n_s32(j->p->clamp_hi);
-    const mve_pred16_t lanes = vctp32q((uint32_t)q->count);
-    const int32_t slot = q->row % j->rows->y_rows;
-    int8_t *y = j->io->y + (slot * s->out_w + q->column) * s->out_c + j->output;
-    uint8_t *mask = j->io->mask;
-    const int32_t whole = ((s->out_c | j->output | j->count) & 7) == 0; /* whole bytes of bits */
-    uint32x4_t bits = vdupq_n_u32(0);
-    uint32_t bit = 1;
-    if (mask != NULL && whole) {
-        mask += ((q->row * s->out_w + q->column) * s->out_c + j->output) >> 3;
-    }
+    const int32_t n[2] = {j->parts[0].length, j->parts[1].length};
+    int8_t *y = output_of(j, q);
     for (int32_t o = 0; o < j->count; o++) {
-        int32x4_t v = accumulate(j, q, o, kind);
-        v = vqshlq_r_s32(v, j->p->shift[j->output + o]);
-        v = vrmulhq_s32(v, vdupq_n_s32(j->p->multiplier[j->output + o]));
-        v = vaddq_n_s32(v, j->p->y_zero);
+        const int32_t offset = j->table[o].offset;
+        int32_t a0 = offset, a1 = offset, a2 = offset, a3 = offset;
+        for (int32_t k = 0; k < 2; k++) {
+            const int8_t *w = j->parts[k].weight + (j->output + o) * n[k];
+            const int8_t *x0 = q->x[0] + k * n[0], *x1 = q->x[1] + k * n[0];
+            const int8_t *x2 = q->x[2] + k * n[0], *x3 = q->x[3] + k * n[0];
+            if (n[k] > 0) {
+                DOT_LOOP(x0, x1, x2, x3, w, n[k]);
+            }
+        }
+        const int32x4_t v = requantize(a0, a1, a2, a3, &j->table[o], j->p->y_zero);
         const int32x4_t clamped = vminq_s32(vmaxq_s32(v, lo), hi);
-        vstrbq_scatter_offset_p_s32(y + o, step, clamped, lanes);
-        if (mask != NULL) {
-            const mve_pred16_t inside = vcmpeqq_s32(v, clamped);
-            if (!whole) {
-                set_bits(j, q, j->output + o, inside);
-                continue;
-            }
-            bits = vaddq_m_n_u32(bits, bits, bit, inside);
-            bit <<= 1;
-            if (bit == 256) {
-                vstrbq_scatter_offset_p_u32(mask++, vshrq_n_u32(step, 3), bits, lanes);
-                bits = vdupq_n_u32(0);
-                bit = 1;
-            }
+        vstrbq_scatter_offset_p_s32(y + o, step, clamped, vctp32q((uint32_t)q->count));
+        if (j->io->mask != NULL) {
+            set_bits(j, q, j->output + o, vcmpeqq_s32(v, clamped));
         }
     }
 }
 
-#define KIND(full, half)                                                                           \
-    case 2 * (full) + (half): {                                                                    \
-        outputs(j, &q, (dot_kind){full, half});                                                    \
+/* The block of outputs of four pixels, weights in one part; with a mask, whole bytes of bits. */
+#define OUTPUTS(name, masked, dot)                                                                 \
+    static __attribute__((noinline)) void name(const job *j, const quad *q, uint8_t *mask) {       \
+        const uint32x4_t step = vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)j->p->shape.out_c);      \
+        const uint32x4_t mask_step = vshrq_n_u32(step, 3);                                         \
+        const int32x4_t lo = vdupq_n_s32(j->p->clamp_lo), hi = vdupq_n_s32(j->p->clamp_hi);        \
+        const int32_t length = j->parts[0].length, zero = j->p->y_zero;                            \
+        const int8_t *x0 = q->x[0], *x1 = q->x[1], *x2 = q->x[2], *x3 = q->x[3];                   \
+        const int8_t *w = j->parts[0].weight + j->output * length;                                 \
+        const constants *c = j->table, *end = c + j->count;                                        \
+        int8_t *y = output_of(j, q);                                                               \
+        uint32x4_t bits = vdupq_n_u32(0);                                                          \
+        uint32_t bit = 1;                                                                          \
+        do {                                                                                       \
+            int32_t a0 = c->offset, a1 = a0, a2 = a0, a3 = a0;                                     \
+            dot;                                                                                   \
+            const int32x4_t v = requantize(a0, a1, a2, a3, c, zero);                               \
+            const int32x4_t clamped = vminq_s32(vmaxq_s32(v, lo), hi);                             \
+            vstrbq_scatter_offset_s32(y, step, clamped);                                           \
+            if (masked) {                                                                          \
+                bits = vaddq_m_n_u32(bits, bits, bit, vcmpeqq_s32(v, clamped));                    \
+                bit <<= 1;                                                                         \
+                if (bit == 256) {                                                                  \
+                    vstrbq_scatter_offset_u32(mask, mask_step, bits);                              \
+                    mask++;                                                                        \
+                    bits = vdupq_n_u32(0);                                                         \
+                    bit = 1;                                                                       \
+                }                                                                                  \
+            }                                                                                      \
+            w += length;                                                                           \
+            y++;                                                                                   \
+            c++;                                                                                   \
+        } while (c < end);                                                                         \
+    }
+
+#define OUTPUTS_PAIR(name, dot)                                                                    \
+    OUTPUTS(name, 0, dot)                                                                          \
+    OUTPUTS(name##_masked, 1, dot)
+
+/* clang-format off */
+OUTPUTS_PAIR(outputs_8, DOT_8(0))
+OUTPUTS_PAIR(outputs_16, DOT_16(0))
+OUTPUTS_PAIR(outputs_24, DOT_16(0); DOT_8(16))
+OUTPUTS_PAIR(outputs_32, DOT_16(0); DOT_16(16))
+OUTPUTS_PAIR(outputs_40, DOT_16(0); DOT_16(16); DOT_8(32))
+OUTPUTS_PAIR(outputs_48, DOT_16(0); DOT_16(16); DOT_16(32))
+OUTPUTS_PAIR(outputs_loop, const int8_t *wp = w; const int8_t *p0 = x0; const int8_t *p1 = x1;
+             const int8_t *p2 = x2; const int8_t *p3 = x3; DOT_LOOP(p0, p1, p2, p3, wp, length))
+/* clang-format on */
+
+#define OUTPUTS_CASE(n, name)                                                                      \
+    case n: {                                                                                      \
+        if (mask == NULL) {                                                                        \
+            name(j, q, mask);                                                                      \
+        } else {                                                                                   \
+            name##_masked(j, q, mask);                                                             \
+        }                                                                                          \
         break;                                                                                     \
     }
+
+static void outputs_four(const job *j, const quad *q, uint8_t *mask) {
+    switch (j->parts[0].length) {
+        OUTPUTS_CASE(8, outputs_8)
+        OUTPUTS_CASE(16, outputs_16)
+        OUTPUTS_CASE(24, outputs_24)
+        OUTPUTS_CASE(32, outputs_32)
+        OUTPUTS_CASE(40, outputs_40)
+        OUTPUTS_CASE(48, outputs_48)
+    default:
+        if (mask == NULL) {
+            outputs_loop(j, q, mask);
+        } else {
+            outputs_loop_masked(j, q, mask);
+        }
+    }
+}
 
 /* The block of outputs of all pixels. */
 static void pixels(const job *j) {
     const mt_conv_shape *s = &j->p->shape;
-    const int32_t length = j->parts[0].length;
-    const int32_t straight = j->parts[1].length == 0 && (length & 7) == 0 ? length >> 3 : 0;
+    uint8_t *mask = j->io->mask;
+    const int32_t simple = j->parts[1].length == 0 && j->parts[0].length > 0 &&
+                           (mask == NULL || ((s->out_c | j->output | j->count) & 7) == 0);
     for (int32_t row = j->rows->first; row < j->rows->last; row++) {
         for (int32_t column = 0; column < s->out_w; column += PIXELS) {
             const quad q = patches_of(j, row, column);
-            switch (straight) {
-                KIND(0, 1)
-                KIND(1, 0)
-                KIND(1, 1)
-                KIND(2, 0)
-                KIND(2, 1)
-                KIND(3, 0)
-            default:
-                outputs(j, &q, (dot_kind){0, 0});
+            if (simple && q.count == PIXELS) {
+                const int32_t bit = (row * s->out_w + column) * s->out_c + j->output;
+                outputs_four(j, &q, mask == NULL ? NULL : mask + (bit >> 3));
+            } else {
+                outputs_any(j, &q);
             }
         }
     }
@@ -293,7 +341,7 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
         j.output = o;
         j.count = mt_min(MT_BLOCK, left);
         j.parts[0].first = o / per_group * inputs;
-        sum_weights(&j);
+        make_table(&j);
         pixels(&j);
     }
 }
