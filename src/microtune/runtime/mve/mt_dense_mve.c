@@ -95,7 +95,7 @@ static int8_t *copy_patch(const job *j, const part *from, int32_t row, int32_t c
 }
 
 /* Patches whose kernel rows are runs of the image, as of a first convolution. */
-static int8_t *copy_runs(const job *j, int32_t row, int32_t column, int8_t *to) {
+static __attribute__((noinline)) int8_t *copy_runs(const job *j, int32_t row, int32_t column, int8_t *to) {
     const mt_conv_shape *s = &j->p->shape;
     const int32_t top = row * s->stride_h - s->pad_top;
     const int32_t left = column * s->stride_w - s->pad_left;
@@ -121,6 +121,14 @@ static quad patches_of(const job *j, int32_t row, int32_t column) {
     const mt_conv_shape *s = &j->p->shape;
     quad q = {{NULL, NULL, NULL, NULL}, row, column, mt_min(PIXELS, s->out_w - column)};
     int8_t *to = (int8_t *)j->io->scratch;
+    if (j->plain && q.count == PIXELS) {
+        const int32_t slot = (row * s->stride_h) % j->rows->x_rows, step = s->stride_w * s->in_c;
+        q.x[0] = j->io->x + slot * s->in_w * s->in_c + column * step + j->parts[0].first;
+        q.x[1] = q.x[0] + step;
+        q.x[2] = q.x[1] + step;
+        q.x[3] = q.x[2] + step;
+        return q;
+    }
     for (int32_t i = 0; i < PIXELS; i++) {
         const int32_t at = column + mt_min(i, q.count - 1);
         if (j->plain) {

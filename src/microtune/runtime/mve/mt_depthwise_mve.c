@@ -20,17 +20,10 @@ typedef struct {
     const int8_t *x, *weight;
     int32_t x_stride, weight_stride;
     int32_t first, count;
-    const int32_t *bias, *multiplier;
-    const uint8_t *shift;
     uint32_t summed; /* key of the span that `offset` was made for */
-    int32x4x4_t offset; /* bias - zero*sum(weights) */
+    /* By 4*j + i for channel 4*i + j; offset: bias - zero*sum(weights). */
+    int32_t bias[MT_CHANNELS], multiplier[MT_CHANNELS], shift[MT_CHANNELS], offset[MT_CHANNELS];
 } block;
-
-/* Tables of a block that would be read past their ends. */
-typedef struct {
-    int32_t bias[MT_CHANNELS], multiplier[MT_CHANNELS];
-    uint8_t shift[MT_CHANNELS];
-} tail;
 
 /* Kernels are at most 16 taps long: their sums would not fit otherwise. */
 MT_INLINE uint32_t key_of(span k) {
@@ -51,29 +44,28 @@ MT_INLINE void sum_weights(block *b, span k, mve_pred16_t lanes, int full) {
             odd = vaddq_s16(odd, vmovltq_s8(v));
         }
     }
-    const int32x4x4_t bias = vld4q_s32(b->bias);
     const int32_t zero = -b->p->x_zero;
-    b->offset.val[0] = vmlaq_n_s32(bias.val[0], vmovlbq_s16(even), zero);
-    b->offset.val[1] = vmlaq_n_s32(bias.val[1], vmovlbq_s16(odd), zero);
-    b->offset.val[2] = vmlaq_n_s32(bias.val[2], vmovltq_s16(even), zero);
-    b->offset.val[3] = vmlaq_n_s32(bias.val[3], vmovltq_s16(odd), zero);
+    vst1q_s32(b->offset, vmlaq_n_s32(vld1q_s32(b->bias), vmovlbq_s16(even), zero));
+    vst1q_s32(b->offset + 4, vmlaq_n_s32(vld1q_s32(b->bias + 4), vmovlbq_s16(odd), zero));
+    vst1q_s32(b->offset + 8, vmlaq_n_s32(vld1q_s32(b->bias + 8), vmovltq_s16(even), zero));
+    vst1q_s32(b->offset + 12, vmlaq_n_s32(vld1q_s32(b->bias + 12), vmovltq_s16(odd), zero));
+}
+
+MT_INLINE int32x4_t requantize(const block *b, int32x4_t sum, int32_t at) {
+    const int32x4_t acc = vaddq_s32(sum, vld1q_s32(b->offset + at));
+    const int32x4_t shifted = vqshlq_s32(acc, vld1q_s32(b->shift + at));
+    return vaddq_n_s32(vrmulhq_s32(shifted, vld1q_s32(b->multiplier + at)), b->p->y_zero);
 }
 
 /* Requantises, clamps and stores the channels of one output pixel. */
-MT_INLINE void finish(const block *b, int32x4x4_t acc, int32_t row, int32_t column,
+MT_INLINE void finish(const block *b, mt_quads sum, int32_t row, int32_t column,
                       mve_pred16_t lanes, int full) {
     const mt_conv2d_params *p = b->p;
-    const int32x4x4_t multiplier = vld4q_s32(b->multiplier);
-    int32x4_t shift = vreinterpretq_s32_u8(vldrbq_u8(b->shift));
-    for (int32_t j = 0; j < 4; j++) {
-        /* The shift is the lowest byte of its lane. */
-        const int32x4_t v = vqshlq_s32(vaddq_s32(acc.val[j], b->offset.val[j]), shift);
-        acc.val[j] = vaddq_n_s32(vrmulhq_s32(v, multiplier.val[j]), p->y_zero);
-        shift = vshrq_n_s32(shift, 8);
-    }
+    const int32x4_t v0 = requantize(b, sum.j0, 0), v1 = requantize(b, sum.j1, 4);
+    const int32x4_t v2 = requantize(b, sum.j2, 8), v3 = requantize(b, sum.j3, 12);
     const int16x8_t any16 = vuninitializedq_s16();
-    const int16x8_t even = vqmovntq_s32(vqmovnbq_s32(any16, acc.val[0]), acc.val[2]);
-    const int16x8_t odd = vqmovntq_s32(vqmovnbq_s32(any16, acc.val[1]), acc.val[3]);
+    const int16x8_t even = vqmovntq_s32(vqmovnbq_s32(any16, v0), v2);
+    const int16x8_t odd = vqmovntq_s32(vqmovnbq_s32(any16, v1), v3);
     int8x16_t y = vqmovntq_s16(vqmovnbq_s16(vuninitializedq_s8(), even), odd);
     y = vminq_s8(vmaxq_s8(y, vdupq_n_s8((int8_t)p->clamp_lo)), vdupq_n_s8((int8_t)p->clamp_hi));
     const int32_t at = (row % b->rows->y_rows) * p->shape.out_w + column;
@@ -110,11 +102,8 @@ MT_INLINE void pixel(block *b, int32_t row, int32_t column, span k, mve_pred16_t
         const int32_t slot = (top + kh) % b->rows->x_rows;
         const int8_t *x = b->x + (slot * s->in_w + left + k.kw) * b->x_stride;
         const int8_t *w = b->weight + (kh * s->k_w + k.kw) * b->weight_stride;
-        for (int32_t kw = k.kw; kw < k.kw_end; kw++) {
-            mt_sums_add(&sums, load(x, lanes, full), load(w, lanes, full));
-            x += b->x_stride;
-            w += b->weight_stride;
-        }
+        const mt_taps taps = {x, w, b->x_stride, b->weight_stride};
+        mt_sums_run(&sums, taps, k.kw_end - k.kw, lanes, full);
     }
     finish(b, mt_sums_total(&sums), row, column, lanes, full);
 }
@@ -133,19 +122,9 @@ MT_INLINE void block_rows(block *b, int full) {
     }
 }
 
-static void full_rows(block *b) { block_rows(b, 1); }
+static __attribute__((noinline)) void full_rows(block *b) { block_rows(b, 1); }
 
-static void tail_rows(block *b) {
-    tail t;
-    memset(&t, 0, sizeof t);
-    memcpy(t.bias, b->bias, (size_t)b->count * sizeof t.bias[0]);
-    memcpy(t.multiplier, b->multiplier, (size_t)b->count * sizeof t.multiplier[0]);
-    memcpy(t.shift, b->shift, (size_t)b->count);
-    b->bias = t.bias;
-    b->multiplier = t.multiplier;
-    b->shift = t.shift;
-    block_rows(b, 0);
-}
+static __attribute__((noinline)) void tail_rows(block *b) { block_rows(b, 0); }
 
 void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
@@ -168,9 +147,11 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
             b.weight = columns + c;
             b.first = o + c;
             b.count = mt_min(MT_CHANNELS, n - c);
-            b.bias = io->bias + b.first;
-            b.multiplier = p->multiplier + b.first;
-            b.shift = p->shift + b.first;
+            mt_deinterleave(io->bias + b.first, b.count, b.bias);
+            mt_deinterleave(p->multiplier + b.first, b.count, b.multiplier);
+            for (int32_t i = 0; i < MT_CHANNELS; i++) {
+                b.shift[4 * (i & 3) + (i >> 2)] = i < b.count ? p->shift[b.first + i] : 0;
+            }
             if (b.count == MT_CHANNELS) {
                 full_rows(&b);
             } else {

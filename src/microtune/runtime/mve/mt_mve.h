@@ -36,15 +36,64 @@ MT_INLINE void mt_sums_add(mt_sums *s, int8x16_t x, int8x16_t w) {
     s->high_odd = vqdmlahq_n_s16(s->high_odd, odd, 128);
 }
 
-MT_INLINE int32x4x4_t mt_sums_total(const mt_sums *s) {
-    const uint16x8_t even = vreinterpretq_u16_s16(vsubq_s16(s->low_even, vshlq_n_s16(s->high_even, 8)));
-    const uint16x8_t odd = vreinterpretq_u16_s16(vsubq_s16(s->low_odd, vshlq_n_s16(s->high_odd, 8)));
-    int32x4x4_t t;
-    t.val[0] = vaddq_s32(vshllbq_n_s16(s->high_even, 8), vreinterpretq_s32_u32(vmovlbq_u16(even)));
-    t.val[1] = vaddq_s32(vshllbq_n_s16(s->high_odd, 8), vreinterpretq_s32_u32(vmovlbq_u16(odd)));
-    t.val[2] = vaddq_s32(vshlltq_n_s16(s->high_even, 8), vreinterpretq_s32_u32(vmovltq_u16(even)));
-    t.val[3] = vaddq_s32(vshlltq_n_s16(s->high_odd, 8), vreinterpretq_s32_u32(vmovltq_u16(odd)));
+/* Two runs of vectors of 16 bytes, `x_step` and `w_step` bytes apart. */
+typedef struct {
+    const int8_t *x, *w;
+    int32_t x_step, w_step;
+} mt_taps;
+
+/* Adds n taps. In assembler, because GCC moves the sums through memory; missing channels are not
+ * read. */
+MT_INLINE void mt_sums_run(mt_sums *s, mt_taps t, int32_t n, mve_pred16_t lanes, int full) {
+    if (!full) {
+        for (; n > 0; n--, t.x += t.x_step, t.w += t.w_step) {
+            mt_sums_add(s, vldrbq_z_s8(t.x, lanes), vldrbq_z_s8(t.w, lanes));
+        }
+        return;
+    }
+    if (n > 0) {
+        __asm__ volatile("dls lr, %[n]\n"
+                         "1:\n\t"
+                         "vldrb.8 q0, [%[x]]\n\t"
+                         "add %[x], %[x], %[xs]\n\t"
+                         "vldrb.8 q1, [%[w]]\n\t"
+                         "add %[w], %[w], %[ws]\n\t"
+                         "vmullb.s8 q2, q0, q1\n\t"
+                         "vmullt.s8 q3, q0, q1\n\t"
+                         "vadd.i16 %q[le], %q[le], q2\n\t"
+                         "vadd.i16 %q[lo], %q[lo], q3\n\t"
+                         "vqdmlah.s16 %q[he], q2, %[c]\n\t"
+                         "vqdmlah.s16 %q[ho], q3, %[c]\n\t"
+                         "le lr, 1b\n"
+                         : [x] "+r"(t.x), [w] "+r"(t.w), [le] "+w"(s->low_even),
+                           [lo] "+w"(s->low_odd), [he] "+w"(s->high_even), [ho] "+w"(s->high_odd)
+                         : [xs] "r"(t.x_step), [ws] "r"(t.w_step), [c] "r"(128), [n] "r"(n)
+                         : "q0", "q1", "q2", "q3", "lr", "memory");
+    }
+}
+
+/* The sums of channels 4*i + j, in four separate vectors: GCC keeps int32x4x4_t in memory. */
+typedef struct {
+    int32x4_t j0, j1, j2, j3;
+} mt_quads;
+
+MT_INLINE mt_quads mt_sums_total(const mt_sums *s) {
+    const int16x8_t even = vsubq_s16(s->low_even, vshlq_n_s16(s->high_even, 8));
+    const int16x8_t odd = vsubq_s16(s->low_odd, vshlq_n_s16(s->high_odd, 8));
+    const uint16x8_t e = vreinterpretq_u16_s16(even), o = vreinterpretq_u16_s16(odd);
+    mt_quads t;
+    t.j0 = vaddq_s32(vshllbq_n_s16(s->high_even, 8), vreinterpretq_s32_u32(vmovlbq_u16(e)));
+    t.j1 = vaddq_s32(vshllbq_n_s16(s->high_odd, 8), vreinterpretq_s32_u32(vmovlbq_u16(o)));
+    t.j2 = vaddq_s32(vshlltq_n_s16(s->high_even, 8), vreinterpretq_s32_u32(vmovltq_u16(e)));
+    t.j3 = vaddq_s32(vshlltq_n_s16(s->high_odd, 8), vreinterpretq_s32_u32(vmovltq_u16(o)));
     return t;
+}
+
+/* to[4*j + i] = from[4*i + j] for the `count` channels there are, else 0. */
+static inline void mt_deinterleave(const int32_t *from, int32_t count, int32_t *to) {
+    for (int32_t c = 0; c < MT_CHANNELS; c++) {
+        to[4 * (c & 3) + (c >> 2)] = c < count ? from[c] : 0;
+    }
 }
 
 /* Sets the bits index .. index + 15 that are 1 in `bits`, in a mask that was cleared before. */
