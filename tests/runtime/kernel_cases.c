@@ -191,9 +191,64 @@ static int conv2d_case(int32_t number) {
     return 0;
 }
 
+static int add_case(int32_t number) {
+    prepare(-128);
+    mt_add_params p = {.count = between(1, 200), .x1_zero = between(-128, 127)};
+    p.x2_zero = between(-128, 127);
+    p.y_zero = between(-128, 127);
+    p.shift = between(1, 30);
+    p.a1 = between(0, (1 << 22) - 1);
+    p.a2 = between(0, (1 << 22) - 1);
+    p.clamp_lo = next() % 2 ? -128 : between(-128, 0);
+    p.clamp_hi = next() % 2 ? 127 : between(0, 127);
+    const int masked = next() % 2, in_place = next() % 2;
+    const mt_add_io io = {tuned.x, second, in_place ? tuned.x : tuned.y, masked ? tuned.mask : NULL};
+    const mt_add_io ref = {plain.x, second, in_place ? plain.x : plain.y, masked ? plain.mask : NULL};
+    mt_add(&p, &io);
+    ref_mt_add(&p, &ref);
+    return differs("mt_add", number);
+}
+
+static int input_grad_case(int32_t number) {
+    static const mt_step_state step = {7, 3, 1 << 23, -30, 0};
+    static const int32_t base = 0, g_exponent = -12;
+    prepare(-127);
+    mt_conv2d_input_grad_params p = {.shape = random_shape(number % 3), .multiplier = multiplier};
+    const mt_conv_shape *s = &p.shape;
+    p.trained_channels = random_order(s, &p.channel_order);
+    p.depthwise_shift = between(0, 8);
+    p.round.site = next();
+    p.round.acc_exponent_delta = between(-20, 0);
+    for (int32_t i = 0; i < CHANNELS; i++) {
+        multiplier[i] = (int32_t)(next() >> between(8, 14));
+    }
+    const int32_t depthwise = s->groups == s->in_c && s->in_c == s->out_c;
+    const int in_place = depthwise && s->stride_h == 1 && s->stride_w == 1 &&
+                         s->in_h == s->out_h && s->in_w == s->out_w && next() % 2;
+    tuned.offset = plain.offset = (int8_t)between(-30, 10);
+    const uint8_t *mask = next() % 2 ? tuned.mask : NULL;
+    mt_conv2d_input_grad_io io = {tuned.x, &g_exponent, frozen + 5, tuned.weight + 3,
+                                  in_place ? tuned.x : tuned.y, tuned.scratch,
+                                  {&tuned.exponent, &tuned.offset, &base, &step, mask}};
+    io.trained_weight = p.channel_order != NULL ? io.trained_weight : NULL;
+    mt_conv2d_input_grad_io ref = io;
+    ref.g = plain.x;
+    ref.dx = in_place ? plain.x : plain.y;
+    ref.scratch = plain.scratch;
+    ref.round.exponent = &plain.exponent;
+    ref.round.offset = &plain.offset;
+    mt_conv2d_input_grad(&p, &io);
+    ref_mt_conv2d_input_grad(&p, &ref);
+    if (differs("mt_conv2d_input_grad", number)) {
+        print_shape(s);
+        return 1;
+    }
+    return 0;
+}
+
 int main(void) {
     for (int32_t i = 0; i < CASES; i++) {
-        if (conv2d_case(i)) {
+        if (conv2d_case(i) || add_case(i) || input_grad_case(i)) {
             semihosting_exit(1);
         }
     }

@@ -153,6 +153,7 @@ static void dense(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_gr
     }
 }
 
+#if !MT_ISA_MVE
 /* Some channels of the gradient, g_stride bytes a pixel, and of the weights. */
 typedef struct {
     const int8_t *g, *weight;
@@ -183,8 +184,8 @@ static inline void depthwise_taps(const mt_conv_shape *s, const mt_columns *colu
     }
 }
 
-static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                      mt_rounder *rounder) {
+void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
+                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     int8_t *scratch = (int8_t *)io->scratch;
     const mt_depthwise_weights weights = {
@@ -212,11 +213,13 @@ static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_inpu
     }
 }
 
+#endif
+
 void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io) {
     const int32_t acc_exponent = *io->g_exponent + p->round.acc_exponent_delta;
     mt_rounder rounder = mt_round_begin(p->round.site, &io->round, acc_exponent, io->dx);
     if (mt_is_depthwise(&p->shape)) {
-        depthwise(p, io, &rounder);
+        mt_depthwise_input_grad(p, io, &rounder);
     } else if (!mt_pointwise_input_grad(p, io, &rounder)) {
         dense(p, io, &rounder);
     }

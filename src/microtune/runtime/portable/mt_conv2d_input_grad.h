@@ -18,4 +18,8 @@ static inline int32_t mt_input_grad_is_pointwise(const mt_conv2d_input_grad_para
 int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
 
+/* The gradient of a depthwise shape. */
+void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
+                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
+
 #endif
