@@ -233,7 +233,7 @@ static __attribute__((noinline)) void outputs_any(const job *j, const quad *q) {
     }
 }
 
-/* The block of outputs of four pixels, weights in one part; with a mask, whole bytes of bits. */
+/* The block of outputs of four pixels; with a mask, whole bytes of bits. */
 #define OUTPUTS(name, masked, dot)                                                                 \
     static __attribute__((noinline)) void name(const job *j, const quad *q, uint8_t *mask) {       \
         const uint32x4_t step = vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)j->p->shape.out_c);      \
@@ -241,7 +241,9 @@ static __attribute__((noinline)) void outputs_any(const job *j, const quad *q) {
         const int32x4_t lo = vdupq_n_s32(j->p->clamp_lo), hi = vdupq_n_s32(j->p->clamp_hi);        \
         const int32_t length = j->parts[0].length, zero = j->p->y_zero;                            \
         const int8_t *x0 = q->x[0], *x1 = q->x[1], *x2 = q->x[2], *x3 = q->x[3];                   \
+        const int32_t second = j->parts[1].length;                                                 \
         const int8_t *w = j->parts[0].weight + j->output * length;                                 \
+        const int8_t *w2 = j->parts[1].weight + j->output * second;                                \
         const constants *c = j->table, *end = c + j->count;                                        \
         int8_t *y = output_of(j, q);                                                               \
         uint32x4_t bits = vdupq_n_u32(0);                                                          \
@@ -263,6 +265,7 @@ static __attribute__((noinline)) void outputs_any(const job *j, const quad *q) {
                 }                                                                                  \
             }                                                                                      \
             w += length;                                                                           \
+            w2 += second;                                                                          \
             y++;                                                                                   \
             c++;                                                                                   \
         } while (c < end);                                                                         \
@@ -281,6 +284,10 @@ OUTPUTS_PAIR(outputs_40, DOT_16(0); DOT_16(16); DOT_8(32))
 OUTPUTS_PAIR(outputs_48, DOT_16(0); DOT_16(16); DOT_16(32))
 OUTPUTS_PAIR(outputs_loop, const int8_t *wp = w; const int8_t *p0 = x0; const int8_t *p1 = x1;
              const int8_t *p2 = x2; const int8_t *p3 = x3; DOT_LOOP(p0, p1, p2, p3, wp, length))
+OUTPUTS_PAIR(outputs_parts, const int8_t *wp = w; const int8_t *p0 = x0; const int8_t *p1 = x1;
+             const int8_t *p2 = x2; const int8_t *p3 = x3; DOT_LOOP(p0, p1, p2, p3, wp, length);
+             p0 = x0 + length; p1 = x1 + length; p2 = x2 + length; p3 = x3 + length; wp = w2;
+             DOT_LOOP(p0, p1, p2, p3, wp, second))
 /* clang-format on */
 
 #define OUTPUTS_CASE(n, name)                                                                      \
@@ -294,7 +301,8 @@ OUTPUTS_PAIR(outputs_loop, const int8_t *wp = w; const int8_t *p0 = x0; const in
     }
 
 static void outputs_four(const job *j, const quad *q, uint8_t *mask) {
-    switch (j->parts[0].length) {
+    switch (j->parts[1].length > 0 ? -1 : j->parts[0].length) {
+        OUTPUTS_CASE(-1, outputs_parts)
         OUTPUTS_CASE(8, outputs_8)
         OUTPUTS_CASE(16, outputs_16)
         OUTPUTS_CASE(24, outputs_24)
@@ -314,7 +322,7 @@ static void outputs_four(const job *j, const quad *q, uint8_t *mask) {
 static void pixels(const job *j) {
     const mt_conv_shape *s = &j->p->shape;
     uint8_t *mask = j->io->mask;
-    const int32_t simple = j->parts[1].length == 0 && j->parts[0].length > 0 &&
+    const int32_t simple = j->parts[0].length > 0 &&
                            (mask == NULL || ((s->out_c | j->output | j->count) & 7) == 0);
     for (int32_t row = j->rows->first; row < j->rows->last; row++) {
         for (int32_t column = 0; column < s->out_w; column += PIXELS) {

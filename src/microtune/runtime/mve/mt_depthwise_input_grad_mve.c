@@ -44,12 +44,12 @@ MT_INLINE void pixels(const block *b, mt_rounder *rounder, int full) {
             mt_sums sums = mt_sums_zero();
             const int8_t *g = b->g + (high.at * s->out_w + wide.at) * b->g_stride;
             const int8_t *w = b->weight + (high.first * s->k_w + wide.first) * b->weight_stride;
-            for (int32_t k = 0; k < high.count; k++) {
-                const mt_taps run = {g, w, -b->g_stride, s->stride_w * b->weight_stride};
-                mt_sums_run(&sums, run, wide.count, lanes, full);
-                g -= s->out_w * b->g_stride;
-                w += s->stride_h * s->k_w * b->weight_stride;
-            }
+            const int32_t w_step = s->stride_w * b->weight_stride;
+            const mt_taps area = {
+                g, w, -b->g_stride, w_step, (wide.count - s->out_w) * b->g_stride,
+                s->stride_h * s->k_w * b->weight_stride - wide.count * w_step, wide.count,
+                high.count};
+            mt_sums_area(&sums, area, lanes, full);
             const mt_quads t = mt_sums_total(&sums);
             const int32_t *m = b->multiplier;
             int32_t acc[MT_CHANNELS];

@@ -36,40 +36,51 @@ MT_INLINE void mt_sums_add(mt_sums *s, int8x16_t x, int8x16_t w) {
     s->high_odd = vqdmlahq_n_s16(s->high_odd, odd, 128);
 }
 
-/* Two runs of vectors of 16 bytes, `x_step` and `w_step` bytes apart. */
+/* `rows` runs of `count` vectors of 16 bytes, *_step bytes apart; from the end of a run to the
+ * beginning of the next it is *_skip bytes. */
 typedef struct {
     const int8_t *x, *w;
-    int32_t x_step, w_step;
+    int32_t x_step, w_step, x_skip, w_skip;
+    int32_t count, rows;
 } mt_taps;
 
-/* Adds n taps. In assembler, because GCC moves the sums through memory; missing channels are not
+/* Adds the taps. In assembler, because GCC moves the sums through memory; missing channels are not
  * read. */
-MT_INLINE void mt_sums_run(mt_sums *s, mt_taps t, int32_t n, mve_pred16_t lanes, int full) {
+MT_INLINE void mt_sums_area(mt_sums *s, mt_taps t, mve_pred16_t lanes, int full) {
+    if (t.count <= 0 || t.rows <= 0) {
+        return;
+    }
     if (!full) {
-        for (; n > 0; n--, t.x += t.x_step, t.w += t.w_step) {
-            mt_sums_add(s, vldrbq_z_s8(t.x, lanes), vldrbq_z_s8(t.w, lanes));
+        for (; t.rows > 0; t.rows--, t.x += t.x_skip, t.w += t.w_skip) {
+            for (int32_t n = 0; n < t.count; n++, t.x += t.x_step, t.w += t.w_step) {
+                mt_sums_add(s, vldrbq_z_s8(t.x, lanes), vldrbq_z_s8(t.w, lanes));
+            }
         }
         return;
     }
-    if (n > 0) {
-        __asm__ volatile("dls lr, %[n]\n"
-                         "1:\n\t"
-                         "vldrb.8 q0, [%[x]]\n\t"
-                         "add %[x], %[x], %[xs]\n\t"
-                         "vldrb.8 q1, [%[w]]\n\t"
-                         "add %[w], %[w], %[ws]\n\t"
-                         "vmullb.s8 q2, q0, q1\n\t"
-                         "vmullt.s8 q3, q0, q1\n\t"
-                         "vadd.i16 %q[le], %q[le], q2\n\t"
-                         "vadd.i16 %q[lo], %q[lo], q3\n\t"
-                         "vqdmlah.s16 %q[he], q2, %[c]\n\t"
-                         "vqdmlah.s16 %q[ho], q3, %[c]\n\t"
-                         "le lr, 1b\n"
-                         : [x] "+r"(t.x), [w] "+r"(t.w), [le] "+w"(s->low_even),
-                           [lo] "+w"(s->low_odd), [he] "+w"(s->high_even), [ho] "+w"(s->high_odd)
-                         : [xs] "r"(t.x_step), [ws] "r"(t.w_step), [c] "r"(128), [n] "r"(n)
-                         : "q0", "q1", "q2", "q3", "lr", "memory");
-    }
+    __asm__ volatile("2:\n\t"
+                     "dls lr, %[n]\n"
+                     "1:\n\t"
+                     "vldrb.8 q0, [%[x]]\n\t"
+                     "add %[x], %[x], %[xs]\n\t"
+                     "vldrb.8 q1, [%[w]]\n\t"
+                     "add %[w], %[w], %[ws]\n\t"
+                     "vmullb.s8 q2, q0, q1\n\t"
+                     "vmullt.s8 q3, q0, q1\n\t"
+                     "vadd.i16 %q[le], %q[le], q2\n\t"
+                     "vadd.i16 %q[lo], %q[lo], q3\n\t"
+                     "vqdmlah.s16 %q[he], q2, %[c]\n\t"
+                     "vqdmlah.s16 %q[ho], q3, %[c]\n\t"
+                     "le lr, 1b\n\t"
+                     "add %[x], %[x], %[xr]\n\t"
+                     "add %[w], %[w], %[wr]\n\t"
+                     "subs %[rows], %[rows], #1\n\t"
+                     "bne 2b\n"
+                     : [x] "+r"(t.x), [w] "+r"(t.w), [rows] "+r"(t.rows), [le] "+w"(s->low_even),
+                       [lo] "+w"(s->low_odd), [he] "+w"(s->high_even), [ho] "+w"(s->high_odd)
+                     : [xs] "r"(t.x_step), [ws] "r"(t.w_step), [xr] "r"(t.x_skip),
+                       [wr] "r"(t.w_skip), [c] "r"(128), [n] "r"(t.count)
+                     : "q0", "q1", "q2", "q3", "lr", "cc", "memory");
 }
 
 /* The sums of channels 4*i + j, in four separate vectors: GCC keeps int32x4x4_t in memory. */
