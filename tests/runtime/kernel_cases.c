@@ -1,11 +1,10 @@
-/* Random cases of every kernel on the chip: the tuned kernels against the portable ones, which are
- * linked beside them as ref_*. Buffers are compared whole, so that a write too far shows as well.
- * Prints the first case that differs and ends with exit code 1. */
+/* Random cases of convolution, input gradient and add on the chip: the tuned kernels against the
+ * portable ones, which are linked beside them as ref_*. Buffers are compared whole, so that a write
+ * too far shows as well. Prints the first case that differs and ends with exit code 1. */
 #include <stddef.h>
 #include <stdint.h>
 
 #include "mt_kernels_gradient.h"
-#include "mt_kernels_update.h"
 #include "mt_memory.h"
 #include "semihosting.h"
 
@@ -17,16 +16,7 @@ int main(void);
 void ref_mt_conv2d(const mt_conv2d_params *p, const mt_conv2d_io *io);
 void ref_mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p,
                               const mt_conv2d_input_grad_io *io);
-void ref_mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
-                                 const mt_conv2d_weight_update_io *io);
-void ref_mt_bias_update_int32(const mt_bias_update_params *p, const mt_bias_update_int32_io *io);
-void ref_mt_bias_update_int16(const mt_bias_update_params *p, const mt_bias_update_int16_io *io);
 void ref_mt_add(const mt_add_params *p, const mt_add_io *io);
-void ref_mt_clamp(const mt_clamp_params *p, const mt_clamp_io *io);
-void ref_mt_average_pool(const mt_pool_params *p, const mt_pool_io *io);
-void ref_mt_gradient_sum(const mt_gradient_sum_params *p, const mt_gradient_sum_io *io);
-void ref_mt_average_pool_grad(const mt_average_pool_grad_params *p,
-                              const mt_average_pool_grad_io *io);
 
 /* What a kernel may write; one for each version. */
 typedef struct {
@@ -63,7 +53,8 @@ static void fill(int8_t *codes, int32_t n, int32_t low) {
     const int32_t kind = between(0, 3);
     for (int32_t i = 0; i < n; i++) {
         const int32_t extremes[3] = {low, 127, 0};
-        codes[i] = (int8_t)(kind == 0 ? extremes[next() % 3] : between(kind == 1 ? -3 : low, kind == 1 ? 3 : 127));
+        codes[i] = (int8_t)(kind == 0 ? extremes[next() % 3]
+                                      : between(kind == 1 ? -3 : low, kind == 1 ? 3 : 127));
     }
 }
 
@@ -88,7 +79,8 @@ static void prepare(int32_t low) {
 }
 
 static mt_conv_shape random_shape(int32_t kind) {
-    static const int32_t widths[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 27, 32, 33, 40, 48, 56, 120};
+    static const int32_t widths[] = {1,  2,  3,  4,  5,  7,  8,  9,  15, 16,
+                                     17, 24, 27, 32, 33, 40, 48, 56, 120};
     const int32_t some = sizeof widths / sizeof widths[0];
     mt_conv_shape s;
     const int32_t pointwise = kind == 0 && next() % 2;
@@ -134,7 +126,8 @@ static int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation
 }
 
 static int differs(const char *kernel, int32_t number) {
-    if (memcmp(tuned.x, plain.x, sizeof tuned.x) == 0 && memcmp(tuned.y, plain.y, sizeof tuned.y) == 0 &&
+    if (memcmp(tuned.x, plain.x, sizeof tuned.x) == 0 &&
+        memcmp(tuned.y, plain.y, sizeof tuned.y) == 0 &&
         memcmp(tuned.weight, plain.weight, sizeof tuned.weight) == 0 &&
         memcmp(tuned.mask, plain.mask, sizeof tuned.mask) == 0 &&
         memcmp(tuned.bias, plain.bias, sizeof tuned.bias) == 0 &&
@@ -149,18 +142,20 @@ static int differs(const char *kernel, int32_t number) {
     return 1;
 }
 
-static void print_shape(const mt_conv_shape *s) {
+static int print_shape(const mt_conv_shape *s) {
     const int32_t *v = (const int32_t *)s;
     for (size_t i = 0; i < sizeof *s / sizeof *v; i++) {
         semihosting_print_number((uint32_t)v[i]);
         semihosting_print(" ");
     }
     semihosting_print("\n");
+    return 1;
 }
 
 static int conv2d_case(int32_t number) {
     prepare(-128);
-    mt_conv2d_params p = {.shape = random_shape(number % 3), .multiplier = multiplier, .shift = shift};
+    mt_conv2d_params p = {
+        .shape = random_shape(number % 3), .multiplier = multiplier, .shift = shift};
     p.trained_channels = random_order(&p.shape, &p.channel_order);
     p.x_zero = between(-128, 127);
     p.y_zero = between(-128, 127);
@@ -171,7 +166,8 @@ static int conv2d_case(int32_t number) {
                      s->stride_w == 1 && s->in_h == s->out_h && s->in_w == s->out_w;
     const int in_place = same && next() % 2, masked = next() % 2;
     const int32_t skew = between(0, 9);
-    mt_conv2d_io io = {tuned.x + skew, frozen + between(0, 9), NULL, tuned.bias, tuned.y + skew, NULL, tuned.scratch};
+    mt_conv2d_io io = {tuned.x + skew, frozen + between(0, 9), NULL, tuned.bias, tuned.y + skew,
+                       NULL,           tuned.scratch};
     mt_conv2d_io ref = io;
     ref.x = plain.x + skew;
     ref.y = plain.y + skew;
@@ -184,11 +180,7 @@ static int conv2d_case(int32_t number) {
     ref.mask = masked ? plain.mask : NULL;
     mt_conv2d(&p, &io);
     ref_mt_conv2d(&p, &ref);
-    if (differs("mt_conv2d", number)) {
-        print_shape(s);
-        return 1;
-    }
-    return 0;
+    return differs("mt_conv2d", number) && print_shape(s);
 }
 
 static int add_case(int32_t number) {
@@ -202,8 +194,10 @@ static int add_case(int32_t number) {
     p.clamp_lo = next() % 2 ? -128 : between(-128, 0);
     p.clamp_hi = next() % 2 ? 127 : between(0, 127);
     const int masked = next() % 2, in_place = next() % 2;
-    const mt_add_io io = {tuned.x, second, in_place ? tuned.x : tuned.y, masked ? tuned.mask : NULL};
-    const mt_add_io ref = {plain.x, second, in_place ? plain.x : plain.y, masked ? plain.mask : NULL};
+    const mt_add_io io = {tuned.x, second, in_place ? tuned.x : tuned.y,
+                          masked ? tuned.mask : NULL};
+    const mt_add_io ref = {plain.x, second, in_place ? plain.x : plain.y,
+                           masked ? plain.mask : NULL};
     mt_add(&p, &io);
     ref_mt_add(&p, &ref);
     return differs("mt_add", number);
@@ -223,12 +217,16 @@ static int input_grad_case(int32_t number) {
         multiplier[i] = (int32_t)(next() >> between(8, 14));
     }
     const int32_t depthwise = s->groups == s->in_c && s->in_c == s->out_c;
-    const int in_place = depthwise && s->stride_h == 1 && s->stride_w == 1 &&
-                         s->in_h == s->out_h && s->in_w == s->out_w && next() % 2;
+    const int in_place = depthwise && s->stride_h == 1 && s->stride_w == 1 && s->in_h == s->out_h &&
+                         s->in_w == s->out_w && next() % 2;
     tuned.offset = plain.offset = (int8_t)between(-30, 10);
     const uint8_t *mask = next() % 2 ? tuned.mask : NULL;
-    mt_conv2d_input_grad_io io = {tuned.x, &g_exponent, frozen + 5, tuned.weight + 3,
-                                  in_place ? tuned.x : tuned.y, tuned.scratch,
+    mt_conv2d_input_grad_io io = {tuned.x,
+                                  &g_exponent,
+                                  frozen + 5,
+                                  tuned.weight + 3,
+                                  in_place ? tuned.x : tuned.y,
+                                  tuned.scratch,
                                   {&tuned.exponent, &tuned.offset, &base, &step, mask}};
     io.trained_weight = p.channel_order != NULL ? io.trained_weight : NULL;
     mt_conv2d_input_grad_io ref = io;
@@ -239,11 +237,7 @@ static int input_grad_case(int32_t number) {
     ref.round.offset = &plain.offset;
     mt_conv2d_input_grad(&p, &io);
     ref_mt_conv2d_input_grad(&p, &ref);
-    if (differs("mt_conv2d_input_grad", number)) {
-        print_shape(s);
-        return 1;
-    }
-    return 0;
+    return differs("mt_conv2d_input_grad", number) && print_shape(s);
 }
 
 int main(void) {

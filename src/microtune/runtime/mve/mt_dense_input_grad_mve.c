@@ -1,5 +1,5 @@
-/* Input gradient of 1x1 convolutions with Helium: one input channel of four pixels at a time, summed
- * over the outputs in int16 lanes. The weights of an input channel are gathered. */
+/* Input gradient of 1x1 convolutions with Helium: one input channel of four pixels at a time,
+ * summed over the outputs in int16 lanes. The weights of an input channel are gathered. */
 #include "mt_conv2d_input_grad.h"
 #include "mt_isa.h"
 #include "mt_memory.h"

@@ -1,4 +1,5 @@
-/* Input gradient of depthwise convolutions with Helium: 16 channels of one input pixel at a time. */
+/* Input gradient of depthwise convolutions with Helium: 16 channels of one input pixel at a time.
+ */
 #include "mt_conv2d_input_grad.h"
 #include "mt_isa.h"
 #include "mt_memory.h"
@@ -45,10 +46,14 @@ MT_INLINE void pixels(const block *b, mt_rounder *rounder, int full) {
             const int8_t *g = b->g + (high.at * s->out_w + wide.at) * b->g_stride;
             const int8_t *w = b->weight + (high.first * s->k_w + wide.first) * b->weight_stride;
             const int32_t w_step = s->stride_w * b->weight_stride;
-            const mt_taps area = {
-                g, w, -b->g_stride, w_step, (wide.count - s->out_w) * b->g_stride,
-                s->stride_h * s->k_w * b->weight_stride - wide.count * w_step, wide.count,
-                high.count};
+            const mt_taps area = {g,
+                                  w,
+                                  -b->g_stride,
+                                  w_step,
+                                  (wide.count - s->out_w) * b->g_stride,
+                                  s->stride_h * s->k_w * b->weight_stride - wide.count * w_step,
+                                  wide.count,
+                                  high.count};
             mt_sums_area(&sums, area, lanes, full);
             const mt_quads t = mt_sums_total(&sums);
             const int32_t *m = b->multiplier;

@@ -82,11 +82,11 @@ MT_INLINE void sum_weights(block *b, span k) {
 #define QUARTER(widen, shift, low, high, at, to)                                                   \
     widen " q0, %q[" low "]\n\t" shift " q1, %q[" high "], #8\n\t"                                 \
           "vadd.i32 q0, q0, q1\n\t"                                                                \
-          "vldrw.32 q1, [%[table], #16 + " #at "]\n\t"                                                  \
+          "vldrw.32 q1, [%[table], #16 + " #at "]\n\t"                                             \
           "vadd.i32 q0, q0, q1\n\t"                                                                \
           "vldrb.u32 q1, [%[table], #" #at " / 4]\n\t"                                             \
           "vqshl.s32 q0, q0, q1\n\t"                                                               \
-          "vldrw.32 q1, [%[table], #80 + " #at "]\n\t"                                            \
+          "vldrw.32 q1, [%[table], #80 + " #at "]\n\t"                                             \
           "vrmulh.s32 q0, q0, q1\n\t"                                                              \
           "vadd.i32 q0, q0, %[zero]\n\t" to ", q0\n\t"
 
@@ -97,11 +97,11 @@ MT_INLINE void requantize(const block *b, mt_sums *s, int16x8_t *even, int16x8_t
     __asm__("vshl.s16 q0, %q[he], #8\n\t"
             "vsub.i16 %q[le], %q[le], q0\n\t"
             "vshl.s16 q0, %q[ho], #8\n\t"
-            "vsub.i16 %q[lo], %q[lo], q0\n\t"
-            QUARTER("vmovlb.u16", "vshllb.s16", "le", "he", 0, "vqmovnb.s32 %q[e]")
-            QUARTER("vmovlb.u16", "vshllb.s16", "lo", "ho", 16, "vqmovnb.s32 %q[o]")
-            QUARTER("vmovlt.u16", "vshllt.s16", "le", "he", 32, "vqmovnt.s32 %q[e]")
-            QUARTER("vmovlt.u16", "vshllt.s16", "lo", "ho", 48, "vqmovnt.s32 %q[o]")
+            "vsub.i16 %q[lo], %q[lo], q0\n\t" QUARTER("vmovlb.u16", "vshllb.s16", "le", "he", 0,
+                                                      "vqmovnb.s32 %q[e]")
+                QUARTER("vmovlb.u16", "vshllb.s16", "lo", "ho", 16, "vqmovnb.s32 %q[o]")
+                    QUARTER("vmovlt.u16", "vshllt.s16", "le", "he", 32, "vqmovnt.s32 %q[e]")
+                        QUARTER("vmovlt.u16", "vshllt.s16", "lo", "ho", 48, "vqmovnt.s32 %q[o]")
             : [le] "+w"(s->low_even), [lo] "+w"(s->low_odd), [he] "+w"(s->high_even),
               [ho] "+w"(s->high_odd), [e] "=&w"(e), [o] "=&w"(o)
             : [table] "r"(b->shift), [zero] "r"(b->p->y_zero)
@@ -135,8 +135,7 @@ MT_INLINE void finish(const block *b, mt_sums *sums, int32_t row, int32_t column
     }
 }
 
-MT_INLINE void pixel(block *b, int32_t row, int32_t column, span k, mve_pred16_t lanes,
-                     int full) {
+MT_INLINE void pixel(block *b, int32_t row, int32_t column, span k, mve_pred16_t lanes, int full) {
     const mt_conv_shape *s = &b->p->shape;
     const int32_t left = column * s->stride_w - s->pad_left;
     k.kw = mt_max(0, -left);

@@ -22,8 +22,8 @@ void mt_add(const mt_add_params *p, const mt_add_io *io) {
         const int32x4_t s1 = scaled(io->x1 + i, p->x1_zero, p->a1, lanes);
         const int32x4_t s2 = scaled(io->x2 + i, p->x2_zero, p->a2, lanes);
         /* Half the sum always fits; halving first rounds the same way. */
-        int32x4_t v = p->shift == 1 ? vrhaddq_s32(s1, s2)
-                                    : vrshlq_n_s32(vhaddq_s32(s1, s2), 1 - p->shift);
+        int32x4_t v =
+            p->shift == 1 ? vrhaddq_s32(s1, s2) : vrshlq_n_s32(vhaddq_s32(s1, s2), 1 - p->shift);
         v = vaddq_n_s32(v, p->y_zero);
         const int32x4_t clamped = vminq_s32(vmaxq_s32(v, lo), hi);
         vstrbq_p_s32(io->y + i, clamped, lanes);
