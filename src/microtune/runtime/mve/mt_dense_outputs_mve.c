@@ -16,7 +16,7 @@
                           " %[a2], q0, q1\n\t" load " q1, [%[x3], #" #at "]\n\t" mac               \
                           " %[a3], q0, q1\n\t"                                                     \
                      : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3)              \
-                     : [w] "r"(w), [x0] "r"(x0), [x1] "r"(x1), [x2] "r"(x2), [x3] "r"(x3)          \
+                     : [w] "l"(w), [x0] "l"(x0), [x1] "l"(x1), [x2] "l"(x2), [x3] "l"(x3)          \
                      : "q0", "q1", "memory")
 #define DOT_16(at) DOT_VECTOR("vldrb.8", "vmladava.s8", at)
 #define DOT_8(at) DOT_VECTOR("vldrb.s16", "vmladava.s16", at)

@@ -104,7 +104,7 @@ MT_INLINE void requantize(const block *b, mt_sums *s, int16x8_t *even, int16x8_t
                         QUARTER("vmovlt.u16", "vshllt.s16", "lo", "ho", 48, "vqmovnt.s32 %q[o]")
             : [le] "+w"(s->low_even), [lo] "+w"(s->low_odd), [he] "+w"(s->high_even),
               [ho] "+w"(s->high_odd), [e] "=&w"(e), [o] "=&w"(o)
-            : [table] "r"(b->shift), [zero] "r"(b->p->y_zero)
+            : [table] "l"(b->shift), [zero] "r"(b->p->y_zero)
             : "q0", "q1", "memory");
     *even = e;
     *odd = o;

@@ -33,9 +33,9 @@ typedef struct {
 } mt_conv2d_io;
 
 /* Bytes of scratch:
- *   dense, grouped   KH*KW*(I/groups)*4            four patches; *2 for 1x1 without padding or order
- *   depthwise        0, or KH*KW*32 with a channel_order
- *   in place         IH*IW*32 more                 a block of channels of the input */
+ *   dense, grouped   KH*KW*(I/groups)*4            four patches; *2 for 1x1 without padding or
+ * order depthwise        0, or KH*KW*32 with a channel_order in place         IH*IW*32 more a block
+ * of channels of the input */
 size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place);
 void mt_conv2d(const mt_conv2d_params *p, const mt_conv2d_io *io);
 
