@@ -189,12 +189,9 @@ static __attribute__((noinline)) void full_rows(block *b) { block_rows(b, 1); }
 
 static __attribute__((noinline)) void tail_rows(block *b) { block_rows(b, 0); }
 
-void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+static __attribute__((noinline)) void tuned_rows(const mt_conv2d_params *p, const mt_conv2d_io *io,
+                                                 const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
-    if (s->k_w > MAX_COLUMNS || s->k_h > MAX_ROWS) {
-        mt_depthwise_any_rows(p, io, rows);
-        return;
-    }
     int8_t *scratch = (int8_t *)io->scratch;
     const mt_depthwise_weights weights = {
         s, io->weight, io->trained_weight, p->channel_order, p->trained_channels, scratch};
@@ -225,6 +222,14 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
                 tail_rows(&b);
             }
         }
+    }
+}
+
+void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    if (p->shape.k_w > MAX_COLUMNS || p->shape.k_h > MAX_ROWS) {
+        mt_depthwise_any_rows(p, io, rows);
+    } else {
+        tuned_rows(p, io, rows);
     }
 }
 #endif
