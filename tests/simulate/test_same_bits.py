@@ -1,4 +1,4 @@
-"""One arithmetic: numpy, host GCC and Clang at -O0 and -O3, and four emulated cores agree."""
+"""One arithmetic: numpy, host GCC and Clang at -O0 and -O3, and the emulated cores agree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.projects import compile_project, hashes, load_train
 
 GOLDEN = Path(__file__).parents[1] / "golden/hashes.json"
 STEPS, SHORT = 64, 4
-CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
+CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 
 

@@ -59,8 +59,12 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         if w in depthwise:
             return (kh * kw * BLOCK if split else 0) + _copy(node, g)
         outputs = o // node.int("groups")
-        one = outputs * 4 + per_group * (8 if split else 4)
-        four = outputs * 8 + (per_group * 16 if split else 0)
-        return max(one, four) if kh == kw == 1 else one
+        one_pixel = outputs * 4 + per_group * (8 if split else 4)
+        strided = node.ints("stride") != [1, 1] or any(node.ints("padding"))
+        if kh * kw != 1 or node.int("groups") != 1 or strided:
+            return one_pixel
+        four_pixels = o * 8 + max(BLOCK * 16 + (per_group * 2 if split else 0),
+                                  per_group * 16 if split else 0)  # fmt: skip
+        return max(one_pixel, four_pixels)
 
     return scratch_bytes

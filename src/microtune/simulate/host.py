@@ -25,7 +25,7 @@ from microtune.simulate.toolchain import (
 # Contraction would give a host with FMA other bits than a chip without.
 HOST_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common")
 HostCompiler = Literal["default", "gcc", "clang"]
-INCLUDES = ("-Iinclude", "-Imodel", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp")
+INCLUDES = ("-Iinclude", "-Imodel", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Isrc/mve")
 STATUS = (
     "ok", "bad argument", "wrong size", "bad format", "not for this model or scheme",
     "checksum mismatch", "nothing to train: the scheme is frozen", "no row of the input",

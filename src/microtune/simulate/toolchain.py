@@ -195,7 +195,8 @@ def firmware_sources(project: Path) -> list[Path]:
 
 
 def _compile_all(base: list[str], project: Path, sources: list[Path], build: Path) -> list[str]:
-    includes = ["-Iinclude", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Imodel", "-Iport"]
+    rooms = ["-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Isrc/mve"]
+    includes = ["-Iinclude", *rooms, "-Imodel", "-Iport"]
     prefix = f"-ffile-prefix-map={project}=."
 
     def compile_one(source: Path) -> str:

@@ -22,6 +22,10 @@ COMPILE_FLAGS = (
     "-fdata-sections",
 )
 LINK_FLAGS = ("-nostdlib", "-Wl,--gc-sections", "-Wl,-e,Reset_Handler", "-Wl,--build-id=none")
+# Stack pointer and reset handler (a Thumb address) for a core that does not start in its flash.
+FIRST_VECTORS = (
+    "\n  .harness.vectors : { LONG(_stack_top) LONG(Reset_Handler | 1) } > HARNESS_VECTORS"
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def render_linker_script(
     return template.substitute(
         TARGET=target.name,
         REGIONS=_regions(target, flash, list(banks.values())),
+        FIRST_VECTORS=FIRST_VECTORS if target.harness_vectors is not None else "",
         STACK_REGION=banks[chosen.stack].region,
         CONTEXT_REGION=banks[chosen.context].region,
         STACK_BYTES=stack_bytes,
@@ -93,6 +98,8 @@ def _regions(target: Target, flash: MemoryBank, banks: Sequence[MemoryBank]) -> 
     if target.harness_flash is not None and target.harness_ram is not None:
         flash_banks.append(target.harness_flash)
         ram_banks.append(target.harness_ram)
+        if target.harness_vectors is not None:
+            flash_banks.append(target.harness_vectors)
     else:
         largest = max(banks, key=lambda bank: bank.bytes).region
         aliases = f'\nREGION_ALIAS("HARNESS_FLASH", FLASH)\nREGION_ALIAS("HARNESS_RAM", {largest})'

@@ -36,6 +36,7 @@ class Target:
     the banks the product may use, fastest first; `flash` holds its code. The harness banks belong
     to the test harness alone and lie apart from the product's; a board that no emulator knows
     (`machine` is None) has none, and a harness linked for it shares the product's memories.
+    `harness_vectors` is where a core whose flash lies elsewhere finds its first two vectors.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Target:
     flash: MemoryBank
     harness_flash: MemoryBank | None
     harness_ram: MemoryBank | None
+    harness_vectors: MemoryBank | None
     machine: str | None
     emulator_arguments: tuple[str, ...]
     notes: str
@@ -87,6 +89,9 @@ def _parse(data: dict[str, Any]) -> Target:
         flash=_bank("flash", data["flash"]),
         harness_flash=_bank("harness_flash", harness["flash"]) if harness else None,
         harness_ram=_bank("harness_ram", harness["ram"]) if harness else None,
+        harness_vectors=(
+            _bank("harness_vectors", harness["vectors"]) if "vectors" in harness else None
+        ),
         machine=emulator.get("machine"),
         emulator_arguments=tuple(emulator.get("arguments", ())),
         notes=data["notes"],

@@ -1,6 +1,6 @@
 /* Input gradient of 1x1 convolutions of stride 1: four pixels and two input channels at a time over
  * pairs of outputs. */
-#include "mt_plain_input_grad.h"
+#include "mt_conv2d_input_grad.h"
 
 #include "mt_blocks.h"
 #include "mt_dsp.h"
@@ -136,14 +136,12 @@ static void weight_part(const mt_quad_pixels *q, const int8_t *weight, const uin
 static int32_t serves(const mt_conv2d_input_grad_params *p) {
     const mt_conv_shape *s = &p->shape;
     const int32_t t = p->trained_channels;
-    return s->k_h * s->k_w == 1 && s->stride_h == 1 && s->stride_w == 1 && s->pad_top == 0 &&
-           s->pad_left == 0 && s->in_h == s->out_h && s->in_w == s->out_w && s->groups == 1 &&
-           s->out_c % 2 == 0 && s->in_c >= 2 &&
+    return mt_input_grad_is_pointwise(p) && s->out_c % 2 == 0 && s->in_c >= 2 &&
            (p->channel_order == NULL || (t != 1 && s->in_c - t != 1));
 }
 
-int32_t mt_plain_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                            mt_rounder *rounder) {
+int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
+                                const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const int32_t t = p->trained_channels, all = s->out_h * s->out_w;
     if (!serves(p)) {

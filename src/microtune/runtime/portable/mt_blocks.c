@@ -1,5 +1,6 @@
 #include "mt_blocks.h"
 
+#include "mt_isa.h"
 #include "mt_numerics.h"
 
 const uint8_t *mt_random8_run(mt_bytes *bytes, uint32_t key, uint32_t index, int32_t count) {
@@ -68,6 +69,7 @@ mt_rounder mt_round_begin(uint32_t site, const mt_round_io *io, int32_t acc_expo
     return r;
 }
 
+#if !MT_ISA_MVE
 void mt_round_run(mt_rounder *r, const int32_t *acc, int32_t index, int32_t count) {
     const int32_t k = r->k;
     int32_t largest = r->largest;
@@ -95,6 +97,8 @@ void mt_round_run(mt_rounder *r, const int32_t *acc, int32_t index, int32_t coun
     }
     r->largest = largest;
 }
+
+#endif
 
 void mt_round_end(const mt_rounder *r) {
     int32_t offset = *r->io->offset;

@@ -136,7 +136,6 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
         }
     }
 }
-
 #endif
 
 void mt_conv2d_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {

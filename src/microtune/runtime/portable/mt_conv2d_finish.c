@@ -2,6 +2,12 @@
 #include "mt_conv2d_finish.h"
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+int32_t mt_conv2d_is_plain(const mt_conv2d_params *p) {
+    const mt_conv_shape *s = &p->shape;
+    return s->k_h * s->k_w == 1 && p->channel_order == NULL && s->pad_top == 0 &&
+           s->pad_left == 0 && (s->out_h - 1) * s->stride_h < s->in_h &&
+           (s->out_w - 1) * s->stride_w < s->in_w;
+}
 
 size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place) {
     const mt_conv_shape *s = &p->shape;

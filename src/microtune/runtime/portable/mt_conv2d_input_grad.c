@@ -1,9 +1,7 @@
 /* Transposed convolution with int8 gradients, one input pixel at a time: no column buffer. */
-#include "mt_blocks.h"
-#include "mt_kernels_gradient.h"
+#include "mt_conv2d_input_grad.h"
+#include "mt_isa.h"
 #include "mt_memory.h"
-#include "mt_numerics.h"
-#include "mt_plain_input_grad.h"
 
 /* Scratch of the dense kernel: accumulators of one input pixel in the weights' channel order, the
  * same in the original order if that differs, and the outputs with a lane that is not 0. */
@@ -19,11 +17,25 @@ size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, 
         const size_t taps = p->channel_order == NULL ? 0 : (size_t)(s->k_h * s->k_w);
         return (taps + (in_place ? (size_t)(s->out_h * s->out_w) : 0)) * MT_BLOCK;
     }
-    const size_t outputs = (size_t)(s->out_c / s->groups), inputs = (size_t)(s->in_c / s->groups);
-    const size_t one = outputs * 4 + inputs * (p->channel_order == NULL ? 4 : 8);
-    const size_t four = outputs * 8 + (p->channel_order == NULL ? 0 : inputs * 16);
-    return s->k_h * s->k_w == 1 && four > one ? four : one;
+    const size_t outputs = (size_t)(s->out_c / s->groups);
+    const size_t inputs = (size_t)(s->in_c / s->groups);
+    const size_t ordered = p->channel_order == NULL ? 0 : inputs;
+    const size_t one_pixel = outputs * 4 + (inputs + ordered) * 4;
+    /* Vectors and pairs take four pixels at once. */
+    const size_t block = MT_BLOCK * 16 + ordered * 2, sums = ordered * 16;
+    const size_t four_pixels = outputs * 8 + (block > sums ? block : sums);
+    return mt_input_grad_is_pointwise(p) && four_pixels > one_pixel ? four_pixels : one_pixel;
 }
+
+#if !MT_ISA_MVE && !MT_ISA_DSP
+int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
+                                const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+    (void)p;
+    (void)io;
+    (void)rounder;
+    return 0;
+}
+#endif
 
 static mt_lanes divide_scratch(const mt_conv2d_input_grad_params *p, void *scratch) {
     const int32_t inputs = p->shape.in_c / p->shape.groups;
@@ -142,6 +154,7 @@ static void dense(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_gr
     }
 }
 
+#if !MT_ISA_MVE
 /* Some channels of the gradient, g_stride bytes a pixel, and of the weights. */
 typedef struct {
     const int8_t *g, *weight;
@@ -172,8 +185,8 @@ static inline void depthwise_taps(const mt_conv_shape *s, const mt_columns *colu
     }
 }
 
-static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                      mt_rounder *rounder) {
+void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
+                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     int8_t *scratch = (int8_t *)io->scratch;
     const mt_depthwise_weights weights = {
@@ -201,12 +214,14 @@ static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_inpu
     }
 }
 
+#endif
+
 void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io) {
     const int32_t acc_exponent = *io->g_exponent + p->round.acc_exponent_delta;
     mt_rounder rounder = mt_round_begin(p->round.site, &io->round, acc_exponent, io->dx);
     if (mt_is_depthwise(&p->shape)) {
-        depthwise(p, io, &rounder);
-    } else if (!mt_plain_input_grad(p, io, &rounder)) {
+        mt_depthwise_input_grad(p, io, &rounder);
+    } else if (!mt_pointwise_input_grad(p, io, &rounder)) {
         dense(p, io, &rounder);
     }
     mt_round_end(&rounder);

@@ -3,7 +3,6 @@
 #include "mt_isa.h"
 #include "mt_memory.h"
 
-#if !MT_ISA_MVE && !MT_ISA_DSP
 /* Some channels of the input, a ring of x_rows rows with x_stride bytes a pixel, and of the
  * weights, [taps][weight_stride]. */
 typedef struct {
@@ -38,7 +37,7 @@ static inline void depthwise_taps(const mt_conv2d_params *p, const mt_columns *c
     }
 }
 
-void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+void mt_depthwise_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     int8_t *scratch = (int8_t *)io->scratch;
     const mt_depthwise_weights weights = {
@@ -63,5 +62,10 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
             }
         }
     }
+}
+
+#if !MT_ISA_MVE && !MT_ISA_DSP
+void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    mt_depthwise_any_rows(p, io, rows);
 }
 #endif

@@ -1,5 +1,6 @@
 /* Residual add, average pool, clamp, channel gather, bias from delta. */
 #include "mt_blocks.h"
+#include "mt_isa.h"
 #include "mt_kernels_forward.h"
 #include "mt_memory.h"
 #include "mt_numerics.h"
@@ -13,6 +14,7 @@ static void store_block(const int32_t *v, int32_t n, int32_t lo, int32_t hi, int
     }
 }
 
+#if !MT_ISA_MVE
 void mt_add(const mt_add_params *p, const mt_add_io *io) {
     const int64_t half = INT64_C(1) << (p->shift - 1);
     const int64_t offset = half - (int64_t)p->x1_zero * p->a1 - (int64_t)p->x2_zero * p->a2;
@@ -41,6 +43,7 @@ void mt_add(const mt_add_params *p, const mt_add_io *io) {
         }
     }
 }
+#endif
 
 void mt_clamp(const mt_clamp_params *p, const mt_clamp_io *io) {
     if (io->mask != NULL) {

@@ -75,8 +75,8 @@ typedef struct {
 } mt_conv2d_input_grad_io;
 
 /* Bytes of scratch:
- *   dense, grouped   (O/groups)*4 + (I/groups)*4, with a channel_order (O/groups)*4 + (I/groups)*8;
- *                    1x1 at least (O/groups)*8, with a channel_order (O/groups)*8 + (I/groups)*16
+ *   dense, grouped   (O/groups)*4 + (I/groups)*4, with a channel_order (O/groups)*4 + (I/groups)*8
+ *   1x1, stride 1    at least O*8 + 512, with a channel_order O*8 + max(512 + I*2, I*16)
  *   depthwise        0, or KH*KW*32 with a channel_order
  *   in place         OH*OW*32 more */
 size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, int in_place);

@@ -1,0 +1,48 @@
+/* What the two halves of the dense convolution share: its patches and its dot products. */
+#ifndef MT_DENSE_MVE_H
+#define MT_DENSE_MVE_H
+
+#include "mt_conv2d_finish.h"
+#include "mt_isa.h"
+
+#if MT_ISA_MVE
+
+#define MT_PIXELS 4
+
+/* A run of input channels with weights of its own, [O][KH][KW][channels]. */
+typedef struct {
+    const int8_t *weight;
+    const uint16_t *order;           /* or NULL: channels first, first + 1, ... */
+    int32_t first, channels, length; /* length: taps * channels */
+} mt_dense_part;
+
+/* What makes codes of the dot products of one output: bias - zero*sum(weights), requantisation. */
+typedef struct {
+    int32_t offset, multiplier, shift;
+} mt_dense_constants;
+
+/* What one call works on. */
+typedef struct {
+    const mt_conv2d_params *p;
+    const mt_conv2d_io *io;
+    const mt_rows *rows;
+    mt_dense_part parts[2];
+    int32_t plain;         /* patches are runs of the image itself */
+    int32_t output, count; /* the block of outputs */
+    mt_dense_constants table[MT_BLOCK];
+} mt_dense_job;
+
+/* Up to four pixels of one output row. */
+typedef struct {
+    const int8_t *x[MT_PIXELS]; /* their patches */
+    int32_t row, column, count;
+} mt_quad;
+
+/* The block of outputs of one to four pixels. */
+void mt_dense_any(const mt_dense_job *j, const mt_quad *q);
+
+/* The same for four pixels, and with a mask whole bytes of bits: `mask` is the first pixel's. */
+void mt_dense_four(const mt_dense_job *j, const mt_quad *q, uint8_t *mask);
+#endif
+
+#endif

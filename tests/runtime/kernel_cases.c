@@ -1,0 +1,249 @@
+/* Random cases of convolution, input gradient and add on the chip: the tuned kernels against the
+ * portable ones, which are linked beside them as ref_*. Buffers are compared whole, so that a write
+ * too far shows as well. Prints the first case that differs and ends with exit code 1. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mt_kernels_gradient.h"
+#include "mt_memory.h"
+#include "semihosting.h"
+
+#define CODES 20000
+#define WEIGHTS 40000
+#define CHANNELS 208
+
+int main(void);
+void ref_mt_conv2d(const mt_conv2d_params *p, const mt_conv2d_io *io);
+void ref_mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p,
+                              const mt_conv2d_input_grad_io *io);
+void ref_mt_add(const mt_add_params *p, const mt_add_io *io);
+
+/* What a kernel may write; one for each version. */
+typedef struct {
+    int8_t x[CODES], y[CODES], weight[WEIGHTS];
+    uint8_t mask[CODES / 8];
+    int32_t bias[CHANNELS];
+    int32_t exponent;
+    int8_t offset;
+    uint8_t scratch[8192];
+} state;
+
+static state tuned, plain;
+static int8_t frozen[WEIGHTS], second[CODES];
+static int32_t multiplier[CHANNELS];
+static uint8_t shift[CHANNELS];
+static uint16_t order[CHANNELS];
+static uint32_t seed = 1;
+
+static uint32_t next(void) {
+    seed ^= seed << 13;
+    seed ^= seed >> 17;
+    seed ^= seed << 5;
+    return seed;
+}
+
+static int32_t between(int32_t low, int32_t high) {
+    return low + (int32_t)(next() % (uint32_t)(high - low + 1));
+}
+
+static int8_t *at_random(int8_t *buffer) { return buffer + between(0, 9) * 4; }
+
+static void fill(int8_t *codes, int32_t n, int32_t low) {
+    const int32_t kind = between(0, 3);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t extremes[3] = {low, 127, 0};
+        codes[i] = (int8_t)(kind == 0 ? extremes[next() % 3]
+                                      : between(kind == 1 ? -3 : low, kind == 1 ? 3 : 127));
+    }
+}
+
+/* Fresh contents, the same for both; constants. */
+static void prepare(int32_t low) {
+    fill(tuned.x, CODES, low);
+    fill(tuned.y, CODES, low);
+    fill(tuned.weight, WEIGHTS, -127);
+    fill(frozen, WEIGHTS, -127);
+    fill(second, CODES, low);
+    fill((int8_t *)tuned.mask, sizeof tuned.mask, -128);
+    for (int32_t i = 0; i < CHANNELS; i++) {
+        tuned.bias[i] = between(-(1 << 20), 1 << 20) * (next() % 4 == 0 ? 1024 : 1);
+        multiplier[i] = (int32_t)(next() >> between(1, 14));
+        shift[i] = (uint8_t)(next() % 4 == 0 ? between(0, 31) : 0);
+        multiplier[i] |= shift[i] > 0 ? 1 << 30 : 0;
+    }
+    tuned.exponent = between(-20, -5);
+    tuned.offset = (int8_t)between(-64, 63);
+    memcpy(&plain, &tuned, sizeof tuned);
+}
+
+static mt_conv_shape random_shape(int32_t kind) {
+    static const int32_t widths[] = {1,  2,  3,  4,  5,  7,  8,  9,  15, 16,
+                                     17, 24, 27, 32, 33, 40, 48, 56, 120};
+    const int32_t some = sizeof widths / sizeof widths[0];
+    mt_conv_shape s;
+    const int32_t pointwise = kind == 0 && next() % 2;
+    s.groups = 1;
+    s.in_c = widths[next() % (uint32_t)some];
+    s.out_c = widths[next() % (uint32_t)some];
+    s.k_h = pointwise ? 1 : between(1, 7);
+    s.k_w = pointwise ? 1 : between(1, 7);
+    if (kind == 1) {
+        s.groups = s.out_c = s.in_c;
+    } else if (kind == 2) {
+        s.groups = between(1, 4);
+        s.in_c = s.groups * between(1, 20);
+        s.out_c = s.groups * between(1, 20);
+    }
+    if (kind != 1 && (s.in_c / s.groups * s.out_c * s.k_h * s.k_w > WEIGHTS - 64 ||
+                      s.in_c / s.groups * s.k_h * s.k_w * 4 > (int32_t)sizeof tuned.scratch)) {
+        s.k_h = s.k_w = 1;
+    }
+    s.stride_h = pointwise ? 1 : between(1, 3);
+    s.stride_w = pointwise ? 1 : between(1, 3);
+    s.pad_top = between(0, s.k_h - 1);
+    s.pad_left = between(0, s.k_w - 1);
+    s.in_h = between(s.k_h > s.pad_top ? s.k_h - s.pad_top : 1, 9);
+    s.in_w = between(s.k_w > s.pad_left ? s.k_w - s.pad_left : 1, 9);
+    s.out_h = (s.in_h + s.pad_top + between(0, s.k_h - 1) - s.k_h) / s.stride_h + 1;
+    s.out_w = (s.in_w + s.pad_left + between(0, s.k_w - 1) - s.k_w) / s.stride_w + 1;
+    return s;
+}
+
+static int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation) {
+    *permutation = NULL;
+    if ((s->groups > 1 && !(s->groups == s->in_c && s->in_c == s->out_c)) || next() % 2) {
+        return 0;
+    }
+    for (int32_t i = 0; i < s->in_c; i++) {
+        const int32_t j = between(0, i);
+        order[i] = order[j];
+        order[j] = (uint16_t)i;
+    }
+    *permutation = order;
+    return between(0, 3) == 0 ? (int32_t)(next() % 2) * s->in_c : between(0, s->in_c);
+}
+
+static int differs(const char *kernel, int32_t number) {
+    if (memcmp(tuned.x, plain.x, sizeof tuned.x) == 0 &&
+        memcmp(tuned.y, plain.y, sizeof tuned.y) == 0 &&
+        memcmp(tuned.weight, plain.weight, sizeof tuned.weight) == 0 &&
+        memcmp(tuned.mask, plain.mask, sizeof tuned.mask) == 0 &&
+        memcmp(tuned.bias, plain.bias, sizeof tuned.bias) == 0 &&
+        tuned.exponent == plain.exponent && tuned.offset == plain.offset) {
+        return 0;
+    }
+    semihosting_print(kernel);
+    semihosting_print(" differs in case ");
+    semihosting_print_number((uint32_t)number);
+    semihosting_print("\n");
+    return 1;
+}
+
+static int print_shape(const mt_conv_shape *s) {
+    const int32_t *v = (const int32_t *)s;
+    for (size_t i = 0; i < sizeof *s / sizeof *v; i++) {
+        semihosting_print_number((uint32_t)v[i]);
+        semihosting_print(" ");
+    }
+    semihosting_print("\n");
+    return 1;
+}
+
+static int conv2d_case(int32_t number) {
+    prepare(-128);
+    mt_conv2d_params p = {
+        .shape = random_shape(number % 3), .multiplier = multiplier, .shift = shift};
+    p.trained_channels = random_order(&p.shape, &p.channel_order);
+    p.x_zero = between(-128, 127);
+    p.y_zero = between(-128, 127);
+    p.clamp_lo = next() % 2 ? -128 : between(-128, 0);
+    p.clamp_hi = next() % 2 ? 127 : between(0, 127);
+    const mt_conv_shape *s = &p.shape;
+    const int same = s->groups == s->in_c && s->in_c == s->out_c && s->stride_h == 1 &&
+                     s->stride_w == 1 && s->in_h == s->out_h && s->in_w == s->out_w;
+    const int in_place = same && next() % 2, masked = next() % 2;
+    const int32_t skew = between(0, 9);
+    mt_conv2d_io io = {tuned.x + skew, frozen + between(0, 9), NULL, tuned.bias, tuned.y + skew,
+                       NULL,           tuned.scratch};
+    mt_conv2d_io ref = io;
+    ref.x = plain.x + skew;
+    ref.y = plain.y + skew;
+    ref.scratch = plain.scratch;
+    io.trained_weight = p.channel_order != NULL ? tuned.weight + 3 : NULL;
+    ref.trained_weight = io.trained_weight;
+    io.y = in_place ? tuned.x + skew : io.y;
+    ref.y = in_place ? plain.x + skew : ref.y;
+    io.mask = masked ? tuned.mask : NULL;
+    ref.mask = masked ? plain.mask : NULL;
+    mt_conv2d(&p, &io);
+    ref_mt_conv2d(&p, &ref);
+    return differs("mt_conv2d", number) && print_shape(s);
+}
+
+static int add_case(int32_t number) {
+    prepare(-128);
+    mt_add_params p = {.count = between(1, 200), .x1_zero = between(-128, 127)};
+    p.x2_zero = between(-128, 127);
+    p.y_zero = between(-128, 127);
+    p.shift = between(1, 30);
+    p.a1 = between(0, (1 << 22) - 1);
+    p.a2 = between(0, (1 << 22) - 1);
+    p.clamp_lo = next() % 2 ? -128 : between(-128, 0);
+    p.clamp_hi = next() % 2 ? 127 : between(0, 127);
+    const int masked = next() % 2, in_place = next() % 2;
+    const mt_add_io io = {tuned.x, second, in_place ? tuned.x : tuned.y,
+                          masked ? tuned.mask : NULL};
+    const mt_add_io ref = {plain.x, second, in_place ? plain.x : plain.y,
+                           masked ? plain.mask : NULL};
+    mt_add(&p, &io);
+    ref_mt_add(&p, &ref);
+    return differs("mt_add", number);
+}
+
+static int input_grad_case(int32_t number) {
+    static const mt_step_state step = {7, 3, 1 << 23, -30, 0};
+    static const int32_t base = 0, g_exponent = -12;
+    prepare(-127);
+    mt_conv2d_input_grad_params p = {.shape = random_shape(number % 3), .multiplier = multiplier};
+    const mt_conv_shape *s = &p.shape;
+    p.trained_channels = random_order(s, &p.channel_order);
+    p.depthwise_shift = between(0, 8);
+    p.round.site = next();
+    p.round.acc_exponent_delta = between(-20, 0);
+    for (int32_t i = 0; i < CHANNELS; i++) {
+        multiplier[i] = (int32_t)(next() >> between(8, 14));
+    }
+    const int32_t depthwise = s->groups == s->in_c && s->in_c == s->out_c;
+    const int in_place = depthwise && s->stride_h == 1 && s->stride_w == 1 && s->in_h == s->out_h &&
+                         s->in_w == s->out_w && next() % 2;
+    tuned.offset = plain.offset = (int8_t)between(-30, 10);
+    const uint8_t *mask = next() % 2 ? tuned.mask : NULL;
+    mt_conv2d_input_grad_io io = {tuned.x,
+                                  &g_exponent,
+                                  frozen + 5,
+                                  tuned.weight + 3,
+                                  in_place ? tuned.x : tuned.y,
+                                  tuned.scratch,
+                                  {&tuned.exponent, &tuned.offset, &base, &step, mask}};
+    io.trained_weight = p.channel_order != NULL ? io.trained_weight : NULL;
+    mt_conv2d_input_grad_io ref = io;
+    ref.g = plain.x;
+    ref.dx = in_place ? plain.x : plain.y;
+    ref.scratch = plain.scratch;
+    ref.round.exponent = &plain.exponent;
+    ref.round.offset = &plain.offset;
+    mt_conv2d_input_grad(&p, &io);
+    ref_mt_conv2d_input_grad(&p, &ref);
+    return differs("mt_conv2d_input_grad", number) && print_shape(s);
+}
+
+int main(void) {
+    for (int32_t i = 0; i < CASES; i++) {
+        if (conv2d_case(i) || add_case(i) || input_grad_case(i)) {
+            semihosting_exit(1);
+        }
+    }
+    semihosting_print("the same\n");
+    semihosting_exit(0);
+    return 0;
+}

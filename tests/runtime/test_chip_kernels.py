@@ -1,0 +1,63 @@
+"""Tuned kernels equal the portable ones over random cases, on the emulated cores."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from microtune.codegen.project import ROOMS, RUNTIME
+from microtune.simulate.emulator import run_firmware
+from microtune.simulate.toolchain import find_arm_gcc
+from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, Target, load_target, render_linker_script
+
+CASES = 600
+BENCH = Path(__file__).parent / "kernel_cases.c"
+PORT = ("startup.c", "semihosting.c", "string.c")
+
+
+def run(*command: str) -> str:
+    """Run a tool; its words if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def build(folder: Path, target: Target, cases: int) -> Path:
+    """Both versions of all kernels and the cases in one firmware."""
+    gcc = find_arm_gcc().command[0]
+    tools = gcc.removesuffix("gcc")
+    includes = [f"-I{RUNTIME / room}" for room in (*ROOMS, "include", "port")]
+    base = [gcc, *target.gcc_flags, "-O3", *COMPILE_FLAGS, *includes, f"-DCASES={cases}"]
+    kernels = sorted(p for room in ROOMS[1:] for p in (RUNTIME / room).glob("*.c"))
+    kernels = [path for path in kernels if path.name != "mt_stream.c"]
+    objects: list[str] = []
+    for prefix, flags in (("ref_", ["-DMT_PORTABLE"]), ("", [])):
+        merged = folder / f"{prefix}kernels.o"
+        parts = []
+        for path in kernels:
+            parts.append(str(folder / f"{prefix}{path.stem}.o"))
+            run(*base, *flags, "-c", str(path), "-o", parts[-1])
+        run(f"{tools}ld", "-r", *parts, "-o", str(merged))
+        names = run(f"{tools}nm", "--defined-only", "-g", "-j", str(merged)).split()
+        renames = [f"--redefine-sym={name}={prefix}{name}" for name in names]
+        run(f"{tools}objcopy", *renames, str(merged))
+        objects.append(str(merged))
+    for path in (BENCH, *(RUNTIME / "port" / name for name in PORT)):
+        objects.append(str(folder / f"{path.stem}.o"))
+        run(*base, "-c", str(path), "-o", objects[-1])
+    script = folder / "linker.ld"
+    script.write_text(render_linker_script(target, stack_bytes=8192), encoding="utf-8")
+    elf = folder / "cases.elf"
+    run(*base, *LINK_FLAGS, f"-Wl,-T,{script}", *objects, "-lgcc", "-o", str(elf))
+    return elf
+
+
+@pytest.mark.chip
+@pytest.mark.parametrize("core", ["cortex-m55"])
+def test_tuned_kernels_equal_the_portable_ones(tmp_path: Path, core: str) -> None:
+    """One boot per core."""
+    target = load_target(core)
+    done = run_firmware(build(tmp_path, target, CASES), target, tmp_path)
+    assert (done.exit_code, done.stdout.strip()) == (0, "the same")
