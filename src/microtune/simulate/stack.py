@@ -183,13 +183,17 @@ class _Walk:
 def assembler_frames(elf: Path, names: set[str]) -> dict[str, int]:
     """Bytes of stack of those of the functions that the firmware itself holds (kernels in
     assembler, of which GCC reports nothing). They must be leaves."""
-    blocks = re.split(r"\n(?=[0-9a-f]{8} <)", _disassembly(elf))
-    wanted = [b for b in blocks if (head := _FUNCTION.match(b)) and head[2] in names]
-    frames, calls = read_listing("\n".join(wanted))
-    for name, callees in calls.items():
-        if callees - {name}:
-            raise MicrotuneError(f"{name} is written in assembler and calls {sorted(callees)}")
-    return frames
+    found: dict[str, int] = {}
+    for block in re.split(r"\n(?=[0-9a-f]{8} <)", _disassembly(elf)):
+        head = _FUNCTION.match(block)
+        if head is None or head[2] not in names:
+            continue
+        frames, calls = read_listing(block)
+        if calls[head[2]] - {head[2]}:
+            others = ", ".join(sorted(calls[head[2]]))
+            raise MicrotuneError(f"{head[2]} is written in assembler and calls {others}")
+        found |= frames
+    return found
 
 
 def _disassembly(elf: Path) -> str:

@@ -49,10 +49,21 @@ static void widen(uint32_t *to, const int8_t *from, int32_t n, int32_t zero) {
 /* to[i] = the inputs of a part under one tap; from == NULL: outside the image. */
 static int8_t *gather(int8_t *to, const int8_t *from, const mt_part *part, int32_t n,
                       int32_t zero) {
-    for (int32_t i = 0; i < n; i++) {
-        to[i] = from == NULL ? (int8_t)zero : part->order == NULL ? from[i] : from[part->order[i]];
+    int8_t *end = to + n;
+    if (from == NULL) {
+        while (to != end) {
+            *to++ = (int8_t)zero;
+        }
+    } else if (part->order == NULL) {
+        while (to != end) {
+            *to++ = *from++;
+        }
+    } else {
+        for (const uint16_t *order = part->order; to != end; order++) {
+            *to++ = from[*order];
+        }
     }
-    return to + n;
+    return end;
 }
 
 /* Collects what lies under the kernel of one output pixel and widens it. */

@@ -61,12 +61,13 @@ static void widen_row(const mt_group *g, int32_t ih) {
     widen(g, from, s->in_c, n, g->p->x_zero, g->lines[0] + at, g->lines[1] + at);
 }
 
-/* acc[2*pixel], acc[2*pixel + 1] += one plane: the two channels of four pixels, `rows` kernel rows,
- * w [rows][width], x `pitch` bytes a row. One function for each width and stride, in assembler
- * because compilers run out of registers: r4-r11 are the accumulators. One tap takes 11
- * instructions for 8 products, 13 with stride 2. */
+/* acc[2*pixel], acc[2*pixel + 1]: one plane, the two channels of four pixels, over `rows` > 0
+ * kernel rows; w [rows][width], x `pitch` bytes a row. Widths 3, 5 and 7 start from `bias`, 1 adds
+ * to acc. One function for each width and stride, in assembler because compilers run out of
+ * registers: r4-r11 are the accumulators. One tap takes 11 instructions for 8 products, 13 with
+ * stride 2. */
 typedef struct {
-    int32_t pitch, rows;
+    int32_t pitch, rows, bias[2];
 } mt_span;
 
 #define PRODUCTS(a, b, c, d)                                                                       \
@@ -89,16 +90,20 @@ typedef struct {
 #define TAPS_5(tap) TAPS_3(tap) tap("12") tap("16")
 #define TAPS_7(tap) TAPS_5(tap) tap("20") tap("24")
 
-#define DEFINE_KERNEL(name, taps)                                                                  \
+/* The sums so far, or two biases. */
+#define FROM_SUMS "ldmia r0, {r4-r11}\n"
+#define FROM_BIASES                                                                                \
+    "ldrd r4, r5, [r3, #8]\n"                                                                      \
+    "mov r6, r4\nmov r7, r5\nmov r8, r4\nmov r9, r5\nmov r10, r4\nmov r11, r5\n"
+
+#define DEFINE_KERNEL(name, start, taps)                                                           \
     void name(int32_t *acc, const uint32_t *w, const uint32_t *x, const mt_span *span);            \
     __asm__(".syntax unified\n.thumb\n"                                                            \
             ".section .text." #name ", \"ax\", %progbits\n"                                        \
             ".balign 4\n.thumb_func\n.type " #name ", %function\n" #name ":\n"                     \
             "push {r4-r11, lr}\n"                                                                  \
             "ldrd r12, lr, [r3]\n"                                                                 \
-            "push {r0, lr}\n"                                                                      \
-            "ldmia r0, {r4-r11}\n"                                                                 \
-            "1:\n" taps "add r2, r2, r12\n"                                                        \
+            "push {r0, lr}\n" start "1:\n" taps "add r2, r2, r12\n"                                \
             "ldr r0, [sp, #4]\n"                                                                   \
             "subs r0, r0, #1\n"                                                                    \
             "str r0, [sp, #4]\n"                                                                   \
@@ -108,14 +113,14 @@ typedef struct {
             "pop {r4-r11, pc}\n"                                                                   \
             ".size " #name ", . - " #name "\n.text\n");
 
-DEFINE_KERNEL(mt_taps_1_stride_1, TAPS_1(STRIDE_1))
-DEFINE_KERNEL(mt_taps_3_stride_1, TAPS_3(STRIDE_1))
-DEFINE_KERNEL(mt_taps_5_stride_1, TAPS_5(STRIDE_1))
-DEFINE_KERNEL(mt_taps_7_stride_1, TAPS_7(STRIDE_1))
-DEFINE_KERNEL(mt_taps_1_stride_2, TAPS_1(STRIDE_2))
-DEFINE_KERNEL(mt_taps_3_stride_2, TAPS_3(STRIDE_2))
-DEFINE_KERNEL(mt_taps_5_stride_2, TAPS_5(STRIDE_2))
-DEFINE_KERNEL(mt_taps_7_stride_2, TAPS_7(STRIDE_2))
+DEFINE_KERNEL(mt_taps_1_stride_1, FROM_SUMS, TAPS_1(STRIDE_1))
+DEFINE_KERNEL(mt_taps_3_stride_1, FROM_BIASES, TAPS_3(STRIDE_1))
+DEFINE_KERNEL(mt_taps_5_stride_1, FROM_BIASES, TAPS_5(STRIDE_1))
+DEFINE_KERNEL(mt_taps_7_stride_1, FROM_BIASES, TAPS_7(STRIDE_1))
+DEFINE_KERNEL(mt_taps_1_stride_2, FROM_SUMS, TAPS_1(STRIDE_2))
+DEFINE_KERNEL(mt_taps_3_stride_2, FROM_BIASES, TAPS_3(STRIDE_2))
+DEFINE_KERNEL(mt_taps_5_stride_2, FROM_BIASES, TAPS_5(STRIDE_2))
+DEFINE_KERNEL(mt_taps_7_stride_2, FROM_BIASES, TAPS_7(STRIDE_2))
 
 /* Wider strides make one pixel at a time: its neighbours of the inner loop are not used. */
 static int32_t pixels_of(const mt_conv_shape *s) { return s->stride_w <= 2 ? PIXELS : 1; }
@@ -132,7 +137,10 @@ static int32_t pixels_of(const mt_conv_shape *s) { return s->stride_w <= 2 ? PIX
 
 static void run_any_width(int32_t k_w, int32_t wide, const uint32_t *w, const uint32_t *line,
                           const mt_span *rows, int32_t *acc) {
-    const mt_span one = {0, 1}, *span = &one;
+    const mt_span one = {0, 1, {0, 0}}, *span = &one;
+    for (int32_t i = 0; i < 2 * PIXELS; i++) {
+        acc[i] = rows->bias[i & 1];
+    }
     for (int32_t kh = 0; kh < rows->rows; kh++, line += rows->pitch / 4) {
         for (int32_t kw = 0; kw < k_w; kw++, w++) {
             const uint32_t *x = line + kw;
@@ -144,11 +152,11 @@ static void run_any_width(int32_t k_w, int32_t wide, const uint32_t *w, const ui
 static inline void run_kernel(const mt_conv_shape *s, const uint32_t *w, const uint32_t *x,
                               const mt_span *span, int32_t acc[2 * PIXELS]) {
     const int32_t wide = s->stride_w == 2;
-    if (s->k_w == 3) {
+    if (s->k_w == 3 && span->rows > 0) {
         RUN_WIDTH(3);
-    } else if (s->k_w == 5) {
+    } else if (s->k_w == 5 && span->rows > 0) {
         RUN_WIDTH(5);
-    } else if (s->k_w == 7) {
+    } else if (s->k_w == 7 && span->rows > 0) {
         RUN_WIDTH(7);
     } else {
         run_any_width(s->k_w, wide, w, x, span, acc);
@@ -160,24 +168,36 @@ static void make_row(const mt_group *g, int32_t row, const mt_quad_finish *finis
     const mt_conv_shape *s = &g->p->shape;
     const int32_t top = row * s->stride_h - s->pad_top, step = pixels_of(s);
     const int32_t kh = mt_max(0, -top);
-    const mt_span span = {g->pitch * 4, mt_min(s->k_h, s->in_h - top) - kh};
+    const int32_t *bias = finish->bias, kernel_rows = mt_min(s->k_h, s->in_h - top) - kh;
+    const mt_span even_span = {g->pitch * 4, kernel_rows, {bias[0], bias[2]}};
+    const mt_span odd_span = {g->pitch * 4, kernel_rows, {bias[1], bias[3]}};
     const int32_t line = (top + kh - g->base) * g->pitch, tap = kh * s->k_w;
     int8_t *y = g->io->y + (row % g->rows->y_rows) * s->out_w * s->out_c + g->first;
     int32_t index = row * s->out_w * s->out_c + g->first;
-    const int32_t *bias = finish->bias;
     for (int32_t column = 0; column < s->out_w; column += step) {
         int32_t even[2 * PIXELS], odd[2 * PIXELS];
-        for (int32_t i = 0; i < 2 * PIXELS; i += 2) {
-            even[i] = bias[0], even[i + 1] = bias[2];
-            odd[i] = bias[1], odd[i + 1] = bias[3];
-        }
         const int32_t x = line + column * s->stride_w;
-        run_kernel(s, g->weights[0] + tap, g->lines[0] + x, &span, even);
-        run_kernel(s, g->weights[1] + tap, g->lines[1] + x, &span, odd);
+        run_kernel(s, g->weights[0] + tap, g->lines[0] + x, &even_span, even);
+        run_kernel(s, g->weights[1] + tap, g->lines[1] + x, &odd_span, odd);
         const int32_t n = mt_min(step, s->out_w - column);
         for (int32_t i = 0; i < 2 * n; i += 2, y += s->out_c, index += s->out_c) {
             const int32_t acc[4] = {even[i], odd[i], even[i + 1], odd[i + 1]};
             mt_finish_quad(finish, acc, y, index);
+        }
+    }
+}
+
+/* The columns of the lines that no row of the image reaches. */
+static void zero_padding(const mt_group *g) {
+    const mt_conv_shape *s = &g->p->shape;
+    const int32_t right = mt_min(g->pitch, s->pad_left + s->in_w);
+    uint32_t *line = g->lines[0];
+    for (int32_t i = 2 * g->height; i > 0; i--, line += g->pitch) {
+        for (int32_t column = 0; column < s->pad_left; column++) {
+            line[column] = 0;
+        }
+        for (int32_t column = right; column < g->pitch; column++) {
+            line[column] = 0;
         }
     }
 }
@@ -231,7 +251,7 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
     mt_group g = {
         p, io, rows, {scratch, scratch + taps}, {lines, lines + height * pitch}, pitch, height,
         0, 0,  0};
-    memset(lines, 0, (size_t)(2 * height * pitch) * sizeof *lines);
+    zero_padding(&g);
     for (int32_t block = 0; block < s->out_c; block += MT_BLOCK) {
         int32_t row_stride;
         const int32_t end = mt_min(s->out_c, block + MT_BLOCK);

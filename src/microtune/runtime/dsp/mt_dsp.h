@@ -70,6 +70,13 @@ static inline int32_t mt_high_product(int32_t a, int32_t b) {
     return result;
 }
 
+/* c + ((a*b + 2^31) >> 32) */
+static inline int32_t mt_add_high_product(int32_t c, int32_t a, int32_t b) {
+    int32_t result;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
+}
+
 /* Lane by lane, modulo 2^16. */
 static inline uint32_t mt_subtract_pairs(uint32_t a, uint32_t b) {
     return (uint32_t)__ssub16((int16x2_t)a, (int16x2_t)b);

@@ -19,7 +19,7 @@ mt_quad_finish mt_begin_finish(const mt_conv2d_params *p, const mt_conv2d_io *io
 void mt_finish_quad_any(const mt_quad_finish *f, const int32_t *acc, int8_t *y, int32_t index) {
     uint32_t inside = 0;
     for (int32_t i = 0; i < f->count && f->straight; i++) {
-        const int32_t v = f->zero + mt_high_product(acc[i], f->multiplier[i]);
+        const int32_t v = mt_add_high_product(f->zero, acc[i], f->multiplier[i]);
         const int32_t clamped = mt_saturate8(v);
         inside |= (uint32_t)(v == clamped) << i;
         y[i] = (int8_t)clamped;

@@ -25,10 +25,10 @@ void mt_finish_quad_any(const mt_quad_finish *f, const int32_t *acc, int8_t *y, 
 /* Four results without shift, mask or a clamp of the network's own. */
 static inline void mt_store_quad(const int32_t *acc, const int32_t *multiplier, int32_t zero,
                                  int8_t *y) {
-    const uint32_t v0 = (uint32_t)mt_saturate8(zero + mt_high_product(acc[0], multiplier[0]));
-    const uint32_t v1 = (uint32_t)mt_saturate8(zero + mt_high_product(acc[1], multiplier[1]));
-    const uint32_t v2 = (uint32_t)mt_saturate8(zero + mt_high_product(acc[2], multiplier[2]));
-    const uint32_t v3 = (uint32_t)mt_saturate8(zero + mt_high_product(acc[3], multiplier[3]));
+    const uint32_t v0 = (uint32_t)mt_saturate8(mt_add_high_product(zero, acc[0], multiplier[0]));
+    const uint32_t v1 = (uint32_t)mt_saturate8(mt_add_high_product(zero, acc[1], multiplier[1]));
+    const uint32_t v2 = (uint32_t)mt_saturate8(mt_add_high_product(zero, acc[2], multiplier[2]));
+    const uint32_t v3 = (uint32_t)mt_saturate8(mt_add_high_product(zero, acc[3], multiplier[3]));
     mt_store_word(y, mt_insert8(mt_insert8(mt_insert8(v0, v1, 8), v2, 16), v3, 24));
 }
 
