@@ -18,8 +18,8 @@
 #define FUNCTION(name, body)                                                                       \
     __asm__(".syntax unified\n.thumb\n"                                                            \
             ".section .text." name ", \"ax\", %progbits\n"                                         \
-            ".balign 4\n.thumb_func\n.type " name ", %function\n" name ":\n" body ".size " name    \
-            ", . - " name "\n.text\n")
+            ".balign 4\n.thumb_func\n.global " name "\n.type " name ", %function\n" name           \
+            ":\n" body ".size " name ", . - " name "\n.text\n")
 
 FUNCTION("mt_dot_4", "push {r0, r4-r11, lr}\n"
                      "mov r12, r0\n"

@@ -33,7 +33,7 @@
 #define DEFINE_KERNEL(name, start, taps)                                                           \
     __asm__(".syntax unified\n.thumb\n"                                                            \
             ".section .text." #name ", \"ax\", %progbits\n"                                        \
-            ".balign 4\n.thumb_func\n.type " #name ", %function\n" #name ":\n"                     \
+            ".balign 4\n.thumb_func\n.global " #name "\n.type " #name ", %function\n" #name ":\n"  \
             "push {r4-r11, lr}\n"                                                                  \
             "ldrd r12, lr, [r3]\n"                                                                 \
             "push {r0, lr}\n" start "1:\n" taps "add r2, r2, r12\n"                                \

@@ -10,6 +10,7 @@
 #if MT_ISA_DSP && !MT_ISA_MVE
 
 #define PIXELS 4
+#define COLUMNS 16 /* inputs that are rounded together */
 
 /* sums[2*pixel], sums[2*pixel + 1]: two neighbouring inputs. `lanes` has a pair of outputs of every
  * pixel in turn up to `end`, weights of neighbouring outputs lie `stride` bytes apart.
@@ -96,9 +97,9 @@ static void sum_two(const mt_quad_pixels *q, const int8_t *weight, int32_t input
 /* All inputs in blocks, in their own order. */
 static void whole_weight(const mt_quad_pixels *q, const int8_t *weight) {
     const int32_t inputs = q->p->shape.in_c;
-    int32_t acc[PIXELS][MT_BLOCK], sums[2 * PIXELS];
-    for (int32_t first = 0; first < inputs; first += MT_BLOCK) {
-        const int32_t n = mt_min(MT_BLOCK, inputs - first);
+    int32_t acc[PIXELS][COLUMNS], sums[2 * PIXELS];
+    for (int32_t first = 0; first < inputs; first += COLUMNS) {
+        const int32_t n = mt_min(COLUMNS, inputs - first);
         for (int32_t i = 0; i < n; i += 2) {
             /* An odd last input comes with its neighbour in front. */
             const int32_t at = mt_min(first + i, inputs - 2);
