@@ -31,7 +31,7 @@ void mt_sum_pairs(int32_t *sums, const mt_pairs *pairs);
 
 __asm__(".syntax unified\n.thumb\n"
         ".section .text.mt_sum_pairs, \"ax\", %progbits\n"
-        ".balign 4\n.thumb_func\n.type mt_sum_pairs, %function\n"
+        ".balign 4\n.thumb_func\n.global mt_sum_pairs\n.type mt_sum_pairs, %function\n"
         "mt_sum_pairs:\n"
         "push {r4-r11, lr}\n"
         "ldr r3, [r1, #12]\n"
