@@ -134,10 +134,11 @@ def frames_of(graph: CallGraph) -> dict[str, int]:
 def test_nothing_large_is_on_the_stack(tmp_path: Path, core: str, optimisation: str) -> None:
     project = tmp_path / "p"
     compile_project(project, "last-3", Formats("int16", "float32"))
-    graph = parse_call_graph(firmware_of(project, core, optimisation).call_graph)
+    firmware = firmware_of(project, core, optimisation)
+    graph = parse_call_graph(firmware.call_graph)
     large = {name: size for name, size in frames_of(graph).items() if size > FRAME_LIMIT}
     assert all(size <= RECORDED.get(name, 0) for name, size in large.items()), large
-    found = stack_bounds(graph, load_target(core))
+    found = stack_bounds(graph, load_target(core), firmware.elf)
     assert set(found.bounds) == {"mt_init", "mt_infer", "mt_train_step", "mt_save", "mt_load"}
     assert found.bytes == found.bounds["mt_train_step"] <= BOUND_LIMIT
     assert max(found.bounds[name] for name in ("mt_init", "mt_save", "mt_load")) < 128

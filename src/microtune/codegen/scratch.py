@@ -28,13 +28,15 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         return 0
 
     def _patches(node: Node, taps: int, channels: int) -> int:
-        """Four widened patches and one of bytes, each part of the channels a multiple of 8."""
+        """Eight widened patches (four of a small image) and one of bytes, each part of the channels
+        a multiple of 8."""
         split = [channels]
         if len(node.inputs) > 3:
             trained = graph.tensors[node.inputs[3]].shape[3]
             split = [trained, channels - trained]
         padded = [aligned(taps * part) for part in split]
-        return 8 * sum(padded) + max(padded)
+        output = graph.tensors[node.outputs[0]]
+        return (16 if output.elements // output.shape[-1] >= 8 else 8) * sum(padded) + max(padded)
 
     def _lines(node: Node, kh: int, kw: int) -> int:
         """Four channels of the weights and of the rows under the kernel, widened and padded."""

@@ -108,11 +108,6 @@ def segment_buffers(
     return buffers
 
 
-def segment_bytes(graph: Graph, segment: Segment, scratch_bytes: Callable[[Node], int]) -> int:
-    """Bytes of the segment's own buffers."""
-    return sum(aligned(b.bytes) for b in segment_buffers(graph, segment, scratch_bytes))
-
-
 def step_buffers(graph: Graph, scratch_bytes: Callable[[Node], int]) -> list[Buffer]:
     """The buffers of one training step (or inference) in the order of the graph's nodes.
 
@@ -123,7 +118,7 @@ def step_buffers(graph: Graph, scratch_bytes: Callable[[Node], int]) -> list[Buf
     segments = segments_of(graph)
     inside = {i: s for s in segments for i in range(s.first, s.last)}
     births, deaths = _lives(graph, owner, inside)
-    buffers = {name: _buffer(graph, name, births[name], deaths[name]) for name in births}
+    buffers = {name: tensor_buffer(graph, name, births[name], deaths[name]) for name in births}
     for number, segment in enumerate(segments):
         for buffer in segment_buffers(graph, segment, scratch_bytes, number):
             buffers.setdefault(buffer.name, buffer)
@@ -157,6 +152,7 @@ def _lives(
     return births, deaths
 
 
-def _buffer(graph: Graph, name: str, first: int, last: int) -> Buffer:
+def tensor_buffer(graph: Graph, name: str, first: int, last: int) -> Buffer:
+    """A tensor that is kept whole."""
     size = max(graph.tensors[name].bytes, 1)
     return Buffer(name, size, first, max(last, first + 1), 4 if size <= 4 else 8)

@@ -13,7 +13,13 @@ from functools import cached_property
 
 from microtune.ir.graph import Graph, Node
 from microtune.ir.verifier import verify
-from microtune.memory.lifetimes import aligned, in_segment, segment_bytes, step_buffers
+from microtune.memory.lifetimes import (
+    Buffer,
+    in_segment,
+    segment_buffers,
+    step_buffers,
+    tensor_buffer,
+)
 from microtune.memory.planner import largest_live_set
 from microtune.memory.rings import (
     INPUT,
@@ -25,6 +31,11 @@ from microtune.memory.rings import (
 )
 
 Scratch = Callable[[Node], int]
+
+
+def _live(buffers: list[Buffer]) -> int:
+    """Bytes of buffers that are alive together."""
+    return largest_live_set(buffers)[0]
 
 
 class _Cuts:
@@ -52,43 +63,52 @@ class _Cuts:
         """Whether the run goes row by row; a single node does where that needs less scratch."""
         if last - first > 1 or (self.by_rows and first == 0):
             return True
-        return self._by_rows(first, last) < self._at_once(first)
+        return _live(self._by_rows(first, last)) < _live(self._at_once(first))
 
-    def around(self, first: int, last: int) -> int:
-        """Bytes of whole tensors that are made before the run and read in or after it."""
+    def around(self, first: int) -> list[Buffer]:
+        """Whole tensors that are made before the run and read in or after it."""
         made = [node.outputs[0] for node in self.graph.nodes[:first]]
         if not self.by_rows or first > 0:
             made.append(INPUT)
-        return sum(
-            aligned(self.graph.tensors[name].bytes)
+        return [
+            tensor_buffer(self.graph, name, 0, 1)
             for name in made if self._last_reader.get(name, -1) >= first
-        )  # fmt: skip
+        ]  # fmt: skip
 
     def least(self, first: int, last: int) -> int:
         """A lower bound of `bytes` that needs no schedule: one row of what is not whole."""
         if not self.is_streamed(first, last):
             return self.bytes(first, last)
-        graph, total = self.graph, self.around(first, last)
+        graph = self.graph
+        total = sum(buffer.bytes for buffer in self.around(first))
         outside = read_outside(graph, first, last)
         for node in graph.nodes[first:last]:
             name = node.outputs[0]
-            whole = name in outside
-            total += aligned(graph.tensors[name].bytes) if whole else row_bytes(graph, name)
+            total += graph.tensors[name].bytes if name in outside else row_bytes(graph, name)
         return total
 
     def bytes(self, first: int, last: int) -> int:
         """Bytes alive while the run is executed."""
         streamed = self.is_streamed(first, last)
         own = self._by_rows(first, last) if streamed else self._at_once(first)
-        return self.around(first, last) + own
+        return _live([*self.around(first), *own])
 
-    def _by_rows(self, first: int, last: int) -> int:
-        return segment_bytes(self.graph, self.segment(first, last), self.scratch)
+    def _by_rows(self, first: int, last: int) -> list[Buffer]:
+        segment = self.segment(first, last)
+        buffers = segment_buffers(self.graph, segment, self.scratch)
+        whole = {b.name for b in buffers} & self.graph.tensors.keys()
+        return [
+            tensor_buffer(self.graph, b.name, 0, 1) if b.name in whole
+            else replace(b, first=0, last=1)
+            for b in buffers
+        ]  # fmt: skip
 
-    def _at_once(self, first: int) -> int:
+    def _at_once(self, first: int) -> list[Buffer]:
         node = self.graph.nodes[first]
-        made = 0 if "in_place" in node.attrs else self.graph.tensors[node.outputs[0]].bytes
-        return aligned(made) + aligned(self.scratch(node))
+        scratch = Buffer("scratch", self.scratch(node), 0, 1)
+        if "in_place" in node.attrs:
+            return [scratch]
+        return [scratch, tensor_buffer(self.graph, node.outputs[0], 0, 1)]
 
     def smallest_peak(self) -> int:
         """The smallest peak over all paths."""

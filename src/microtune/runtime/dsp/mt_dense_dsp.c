@@ -8,8 +8,9 @@
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
-/* Output pixels that share the unpacked weights. */
-#define PIXELS 4
+/* Output pixels that share the unpacked weights: eight where nothing but int8 clamps, else four. */
+#define MANY 8
+#define FEW 4
 
 /* A run of input channels with weights of its own, [O][KH][KW][channels]. */
 typedef struct {
@@ -18,7 +19,7 @@ typedef struct {
     int32_t first, channels;
 } mt_part;
 
-/* Widened patches of PIXELS pixels: for each four inputs a pair (0, 2) and a pair (1, 3) of every
+/* Widened patches of some pixels: for each four inputs a pair (0, 2) and a pair (1, 3) of every
  * pixel in turn. `length` inputs, followed by zeros up to `padded`, a multiple of 8. */
 typedef struct {
     uint32_t *words;
@@ -30,20 +31,24 @@ typedef struct {
     const mt_conv2d_io *io;
     const mt_rows *rows;
     int8_t *bytes;   /* one patch before it is widened */
-    int32_t plain;   /* mt_make_plain serves: no mask, no clamp but int8's own */
+    int32_t pixels;  /* MANY or FEW */
     int32_t shifted; /* some multiplier has a shift */
 } mt_call;
 
-/* Inputs of one pixel to its lane, n > 0 a multiple of 4. */
-static void widen(uint32_t *to, const int8_t *from, int32_t n, int32_t zero) {
-    const uint32_t zeros = (uint32_t)(zero & 0xffff) * 0x10001u;
+/* Inputs of one pixel to its lane, n > 0 a multiple of 8. */
+static void widen(const mt_call *c, uint32_t *to, const int8_t *from, int32_t n) {
+    const uint32_t zeros = (uint32_t)(c->p->x_zero & 0xffff) * 0x10001u;
+    const int32_t step = 2 * c->pixels;
     const int8_t *end = from + n;
     do {
-        const uint32_t word = mt_load_word(from);
-        to[0] = mt_subtract_pairs(mt_even_bytes(word), zeros);
-        to[1] = mt_subtract_pairs(mt_odd_bytes(word), zeros);
-        from += 4;
-        to += 2 * PIXELS;
+        const uint32_t low = mt_load_word(from), high = mt_load_word(from + 4);
+        to[0] = mt_subtract_pairs(mt_even_bytes(low), zeros);
+        to[1] = mt_subtract_pairs(mt_odd_bytes(low), zeros);
+        to += step;
+        to[0] = mt_subtract_pairs(mt_even_bytes(high), zeros);
+        to[1] = mt_subtract_pairs(mt_odd_bytes(high), zeros);
+        to += step;
+        from += 8;
     } while (from != end);
 }
 
@@ -88,44 +93,27 @@ static void fill_lane(const mt_call *c, const mt_part *part, const mt_patch *pat
         }
     }
     (void)gather(to, NULL, part, patch->padded - patch->length, c->p->x_zero);
-    widen(patch->words + 2 * lane, c->bytes, patch->padded, c->p->x_zero);
+    widen(c, patch->words + 2 * lane, c->bytes, patch->padded);
 }
 
 /* acc[4*lane] += the patches times the weights of one output channel; returns the end of them. */
 static const int8_t *dot(const mt_patch *patch, const int8_t *weight, int32_t *acc) {
-    const mt_dot call = {weight, patch->words, patch->padded >> 2};
+    const mt_dot call = {weight, patch->words, patch->words + patch->padded * (FEW / 2)};
     mt_dot_4(acc, &call);
     return weight + patch->length;
 }
 
-/* The output channels of a group for `lanes` pixels of a row, four by four. */
-static void make_pixels(const mt_call *c, const mt_part *parts, const mt_patch *patches,
-                        mt_pixel pixel, int32_t lanes) {
+/* The output channels of a group, from `begin` on, for `lanes` <= FEW pixels of a row. */
+static void make_few(const mt_call *c, const mt_part *parts, const mt_patch *patches, int32_t begin,
+                     mt_pixel pixel, int32_t lanes) {
     const mt_conv_shape *s = &c->p->shape;
-    const int32_t outputs = s->out_c / s->groups, zero = c->p->y_zero;
-    const int32_t begin = parts[0].first / (s->in_c / s->groups) * outputs;
+    const int32_t end = begin + s->out_c / s->groups;
     const int8_t *w0 = parts[0].weight + begin * patches[0].length, *w1 = parts[1].weight;
     int8_t *y = c->io->y + ((pixel.row % c->rows->y_rows) * s->out_w + pixel.column) * s->out_c;
     const int32_t index = (pixel.row * s->out_w + pixel.column) * s->out_c;
-    if (c->plain && lanes == PIXELS && patches[1].length == 0) {
-        const mt_patch *patch = &patches[0];
-        mt_plain call = {w0,
-                         patch->words,
-                         patch->padded >> 3,
-                         c->io->bias + begin,
-                         c->p->multiplier + begin,
-                         y + begin,
-                         s->out_c,
-                         zero,
-                         outputs,
-                         patch->length - patch->padded,
-                         c->shifted ? c->p->shift + begin : NULL};
-        mt_make_plain(&call);
-        return;
-    }
-    for (int32_t o = begin; o < begin + outputs; o += 4) {
-        const int32_t count = mt_min(4, begin + outputs - o);
-        int32_t acc[4 * PIXELS];
+    for (int32_t o = begin; o < end; o += 4) {
+        const int32_t count = mt_min(4, end - o);
+        int32_t acc[4 * FEW];
         for (int32_t i = 0; i < count; i++) {
             const int32_t bias = c->io->bias[o + i];
             acc[i] = bias, acc[4 + i] = bias, acc[8 + i] = bias, acc[12 + i] = bias;
@@ -142,13 +130,40 @@ static void make_pixels(const mt_call *c, const mt_part *parts, const mt_patch *
     }
 }
 
+static mt_eight_part eight_part(const int8_t *weight, const mt_patch *patch) {
+    const uint32_t *end = patch->words + patch->padded * (MANY / 2);
+    return (mt_eight_part){weight, patch->length != 0 ? patch->words : NULL, end,
+                           patch->length - patch->padded};
+}
+
+/* The same for MANY pixels. */
+static void make_many(const mt_call *c, const mt_part *parts, const mt_patch *patches,
+                      int32_t begin, mt_pixel pixel) {
+    const mt_conv_shape *s = &c->p->shape;
+    const int32_t at = (pixel.row % c->rows->y_rows) * s->out_w + pixel.column;
+    const int32_t index = (pixel.row * s->out_w + pixel.column) * s->out_c;
+    mt_eight call = {{eight_part(parts[0].weight + begin * patches[0].length, &patches[0]),
+                      eight_part(parts[1].weight, &patches[1])},
+                     c->io->bias + begin,
+                     c->p->multiplier + begin,
+                     c->shifted ? c->p->shift + begin : NULL,
+                     c->io->y + at * s->out_c + begin,
+                     s->out_c,
+                     c->p->y_zero,
+                     s->out_c / s->groups,
+                     c->io->mask != NULL ? c->io->mask + (index >> 3) : NULL,
+                     s->out_c >> 3,
+                     {0, 0}};
+    mt_make_eight(&call);
+}
+
 /* The patches of neighbours when a pixel is a patch and the channels are eights. */
 static void fill_plain(const mt_call *c, const mt_patch *patch, mt_pixel pixel, int32_t lanes) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t slot = (pixel.row * s->stride_h) % c->rows->x_rows;
     const int8_t *from = c->io->x + (slot * s->in_w + pixel.column * s->stride_w) * s->in_c;
     for (int32_t lane = 0; lane < lanes; lane++, from += s->stride_w * s->in_c) {
-        widen(patch->words + 2 * lane, from, s->in_c, c->p->x_zero);
+        widen(c, patch->words + 2 * lane, from, s->in_c);
     }
 }
 
@@ -167,10 +182,43 @@ static int32_t has_shifts(const mt_conv2d_params *p) {
     return shifts != 0;
 }
 
-void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+/* Whether mt_make_eight serves. */
+static int32_t serves_many(const mt_conv2d_params *p, const mt_conv2d_io *io) {
     const mt_conv_shape *s = &p->shape;
-    const int32_t plain_input = is_plain_input(p);
+    return s->out_w >= MANY && p->clamp_lo == -128 && p->clamp_hi == 127 &&
+           (io->mask == NULL || (s->groups == 1 && (s->out_c & 7) == 0));
+}
+
+/* The pixels from `pixel` on, `lanes` of them. */
+static void make_pixels(const mt_call *c, mt_part *parts, const mt_patch *patches, mt_pixel pixel,
+                        int32_t lanes) {
+    const mt_conv_shape *s = &c->p->shape;
+    const int32_t plain_input = is_plain_input(c->p);
+    for (int32_t group = 0; group < s->groups; group++) {
+        const int32_t begin = group * (s->out_c / s->groups);
+        parts[0].first = group * (s->in_c / s->groups);
+        for (int32_t lane = 0; lane < lanes && !plain_input; lane++) {
+            const mt_pixel one = {pixel.row, pixel.column + lane};
+            fill_lane(c, &parts[0], &patches[0], lane, one);
+            if (parts[1].channels > 0) {
+                fill_lane(c, &parts[1], &patches[1], lane, one);
+            }
+        }
+        if (plain_input) {
+            fill_plain(c, &patches[0], pixel, lanes);
+        }
+        if (c->pixels == MANY) {
+            make_many(c, parts, patches, begin, pixel);
+        } else {
+            make_few(c, parts, patches, begin, pixel, lanes);
+        }
+    }
+}
+
+static void make_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    const mt_conv_shape *s = &p->shape;
     const int32_t taps = s->k_h * s->k_w, inputs = s->in_c / s->groups;
+    const int32_t pixels = serves_many(p, io) ? MANY : FEW;
     const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
     mt_part parts[2] = {{weight, NULL, 0, inputs}, {NULL, NULL, 0, 0}};
     if (p->channel_order != NULL) {
@@ -182,31 +230,39 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
                            {NULL, taps * parts[1].channels, 0}};
     patches[0].padded = (patches[0].length + 7) & ~7;
     patches[1].padded = (patches[1].length + 7) & ~7;
-    patches[1].words = patches[0].words + patches[0].padded * (PIXELS / 2);
-    const mt_call call = {p,
-                          io,
-                          rows,
-                          (int8_t *)(patches[1].words + patches[1].padded * (PIXELS / 2)),
-                          p->clamp_lo == -128 && p->clamp_hi == 127 && io->mask == NULL,
-                          has_shifts(p)};
+    patches[1].words = patches[0].words + patches[0].padded * (pixels / 2);
+    int8_t *bytes = (int8_t *)(patches[1].words + patches[1].padded * (pixels / 2));
+    const mt_call call = {p, io, rows, bytes, pixels, has_shifts(p)};
     for (int32_t row = rows->first; row < rows->last; row++) {
-        for (int32_t column = 0; column < s->out_w; column += PIXELS) {
-            const int32_t lanes = mt_min(PIXELS, s->out_w - column);
-            for (int32_t group = 0; group < s->groups; group++) {
-                parts[0].first = group * inputs;
-                for (int32_t lane = 0; lane < lanes && !plain_input; lane++) {
-                    const mt_pixel pixel = {row, column + lane};
-                    fill_lane(&call, &parts[0], &patches[0], lane, pixel);
-                    if (parts[1].channels > 0) {
-                        fill_lane(&call, &parts[1], &patches[1], lane, pixel);
-                    }
-                }
-                if (plain_input) {
-                    fill_plain(&call, &patches[0], (mt_pixel){row, column}, lanes);
-                }
-                make_pixels(&call, parts, patches, (mt_pixel){row, column}, lanes);
-            }
+        for (int32_t column = 0; column < s->out_w; column += pixels) {
+            /* The last eight may overlap those before. */
+            const int32_t first = pixels == MANY ? mt_min(column, s->out_w - MANY) : column;
+            const int32_t lanes = mt_min(pixels, s->out_w - first);
+            make_pixels(&call, parts, patches, (mt_pixel){row, first}, lanes);
         }
     }
+}
+
+void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    const mt_conv_shape *s = &p->shape;
+    const int32_t n = rows->last - rows->first, pixels = n * s->out_w;
+    const int32_t x_slot = rows->first % rows->x_rows, y_slot = rows->first % rows->y_rows;
+    const int32_t flat = s->k_h == 1 && s->k_w == 1 && s->stride_h == 1 && s->stride_w == 1 &&
+                         s->in_w == s->out_w && s->in_h == s->out_h && s->pad_top == 0 &&
+                         s->pad_left == 0;
+    if (!flat || x_slot + n > rows->x_rows || y_slot + n > rows->y_rows ||
+        (io->mask != NULL && rows->first != 0)) {
+        make_rows(p, io, rows);
+        return;
+    }
+    /* Rows that follow each other in memory are one long row. */
+    mt_conv2d_params long_row = *p;
+    long_row.shape.in_h = long_row.shape.out_h = 1;
+    long_row.shape.in_w = long_row.shape.out_w = pixels;
+    mt_conv2d_io at = *io;
+    at.x += x_slot * s->in_w * s->in_c;
+    at.y += y_slot * s->out_w * s->out_c;
+    const mt_rows one = {0, 1, 1, 1};
+    make_rows(&long_row, &at, &one);
 }
 #endif

@@ -4,29 +4,35 @@
 
 #include "mt_types.h"
 
-/* sums[4*lane] += the products of `fours` > 0 times four inputs. Where the patch is padded, weights
- * behind the row meet zeros: the generated tables are long enough. */
+/* sums[4*lane] += the products of four pixels' patch with the weights of one output. Where the
+ * patch is padded, weights behind the row meet zeros: the generated tables are long enough. */
 typedef struct {
     const int8_t *weight;
-    const uint32_t *patch;
-    int32_t fours;
+    const uint32_t *patch, *patch_end; /* not empty */
 } mt_dot;
 
 void mt_dot_4(int32_t *sums, const mt_dot *dot);
 
-/* The same for `outputs` channels one after the other, requantised, clamped to int8 and stored at
- * y, y + stride, y + 2*stride and y + 3*stride, for an even number of fours. */
+/* One part of the inputs of eight pixels, a multiple of 8 of them. */
 typedef struct {
     const int8_t *weight;
-    const uint32_t *patch;
-    int32_t pairs; /* of fours */
+    const uint32_t *patch, *patch_end;
+    int32_t back; /* from the end of the products to the next output's weights, <= 0 */
+} mt_eight_part;
+
+/* `outputs` channels of eight pixels, requantised, clamped to int8 and stored at y, y + stride,
+ * ...; with a mask they are a multiple of 8. The assembler knows the offsets. */
+typedef struct {
+    mt_eight_part parts[2]; /* the second one may have no patch */
     const int32_t *bias, *multiplier;
+    const uint8_t *shift; /* or NULL: all 0 */
     int8_t *y;
     int32_t stride, zero, outputs;
-    int32_t back;         /* from the end of the products to the next weights, <= 0 */
-    const uint8_t *shift; /* or NULL: all 0 */
-} mt_plain;
+    uint8_t *mask; /* or NULL */
+    int32_t mask_stride;
+    uint32_t bits[2]; /* 0 */
+} mt_eight;
 
-void mt_make_plain(mt_plain *call);
+void mt_make_eight(mt_eight *call);
 
 #endif

@@ -33,8 +33,9 @@ typedef struct {
 } mt_conv2d_io;
 
 /* Bytes of scratch:
- *   dense, grouped   8*n + n, n = KH*KW*(I/groups) rounded up to 8s, the two parts of a
- *                    channel_order apart: four widened patches and one (portable: one widened)
+ *   dense, grouped   16*n + n, n = KH*KW*(I/groups) rounded up to 8s, the two parts of a
+ *                    channel_order apart: eight widened patches and one (portable: one widened);
+ *                    8*n + n if the output has less than eight pixels
  *   depthwise        (KH*KW + min(IH, 2*KH)*pitch)*8          four channels, widened (portable:
  * none) with pitch = (OW rounded up to 4s - 1)*SW + KW, at least IH*IW*32 in place, and KH*KW*32
  * more with a channel_order */
