@@ -10,6 +10,7 @@ from microtune.ir.ops.forward import weight_shape
 from microtune.memory.lifetimes import aligned
 
 BLOCK = 32  # MT_BLOCK
+EIGHT_LANES = 256  # MT_EIGHT_LANES
 
 
 def scratch_rule(graph: Graph) -> Callable[[Node], int]:
@@ -28,15 +29,16 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         return 0
 
     def _patches(node: Node, taps: int, channels: int) -> int:
-        """Eight widened patches (four of a small image) and one of bytes, each part of the channels
-        a multiple of 8."""
+        """Eight widened patches (four of a small image or of many channels) and one of bytes, each
+        part of the channels a multiple of 8."""
         split = [channels]
         if len(node.inputs) > 3:
             trained = graph.tensors[node.inputs[3]].shape[3]
             split = [trained, channels - trained]
         padded = [aligned(taps * part) for part in split]
         output = graph.tensors[node.outputs[0]]
-        return (16 if output.elements // output.shape[-1] >= 8 else 8) * sum(padded) + max(padded)
+        eight = output.elements // output.shape[-1] >= 8 and sum(padded) <= EIGHT_LANES
+        return (16 if eight else 8) * sum(padded) + max(padded)
 
     def _lines(node: Node, kh: int, kw: int) -> int:
         """Four channels of the weights and of the rows under the kernel, widened and padded."""

@@ -8,10 +8,6 @@
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
-/* Output pixels that share the unpacked weights: eight where nothing but int8 clamps, else four. */
-#define MANY 8
-#define FEW 4
-
 /* A run of input channels with weights of its own, [O][KH][KW][channels]. */
 typedef struct {
     const int8_t *weight;
@@ -31,14 +27,15 @@ typedef struct {
     const mt_conv2d_io *io;
     const mt_rows *rows;
     int8_t *bytes;   /* one patch before it is widened */
-    int32_t pixels;  /* MANY or FEW */
+    int32_t lanes;   /* pixels that share the unpacked weights, 8 or 4 */
+    int32_t tiled;   /* mt_make_eight or mt_make_four serves */
     int32_t shifted; /* some multiplier has a shift */
 } mt_call;
 
 /* Inputs of one pixel to its lane, n > 0 a multiple of 8. */
 static void widen(const mt_call *c, uint32_t *to, const int8_t *from, int32_t n) {
     const uint32_t zeros = (uint32_t)(c->p->x_zero & 0xffff) * 0x10001u;
-    const int32_t step = 2 * c->pixels;
+    const int32_t step = 2 * c->lanes;
     const int8_t *end = from + n;
     do {
         const uint32_t low = mt_load_word(from), high = mt_load_word(from + 4);
@@ -98,13 +95,13 @@ static void fill_lane(const mt_call *c, const mt_part *part, const mt_patch *pat
 
 /* acc[4*lane] += the patches times the weights of one output channel; returns the end of them. */
 static const int8_t *dot(const mt_patch *patch, const int8_t *weight, int32_t *acc) {
-    const mt_dot call = {weight, patch->words, patch->words + patch->padded * (FEW / 2)};
+    const mt_dot call = {weight, patch->words, patch->words + patch->padded * 2};
     mt_dot_4(acc, &call);
     return weight + patch->length;
 }
 
-/* The output channels of a group, from `begin` on, for `lanes` <= FEW pixels of a row. */
-static void make_few(const mt_call *c, const mt_part *parts, const mt_patch *patches, int32_t begin,
+/* The output channels of a group, from `begin` on, for `lanes` <= 4 pixels of a row. */
+static void make_any(const mt_call *c, const mt_part *parts, const mt_patch *patches, int32_t begin,
                      mt_pixel pixel, int32_t lanes) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t end = begin + s->out_c / s->groups;
@@ -113,7 +110,7 @@ static void make_few(const mt_call *c, const mt_part *parts, const mt_patch *pat
     const int32_t index = (pixel.row * s->out_w + pixel.column) * s->out_c;
     for (int32_t o = begin; o < end; o += 4) {
         const int32_t count = mt_min(4, end - o);
-        int32_t acc[4 * FEW];
+        int32_t acc[16];
         for (int32_t i = 0; i < count; i++) {
             const int32_t bias = c->io->bias[o + i];
             acc[i] = bias, acc[4 + i] = bias, acc[8 + i] = bias, acc[12 + i] = bias;
@@ -130,31 +127,35 @@ static void make_few(const mt_call *c, const mt_part *parts, const mt_patch *pat
     }
 }
 
-static mt_eight_part eight_part(const int8_t *weight, const mt_patch *patch) {
-    const uint32_t *end = patch->words + patch->padded * (MANY / 2);
-    return (mt_eight_part){weight, patch->length != 0 ? patch->words : NULL, end,
-                           patch->length - patch->padded};
+static mt_tile_part tile_part(const mt_call *c, const int8_t *weight, const mt_patch *patch) {
+    const uint32_t *end = patch->words + patch->padded * (c->lanes / 2);
+    return (mt_tile_part){weight, patch->length != 0 ? patch->words : NULL, end,
+                          patch->length - patch->padded};
 }
 
-/* The same for MANY pixels. */
-static void make_many(const mt_call *c, const mt_part *parts, const mt_patch *patches,
+/* The same for as many pixels as there are lanes, where c->tiled. */
+static void make_tile(const mt_call *c, const mt_part *parts, const mt_patch *patches,
                       int32_t begin, mt_pixel pixel) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t at = (pixel.row % c->rows->y_rows) * s->out_w + pixel.column;
     const int32_t index = (pixel.row * s->out_w + pixel.column) * s->out_c;
-    mt_eight call = {{eight_part(parts[0].weight + begin * patches[0].length, &patches[0]),
-                      eight_part(parts[1].weight, &patches[1])},
-                     c->io->bias + begin,
-                     c->p->multiplier + begin,
-                     c->shifted ? c->p->shift + begin : NULL,
-                     c->io->y + at * s->out_c + begin,
-                     s->out_c,
-                     c->p->y_zero,
-                     s->out_c / s->groups,
-                     c->io->mask != NULL ? c->io->mask + (index >> 3) : NULL,
-                     s->out_c >> 3,
-                     {0, 0}};
-    mt_make_eight(&call);
+    mt_tile tile = {{tile_part(c, parts[0].weight + begin * patches[0].length, &patches[0]),
+                     tile_part(c, parts[1].weight, &patches[1])},
+                    c->io->bias + begin,
+                    c->p->multiplier + begin,
+                    c->shifted ? c->p->shift + begin : NULL,
+                    c->io->y + at * s->out_c + begin,
+                    s->out_c,
+                    c->p->y_zero,
+                    s->out_c / s->groups,
+                    c->io->mask != NULL ? c->io->mask + (index >> 3) : NULL,
+                    s->out_c >> 3,
+                    {0, 0}};
+    if (c->lanes == 8) {
+        mt_make_eight(&tile);
+    } else {
+        mt_make_four(&tile);
+    }
 }
 
 /* The patches of neighbours when a pixel is a patch and the channels are eights. */
@@ -182,10 +183,10 @@ static int32_t has_shifts(const mt_conv2d_params *p) {
     return shifts != 0;
 }
 
-/* Whether mt_make_eight serves. */
-static int32_t serves_many(const mt_conv2d_params *p, const mt_conv2d_io *io) {
+/* Whether mt_make_four and mt_make_eight serve. */
+static int32_t is_tiled(const mt_conv2d_params *p, const mt_conv2d_io *io) {
     const mt_conv_shape *s = &p->shape;
-    return s->out_w >= MANY && p->clamp_lo == -128 && p->clamp_hi == 127 &&
+    return s->out_w >= 4 && p->clamp_lo == -128 && p->clamp_hi == 127 &&
            (io->mask == NULL || (s->groups == 1 && (s->out_c & 7) == 0));
 }
 
@@ -207,10 +208,10 @@ static void make_pixels(const mt_call *c, mt_part *parts, const mt_patch *patche
         if (plain_input) {
             fill_plain(c, &patches[0], pixel, lanes);
         }
-        if (c->pixels == MANY) {
-            make_many(c, parts, patches, begin, pixel);
+        if (c->tiled) {
+            make_tile(c, parts, patches, begin, pixel);
         } else {
-            make_few(c, parts, patches, begin, pixel, lanes);
+            make_any(c, parts, patches, begin, pixel, lanes);
         }
     }
 }
@@ -218,7 +219,6 @@ static void make_pixels(const mt_call *c, mt_part *parts, const mt_patch *patche
 static void make_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     const int32_t taps = s->k_h * s->k_w, inputs = s->in_c / s->groups;
-    const int32_t pixels = serves_many(p, io) ? MANY : FEW;
     const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
     mt_part parts[2] = {{weight, NULL, 0, inputs}, {NULL, NULL, 0, 0}};
     if (p->channel_order != NULL) {
@@ -230,15 +230,17 @@ static void make_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const m
                            {NULL, taps * parts[1].channels, 0}};
     patches[0].padded = (patches[0].length + 7) & ~7;
     patches[1].padded = (patches[1].length + 7) & ~7;
-    patches[1].words = patches[0].words + patches[0].padded * (pixels / 2);
-    int8_t *bytes = (int8_t *)(patches[1].words + patches[1].padded * (pixels / 2));
-    const mt_call call = {p, io, rows, bytes, pixels, has_shifts(p)};
+    const int32_t padded = patches[0].padded + patches[1].padded, tiled = is_tiled(p, io);
+    const int32_t lanes = tiled && s->out_w >= 8 && padded <= MT_EIGHT_LANES ? 8 : 4;
+    patches[1].words = patches[0].words + patches[0].padded * (lanes / 2);
+    int8_t *bytes = (int8_t *)(patches[1].words + patches[1].padded * (lanes / 2));
+    const mt_call call = {p, io, rows, bytes, lanes, tiled, has_shifts(p)};
     for (int32_t row = rows->first; row < rows->last; row++) {
-        for (int32_t column = 0; column < s->out_w; column += pixels) {
-            /* The last eight may overlap those before. */
-            const int32_t first = pixels == MANY ? mt_min(column, s->out_w - MANY) : column;
-            const int32_t lanes = mt_min(pixels, s->out_w - first);
-            make_pixels(&call, parts, patches, (mt_pixel){row, first}, lanes);
+        for (int32_t column = 0; column < s->out_w; column += lanes) {
+            /* The last tile may overlap the one before. */
+            const int32_t first = tiled ? mt_min(column, s->out_w - lanes) : column;
+            const int32_t n = mt_min(lanes, s->out_w - first);
+            make_pixels(&call, parts, patches, (mt_pixel){row, first}, n);
         }
     }
 }

@@ -42,7 +42,7 @@ FUNCTION("mt_dot_4", "push {r0, r4-r9, lr}\n"
                      "str r7, [r0, #48]\n"
                      "pop {r0, r4-r9, pc}\n");
 
-/* The offsets in mt_eight. */
+/* The offsets in mt_tile. */
 #define WEIGHT "#0"
 #define PATCH_END "#8"
 #define BACK "#12"
@@ -62,8 +62,8 @@ FUNCTION("mt_dot_4", "push {r0, r4-r9, lr}\n"
 #define BITS_HIGH "#72"
 
 /* The products of one part; the end of its patches lies at sp + 4. Leaves the call in r0. */
-#define ONE_PART(label)                                                                            \
-    label ":\n" EIGHT_PIXELS EIGHT_PIXELS "ldr r0, [sp, #4]\n"                                     \
+#define ONE_PART(label, products)                                                                  \
+    label ":\n" products products "ldr r0, [sp, #4]\n"                                             \
           "cmp r2, r0\n"                                                                           \
           "bne " label "b\n"                                                                       \
           "ldr r0, [sp]\n"
@@ -97,141 +97,105 @@ FUNCTION("mt_dot_4", "push {r0, r4-r9, lr}\n"
     "lsrs r3, r3, #8\n"                                                                            \
     "str r3, [r0, " bits "]\n"
 
-FUNCTION(
-    "mt_make_eight", "push {r4-r11, lr}\n"
-                     "push {r0, r3}\n"
-                     "2:\n"
-                     "ldr r1, [r0, " BIAS "]\n"
-                     "ldr r4, [r1], #4\n"
-                     "str r1, [r0, " BIAS "]\n"
-                     "mov r5, r4\nmov r6, r4\nmov r7, r4\nmov r8, r4\nmov r9, r4\nmov r10, r4\nmov "
-                     "r11, r4\n"
-                     "ldr r3, [r0, " PATCH_END "]\n"
-                     "ldrd r1, r2, [r0, " WEIGHT "]\n"
-                     "str r3, [sp, #4]\n" ONE_PART(
-                         "1") "ldr r3, [r0, " BACK "]\n"
-                              "add r1, r1, r3\n"
-                              "str r1, [r0, " WEIGHT "]\n"
-                              "ldr r2, [r0, " SECOND_PATCH "]\n"
-                              "cmp r2, #0\n"
-                              "beq 3f\n"
-                              "ldr r3, [r0, " SECOND_END "]\n"
-                              "ldr r1, [r0, " SECOND_WEIGHT "]\n"
-                              "str r3, [sp, #4]\n" ONE_PART(
-                                  "4") "ldr r3, [r0, " SECOND_BACK "]\n"
-                                       "add r1, r1, r3\n"
-                                       "str r1, [r0, " SECOND_WEIGHT "]\n"
-                                       "3:\n"
-                                       "ldr r2, [r0, " MULTIPLIER "]\n"
-                                       "ldr r1, [r2], #4\n"
-                                       "str r2, [r0, " MULTIPLIER "]\n"
-                                       "ldr r2, [r0, " SHIFT "]\n"
-                                       "cbz r2, 5f\n"
-                                       "ldrb r3, [r2], #1\n"
-                                       "str r2, [r0, " SHIFT "]\n"
-                                       "cbz r3, 5f\n"
-                                       "6:\n"
-                                       "qadd r4, r4, r4\nqadd r5, r5, r5\nqadd r6, r6, r6\nqadd "
-                                       "r7, r7, r7\n"
-                                       "qadd r8, r8, r8\nqadd r9, r9, r9\nqadd r10, r10, r10\nqadd "
-                                       "r11, r11, r11\n"
-                                       "subs r3, r3, #1\n"
-                                       "bne 6b\n"
-                                       "5:\n"
-                                       "ldr r2, [r0, " Y "]\n"
-                                       "ldr r3, [r0, " MASK "]\n"
-                                       "ldrd lr, r12, [r0, " STRIDE_ZERO "]\n"
-                                       "cmp r3, #0\n"
-                                       "bne 7f\n"
-                                       "add r3, r2, lr\n" STORE("r4", "r2") STORE("r5", "r2, lr")
-                                           STORE("r6", "r2, lr, lsl #1")
-                                               STORE("r7", "r3, lr, lsl #1")
-                                                   STORE("r8", "r2, lr, lsl #2") STORE("r9", "r3, "
-                                                                                             "lr, "
-                                                                                             "lsl "
-                                                                                             "#2") "add r3, r3, lr\n" STORE(
-                                                       "r10",
-                                                       "r3, lr, "
-                                                       "lsl #2") "add r3, r3, lr\n" STORE("r11", "r"
-                                                                                                 "3"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "l"
-                                                                                                 "r"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "l"
-                                                                                                 "s"
-                                                                                                 "l"
-                                                                                                 " "
-                                                                                                 "#"
-                                                                                                 "2") "8:\n"
-                                                                                                      "adds r2, r2, #1\n"
-                                                                                                      "str r2, [r0, " Y
-                                                                                                      "]\n"
-                                                                                                      "ldr r3, [r0, " OUTPUTS
-                                                                                                      "]\n"
-                                                                                                      "subs r3, r3, #1\n"
-                                                                                                      "str r3, [r0, " OUTPUTS
-                                                                                                      "]\n"
-                                                                                                      "bne 2b\n"
-                                                                                                      "pop {r0, r3}\n"
-                                                                                                      "pop {r4-r11, pc}\n"
-                                                                                                      "7:\n"
-                                                                                                      "ldr r3, [r0, " BITS_LOW
-                                                                                                      "]\n"
-                                                                                                      "lsrs r3, r3, #1\n" STORE_MASKED("r4",
-                                                                                                                                       "r2", "0x80") STORE_MASKED("r5", "r2, lr", "0x8000") STORE_MASKED("r6", "r2, lr, lsl #1", "0x800000") "add r4, r2, lr\n" STORE_MASKED("r7", "r4, lr, lsl #1", "0x80000000") "ldr r0, [sp]\n"
-                                                                                                                                                                                                                                                                                                                   "str r3, [r0, " BITS_LOW
-                                                                                                                                                                                                                                                                                                                   "]\n"
-                                                                                                                                                                                                                                                                                                                   "ldr r3, [r0, " BITS_HIGH
-                                                                                                                                                                                                                                                                                                                   "]\n"
-                                                                                                                                                                                                                                                                                                                   "lsrs r3, r3, "
-                                                                                                                                                                                                                                                                                                                   "#1\n" STORE_MASKED("r8", "r2, lr, lsl #2", "0x80") STORE_MASKED("r9",
-                                                                                                                                                                                                                                                                                                                                                                                    "r4, lr, lsl #2",
-                                                                                                                                                                                                                                                                                                                                                                                    "0x8000") "add r4, r4, lr\n" STORE_MASKED("r10", "r4, lr, lsl #2", "0x800000") "add r4, r4, lr\n" STORE_MASKED("r11", "r4, lr, lsl #2", "0x80000000") "ldr "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r0, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "[sp]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "str "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r3, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "[r0,"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          " " BITS_HIGH
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "ldr "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r3, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "[r0,"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          " " OUTPUTS
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "subs "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r3, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r3, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "#1\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "tst "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r3, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "#7\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "bne "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "8b\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "mov "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r4, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r2\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "ldrd "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r2, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r1, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "[r0,"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          " " MASK
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "adds "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r3, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r2, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "#1\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "str "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "r3, "
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "[r0,"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          " " MASK
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "]"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                          "\n" FLUSH(
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                              BITS_LOW) "add r2, r2, r1, lsl #1\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                        "add r2, r2, r1\n" FLUSH(
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                            BITS_HIGH) "mov r2, r4\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                       "b 8b\n");
+/* For every output: the sums from the bias on, part by part; requantise; store. */
+#define MAKE(name, copy_bias, products, twice, stores, masked)                                     \
+    FUNCTION(name, "push {r4-r11, lr}\n"                                                           \
+                   "push {r0, r3}\n"                                                               \
+                   "2:\n"                                                                          \
+                   "ldr r1, [r0, " BIAS "]\n"                                                      \
+                   "ldr r4, [r1], #4\n"                                                            \
+                   "str r1, [r0, " BIAS "]\n" copy_bias "ldr r3, [r0, " PATCH_END "]\n"            \
+                   "ldrd r1, r2, [r0, " WEIGHT "]\n"                                               \
+                   "str r3, [sp, #4]\n" ONE_PART(                                                  \
+                       "1", products) "ldr r3, [r0, " BACK "]\n"                                   \
+                                      "add r1, r1, r3\n"                                           \
+                                      "str r1, [r0, " WEIGHT "]\n"                                 \
+                                      "ldr r2, [r0, " SECOND_PATCH "]\n"                           \
+                                      "cmp r2, #0\n"                                               \
+                                      "beq 3f\n"                                                   \
+                                      "ldr r3, [r0, " SECOND_END "]\n"                             \
+                                      "ldr r1, [r0, " SECOND_WEIGHT "]\n"                          \
+                                      "str r3, [sp, #4]\n" ONE_PART(                               \
+                                          "4", products) "ldr r3, [r0, " SECOND_BACK "]\n"         \
+                                                         "add r1, r1, r3\n"                        \
+                                                         "str r1, [r0, " SECOND_WEIGHT "]\n"       \
+                                                         "3:\n"                                    \
+                                                         "ldr r2, [r0, " MULTIPLIER "]\n"          \
+                                                         "ldr r1, [r2], #4\n"                      \
+                                                         "str r2, [r0, " MULTIPLIER "]\n"          \
+                                                         "ldr r2, [r0, " SHIFT "]\n"               \
+                                                         "cbz r2, 5f\n"                            \
+                                                         "ldrb r3, [r2], #1\n"                     \
+                                                         "str r2, [r0, " SHIFT "]\n"               \
+                                                         "cbz r3, 5f\n"                            \
+                                                         "6:\n" twice "subs r3, r3, #1\n"          \
+                                                         "bne 6b\n"                                \
+                                                         "5:\n"                                    \
+                                                         "ldr r2, [r0, " Y "]\n"                   \
+                                                         "ldr r3, [r0, " MASK "]\n"                \
+                                                         "ldrd lr, r12, [r0, " STRIDE_ZERO "]\n"   \
+                                                         "cmp r3, #0\n"                            \
+                                                         "bne 7f\n"                                \
+                                                         "add r3, r2, lr\n" stores "8:\n"          \
+                                                         "adds r2, r2, #1\n"                       \
+                                                         "str r2, [r0, " Y "]\n"                   \
+                                                         "ldr r3, [r0, " OUTPUTS "]\n"             \
+                                                         "subs r3, r3, #1\n"                       \
+                                                         "str r3, [r0, " OUTPUTS "]\n"             \
+                                                         "bne 2b\n"                                \
+                                                         "pop {r0, r3}\n"                          \
+                                                         "pop {r4-r11, pc}\n"                      \
+                                                         "7:\n" masked "mov r2, r4\n"              \
+                                                         "b 8b\n")
+
+#define STORES_0_TO_3                                                                              \
+    STORE("r4", "r2")                                                                              \
+    STORE("r5", "r2, lr")                                                                          \
+    STORE("r6", "r2, lr, lsl #1")                                                                  \
+    STORE("r7", "r3, lr, lsl #1")
+#define STORES_4_TO_7                                                                              \
+    STORE("r8", "r2, lr, lsl #2")                                                                  \
+    STORE("r9", "r3, lr, lsl #2")                                                                  \
+    "add r3, r3, lr\n" STORE("r10", "r3, lr, lsl #2") "add r3, r3, lr\n" STORE("r11",              \
+                                                                               "r3, lr, lsl #2")
+
+#define MASKED_0_TO_3                                                                              \
+    "ldr r3, [r0, " BITS_LOW "]\n"                                                                 \
+    "lsrs r3, r3, #1\n" STORE_MASKED("r4", "r2", "0x80") STORE_MASKED("r5", "r2, lr", "0x8000")    \
+        STORE_MASKED("r6", "r2, lr, lsl #1", "0x800000") "add r4, r2, lr\n" STORE_MASKED(          \
+            "r7", "r4, lr, lsl #1", "0x80000000") "ldr r0, [sp]\n"                                 \
+                                                  "str r3, [r0, " BITS_LOW "]\n"
+#define MASKED_4_TO_7                                                                              \
+    "ldr r3, [r0, " BITS_HIGH "]\n"                                                                \
+    "lsrs r3, r3, #1\n" STORE_MASKED("r8", "r2, lr, lsl #2", "0x80")                               \
+        STORE_MASKED("r9", "r4, lr, lsl #2", "0x8000") "add r4, r4, lr\n" STORE_MASKED(            \
+            "r10", "r4, lr, lsl #2",                                                               \
+            "0x800000") "add r4, r4, lr\n" STORE_MASKED("r11", "r4, lr, lsl #2",                   \
+                                                        "0x80000000") "ldr r0, [sp]\n"             \
+                                                                      "str r3, [r0, " BITS_HIGH    \
+                                                                      "]\n"
+
+/* After every eighth output; y is kept in r4. */
+#define FLUSH_EIGHTH(flushes)                                                                      \
+    "ldr r3, [r0, " OUTPUTS "]\n"                                                                  \
+    "subs r3, r3, #1\n"                                                                            \
+    "tst r3, #7\n"                                                                                 \
+    "bne 8b\n"                                                                                     \
+    "mov r4, r2\n"                                                                                 \
+    "ldrd r2, r1, [r0, " MASK "]\n"                                                                \
+    "adds r3, r2, #1\n"                                                                            \
+    "str r3, [r0, " MASK "]\n" flushes
+
+MAKE("mt_make_four", "mov r5, r4\nmov r6, r4\nmov r7, r4\n", FOUR_PIXELS,
+     "qadd r4, r4, r4\nqadd r5, r5, r5\nqadd r6, r6, r6\nqadd r7, r7, r7\n", STORES_0_TO_3,
+     MASKED_0_TO_3 FLUSH_EIGHTH(FLUSH(BITS_LOW)));
+
+MAKE("mt_make_eight",
+     "mov r5, r4\nmov r6, r4\nmov r7, r4\nmov r8, r4\nmov r9, r4\nmov r10, r4\nmov r11, r4\n",
+     EIGHT_PIXELS,
+     "qadd r4, r4, r4\nqadd r5, r5, r5\nqadd r6, r6, r6\nqadd r7, r7, r7\n"
+     "qadd r8, r8, r8\nqadd r9, r9, r9\nqadd r10, r10, r10\nqadd r11, r11, r11\n",
+     STORES_0_TO_3 STORES_4_TO_7,
+     MASKED_0_TO_3 MASKED_4_TO_7 FLUSH_EIGHTH(FLUSH(BITS_LOW) "add r2, r2, r1, lsl #1\n"
+                                                              "add r2, r2, r1\n" FLUSH(BITS_HIGH)));
 #endif

@@ -13,17 +13,17 @@ typedef struct {
 
 void mt_dot_4(int32_t *sums, const mt_dot *dot);
 
-/* One part of the inputs of eight pixels, a multiple of 8 of them. */
+/* One part of the inputs of a tile's pixels, a multiple of 8 of them. */
 typedef struct {
     const int8_t *weight;
     const uint32_t *patch, *patch_end;
     int32_t back; /* from the end of the products to the next output's weights, <= 0 */
-} mt_eight_part;
+} mt_tile_part;
 
-/* `outputs` channels of eight pixels, requantised, clamped to int8 and stored at y, y + stride,
+/* `outputs` channels of a tile of pixels, requantised, clamped to int8 and stored at y, y + stride,
  * ...; with a mask they are a multiple of 8. The assembler knows the offsets. */
 typedef struct {
-    mt_eight_part parts[2]; /* the second one may have no patch */
+    mt_tile_part parts[2]; /* the second one may have no patch */
     const int32_t *bias, *multiplier;
     const uint8_t *shift; /* or NULL: all 0 */
     int8_t *y;
@@ -31,8 +31,9 @@ typedef struct {
     uint8_t *mask; /* or NULL */
     int32_t mask_stride;
     uint32_t bits[2]; /* 0 */
-} mt_eight;
+} mt_tile;
 
-void mt_make_eight(mt_eight *call);
+void mt_make_four(mt_tile *tile);
+void mt_make_eight(mt_tile *tile);
 
 #endif

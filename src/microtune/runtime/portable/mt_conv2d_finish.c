@@ -22,7 +22,8 @@ size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place) {
     const size_t inputs = taps * (size_t)(s->in_c / s->groups);
     const size_t first = p->channel_order == NULL ? inputs : taps * (size_t)p->trained_channels;
     const size_t a = (first + 7) / 8 * 8, b = (inputs - first + 7) / 8 * 8;
-    return (s->out_h * s->out_w >= 8 ? 16 : 8) * (a + b) + larger(a, b);
+    const int32_t eight = s->out_h * s->out_w >= 8 && a + b <= MT_EIGHT_LANES;
+    return (eight ? 16 : 8) * (a + b) + larger(a, b);
 }
 
 /* v[0 .. n-1] = zero point + requantised acc, n <= MT_BLOCK channels from o on. */

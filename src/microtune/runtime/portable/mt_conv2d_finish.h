@@ -6,6 +6,10 @@
 #include "mt_kernels_forward.h"
 #include "mt_numerics.h"
 
+/* Inputs of an output up to which the DSP kernel widens eight patches, else four: the scratch of
+ * deep layers with many channels stays small. */
+#define MT_EIGHT_LANES 256
+
 typedef struct {
     int32_t row, column;
 } mt_pixel;

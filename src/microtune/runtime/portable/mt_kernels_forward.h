@@ -35,7 +35,7 @@ typedef struct {
 /* Bytes of scratch:
  *   dense, grouped   16*n + n, n = KH*KW*(I/groups) rounded up to 8s, the two parts of a
  *                    channel_order apart: eight widened patches and one (portable: one widened);
- *                    8*n + n if the output has less than eight pixels
+ *                    8*n + n if the output has less than eight pixels or n > 256
  *   depthwise        (KH*KW + min(IH, 2*KH)*pitch)*8          four channels, widened (portable:
  * none) with pitch = (OW rounded up to 4s - 1)*SW + KW, at least IH*IW*32 in place, and KH*KW*32
  * more with a channel_order */
