@@ -2,172 +2,181 @@
  * centred and padded, so that the inner loop knows no borders; it makes four output pixels. */
 #include "mt_conv2d_finish.h"
 #include "mt_depthwise_taps_dsp.h"
-#include "mt_dsp.h"
 #include "mt_finish_dsp.h"
+#include "mt_lines_dsp.h"
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
 /* Output pixels of the inner loop. */
 #define PIXELS 4
 
-/* Two planes, channels (0, 2) and (1, 3): of the weights [taps], of the widened rows [k_h][pitch].
- */
 typedef struct {
     const mt_conv2d_params *p;
     const mt_conv2d_io *io;
     const mt_rows *rows;
-    uint32_t *weights[2], *lines[2];
-    int32_t pitch, height, base;
+    uint32_t *weights[2]; /* [taps] of each plane */
+    mt_lines lines;
     int32_t first, count; /* the channels, count <= 4 */
+    mt_plane planes[2];
 } mt_group;
-
-/* n pixels of four channels. */
-static void widen_whole(const int8_t *from, int32_t stride, int32_t n, uint32_t zeros,
-                        uint32_t *even, uint32_t *odd) {
-    for (int32_t i = 0; i < n; i++, from += stride) {
-        const uint32_t word = mt_load_word(from);
-        even[i] = mt_subtract_pairs(mt_even_bytes(word), zeros);
-        odd[i] = mt_subtract_pairs(mt_odd_bytes(word), zeros);
-    }
-}
-
-/* The same of `count` channels, count < 4. */
-static void widen_part(const int8_t *from, int32_t stride, int32_t n, uint32_t zeros,
-                       uint32_t *even, uint32_t *odd, int32_t count) {
-    for (int32_t i = 0; i < n; i++, from += stride) {
-        int8_t four[4] = {0, 0, 0, 0};
-        for (int32_t c = 0; c < count; c++) {
-            four[c] = from[c];
-        }
-        widen_whole(four, 0, 1, zeros, even + i, odd + i);
-    }
-}
-
-static void widen(const mt_group *g, const int8_t *from, int32_t stride, int32_t n, int32_t zero,
-                  uint32_t *even, uint32_t *odd) {
-    const uint32_t zeros = (uint32_t)(zero & 0xffff) * 0x10001u;
-    if (g->count == 4) {
-        widen_whole(from, stride, n, zeros, even, odd);
-    } else {
-        widen_part(from, stride, n, zeros, even, odd, g->count);
-    }
-}
 
 /* Row `ih` of the image into its line; the padding was zeroed before. */
 static void widen_row(const mt_group *g, int32_t ih) {
     const mt_conv_shape *s = &g->p->shape;
     const int8_t *from = g->io->x + (ih % g->rows->x_rows) * s->in_w * s->in_c + g->first;
-    const int32_t at = (ih - g->base) * g->pitch + s->pad_left;
-    const int32_t n = mt_min(s->in_w, g->pitch - s->pad_left);
-    widen(g, from, s->in_c, n, g->p->x_zero, g->lines[0] + at, g->lines[1] + at);
+    const int32_t at = (ih - g->lines.base) * g->lines.pitch + s->pad_left;
+    const int32_t n = mt_min(s->in_w, g->lines.pitch - s->pad_left);
+    const mt_four four = {from, s->in_c, g->count, g->p->x_zero};
+    mt_widen_four(&four, n, 1, g->lines.plane[0] + at, g->lines.plane[1] + at);
 }
 
-/* Wider strides make one pixel at a time: its neighbours of the inner loop are not used. */
-static int32_t pixels_of(const mt_conv_shape *s) { return s->stride_w <= 2 ? PIXELS : 1; }
-
-/* Calls the function of a width. */
-#define RUN_WIDTH(width)                                                                           \
-    do {                                                                                           \
-        if (wide) {                                                                                \
-            mt_taps_##width##_stride_2(acc, w, x, span);                                           \
-        } else {                                                                                   \
-            mt_taps_##width##_stride_1(acc, w, x, span);                                           \
-        }                                                                                          \
-    } while (0)
-
-static void run_any_width(int32_t k_w, int32_t wide, const uint32_t *w, const uint32_t *line,
-                          const mt_span *rows, int32_t *acc) {
-    const mt_span one = {0, 1, {0, 0}}, *span = &one;
-    for (int32_t i = 0; i < 2 * PIXELS; i++) {
-        acc[i] = rows->bias[i & 1];
+/* The function of a width and a stride. */
+static void make_plane(const mt_conv_shape *s, mt_plane *plane) {
+    const int32_t wide = s->stride_w == 2;
+    if (s->k_w == 3) {
+        (wide ? mt_plane_3_stride_2 : mt_plane_3_stride_1)(plane);
+    } else if (s->k_w == 5) {
+        (wide ? mt_plane_5_stride_2 : mt_plane_5_stride_1)(plane);
+    } else {
+        (wide ? mt_plane_7_stride_2 : mt_plane_7_stride_1)(plane);
     }
-    for (int32_t kh = 0; kh < rows->rows; kh++, line += rows->pitch / 4) {
-        for (int32_t kw = 0; kw < k_w; kw++, w++) {
-            const uint32_t *x = line + kw;
-            RUN_WIDTH(1);
+}
+
+static int32_t has_planes(const mt_conv2d_params *p) {
+    const int32_t width = p->shape.k_w;
+    return (width == 3 || width == 5 || width == 7) && p->shape.stride_w <= 2 &&
+           p->clamp_lo == -128 && p->clamp_hi == 127;
+}
+
+/* What is constant in the rows of a group. */
+static void begin_planes(mt_group *g) {
+    for (int32_t i = 0; i < 2; i++) {
+        mt_plane *plane = &g->planes[i];
+        *plane = (mt_plane){.pitch = g->lines.pitch * 4,
+                            .zero = g->p->y_zero,
+                            .stride = g->p->shape.out_c,
+                            .masked = g->io->mask != NULL};
+        for (int32_t k = 0; k < 2 && i + 2 * k < g->count; k++) {
+            const int32_t channel = g->first + i + 2 * k;
+            plane->bias[k] = g->io->bias[channel];
+            plane->multiplier[k] = g->p->multiplier[channel];
+            plane->shift[k] = g->p->shift[channel];
         }
     }
 }
 
-static inline void run_kernel(const mt_conv_shape *s, const uint32_t *w, const uint32_t *x,
-                              const mt_span *span, int32_t acc[2 * PIXELS]) {
-    const int32_t wide = s->stride_w == 2;
-    if (s->k_w == 3 && span->rows > 0) {
-        RUN_WIDTH(3);
-    } else if (s->k_w == 5 && span->rows > 0) {
-        RUN_WIDTH(5);
-    } else if (s->k_w == 7 && span->rows > 0) {
-        RUN_WIDTH(7);
-    } else {
-        run_any_width(s->k_w, wide, w, x, span, acc);
+/* `quads` times four pixels from column `column` on to y. */
+static void run_planes(mt_group *g, int32_t line, int32_t column, int32_t quads, int8_t *y) {
+    for (int32_t i = 0; i < 2; i++) {
+        g->planes[i].x = g->lines.plane[i] + line + column * g->p->shape.stride_w;
+        g->planes[i].y = y + i;
+        g->planes[i].quads = quads;
+        make_plane(&g->p->shape, &g->planes[i]);
     }
 }
 
-/* One output row of the group. */
-static void make_row(const mt_group *g, int32_t row, const mt_quad_finish *finish) {
+/* One to four channels of a pixel, and their bits at `index` of the mask. */
+static void store_pixel(const mt_group *g, const int8_t *from, uint32_t bits, int8_t *y,
+                        int32_t index) {
+    for (int32_t c = 0; c < g->count; c++) {
+        y[c] = from[c];
+    }
+    if (g->io->mask != NULL) {
+        uint8_t *byte = g->io->mask + (index >> 3);
+        bits = (bits & ((1u << g->count) - 1u)) << (index & 7);
+        byte[0] = (uint8_t)(byte[0] | bits);
+        if (bits > 0xff) {
+            byte[1] = (uint8_t)(byte[1] | (bits >> 8));
+        }
+    }
+}
+
+/* One output row of the group: whole quads straight to the image, others by way of `quad`. */
+static void make_row_planes(mt_group *g, int32_t row, int32_t kh, int32_t kernel_rows) {
     const mt_conv_shape *s = &g->p->shape;
-    const int32_t top = row * s->stride_h - s->pad_top, step = pixels_of(s);
-    const int32_t kh = mt_max(0, -top);
-    const int32_t *bias = finish->bias, kernel_rows = mt_min(s->k_h, s->in_h - top) - kh;
-    const mt_span even_span = {g->pitch * 4, kernel_rows, {bias[0], bias[2]}};
-    const mt_span odd_span = {g->pitch * 4, kernel_rows, {bias[1], bias[3]}};
-    const int32_t line = (top + kh - g->base) * g->pitch, tap = kh * s->k_w;
+    const int32_t top = row * s->stride_h - s->pad_top;
+    const int32_t line = (top + kh - g->lines.base) * g->lines.pitch;
+    const int32_t quads = g->count == 4 && g->io->mask == NULL ? s->out_w / PIXELS : 0;
+    int8_t *y = g->io->y + (row % g->rows->y_rows) * s->out_w * s->out_c + g->first;
+    for (int32_t i = 0; i < 2; i++) {
+        g->planes[i].rows = kernel_rows;
+        g->planes[i].w = g->weights[i] + kh * s->k_w;
+        g->planes[i].stride = s->out_c;
+    }
+    if (quads > 0) {
+        run_planes(g, line, 0, quads, y);
+    }
+    for (int32_t column = quads * PIXELS; column < s->out_w; column += PIXELS) {
+        int8_t quad[4 * PIXELS];
+        g->planes[0].stride = g->planes[1].stride = 4;
+        run_planes(g, line, column, 1, quad);
+        const uint32_t bits = g->planes[0].bits | g->planes[1].bits << 1;
+        for (int32_t i = 0; i < mt_min(PIXELS, s->out_w - column); i++) {
+            const int32_t at = (column + i) * s->out_c;
+            const int32_t index = row * s->out_w * s->out_c + g->first + at;
+            store_pixel(g, quad + 4 * i, bits >> (8 * i) & 15u, y + at, index);
+        }
+    }
+}
+
+/* The sums of four pixels of one plane, of any width and stride. */
+static void sum_any(const mt_conv_shape *s, const mt_plane *plane, int32_t *acc) {
+    const mt_span one = {0, 1, {0, 0}};
+    const uint32_t *w = plane->w, *line = plane->x;
+    for (int32_t i = 0; i < 2 * PIXELS; i++) {
+        acc[i] = plane->bias[i & 1];
+    }
+    for (int32_t kh = 0; kh < plane->rows; kh++, line += plane->pitch / 4) {
+        for (int32_t kw = 0; kw < s->k_w; kw++, w++) {
+            (s->stride_w == 2 ? mt_taps_1_stride_2 : mt_taps_1_stride_1)(acc, w, line + kw, &one);
+        }
+    }
+}
+
+/* Any kernel and any clamp; wider strides make one pixel at a time and use no neighbours. */
+static void make_row_any(mt_group *g, int32_t row, int32_t kh, int32_t kernel_rows) {
+    const mt_conv_shape *s = &g->p->shape;
+    const mt_quad_finish finish = mt_begin_finish(g->p, g->io, g->first, g->count);
+    const int32_t top = row * s->stride_h - s->pad_top, step = s->stride_w <= 2 ? PIXELS : 1;
+    const int32_t line = (top + kh - g->lines.base) * g->lines.pitch;
     int8_t *y = g->io->y + (row % g->rows->y_rows) * s->out_w * s->out_c + g->first;
     int32_t index = row * s->out_w * s->out_c + g->first;
     for (int32_t column = 0; column < s->out_w; column += step) {
-        int32_t even[2 * PIXELS], odd[2 * PIXELS];
-        const int32_t x = line + column * s->stride_w;
-        run_kernel(s, g->weights[0] + tap, g->lines[0] + x, &even_span, even);
-        run_kernel(s, g->weights[1] + tap, g->lines[1] + x, &odd_span, odd);
+        int32_t acc[2][2 * PIXELS];
+        for (int32_t i = 0; i < 2; i++) {
+            g->planes[i].rows = kernel_rows;
+            g->planes[i].w = g->weights[i] + kh * s->k_w;
+            g->planes[i].x = g->lines.plane[i] + line + column * s->stride_w;
+            sum_any(s, &g->planes[i], acc[i]);
+        }
         const int32_t n = mt_min(step, s->out_w - column);
         for (int32_t i = 0; i < 2 * n; i += 2, y += s->out_c, index += s->out_c) {
-            const int32_t acc[4] = {even[i], odd[i], even[i + 1], odd[i + 1]};
-            mt_finish_quad(finish, acc, y, index);
+            const int32_t four[4] = {acc[0][i], acc[1][i], acc[0][i + 1], acc[1][i + 1]};
+            mt_finish_quad(&finish, four, y, index);
         }
     }
-}
-
-/* The columns of the lines that no row of the image reaches. */
-static void zero_padding(const mt_group *g) {
-    const mt_conv_shape *s = &g->p->shape;
-    const int32_t right = mt_min(g->pitch, s->pad_left + s->in_w);
-    uint32_t *line = g->lines[0];
-    for (int32_t i = 2 * g->height; i > 0; i--, line += g->pitch) {
-        for (int32_t column = 0; column < s->pad_left; column++) {
-            line[column] = 0;
-        }
-        for (int32_t column = right; column < g->pitch; column++) {
-            line[column] = 0;
-        }
-    }
-}
-
-/* Makes row `first` of the image the first line. */
-static void drop_lines(mt_group *g, int32_t first) {
-    const int32_t dropped = mt_min(first - g->base, g->height);
-    const size_t bytes = (size_t)((g->height - dropped) * g->pitch) * sizeof(uint32_t);
-    for (int32_t plane = 0; plane < 2; plane++) {
-        memmove(g->lines[plane], g->lines[plane] + dropped * g->pitch, bytes);
-    }
-    g->base += dropped;
 }
 
 /* All rows of the channels of one group; w is [taps][row_stride]. */
 static void make_group(mt_group *g, const int8_t *w, int32_t row_stride) {
     const mt_conv_shape *s = &g->p->shape;
-    const mt_quad_finish finish = mt_begin_finish(g->p, g->io, g->first, g->count);
-    widen(g, w, row_stride, s->k_h * s->k_w, 0, g->weights[0], g->weights[1]);
-    int32_t next = mt_max(0, g->rows->first * s->stride_h - s->pad_top);
-    g->base = next;
+    const mt_four weights = {w, row_stride, g->count, 0};
+    const int32_t planes = has_planes(g->p);
+    mt_widen_four(&weights, s->k_h * s->k_w, 1, g->weights[0], g->weights[1]);
+    begin_planes(g);
+    g->lines.base = g->lines.next = mt_max(0, g->rows->first * s->stride_h - s->pad_top);
     for (int32_t row = g->rows->first; row < g->rows->last; row++) {
-        const int32_t need = mt_min(row * s->stride_h - s->pad_top + s->k_h, s->in_h);
-        for (; next < need; next++) {
-            if (next - g->base == g->height) {
-                drop_lines(g, mt_max(0, row * s->stride_h - s->pad_top));
-            }
-            widen_row(g, next);
+        const int32_t top = row * s->stride_h - s->pad_top, kh = mt_max(0, -top);
+        const int32_t kernel_rows = mt_min(s->k_h, s->in_h - top) - kh;
+        for (; g->lines.next < mt_min(top + s->k_h, s->in_h); g->lines.next++) {
+            mt_make_room(&g->lines, mt_max(0, top));
+            widen_row(g, g->lines.next);
         }
-        make_row(g, row, &finish);
+        if (planes && kernel_rows > 0) {
+            make_row_planes(g, row, kh, kernel_rows);
+        } else {
+            make_row_any(g, row, kh, kernel_rows);
+        }
     }
 }
 
@@ -188,10 +197,12 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
     /* A single row needs no more than its kernel's. */
     const int32_t spare = rows->last - rows->first == 1 ? 1 : 2;
     const int32_t height = mt_min(s->in_h, spare * s->k_h);
-    mt_group g = {
-        p, io, rows, {scratch, scratch + taps}, {lines, lines + height * pitch}, pitch, height,
-        0, 0,  0};
-    zero_padding(&g);
+    mt_group g = {.p = p,
+                  .io = io,
+                  .rows = rows,
+                  .weights = {scratch, scratch + taps},
+                  .lines = {{lines, lines + height * pitch}, pitch, height, 0, 0}};
+    mt_zero_columns(&g.lines, s->pad_left, mt_min(pitch, s->pad_left + s->in_w));
     for (int32_t block = 0; block < s->out_c; block += MT_BLOCK) {
         int32_t row_stride;
         const int32_t end = mt_min(s->out_c, block + MT_BLOCK);

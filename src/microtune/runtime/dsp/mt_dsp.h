@@ -45,6 +45,13 @@ static inline uint32_t mt_odd_bytes(uint32_t word) {
     return result;
 }
 
+/* Bytes 1 and 3, without sign. */
+static inline uint32_t mt_odd_unsigned(uint32_t word) {
+    uint32_t result;
+    __asm__("uxtb16 %0, %1, ror #8" : "=r"(result) : "r"(word));
+    return result;
+}
+
 /* Clamped to int8. */
 static inline int32_t mt_saturate8(int32_t v) {
     int32_t result;
