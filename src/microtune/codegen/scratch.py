@@ -55,13 +55,19 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         tensor = graph.tensors[name]
         return tensor.elements // tensor.shape[-1] * BLOCK
 
+    def _spread(node: Node, kh: int, kw: int) -> int:
+        """Four channels of the flipped weights and of the gradient, spread to stride 1."""
+        rows = (graph.tensors[node.inputs[0]].shape[1] - 1) * node.ints("stride")[0] + 1
+        pitch = aligned(graph.tensors[node.outputs[0]].shape[2], 4) + kw - 1
+        return 8 * (kh * kw + min(rows, 2 * kh) * pitch)
+
     def _input_grad(node: Node) -> int:
         g, w, scales = node.inputs[0], node.inputs[2], node.inputs[3]
         split = node.inputs[4:6] if node.attrs["trained"] else ()
         as_conv = Node("conv2d", (g, w, scales, *split), (), node.attrs)
         o, kh, kw, per_group = weight_shape(graph, as_conv, 1, 3)
         if w in depthwise:
-            return (kh * kw * BLOCK if split else 0) + _copy(node, g)
+            return (kh * kw * BLOCK if split else 0) + max(_copy(node, g), _spread(node, kh, kw))
         outputs = o // node.int("groups")
         one_pixel = outputs * 4 + per_group * (8 if split else 4)
         strided = node.ints("stride") != [1, 1] or any(node.ints("padding"))

@@ -32,21 +32,26 @@ typedef struct {
     int32_t shifted; /* some multiplier has a shift */
 } mt_call;
 
-/* Inputs of one pixel to its lane, n > 0 a multiple of 8. */
-static void widen(const mt_call *c, uint32_t *to, const int8_t *from, int32_t n) {
-    const uint32_t zeros = (uint32_t)(c->p->x_zero & 0xffff) * 0x10001u;
-    const int32_t step = 2 * c->lanes;
+/* Inputs of one pixel to its lane, n > 0 a multiple of 8; `zero_point` decides which way. */
+static inline void widen_as(uint32_t *to, const int8_t *from, int32_t n, int32_t step,
+                            int32_t zero_point) {
+    const uint32_t zeros = (uint32_t)(zero_point & 0xffff) * 0x10001u;
     const int8_t *end = from + n;
     do {
         const uint32_t low = mt_load_word(from), high = mt_load_word(from + 4);
-        to[0] = mt_subtract_pairs(mt_even_bytes(low), zeros);
-        to[1] = mt_subtract_pairs(mt_odd_bytes(low), zeros);
-        to += step;
-        to[0] = mt_subtract_pairs(mt_even_bytes(high), zeros);
-        to[1] = mt_subtract_pairs(mt_odd_bytes(high), zeros);
-        to += step;
+        mt_widen_word(low, zero_point, zeros, to);
+        mt_widen_word(high, zero_point, zeros, to + step);
+        to += 2 * step;
         from += 8;
     } while (from != end);
+}
+
+static void widen(const mt_call *c, uint32_t *to, const int8_t *from, int32_t n) {
+    if (c->p->x_zero == -128) {
+        widen_as(to, from, n, 2 * c->lanes, -128);
+    } else {
+        widen_as(to, from, n, 2 * c->lanes, c->p->x_zero);
+    }
 }
 
 /* to[i] = the inputs of a part under one tap; from == NULL: outside the image. */

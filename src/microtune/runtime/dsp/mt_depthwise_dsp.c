@@ -91,6 +91,15 @@ static void store_pixel(const mt_group *g, const int8_t *from, uint32_t bits, in
     }
 }
 
+/* The masks of four whole pixels; `index` is a multiple of 4. */
+static void mask_four(const mt_group *g, int32_t index) {
+    uint32_t bits = g->planes[0].bits | g->planes[1].bits << 1;
+    for (int32_t i = 0; i < PIXELS; i++, bits >>= 8, index += g->p->shape.out_c) {
+        uint8_t *byte = g->io->mask + (index >> 3);
+        *byte = (uint8_t)(*byte | (bits & 15u) << (index & 4));
+    }
+}
+
 /* One output row of the group: whole quads straight to the image, others by way of `quad`. */
 static void make_row_planes(mt_group *g, int32_t row, int32_t kh, int32_t kernel_rows) {
     const mt_conv_shape *s = &g->p->shape;
@@ -107,13 +116,18 @@ static void make_row_planes(mt_group *g, int32_t row, int32_t kh, int32_t kernel
         run_planes(g, line, 0, quads, y);
     }
     for (int32_t column = quads * PIXELS; column < s->out_w; column += PIXELS) {
+        const int32_t first = row * s->out_w * s->out_c + g->first + column * s->out_c;
+        if (column + PIXELS <= s->out_w && g->count == 4 && (s->out_c & 3) == 0) {
+            run_planes(g, line, column, 1, y + column * s->out_c);
+            mask_four(g, first);
+            continue;
+        }
         int8_t quad[4 * PIXELS];
         g->planes[0].stride = g->planes[1].stride = 4;
         run_planes(g, line, column, 1, quad);
         const uint32_t bits = g->planes[0].bits | g->planes[1].bits << 1;
         for (int32_t i = 0; i < mt_min(PIXELS, s->out_w - column); i++) {
-            const int32_t at = (column + i) * s->out_c;
-            const int32_t index = row * s->out_w * s->out_c + g->first + at;
+            const int32_t at = (column + i) * s->out_c, index = first + i * s->out_c;
             store_pixel(g, quad + 4 * i, bits >> (8 * i) & 15u, y + at, index);
         }
     }

@@ -52,6 +52,19 @@ static inline uint32_t mt_odd_unsigned(uint32_t word) {
     return result;
 }
 
+/* to[0] = bytes 0 and 2 less the zero point, to[1] = bytes 1 and 3. `zeros` has it twice. For -128,
+ * that of a ReLU, v + 128 is v with its highest bit turned, without sign. */
+static inline void mt_widen_word(uint32_t word, int32_t zero_point, uint32_t zeros, uint32_t *to) {
+    if (zero_point == -128) {
+        word ^= 0x80808080u;
+        to[0] = word & 0x00ff00ffu;
+        to[1] = mt_odd_unsigned(word);
+    } else {
+        to[0] = (uint32_t)__ssub16((int16x2_t)mt_even_bytes(word), (int16x2_t)zeros);
+        to[1] = (uint32_t)__ssub16((int16x2_t)mt_odd_bytes(word), (int16x2_t)zeros);
+    }
+}
+
 /* Clamped to int8. */
 static inline int32_t mt_saturate8(int32_t v) {
     int32_t result;
@@ -87,6 +100,15 @@ static inline int32_t mt_add_high_product(int32_t c, int32_t a, int32_t b) {
 /* Lane by lane, modulo 2^16. */
 static inline uint32_t mt_subtract_pairs(uint32_t a, uint32_t b) {
     return (uint32_t)__ssub16((int16x2_t)a, (int16x2_t)b);
+}
+
+/* Byte by byte; the first clamps to int8, the second is modulo 2^8. */
+static inline uint32_t mt_saturating_subtract_bytes(uint32_t a, uint32_t b) {
+    return (uint32_t)__qsub8((int8x4_t)a, (int8x4_t)b);
+}
+
+static inline uint32_t mt_add_bytes(uint32_t a, uint32_t b) {
+    return (uint32_t)__sadd8((int8x4_t)a, (int8x4_t)b);
 }
 
 /* a.lo, b.lo */

@@ -28,7 +28,16 @@ void mt_sum_pairs(int32_t *sums, const mt_pairs *pairs);
     "ldr lr, [r2], #4\n"                                                                           \
     "smlad " a ", r3, lr, " a "\n"                                                                 \
     "smlad " b ", r0, lr, " b "\n"
+#define TWO_OUTPUTS                                                                                \
+    "ldrh r0, [r1]\n"                                                                              \
+    "ldrh r3, [r1, r12]\n"                                                                         \
+    "add r1, r1, r12, lsl #1\n"                                                                    \
+    "orr r0, r0, r3, lsl #16\n"                                                                    \
+    "sxtb16 r3, r0\n"                                                                              \
+    "sxtb16 r0, r0, ror #8\n" PIXEL("r4", "r5") PIXEL("r6", "r7") PIXEL("r8", "r9")                \
+        PIXEL("r10", "r11")
 
+/* An odd number of pairs begins in the middle of the loop. */
 __asm__(".syntax unified\n.thumb\n"
         ".section .text.mt_sum_pairs, \"ax\", %progbits\n"
         ".balign 4\n.thumb_func\n.global mt_sum_pairs\n.type mt_sum_pairs, %function\n"
@@ -46,20 +55,16 @@ __asm__(".syntax unified\n.thumb\n"
         "mov r9, r4\n"
         "mov r10, r4\n"
         "mov r11, r4\n"
-        "1:\n"
-        "ldrh r0, [r1]\n"
-        "ldrh r3, [r1, r12]\n"
-        "add r1, r1, r12, lsl #1\n"
-        "orr r0, r0, r3, lsl #16\n"
-        "sxtb16 r3, r0\n"
-        "sxtb16 r0, r0, ror #8\n" PIXEL("r4", "r5") PIXEL("r6", "r7") PIXEL("r8", "r9")
-            PIXEL("r10", "r11") "ldr lr, [sp, #4]\n"
-                                "cmp r2, lr\n"
-                                "bne 1b\n"
-                                "pop {r0, r3}\n"
-                                "stmia r0, {r4-r11}\n"
-                                "pop {r4-r11, pc}\n"
-                                ".size mt_sum_pairs, . - mt_sum_pairs\n.text\n");
+        "subs r3, r3, r2\n"
+        "tst r3, #16\n"
+        "bne 2f\n"
+        "1:\n" TWO_OUTPUTS "2:\n" TWO_OUTPUTS "ldr lr, [sp, #4]\n"
+        "cmp r2, lr\n"
+        "bne 1b\n"
+        "pop {r0, r3}\n"
+        "stmia r0, {r4-r11}\n"
+        "pop {r4-r11, pc}\n"
+        ".size mt_sum_pairs, . - mt_sum_pairs\n.text\n");
 
 typedef struct {
     const mt_conv2d_input_grad_params *p;

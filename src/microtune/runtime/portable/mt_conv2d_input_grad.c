@@ -14,8 +14,12 @@ typedef struct {
 size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, int in_place) {
     const mt_conv_shape *s = &p->shape;
     if (mt_is_depthwise(s)) {
-        const size_t taps = p->channel_order == NULL ? 0 : (size_t)(s->k_h * s->k_w);
-        return (taps + (in_place ? (size_t)(s->out_h * s->out_w) : 0)) * MT_BLOCK;
+        const int32_t taps = s->k_h * s->k_w, rows = (s->out_h - 1) * s->stride_h + 1;
+        const int32_t pitch = (s->in_w + 3) / 4 * 4 + s->k_w - 1;
+        const size_t lines = (size_t)(taps + mt_min(rows, 2 * s->k_h) * pitch) * 8;
+        const size_t copy = in_place ? (size_t)(s->out_h * s->out_w) * MT_BLOCK : 0;
+        const size_t merged = p->channel_order == NULL ? 0 : (size_t)taps * MT_BLOCK;
+        return merged + (lines > copy ? lines : copy);
     }
     const size_t outputs = (size_t)(s->out_c / s->groups);
     const size_t inputs = (size_t)(s->in_c / s->groups);
@@ -154,7 +158,7 @@ static void dense(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_gr
     }
 }
 
-#if !MT_ISA_MVE
+#if !MT_ISA_MVE && !MT_ISA_DSP
 /* Some channels of the gradient, g_stride bytes a pixel, and of the weights. */
 typedef struct {
     const int8_t *g, *weight;
