@@ -219,3 +219,20 @@ def test_extreme_shapes(runtime: Path, shape: str, mode: str, schedule_level: Sc
     plan = plan_graph(scheduled)
     assert len(set(expected.tolist())) > 1
     assert (run_c(runtime, scheduled, plan, prefix.frame) == expected).all()
+
+
+def test_a_segment_has_no_more_stages_than_a_byte_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prefix = RandomPrefix(3)
+    prefix.builder = Builder("long")
+    prefix.x = prefix.builder.input((1, 40, 8, 1), 0.02, 5)
+    for _ in range(9):
+        prefix.x = prefix.conv(prefix.x, same=True)
+    graph = prefix.finish()
+    graph.attrs["input"] = "rows"
+    longest = max(len(s.stages) for s in segments_of(stream(graph, scratch_rule)))
+    for module in ("memory.rings", "passes.stream"):
+        monkeypatch.setattr(f"microtune.{module}.ALL_STAGES", 4)
+    cut = [len(s.stages) for s in segments_of(stream(graph, scratch_rule))]
+    assert longest > 4 and max(cut) <= 4
