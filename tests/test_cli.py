@@ -49,7 +49,7 @@ def test_sizes() -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in ("inspect", "compile", "train", "measure", "demo"):
+    for command in ("inspect", "convert", "compile", "plan", "train", "measure", "demo"):
         done = run(command, "--help")
         assert done.returncode == 0 and "Usage" in done.stdout
 
@@ -92,6 +92,98 @@ def test_train_writes_the_promised_json(tmp_path: Path) -> None:
     assert figures[0]["steps"] == 20
     for key in ("parameters_sha256", "logits_sha256", "test_accuracy"):
         assert figures[0][key] == figures[1][key]
+
+
+def test_plan_shows_the_map_and_writes_pictures(tmp_path: Path) -> None:
+    folder = compile_to(tmp_path / "p", "last-3", "--input", "rows")
+    done = run("plan", folder, "-o", tmp_path / "new/map.svg", "-o", tmp_path / "map.png")
+    assert done.returncode == 0, done.stderr
+    assert "input rows" in done.stdout and "row ring" in done.stdout
+    names = [b["name"] for b in json.loads((folder / "plan.json").read_text())["buffers"]]
+    table = done.stdout.split("alive\n")[1].split("SRAM")[0]
+    rows = [line.split()[0] for line in table.splitlines() if " to " in line]
+    assert len(rows) == 10 and set(rows) <= set(names)
+    assert (tmp_path / "new/map.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
+    assert "cannot write" in refused("plan", folder, "-o", folder / "plan.json/map.svg")
+    (tmp_path / "folder.svg").mkdir()
+    assert "cannot write" in refused("plan", folder, "-o", tmp_path / "folder.svg")
+    assert "NAME.svg or NAME.png" in refused("plan", folder, "-o", tmp_path / "map.pdf")
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+@pytest.mark.parametrize("command", ["plan", "train", "measure"])
+def test_a_broken_project_is_said_in_one_line(tmp_path: Path, command: str) -> None:
+    folder = compile_to(tmp_path / "p")
+    more = ("--data", embedded.DATA) if command == "train" else ()
+    plan, training = folder / "plan.json", folder / "model/training.mt"
+    whole = plan.read_text()
+    for text, words in (
+        (whole[:3000], "not a readable plan"), ("[]", "not a readable plan"),
+        ('{"schema_version": 2}', "not a whole plan"),
+        (whole.replace('"schema_version": 2', '"schema_version": 1'), "Compile the model again"),
+    ):  # fmt: skip
+        plan.write_text(text)
+        assert words in refused(command, folder, *more)
+    plan.write_text(whole)
+    training.write_bytes(training.read_bytes()[:500])
+    assert "not a readable microtune model" in refused(command, folder, *more)
+    training.unlink()
+    assert "no such model file" in refused(command, folder, *more)
+    plan.unlink()
+    assert "not a microtune project" in refused(command, folder, *more)
+
+
+def test_plan_refuses_a_plan_of_another_project(tmp_path: Path) -> None:
+    folder, other = compile_to(tmp_path / "p"), compile_to(tmp_path / "q", "full")
+    (folder / "plan.json").write_text((other / "plan.json").read_text())
+    assert "does not fit model/training.mt" in refused("plan", folder)
+
+
+def test_input_and_schedule_change_bytes_and_no_bit(tmp_path: Path) -> None:
+    arenas, hashes = {}, set()
+    for schedule, source in (("layers", "resident"), ("in-place", "rows"), ("stream", "rows")):
+        folder = compile_to(
+            tmp_path / schedule, "last-3", "--schedule", schedule, "--input", source
+        )
+        plan = json.loads((folder / "plan.json").read_text())
+        assert plan["input"] == source
+        arenas[schedule] = plan["arena_bytes"]
+        target = tmp_path / f"{schedule}.json"
+        done = run("train", folder, "--data", embedded.DATA, "--steps", 5, "--json", target)
+        assert done.returncode == 0, done.stderr
+        figures = json.loads(target.read_text())
+        hashes.add((figures["parameters_sha256"], figures["logits_sha256"]))
+    assert len(hashes) == 1
+    assert arenas["stream"] < arenas["in-place"] < arenas["layers"]
+    for option in ("--input", "--schedule"):
+        done = run("compile", embedded.MODEL, "--classes", 5, "--scheme", "none", option, "odd")
+        assert done.returncode == 2 and "odd" in done.stderr
+
+
+def test_a_missed_budget_lists_tensors_and_ways_out(tmp_path: Path) -> None:
+    message = refused(
+        "compile",
+        embedded.MODEL,
+        "--classes",
+        5,
+        "--scheme",
+        "last-3",
+        "--bias",
+        "int32",
+        "--schedule",
+        "layers",
+        "--sram",
+        "28KB",
+        "-o",
+        tmp_path / "p",
+    )
+    listed, ways = message.split("alive there (bytes, tensor):")[1].split("Ways out:")
+    assert "are trained parameters, context and stack" in listed
+    for way in ("--schedule stream", "--bias int16", "all of these", "--scheme head-only"):
+        assert way in ways
+    assert "less: fits" in ways and "less: not enough alone" in ways
+    assert not (tmp_path / "p").exists()
 
 
 @pytest.mark.chip
@@ -141,6 +233,11 @@ def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
     assert "SRAM budget missed" in refused("compile", embedded.MODEL, *common, "--sram", "8KB")
     assert "flash budget missed" in refused("compile", embedded.MODEL, *common, "--flash", "50KB")
     assert not out.exists()
+    for place, words in (
+        (embedded.MODEL, "is not a microtune project"), (embedded.MODEL / "x", "cannot write"),
+    ):  # fmt: skip
+        done = refused("compile", embedded.MODEL, "--classes", 5, "--scheme", "none", "-o", place)
+        assert words in done
 
 
 def test_a_wrong_scheme_file_says_where(tmp_path: Path) -> None:

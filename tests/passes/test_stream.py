@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from microtune.codegen.model_source import model_header, model_source
 from microtune.codegen.scratch import scratch_rule
+from microtune.ir.builder import Builder
 from microtune.ir.evaluate import evaluate
-from microtune.ir.graph import Array, Graph
+from microtune.ir.graph import Array, Graph, Quant
 from microtune.ir.verifier import InvalidGraphError, verify
 from microtune.memory.banks import MemoryPlan
 from microtune.memory.lifetimes import in_segment, step_buffers
@@ -23,7 +24,7 @@ from microtune.memory.planner import plan_arena
 from microtune.memory.rings import INPUT, image_height, prefix_length, segments_of
 from microtune.passes.in_place import in_place
 from microtune.passes.stream import stream
-from microtune.pipeline import plan_graph, schedule
+from microtune.pipeline import Schedule, plan_graph, schedule
 from tests.passes.prefixes import RandomPrefix, random_prefix
 
 RUNTIME = Path(__file__).parents[2] / "src/microtune/runtime"
@@ -180,3 +181,58 @@ def test_a_broken_segment_is_refused() -> None:
         graph.nodes[index] = replace(node, attrs=node.attrs | {"segment": number})
     with pytest.raises(InvalidGraphError, match="not one run"):
         verify(graph)
+
+
+Layer = tuple[int, tuple[int, int], tuple[int, int], tuple[int, int, int, int]]
+SHAPES: dict[str, tuple[tuple[int, ...], list[Layer]]] = {
+    "one pixel": ((1, 1, 1, 1), [(1, (1, 1), (1, 1), (0, 0, 0, 0))]),
+    "kernel over all": ((1, 1, 1, 1), [(3, (7, 7), (1, 1), (3, 3, 3, 3))]),
+    "kernel larger than the frame": ((1, 3, 2, 1), [(4, (7, 5), (2, 2), (6, 4, 6, 4))]),
+    "odd, stride 2": ((1, 7, 9, 3), [(8, (3, 3), (2, 2), (1, 1, 1, 1))] * 3),
+    "rows nobody reads": ((1, 9, 9, 2), [(4, (1, 1), (3, 3), (0, 0, 0, 0))] * 2),
+    "rows of padding": ((1, 2, 2, 2), [(4, (3, 3), (2, 2), (2, 2, 5, 5))] * 2),
+    "no layer": ((1, 6, 5, 2), []),
+    "a vector": ((1, 12), []),
+}
+
+
+@pytest.mark.parametrize("schedule_level", ["layers", "in-place", "stream"])
+@pytest.mark.parametrize("mode", ["resident", "rows"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_extreme_shapes(runtime: Path, shape: str, mode: str, schedule_level: Schedule) -> None:
+    prefix = RandomPrefix(5)
+    prefix.builder = Builder(shape.replace(" ", "_").replace(",", ""))
+    frame_shape, layers = SHAPES[shape]
+    prefix.x = prefix.builder.input(frame_shape, 0.02, 5)
+    prefix.frame = prefix.rng.integers(-128, 128, frame_shape).astype(np.int8)
+    for number, (outputs, kernel, stride, padding) in enumerate(layers):
+        channels = prefix.builder.graph.tensors[prefix.x].shape[3]
+        weight = prefix.rng.integers(-127, 128, (outputs, *kernel, channels)).astype(np.int8)
+        prefix.x = prefix.builder.conv2d(
+            f"conv{number}", prefix.x, weight, np.full(outputs, 0.004),
+            np.zeros(outputs, np.int32), Quant(0.03, 3), stride=list(stride), padding=padding,
+        )  # fmt: skip
+    graph = prefix.finish()
+    expected = evaluate(graph, {INPUT: prefix.frame})["logits"].reshape(-1)
+    graph.attrs["input"] = mode
+    scheduled = schedule(graph, schedule_level)
+    plan = plan_graph(scheduled)
+    assert len(set(expected.tolist())) > 1
+    assert (run_c(runtime, scheduled, plan, prefix.frame) == expected).all()
+
+
+def test_a_segment_has_no_more_stages_than_a_byte_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prefix = RandomPrefix(3)
+    prefix.builder = Builder("long")
+    prefix.x = prefix.builder.input((1, 40, 8, 1), 0.02, 5)
+    for _ in range(9):
+        prefix.x = prefix.conv(prefix.x, same=True)
+    graph = prefix.finish()
+    graph.attrs["input"] = "rows"
+    longest = max(len(s.stages) for s in segments_of(stream(graph, scratch_rule)))
+    for module in ("memory.rings", "passes.stream"):
+        monkeypatch.setattr(f"microtune.{module}.ALL_STAGES", 4)
+    cut = [len(s.stages) for s in segments_of(stream(graph, scratch_rule))]
+    assert longest > 4 and max(cut) <= 4

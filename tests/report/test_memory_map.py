@@ -117,17 +117,20 @@ def test_inference_only_has_no_backward_phase(tmp_path: Path) -> None:
     assert "forward" in text and "backward" not in text
 
 
-@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
 def test_the_terminal_view_is_plain_text_of_that_width(
     built: tuple[Path, Project], width: int
 ) -> None:
     text = as_text(load_memory_map(built[0]), colour=False, width=width)
     lines = text.splitlines()
-    assert max(len(line.rstrip()) for line in lines) <= width
+    prose = ("fashion5, ", "arena ", "Peak ", "SRAM ")
+    drawn = [line.rstrip() for line in lines if width >= 80 or not line.startswith(prose)]
+    assert max(map(len, drawn)) <= width and not any("…" in line for line in drawn)
     rows = [line for line in lines if line[8:9] in ("|", "+")]
     assert len(rows) == 24 + 1
-    for words in ("block6_expand", "peak at step", "lower bound", "proven minimal", "SRAM"):
-        assert words in text
+    flat = " ".join(text.split())
+    for words in ("block6_expand", "eak at step", "lower bound", "proven minimal", "SRAM"):
+        assert words in flat
     largest = max(load_memory_map(built[0]).banks[0].at_peak(), key=lambda b: b.bytes)
     assert f"{largest.bytes:,}" in text
 

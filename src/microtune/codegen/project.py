@@ -33,6 +33,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 ROOMS = ("core", "portable", "dsp", "mve")
 MARKER = "plan.json"
 TRAINING_FILE = "model/training.mt"
+# What the commands read of a plan.json.
+_PLAN_KEYS = (
+    "model", "scheme", "classes", "target", "input", "budget", "arena_bytes", "lower_bound",
+    "arenas", "stack_bank", "context_bank", "buffers", "parameters", "preprocessing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,19 +105,26 @@ def plan_json(project: Project) -> dict[str, Any]:
 
 def write_project(project: Project, directory: Path) -> None:
     """Write the folder whole or not at all. An existing project of ours is replaced."""
-    if directory.exists() and any(directory.iterdir()) and not (directory / MARKER).is_file():
-        raise MicrotuneError(
-            f"{directory} exists and is not a microtune project; give an empty or new folder"
-        )
-    directory.parent.mkdir(parents=True, exist_ok=True)
     staging = directory.with_name(f".{directory.name}.{os.getpid()}")
     try:
+        if _is_foreign(directory):
+            raise MicrotuneError(
+                f"{directory} exists and is not a microtune project; give an empty or new folder"
+            )
+        directory.parent.mkdir(parents=True, exist_ok=True)
         _fill(project, staging)
         _swap(staging, directory)
     except OSError as error:
         raise MicrotuneError(f"cannot write {directory}: {error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _is_foreign(directory: Path) -> bool:
+    """Whether something is there that is neither an empty folder nor a project of ours."""
+    if not directory.exists() or (directory / MARKER).is_file():
+        return False
+    return not directory.is_dir() or any(directory.iterdir())
 
 
 def _swap(staging: Path, directory: Path) -> None:
@@ -170,11 +182,16 @@ def read_plan(directory: Path) -> dict[str, Any]:
     try:
         plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = plan["schema_version"]
+        missing = [key for key in _PLAN_KEYS if key not in plan]
     except (ValueError, KeyError, TypeError) as error:
         raise MicrotuneError(f"{path}: not a readable plan: {error}") from error
     if version != PLAN_SCHEMA_VERSION:
         raise MicrotuneError(
             f"{path}: schema version {version} is unknown; this microtune reads "
             f"{PLAN_SCHEMA_VERSION}. Compile the model again."
+        )
+    if missing:
+        raise MicrotuneError(
+            f"{path}: not a whole plan: {', '.join(missing)} missing. Compile the model again."
         )
     return plan

@@ -6,7 +6,7 @@ from microtune.codegen.emitter import Emitter, struct_text
 from microtune.codegen.kernels import add_params, clamp_params, conv2d_params, pool_params
 from microtune.ir.graph import Node
 from microtune.memory.lifetimes import ring_name
-from microtune.memory.rings import INPUT, Segment, row_bytes
+from microtune.memory.rings import INPUT, Segment, image_height, row_bytes
 
 _BYTES_PER_LINE = 32
 
@@ -43,7 +43,7 @@ def _order_text(symbol: str, order: bytes) -> str:
 
 def _ring(e: Emitter, segment: Segment, name: str) -> str:
     """Initialiser of mt_ring; a tensor made before the segment is a ring of all its rows."""
-    rows = segment.rings.get(name, e.graph.tensors[name].shape[1])
+    rows = segment.rings.get(name, image_height(e.graph, name))
     buffer = ring_name(e.graph, segment, name) if name in segment.rings else name
     return struct_text({
         **e.place_fields(e.owner.get(buffer, buffer)), "rows": rows,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from microtune.ir.graph import Graph, Node
-from microtune.memory.rings import Segment, row_bytes, segments_of
+from microtune.memory.rings import Segment, image_height, row_bytes, segments_of
 
 VIEW_OPS = frozenset({"reshape", "q_scale_gradient"})
 
@@ -84,7 +84,7 @@ def in_segment(node: Node, number: int) -> Node:
 
 def ring_name(graph: Graph, segment: Segment, name: str) -> str:
     """The buffer that holds the rows of a segment's tensor."""
-    whole = segment.rings[name] == graph.tensors[name].shape[1]
+    whole = segment.rings[name] == image_height(graph, name)
     return name if whole else f"{name}.ring"
 
 

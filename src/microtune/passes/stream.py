@@ -22,6 +22,7 @@ from microtune.memory.lifetimes import (
 )
 from microtune.memory.planner import largest_live_set
 from microtune.memory.rings import (
+    ALL_STAGES,
     INPUT,
     Segment,
     make_segment,
@@ -31,6 +32,7 @@ from microtune.memory.rings import (
 )
 
 Scratch = Callable[[Node], int]
+_ENDLESS = 1 << 62
 
 
 def _live(buffers: list[Buffer]) -> int:
@@ -76,7 +78,12 @@ class _Cuts:
         ]  # fmt: skip
 
     def least(self, first: int, last: int) -> int:
-        """A lower bound of `bytes` that needs no schedule: one row of what is not whole."""
+        """A lower bound of `bytes` that needs no schedule: one row of what is not whole.
+
+        A run of more stages than a segment can have is as good as endless.
+        """
+        if last - first + int(self.by_rows and first == 0) > ALL_STAGES:
+            return _ENDLESS
         if not self.is_streamed(first, last):
             return self.bytes(first, last)
         graph = self.graph
@@ -112,7 +119,7 @@ class _Cuts:
 
     def smallest_peak(self) -> int:
         """The smallest peak over all paths."""
-        best = [0] + [1 << 62] * self.length
+        best = [0] + [_ENDLESS] * self.length
         for last in range(1, self.length + 1):
             for first in range(last - 1, -1, -1):
                 if max(best[first], self.least(first, last)) < best[last]:

@@ -23,7 +23,7 @@ def in_colour() -> bool:
 
 def map_width() -> int:
     """Columns for a map: what the terminal has, within reason; 100 where there is none."""
-    return max(80, min(console.width, 140)) if console.is_terminal else 100
+    return max(40, min(console.width, 140)) if console.is_terminal else 100
 
 
 Update = Callable[[int, int, str], None]

@@ -6,6 +6,7 @@ names of its largest blocks; far right, what all SRAM is made of.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ _COLUMNS = (7.4, 0.36, 1.6, 0.36, 1.2)
 
 
 def save_memory_picture(memory: MemoryMap, paths: Sequence[Path]) -> None:
-    """Write the picture to each of `paths` (.svg or .png)."""
+    """Write the picture to each of `paths` (.svg or .png), each file whole or not at all."""
     for path in paths:
         if path.suffix.lower() not in FORMATS:
             raise MicrotuneError(f"{path}: a picture is called NAME.svg or NAME.png")
@@ -61,9 +62,14 @@ def save_memory_picture(memory: MemoryMap, paths: Sequence[Path]) -> None:
             for path in paths:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 stamp = {"Date": None} if path.suffix.lower() == ".svg" else {}
-                figure.savefig(path, dpi=_DPI, metadata=stamp)
+                partial = path.with_name(f".{os.getpid()}.{path.name}")
+                try:
+                    figure.savefig(partial, dpi=_DPI, metadata=stamp)
+                    partial.replace(path)
+                finally:
+                    partial.unlink(missing_ok=True)
         except OSError as error:
-            raise MicrotuneError(f"cannot write {error.filename or paths[0]}: {error}") from error
+            raise MicrotuneError(f"cannot write {path}: {error.strerror}") from error
         finally:
             pyplot.close(figure)
 

@@ -19,6 +19,7 @@ from microtune.report.memory_map import LARGEST, Bank, Block, Kind, MemoryMap, p
 MAP_ROWS = 24
 WIDTH = 100
 _LEFT, _PEAK = 9, 22
+_NARROW = 72  # below this the peak step has no names beside the map, and the table no kinds
 _SHADES = {
     Kind.INPUT: ("#6F86C9", "#5B6FA8"), Kind.ACTIVATION: ("#A6C8E4", "#7FAED4"),
     Kind.RING: ("#6CC4B0", "#4FA08F"), Kind.SAVED: ("#E9B949", "#C99A2E"),
@@ -31,6 +32,7 @@ _SIGNS = {
 }  # fmt: skip
 _SRAM_SHADES = ("#93A5B5", "#3F9F6F", "#7DC58F", "#BBE9C4", "#888888", "#DEDEDE")
 _SRAM_SIGNS = "#WBHCs"
+_COLUMNS = ("tensor", "kind", "bytes", "share", "steps")
 _PEAK_STYLE = "bold #E0404A"
 
 
@@ -54,15 +56,16 @@ Char = tuple[str, str]
 
 def render_memory(memory: MemoryMap, *, colour: bool, width: int = WIDTH) -> Group:
     """Everything `microtune plan` prints, `width` columns wide."""
-    canvas = Canvas(width - _LEFT - _PEAK, MAP_ROWS, colour)
+    right = _PEAK if width >= _NARROW else 6
+    canvas = Canvas(width - _LEFT - right, MAP_ROWS, colour)
     parts: list[RenderableType] = [Text(memory.title, style="bold"), Text(memory.verdict()), ""]
     for bank in memory.banks:
         if len(memory.banks) > 1:
             parts.append(Text(f"bank {bank.label()}: {bank.bytes:,} B", style="bold"))
-        parts += [_panel(memory, bank, canvas), ""]
+        parts += [_panel(memory, bank, canvas, named=right == _PEAK), ""]
     parts += [_legend(memory, width, colour), ""]
     for bank in memory.banks:
-        parts += [_peak_title(memory, bank), peak_table(bank)]
+        parts += [_peak_title(memory, bank), peak_table(bank, narrow=width < _NARROW)]
     return Group(*parts, "", _sram_bar(memory, width, colour))
 
 
@@ -75,14 +78,18 @@ def _peak_title(memory: MemoryMap, bank: Bank) -> Text:
     )
 
 
-def peak_table(bank: Bank) -> Table:
-    """The ten largest buffers of the peak step with bytes and share."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
-    for name in ("tensor", "kind", "bytes", "share", "steps"):
-        table.add_column(name, justify="right" if name in ("bytes", "share") else "left")
+def peak_table(bank: Bank, *, narrow: bool = False) -> Table:
+    """The ten largest buffers of the peak step with bytes and share; narrow: only these."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1 if narrow else 2, 0, 0), pad_edge=not narrow)
+    shown = ("tensor", "bytes", "share") if narrow else _COLUMNS
+    for name in shown:
+        right = name in ("bytes", "share")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for b in bank.at_peak()[:LARGEST]:
         share = percent(b.bytes, bank.live_bytes)
-        table.add_row(b.name, b.kind.value, f"{b.bytes:,}", share, f"{b.first} to {b.last - 1}")
+        steps = f"{b.first} to {b.last - 1}"
+        row = dict(zip(_COLUMNS, (b.name, b.kind.value, f"{b.bytes:,}", share, steps), strict=True))
+        table.add_row(*(row[name] for name in shown))
     return table
 
 
@@ -115,7 +122,7 @@ def _overlaps(first: int, last: int, extent: int, cells: int) -> list[tuple[int,
     ]
 
 
-def _panel(memory: MemoryMap, bank: Bank, canvas: Canvas) -> Text:
+def _panel(memory: MemoryMap, bank: Bank, canvas: Canvas, *, named: bool) -> Text:
     """One bank: the map, the enlarged peak step with its names, and the time axis."""
     blocks = tuple(sorted(bank.blocks, key=lambda b: (b.first, b.offset)))
     looks = _looks(blocks, memory.steps / canvas.columns, bank.bytes / canvas.lines, canvas)
@@ -129,7 +136,7 @@ def _panel(memory: MemoryMap, bank: Bank, canvas: Canvas) -> Text:
     alive_looks = [look for look, there in zip(looks, now, strict=True) if there]
     slice_cells = occupancy(alive, memory.steps, bank.bytes, memory.steps, canvas.lines)
     column = [[line[bank.peak_step]] for line in slice_cells]
-    names = _peak_names(bank, canvas)
+    names = _peak_names(bank, canvas) if named else {}
     text = Text(no_wrap=True)
     _append(text, _header(bank, peak, canvas))
     for row, chars in enumerate(rows):
