@@ -4,99 +4,9 @@
 #include "mt_dense_sums_dsp.h"
 #include "mt_dsp.h"
 #include "mt_finish_dsp.h"
-#include "mt_memory.h"
+#include "mt_patches_dsp.h"
 
 #if MT_ISA_DSP && !MT_ISA_MVE
-
-/* A run of input channels with weights of its own, [O][KH][KW][channels]. */
-typedef struct {
-    const int8_t *weight;
-    const uint16_t *order; /* or NULL: channels first, first + 1, ... */
-    int32_t first, channels;
-} mt_part;
-
-/* Widened patches of some pixels: for each four inputs a pair (0, 2) and a pair (1, 3) of every
- * pixel in turn. `length` inputs, followed by zeros up to `padded`, a multiple of 8. */
-typedef struct {
-    uint32_t *words;
-    int32_t length, padded;
-} mt_patch;
-
-typedef struct {
-    const mt_conv2d_params *p;
-    const mt_conv2d_io *io;
-    const mt_rows *rows;
-    int8_t *bytes;   /* one patch before it is widened */
-    int32_t lanes;   /* pixels that share the unpacked weights, 8 or 4 */
-    int32_t tiled;   /* mt_make_eight or mt_make_four serves */
-    int32_t shifted; /* some multiplier has a shift */
-} mt_call;
-
-/* Inputs of one pixel to its lane, n > 0 a multiple of 8; `zero_point` decides which way. */
-static inline void widen_as(uint32_t *to, const int8_t *from, int32_t n, int32_t step,
-                            int32_t zero_point) {
-    const uint32_t zeros = (uint32_t)(zero_point & 0xffff) * 0x10001u;
-    const int8_t *end = from + n;
-    do {
-        const uint32_t low = mt_load_word(from), high = mt_load_word(from + 4);
-        mt_widen_word(low, zero_point, zeros, to);
-        mt_widen_word(high, zero_point, zeros, to + step);
-        to += 2 * step;
-        from += 8;
-    } while (from != end);
-}
-
-static void widen(const mt_call *c, uint32_t *to, const int8_t *from, int32_t n) {
-    if (c->p->x_zero == -128) {
-        widen_as(to, from, n, 2 * c->lanes, -128);
-    } else {
-        widen_as(to, from, n, 2 * c->lanes, c->p->x_zero);
-    }
-}
-
-/* to[i] = the inputs of a part under one tap; from == NULL: outside the image. */
-static int8_t *gather(int8_t *to, const int8_t *from, const mt_part *part, int32_t n,
-                      int32_t zero) {
-    int8_t *end = to + n;
-    if (from == NULL) {
-        while (to != end) {
-            *to++ = (int8_t)zero;
-        }
-    } else if (part->order == NULL) {
-        while (to != end) {
-            *to++ = *from++;
-        }
-    } else {
-        for (const uint16_t *order = part->order; to != end; order++) {
-            *to++ = from[*order];
-        }
-    }
-    return end;
-}
-
-/* Collects what lies under the kernel of one output pixel and widens it. */
-static void fill_lane(const mt_call *c, const mt_part *part, const mt_patch *patch, int32_t lane,
-                      mt_pixel pixel) {
-    const mt_conv_shape *s = &c->p->shape;
-    const int32_t top = pixel.row * s->stride_h - s->pad_top;
-    const int32_t left = pixel.column * s->stride_w - s->pad_left;
-    /* Rows of the patch that are one run of memory in the image. */
-    const int32_t whole = part->order == NULL && part->channels == s->in_c;
-    const int32_t run = whole && left >= 0 && left + s->k_w <= s->in_w ? s->k_w : 1;
-    int8_t *to = c->bytes;
-    for (int32_t kh = 0; kh < s->k_h; kh++) {
-        const int32_t ih = top + kh;
-        const int8_t *row = c->io->x + (ih % c->rows->x_rows) * s->in_w * s->in_c + part->first;
-        for (int32_t kw = 0; kw < s->k_w; kw += run) {
-            const int32_t iw = left + kw;
-            const int32_t inside = ih >= 0 && ih < s->in_h && iw >= 0 && iw < s->in_w;
-            const int8_t *from = inside ? row + iw * s->in_c : NULL;
-            to = gather(to, from, part, run * part->channels, c->p->x_zero);
-        }
-    }
-    (void)gather(to, NULL, part, patch->padded - patch->length, c->p->x_zero);
-    widen(c, patch->words + 2 * lane, c->bytes, patch->padded);
-}
 
 /* acc[4*lane] += the patches times the weights of one output channel; returns the end of them. */
 static const int8_t *dot(const mt_patch *patch, const int8_t *weight, int32_t *acc) {
@@ -106,8 +16,8 @@ static const int8_t *dot(const mt_patch *patch, const int8_t *weight, int32_t *a
 }
 
 /* The output channels of a group, from `begin` on, for `lanes` <= 4 pixels of a row. */
-static void make_any(const mt_call *c, const mt_part *parts, const mt_patch *patches, int32_t begin,
-                     mt_pixel pixel, int32_t lanes) {
+static void make_any(const mt_dense_call *c, const mt_part *parts, const mt_patch *patches,
+                     int32_t begin, mt_pixel pixel, int32_t lanes) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t end = begin + s->out_c / s->groups;
     const int8_t *w0 = parts[0].weight + begin * patches[0].length, *w1 = parts[1].weight;
@@ -132,14 +42,14 @@ static void make_any(const mt_call *c, const mt_part *parts, const mt_patch *pat
     }
 }
 
-static mt_tile_part tile_part(const mt_call *c, const int8_t *weight, const mt_patch *patch) {
+static mt_tile_part tile_part(const mt_dense_call *c, const int8_t *weight, const mt_patch *patch) {
     const uint32_t *end = patch->words + patch->padded * (c->lanes / 2);
     return (mt_tile_part){weight, patch->length != 0 ? patch->words : NULL, end,
                           patch->length - patch->padded};
 }
 
 /* The same for as many pixels as there are lanes, where c->tiled. */
-static void make_tile(const mt_call *c, const mt_part *parts, const mt_patch *patches,
+static void make_tile(const mt_dense_call *c, const mt_part *parts, const mt_patch *patches,
                       int32_t begin, mt_pixel pixel) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t at = (pixel.row % c->rows->y_rows) * s->out_w + pixel.column;
@@ -163,23 +73,6 @@ static void make_tile(const mt_call *c, const mt_part *parts, const mt_patch *pa
     }
 }
 
-/* The patches of neighbours when a pixel is a patch and the channels are eights. */
-static void fill_plain(const mt_call *c, const mt_patch *patch, mt_pixel pixel, int32_t lanes) {
-    const mt_conv_shape *s = &c->p->shape;
-    const int32_t slot = (pixel.row * s->stride_h) % c->rows->x_rows;
-    const int8_t *from = c->io->x + (slot * s->in_w + pixel.column * s->stride_w) * s->in_c;
-    for (int32_t lane = 0; lane < lanes; lane++, from += s->stride_w * s->in_c) {
-        widen(c, patch->words + 2 * lane, from, s->in_c);
-    }
-}
-
-static int32_t is_plain_input(const mt_conv2d_params *p) {
-    const mt_conv_shape *s = &p->shape;
-    return s->k_h * s->k_w == 1 && p->channel_order == NULL && s->groups == 1 &&
-           (s->in_c & 7) == 0 && s->pad_top == 0 && s->pad_left == 0 &&
-           (s->out_h - 1) * s->stride_h < s->in_h && (s->out_w - 1) * s->stride_w < s->in_w;
-}
-
 static int32_t has_shifts(const mt_conv2d_params *p) {
     int32_t shifts = 0;
     for (int32_t o = 0; o < p->shape.out_c; o++) {
@@ -196,22 +89,22 @@ static int32_t is_tiled(const mt_conv2d_params *p, const mt_conv2d_io *io) {
 }
 
 /* The pixels from `pixel` on, `lanes` of them. */
-static void make_pixels(const mt_call *c, mt_part *parts, const mt_patch *patches, mt_pixel pixel,
-                        int32_t lanes) {
+static void make_pixels(const mt_dense_call *c, mt_part *parts, const mt_patch *patches,
+                        mt_pixel pixel, int32_t lanes) {
     const mt_conv_shape *s = &c->p->shape;
-    const int32_t plain_input = is_plain_input(c->p);
+    const int32_t plain_input = mt_is_plain_input(c->p);
     for (int32_t group = 0; group < s->groups; group++) {
         const int32_t begin = group * (s->out_c / s->groups);
         parts[0].first = group * (s->in_c / s->groups);
         for (int32_t lane = 0; lane < lanes && !plain_input; lane++) {
             const mt_pixel one = {pixel.row, pixel.column + lane};
-            fill_lane(c, &parts[0], &patches[0], lane, one);
+            mt_fill_lane(c, &parts[0], &patches[0], lane, one);
             if (parts[1].channels > 0) {
-                fill_lane(c, &parts[1], &patches[1], lane, one);
+                mt_fill_lane(c, &parts[1], &patches[1], lane, one);
             }
         }
         if (plain_input) {
-            fill_plain(c, &patches[0], pixel, lanes);
+            mt_fill_plain(c, &patches[0], pixel, lanes);
         }
         if (c->tiled) {
             make_tile(c, parts, patches, begin, pixel);
@@ -239,7 +132,7 @@ static void make_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const m
     const int32_t lanes = tiled && s->out_w >= 8 && padded <= MT_EIGHT_LANES ? 8 : 4;
     patches[1].words = patches[0].words + patches[0].padded * (lanes / 2);
     int8_t *bytes = (int8_t *)(patches[1].words + patches[1].padded * (lanes / 2));
-    const mt_call call = {p, io, rows, bytes, lanes, tiled, has_shifts(p)};
+    const mt_dense_call call = {p, io, rows, bytes, lanes, tiled, has_shifts(p)};
     for (int32_t row = rows->first; row < rows->last; row++) {
         for (int32_t column = 0; column < s->out_w; column += lanes) {
             /* The last tile may overlap the one before. */

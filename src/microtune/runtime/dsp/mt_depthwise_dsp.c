@@ -52,15 +52,11 @@ static int32_t has_planes(const mt_conv2d_params *p) {
 static void begin_planes(mt_group *g) {
     for (int32_t i = 0; i < 2; i++) {
         mt_plane *plane = &g->planes[i];
-        *plane = (mt_plane){.pitch = g->lines.pitch * 4,
-                            .zero = g->p->y_zero,
-                            .stride = g->p->shape.out_c,
-                            .masked = g->io->mask != NULL};
-        for (int32_t k = 0; k < 2 && i + 2 * k < g->count; k++) {
-            const int32_t channel = g->first + i + 2 * k;
-            plane->bias[k] = g->io->bias[channel];
-            plane->multiplier[k] = g->p->multiplier[channel];
-            plane->shift[k] = g->p->shift[channel];
+        for (int32_t k = 0; k < 2; k++) {
+            const int32_t at = i + 2 * k, channel = g->first + at, there = at < g->count;
+            plane->bias[k] = there ? g->io->bias[channel] : 0;
+            plane->multiplier[k] = there ? g->p->multiplier[channel] : 0;
+            plane->shift[k] = there ? g->p->shift[channel] : 0;
         }
     }
 }
@@ -216,6 +212,11 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
                   .rows = rows,
                   .weights = {scratch, scratch + taps},
                   .lines = {{lines, lines + height * pitch}, pitch, height, 0, 0}};
+    for (int32_t i = 0; i < 2; i++) {
+        g.planes[i].pitch = pitch * 4;
+        g.planes[i].zero = p->y_zero;
+        g.planes[i].masked = io->mask != NULL;
+    }
     mt_zero_columns(&g.lines, s->pad_left, mt_min(pitch, s->pad_left + s->in_w));
     for (int32_t block = 0; block < s->out_c; block += MT_BLOCK) {
         int32_t row_stride;
