@@ -30,15 +30,23 @@ static void widen_row(const mt_group *g, int32_t ih) {
     mt_widen_four(&four, n, 1, g->lines.plane[0] + at, g->lines.plane[1] + at);
 }
 
-/* The function of a width and a stride. */
+/* The function of a width and a stride; no pointers, so that the stack has a static bound. */
+#define MAKE_WIDTH(width)                                                                          \
+    case width:                                                                                    \
+        if (s->stride_w == 2) {                                                                    \
+            mt_plane_##width##_stride_2(plane);                                                    \
+        } else {                                                                                   \
+            mt_plane_##width##_stride_1(plane);                                                    \
+        }                                                                                          \
+        break
+
 static void make_plane(const mt_conv_shape *s, mt_plane *plane) {
-    const int32_t wide = s->stride_w == 2;
-    if (s->k_w == 3) {
-        (wide ? mt_plane_3_stride_2 : mt_plane_3_stride_1)(plane);
-    } else if (s->k_w == 5) {
-        (wide ? mt_plane_5_stride_2 : mt_plane_5_stride_1)(plane);
-    } else {
-        (wide ? mt_plane_7_stride_2 : mt_plane_7_stride_1)(plane);
+    switch (s->k_w) {
+        MAKE_WIDTH(3);
+        MAKE_WIDTH(5);
+        MAKE_WIDTH(7);
+    default:
+        break;
     }
 }
 
@@ -138,7 +146,11 @@ static void sum_any(const mt_conv_shape *s, const mt_plane *plane, int32_t *acc)
     }
     for (int32_t kh = 0; kh < plane->rows; kh++, line += plane->pitch / 4) {
         for (int32_t kw = 0; kw < s->k_w; kw++, w++) {
-            (s->stride_w == 2 ? mt_taps_1_stride_2 : mt_taps_1_stride_1)(acc, w, line + kw, &one);
+            if (s->stride_w == 2) {
+                mt_taps_1_stride_2(acc, w, line + kw, &one);
+            } else {
+                mt_taps_1_stride_1(acc, w, line + kw, &one);
+            }
         }
     }
 }

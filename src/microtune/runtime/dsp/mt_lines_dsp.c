@@ -5,16 +5,52 @@
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
-/* For zero point -128, that of a ReLU: v + 128 is v with its highest bit turned, without sign. */
-static void widen_relu(const mt_four *f, int32_t n, uint32_t *even, uint32_t *odd) {
-    const int8_t *from = f->from;
-    const int32_t stride = f->stride;
-    for (int32_t i = n; i > 0; i--, from += stride) {
-        const uint32_t word = mt_load_word(from) ^ 0x80808080u;
-        *even++ = word & 0x00ff00ffu;
-        *odd++ = mt_odd_unsigned(word);
-    }
-}
+/* For the assembler, in this order. */
+typedef struct {
+    const int8_t *from;
+    int32_t stride;
+    uint32_t *even, *odd;
+    int32_t quads;
+} mt_quads;
+
+/* Four times `quads` > 0 pixels. Zero point -128, that of a ReLU: v + 128 is v with its
+ * highest bit turned, without sign. 23 instructions for four pixels. */
+void mt_widen_quads(const mt_quads *quads);
+
+__asm__(".syntax unified\n.thumb\n"
+        ".section .text.mt_widen_quads, \"ax\", %progbits\n"
+        ".balign 4\n.thumb_func\n.global mt_widen_quads\n.type mt_widen_quads, %function\n"
+        "mt_widen_quads:\n"
+        "push {r4-r11, lr}\n"
+        "ldm r0, {r0, r1, r2, r3, lr}\n"
+        "mov r8, #0x80808080\n"
+        "rsb r11, r1, #0\n"
+        "1:\n"
+        "ldr r4, [r0]\n"
+        "ldr r5, [r0, r1]\n"
+        "ldr r6, [r0, r1, lsl #1]\n"
+        "add r0, r0, r1, lsl #2\n"
+        "ldr r7, [r0, r11]\n"
+        "eor r4, r4, r8\n"
+        "eor r5, r5, r8\n"
+        "eor r6, r6, r8\n"
+        "eor r7, r7, r8\n"
+        "uxtb16 r9, r4\n"
+        "uxtb16 r10, r5\n"
+        "strd r9, r10, [r2], #8\n"
+        "uxtb16 r9, r6\n"
+        "uxtb16 r10, r7\n"
+        "strd r9, r10, [r2], #8\n"
+        "uxtb16 r9, r4, ror #8\n"
+        "uxtb16 r10, r5, ror #8\n"
+        "strd r9, r10, [r3], #8\n"
+        "uxtb16 r9, r6, ror #8\n"
+        "uxtb16 r10, r7, ror #8\n"
+        "strd r9, r10, [r3], #8\n"
+        "subs lr, lr, #1\n"
+        "bne 1b\n"
+        "pop {r4-r11, pc}\n"
+        ".size mt_widen_quads, . - mt_widen_quads\n.text\n");
 
 static void widen_any(const mt_four *f, int32_t n, int32_t step, uint32_t *even, uint32_t *odd) {
     const uint32_t zeros = (uint32_t)(f->zero & 0xffff) * 0x10001u;
@@ -38,7 +74,13 @@ void mt_widen_four(const mt_four *four, int32_t n, int32_t step, uint32_t *even,
             widen_any(&whole, 1, step, even + i * step, odd + i * step);
         }
     } else if (four->zero == -128 && step == 1) {
-        widen_relu(four, n, even, odd);
+        const int32_t whole = n & ~3;
+        const mt_quads quads = {four->from, four->stride, even, odd, whole >> 2};
+        if (whole > 0) {
+            mt_widen_quads(&quads);
+        }
+        const mt_four rest = {four->from + whole * four->stride, four->stride, 4, -128};
+        widen_any(&rest, n - whole, 1, even + whole, odd + whole);
     } else {
         widen_any(four, n, step, even, odd);
     }
