@@ -27,13 +27,25 @@ size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, 
     const size_t one_pixel = outputs * 4 + (inputs + ordered) * 4;
     /* Vectors and pairs take four pixels at once. */
     const size_t block = MT_BLOCK * 16 + ordered * 2, sums = ordered * 16;
-    const size_t four_pixels = outputs * 8 + (block > sums ? block : sums);
-    return mt_input_grad_is_pointwise(p) && four_pixels > one_pixel ? four_pixels : one_pixel;
+    const size_t pointwise = block > sums ? block : sums;
+    const size_t four_pixels =
+        outputs * 8 + (mt_input_grad_is_pointwise(p) ? pointwise : inputs * 16);
+    return four_pixels > one_pixel ? four_pixels : one_pixel;
 }
 
 #if !MT_ISA_MVE && !MT_ISA_DSP
 int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+    (void)p;
+    (void)io;
+    (void)rounder;
+    return 0;
+}
+#endif
+
+#if !MT_ISA_DSP || MT_ISA_MVE
+int32_t mt_tapped_input_grad(const mt_conv2d_input_grad_params *p,
+                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     (void)p;
     (void)io;
     (void)rounder;
@@ -111,27 +123,19 @@ static void add_tap(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_
     }
 }
 
-/* The output row or column that input position `in` meets through tap `k`, or -1. */
-static int32_t output_of(int32_t in, int32_t k, int32_t pad, int32_t stride, int32_t size) {
-    const int32_t position = in + pad - k;
-    if (position < 0 || position % stride != 0 || position / stride >= size) {
-        return -1;
-    }
-    return position / stride;
-}
-
 static void dense_pixel(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
                         mt_lanes *lanes, int32_t pixel, int32_t group) {
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups, outputs = s->out_c / s->groups;
     memset(lanes->acc, 0, (size_t)inputs * sizeof *lanes->acc);
     for (int32_t kh = 0; kh < s->k_h; kh++) {
-        const int32_t oh = output_of(pixel / s->in_w, kh, s->pad_top, s->stride_h, s->out_h);
+        const int32_t oh = mt_output_of(pixel / s->in_w, kh, s->pad_top, s->stride_h, s->out_h);
         if (oh < 0) {
             continue;
         }
         for (int32_t kw = 0; kw < s->k_w; kw++) {
-            const int32_t ow = output_of(pixel % s->in_w, kw, s->pad_left, s->stride_w, s->out_w);
+            const int32_t ow =
+                mt_output_of(pixel % s->in_w, kw, s->pad_left, s->stride_w, s->out_w);
             if (ow < 0) {
                 continue;
             }
@@ -170,12 +174,13 @@ static inline void depthwise_taps(const mt_conv_shape *s, const mt_columns *colu
                                   int32_t n, int32_t *acc) {
     memset(acc, 0, (size_t)n * sizeof *acc);
     for (int32_t kh = 0; kh < s->k_h; kh++) {
-        const int32_t oh = output_of(pixel / s->in_w, kh, s->pad_top, s->stride_h, s->out_h);
+        const int32_t oh = mt_output_of(pixel / s->in_w, kh, s->pad_top, s->stride_h, s->out_h);
         if (oh < 0) {
             continue;
         }
         for (int32_t kw = 0; kw < s->k_w; kw++) {
-            const int32_t ow = output_of(pixel % s->in_w, kw, s->pad_left, s->stride_w, s->out_w);
+            const int32_t ow =
+                mt_output_of(pixel % s->in_w, kw, s->pad_left, s->stride_w, s->out_w);
             if (ow < 0) {
                 continue;
             }
@@ -225,7 +230,8 @@ void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_
     mt_rounder rounder = mt_round_begin(p->round.site, &io->round, acc_exponent, io->dx);
     if (mt_is_depthwise(&p->shape)) {
         mt_depthwise_input_grad(p, io, &rounder);
-    } else if (!mt_pointwise_input_grad(p, io, &rounder)) {
+    } else if (!mt_pointwise_input_grad(p, io, &rounder) &&
+               !mt_tapped_input_grad(p, io, &rounder)) {
         dense(p, io, &rounder);
     }
     mt_round_end(&rounder);

@@ -14,9 +14,23 @@ static inline int32_t mt_input_grad_is_pointwise(const mt_conv2d_input_grad_para
            s->in_c < 8192;
 }
 
+/* The output row or column that input position `in` meets through tap `k`, or -1. */
+static inline int32_t mt_output_of(int32_t in, int32_t k, int32_t pad, int32_t stride,
+                                   int32_t size) {
+    const int32_t position = in + pad - k;
+    if (position < 0 || position % stride != 0 || position / stride >= size) {
+        return -1;
+    }
+    return position / stride;
+}
+
 /* The gradient of a pointwise shape; 0 and nothing done for any other. */
 int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
+
+/* The gradient of any dense or grouped shape; 0 and nothing done where there is no such kernel. */
+int32_t mt_tapped_input_grad(const mt_conv2d_input_grad_params *p,
+                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
 
 /* The gradient of a depthwise shape. */
 void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,

@@ -1,70 +1,14 @@
 /* Input gradient of 1x1 convolutions of stride 1: four pixels and two input channels at a time over
  * pairs of outputs. */
 #include "mt_conv2d_input_grad.h"
-
-#include "mt_blocks.h"
 #include "mt_dsp.h"
 #include "mt_memory.h"
-#include "mt_numerics.h"
+#include "mt_pairs_dsp.h"
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
-#define PIXELS 4
+#define PIXELS MT_PAIR_PIXELS
 #define COLUMNS 16 /* inputs that are rounded together */
-
-/* sums[2*pixel], sums[2*pixel + 1]: two neighbouring inputs. `lanes` has a pair of outputs of every
- * pixel in turn up to `end`, weights of neighbouring outputs lie `stride` bytes apart.
- * 18 instructions for 16 products. */
-typedef struct {
-    const int8_t *weight;
-    const uint32_t *lanes;
-    int32_t stride;
-    const uint32_t *end;
-} mt_pairs;
-
-void mt_sum_pairs(int32_t *sums, const mt_pairs *pairs);
-
-#define PIXEL(a, b)                                                                                \
-    "ldr lr, [r2], #4\n"                                                                           \
-    "smlad " a ", r3, lr, " a "\n"                                                                 \
-    "smlad " b ", r0, lr, " b "\n"
-#define TWO_OUTPUTS                                                                                \
-    "ldrh r0, [r1]\n"                                                                              \
-    "ldrh r3, [r1, r12]\n"                                                                         \
-    "add r1, r1, r12, lsl #1\n"                                                                    \
-    "orr r0, r0, r3, lsl #16\n"                                                                    \
-    "sxtb16 r3, r0\n"                                                                              \
-    "sxtb16 r0, r0, ror #8\n" PIXEL("r4", "r5") PIXEL("r6", "r7") PIXEL("r8", "r9")                \
-        PIXEL("r10", "r11")
-
-/* An odd number of pairs begins in the middle of the loop. */
-__asm__(".syntax unified\n.thumb\n"
-        ".section .text.mt_sum_pairs, \"ax\", %progbits\n"
-        ".balign 4\n.thumb_func\n.global mt_sum_pairs\n.type mt_sum_pairs, %function\n"
-        "mt_sum_pairs:\n"
-        "push {r4-r11, lr}\n"
-        "ldr r3, [r1, #12]\n"
-        "push {r0, r3}\n"
-        "ldr r12, [r1, #8]\n"
-        "ldrd r1, r2, [r1]\n"
-        "movs r4, #0\n"
-        "movs r5, #0\n"
-        "movs r6, #0\n"
-        "movs r7, #0\n"
-        "mov r8, r4\n"
-        "mov r9, r4\n"
-        "mov r10, r4\n"
-        "mov r11, r4\n"
-        "subs r3, r3, r2\n"
-        "tst r3, #16\n"
-        "bne 2f\n"
-        "1:\n" TWO_OUTPUTS "2:\n" TWO_OUTPUTS "ldr lr, [sp, #4]\n"
-        "cmp r2, lr\n"
-        "bne 1b\n"
-        "pop {r0, r3}\n"
-        "stmia r0, {r4-r11}\n"
-        "pop {r4-r11, pc}\n"
-        ".size mt_sum_pairs, . - mt_sum_pairs\n.text\n");
 
 typedef struct {
     const mt_conv2d_input_grad_params *p;
@@ -74,22 +18,12 @@ typedef struct {
     int32_t pixel, pixels; /* the first, and how many there are */
 } mt_quad_pixels;
 
-/* The int16 lanes of four pixels; those behind the last pixel are 0. */
 static void make_lanes(const mt_quad_pixels *q) {
-    const int32_t outputs = q->p->shape.out_c;
-    for (int32_t lane = 0; lane < PIXELS; lane++) {
-        uint32_t *to = q->lanes + lane;
-        const int8_t *g = q->io->g + (q->pixel + lane) * outputs;
-        for (int32_t o = 0; o < outputs; o += 2, to += PIXELS) {
-            if (lane >= q->pixels) {
-                *to = 0;
-                continue;
-            }
-            const int32_t a = mt_high_product(g[o] * (1 << 24), q->p->multiplier[o]);
-            const int32_t b = mt_high_product(g[o + 1] * (1 << 24), q->p->multiplier[o + 1]);
-            *to = mt_pack_low((uint32_t)a, (uint32_t)b);
-        }
+    const int8_t *g[PIXELS] = {NULL};
+    for (int32_t lane = 0; lane < q->pixels; lane++) {
+        g[lane] = q->io->g + (q->pixel + lane) * q->p->shape.out_c;
     }
+    mt_fill_pairs(q->lanes, g, q->p->multiplier, q->p->shape.out_c);
 }
 
 /* The inputs i and i + 1 of a weight of `inputs` inputs. */
