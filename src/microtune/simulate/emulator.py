@@ -13,8 +13,14 @@ from pathlib import Path
 
 from microtune.errors import MicrotuneError
 from microtune.simulate.job import RESULT_NAME
-from microtune.simulate.toolchain import Compiler, find_host_compiler, find_program, run_tool
-from microtune.targets import Target
+from microtune.simulate.toolchain import (
+    Compiler,
+    find_host_compiler,
+    find_program,
+    install_advice,
+    run_tool,
+)
+from microtune.targets import ARM, Architecture, Target
 
 FAULT_EXIT_CODE = 99
 _PLUGIN_SOURCE = Path(__file__).parent / "plugin" / "insncount.c"
@@ -61,18 +67,21 @@ class EmulatorRun:
 
 @cache
 def find_qemu() -> Compiler:
-    """The emulator; a MicrotuneError says what to install."""
-    return find_program(
-        "qemu-system-arm",
-        "Install it with: apt-get install --no-install-recommends qemu-system-arm",
-    )
+    """The emulator of Cortex-M; a MicrotuneError says what to install."""
+    return find_emulator(ARM)
 
 
 @cache
-def build_plugin() -> Path:
+def find_emulator(architecture: Architecture) -> Compiler:
+    """The emulator of an architecture; a MicrotuneError says what to install."""
+    return find_program(architecture.emulator, install_advice(architecture.emulator_package))
+
+
+@cache
+def build_plugin(architecture: Architecture) -> Path:
     """The counting plugin, compiled on demand for the installed QEMU into the cache folder."""
     compiler = find_host_compiler()
-    api = plugin_api(find_qemu().version)
+    api = plugin_api(find_emulator(architecture).version)
     source = _PLUGIN_SOURCE.read_bytes()
     key = hashlib.sha256(b"|".join([source, str(api).encode(), compiler.version.encode()]))
     cache_root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -124,7 +133,8 @@ def run_firmware(
             f"no emulator knows '{target.name}': build its firmware for a board, or run the"
             " project with --target of an emulated core"
         )
-    command = [*find_qemu().command, "-M", target.machine, *target.emulator_arguments]
+    command = [*find_emulator(target.architecture).command, "-M", target.machine]
+    command += target.emulator_arguments
     command += ["-display", "none", "-monitor", "none", "-serial", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf.resolve())]
     marks = workdir / _MARKS_NAME
@@ -132,7 +142,7 @@ def run_firmware(
     for stale in (marks, workdir / RESULT_NAME):
         stale.unlink(missing_ok=True)
     if plugin:
-        path = str(build_plugin()).replace(",", ",,")
+        path = str(build_plugin(target.architecture)).replace(",", ",,")
         command += ["-plugin", f"{path},out={_MARKS_NAME}"]
     exit_code, console = _run(command, workdir, on_progress, timeout_seconds)
     return EmulatorRun(exit_code, console, _read_marks(marks) if marks.exists() else ())

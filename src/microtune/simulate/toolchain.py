@@ -16,9 +16,11 @@ from typing import Literal
 from microtune.errors import MicrotuneError
 from microtune.simulate.elf import read_elf
 from microtune.targets import (
+    ARM,
     COMPILE_FLAGS,
     DEFAULT_STACK_BYTES,
     LINK_FLAGS,
+    Architecture,
     Placement,
     Target,
     render_linker_script,
@@ -85,15 +87,23 @@ def find_host_gcc() -> Compiler:
 @cache
 def find_arm_gcc() -> Compiler:
     """The cross compiler for Cortex-M; a MicrotuneError says what to install."""
-    return find_program(
-        "arm-none-eabi-gcc",
-        "Install it with: apt-get install --no-install-recommends gcc-arm-none-eabi",
-    )
+    return find_cross_gcc(ARM)
+
+
+@cache
+def find_cross_gcc(architecture: Architecture) -> Compiler:
+    """The cross compiler for an architecture; a MicrotuneError says what to install."""
+    return find_program(architecture.gcc, install_advice(architecture.compiler_package))
+
+
+def install_advice(package: str) -> str:
+    """How to get a program that comes in a Debian package."""
+    return f"Install it with: apt-get install --no-install-recommends {package}"
 
 
 @cache
 def find_clang() -> Compiler:
-    """Clang as the `ziglang` package ships it, for the host and for Cortex-M alike."""
+    """Clang as the `ziglang` package ships it, for the host and for the chips alike."""
     if find_spec("ziglang") is None:
         raise MicrotuneError("Clang not found. Install it with: pip install ziglang==0.17.1")
     command = (sys.executable, "-m", "ziglang", "cc")
@@ -156,7 +166,7 @@ def build_firmware(
     be measured on several cores; `placement` says what goes to which of its memories (default:
     everything to the fastest). What does not compile or does not fit is a MicrotuneError.
     """
-    found = find_arm_gcc() if compiler == "gcc" else find_clang()
+    found = find_cross_gcc(target.architecture) if compiler == "gcc" else find_clang()
     cpu_flags = target.gcc_flags if compiler == "gcc" else target.zig_flags
     project = project_dir.resolve()
     sources = firmware_sources(project)
