@@ -23,9 +23,10 @@ from microtune.training.build import Formats
 from tests.projects import compile_project
 
 M7 = load_target("cortex-m7")
-# Frames are small: what is above the limit is recorded here, and may shrink.
+# Frames are small: what is above the limit is recorded here (the core that spills most), and may
+# shrink.
 FRAME_LIMIT = 512
-RECORDED = {"dense_rows": 720}
+RECORDED = {"dense_rows": 776}
 BOUND_LIMIT = 1536
 RISCV_CORE = pytest.param("riscv32imc", marks=pytest.mark.riscv)
 
