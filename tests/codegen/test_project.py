@@ -83,9 +83,7 @@ def test_makefile_builds_the_library(project: Path) -> None:
 
 
 @pytest.mark.chip
-@pytest.mark.parametrize(
-    "core", ["cortex-m7", pytest.param("riscv32imc", marks=pytest.mark.riscv)]
-)
+@pytest.mark.parametrize("core", ["cortex-m7", pytest.param("riscv32imc", marks=pytest.mark.riscv)])
 def test_makefile_builds_the_firmware(tmp_path: Path, core: str) -> None:
     """It runs as it is, and answers as numpy does; no warning on the way."""
     compiled = compile_project(tmp_path / "p", "last-3", target=core)

@@ -186,9 +186,7 @@ def test_the_reference_step_has_the_same_bits_everywhere(tmp_path: Path, data_fo
 @pytest.mark.riscv
 @pytest.mark.data
 @pytest.mark.parametrize("optimisation", ["-O3", "-Os"])
-def test_the_reference_step_on_riscv(
-    tmp_path: Path, data_folder: Path, optimisation: str
-) -> None:
+def test_the_reference_step_on_riscv(tmp_path: Path, data_folder: Path, optimisation: str) -> None:
     """mcunet-5fps, 49KB, compiled for the core without FPU: the recorded hash."""
     model = load_any(data_folder / "models/mit_tiny-training/mcunet-5fps.pkl")
     train = load_train(data_folder / "data/clothing10.tar", model)

@@ -42,8 +42,8 @@ def fence(script: str) -> list[tuple[int, int, int]]:
 @pytest.mark.parametrize("name", target_names())
 def test_the_fence_can_be_built_and_covers_the_memories(name: str) -> None:
     """Eight regions; on Armv7-M each starts at a multiple of its size as a power of two, and is
-    whole eighths of it, so that not a byte more can be reached. Armv8-M takes multiples of 32 bytes;
-    the PMP has room for seven ranges of words."""
+    whole eighths of it, so that not a byte more can be reached. Armv8-M takes multiples of 32
+    bytes; the PMP has room for seven ranges of words."""
     target = load_target(name)
     ranges = fence(render_linker_script(target))
     assert len(ranges) <= (7 if target.architecture is RISCV else 8)
