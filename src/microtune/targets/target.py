@@ -35,8 +35,8 @@ class Target:
 
     `gcc_flags` are for the architecture's GCC, `zig_flags` for `python -m ziglang cc`. `memories`
     are the banks the product may use, fastest first; `flash` holds its code. The harness banks
-    belong to the test harness alone and lie apart from the product's; a board that no emulator knows
-    (`machine` is None) has none, and a harness linked for it shares the product's memories.
+    belong to the test harness alone and lie apart from the product's; a board that no emulator
+    knows (`machine` is None) has none, and a harness linked for it shares the product's memories.
     `harness_vectors` is where a core whose flash lies elsewhere finds its first two vectors.
     """
 
