@@ -59,7 +59,6 @@ def test_a_missing_program_names_its_package(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("PATH", str(tmp_path))
     for find, package in ((find_cross_gcc, compiler), (find_emulator, emulator)):
-        find.cache_clear()
         with pytest.raises(MicrotuneError, match=rf"not found.* apt-get install .*{package}$"):
             find(architecture)
 

@@ -71,7 +71,6 @@ def find_qemu() -> Compiler:
     return find_emulator(ARM)
 
 
-@cache
 def find_emulator(architecture: Architecture) -> Compiler:
     """The emulator of an architecture; a MicrotuneError says what to install."""
     return find_program(architecture.emulator, install_advice(architecture.emulator_package))

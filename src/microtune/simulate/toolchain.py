@@ -90,7 +90,6 @@ def find_arm_gcc() -> Compiler:
     return find_cross_gcc(ARM)
 
 
-@cache
 def find_cross_gcc(architecture: Architecture) -> Compiler:
     """The cross compiler for an architecture; a MicrotuneError says what to install."""
     return find_program(architecture.gcc, install_advice(architecture.compiler_package))

@@ -54,12 +54,13 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
             for (int32_t j = 0; j < rows; j++) {
                 const int16_t gj = g[j];
                 if (gj == 0) {
+                    MT_SKIPPED(n);
                     continue;
                 }
                 MT_KEEP_LOOP
                 for (int32_t i = 0; i < n; i++) {
                     const int16_t centred = (int16_t)(x[i] - zero);
-                    acc[j][i] += (int16_t)(gj * centred);
+                    MT_ACCUMULATE(acc[j][i], (int16_t)(gj * centred), 1);
                 }
             }
         }
@@ -156,7 +157,7 @@ static inline void sum_channels(const mt_tap *t, const uint16_t *order, int32_t 
             MT_KEEP_LOOP
             for (int32_t i = 0; i < n; i++) {
                 const int16_t centred = (int16_t)(x[i] - zero);
-                acc[i] += (int16_t)(from[i] * centred);
+                MT_ACCUMULATE(acc[i], (int16_t)(from[i] * centred), 1);
             }
         }
     }
@@ -195,8 +196,10 @@ void mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
     const int32_t stored = p->channel_order == NULL ? p->shape.in_c : p->trained_channels;
     mt_tap tap = {p, io, 0, 0, stored, 0, 0};
     if (mt_is_depthwise(&p->shape)) {
+        MT_SKIPPED_PADDING(&p->shape, stored);
         depthwise(&tap, key);
     } else {
+        MT_SKIPPED_PADDING(&p->shape, p->shape.out_c * stored);
         dense(&tap, key);
     }
 }
