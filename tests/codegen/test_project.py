@@ -79,6 +79,11 @@ def test_makefile_builds_the_library(project: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (project / "build/libmicrotune.a").is_file()
+    debug = ["make", "-j2", "OPT=-O0", "DEBUG=1"]
+    done = subprocess.run(debug, cwd=project, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name, holds in (("build/libmicrotune.a", False), ("build/debug/libmicrotune.a", True)):
+        assert (b"mt_debug_overflow" in (project / name).read_bytes()) == holds
     subprocess.run(["make", "clean"], cwd=project, capture_output=True, check=True)
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.debug import OVERFLOW_EXIT_CODE, MacCounts, reported_overflow
 from microtune.simulate.job import RESULT_NAME
 from microtune.simulate.toolchain import (
     Compiler,
@@ -40,11 +41,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class EmulatorRun:
-    """How a run ended. `stdout` is the console without the progress lines."""
+    """How a run ended. `stdout` is the console without the progress lines, `macs` what a debug
+    build counted of each train or infer call."""
 
     exit_code: int
     stdout: str
     marks: tuple[Mark, ...]
+    macs: tuple[MacCounts, ...] = ()
 
     @property
     def call_instructions(self) -> tuple[int, ...]:
@@ -59,6 +62,8 @@ class EmulatorRun:
         """Raise a MicrotuneError unless the firmware ended with exit code 0."""
         if self.exit_code == 0:
             return
+        if self.exit_code == OVERFLOW_EXIT_CODE:
+            raise reported_overflow(self.stdout)
         what = "stopped by a memory fault" if self.exit_code == FAULT_EXIT_CODE else "failed"
         raise MicrotuneError(
             f"the firmware {what} (exit code {self.exit_code}): {self.stdout.strip()[-500:]}"
@@ -143,13 +148,18 @@ def run_firmware(
     if plugin:
         path = str(build_plugin(target.architecture)).replace(",", ",,")
         command += ["-plugin", f"{path},out={_MARKS_NAME}"]
-    exit_code, console = _run(command, workdir, on_progress, timeout_seconds)
-    return EmulatorRun(exit_code, console, _read_marks(marks) if marks.exists() else ())
+    exit_code, lines = _run(command, workdir, on_progress, timeout_seconds)
+    counts = [MacCounts.parse(line) for line in lines]
+    console = "".join(line for line, count in zip(lines, counts, strict=True) if count is None)
+    return EmulatorRun(
+        exit_code, console, _read_marks(marks) if marks.exists() else (),
+        tuple(count for count in counts if count is not None),
+    )  # fmt: skip
 
 
 def _run(
     command: list[str], workdir: Path, on_progress: Progress | None, timeout_seconds: float
-) -> tuple[int, str]:
+) -> tuple[int, list[str]]:
     console: list[str] = []
     expired = threading.Event()
     with subprocess.Popen(
@@ -182,7 +192,7 @@ def _run(
             process.kill()  # does nothing to a process that has ended by itself
     if expired.is_set():
         raise MicrotuneError(f"the emulator was stopped after {timeout_seconds:g} seconds")
-    return process.returncode, "".join(console)
+    return process.returncode, console
 
 
 def _read_marks(path: Path) -> tuple[Mark, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.debug import DEBUG_FLAG
 from microtune.simulate.elf import read_elf
 from microtune.targets import (
     ARM,
@@ -157,13 +158,15 @@ def build_firmware(
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     placement: Placement | None = None,
+    debug: bool = False,
 ) -> Firmware:
     """Compile and link the project at `project_dir` for `target` into `out_elf`.
 
     The sources are `src/**/*.c`, `model/*.c` and `port/*.c`. The linker script is rendered for
     `target` with the given budgets (bytes; default: all the target has), so that one project can
     be measured on several cores; `placement` says what goes to which of its memories (default:
-    everything to the fastest). What does not compile or does not fit is a MicrotuneError.
+    everything to the fastest). `debug` checks and counts (`simulate.debug`). What does not compile
+    or does not fit is a MicrotuneError.
     """
     found = find_cross_gcc(target.architecture) if compiler == "gcc" else find_clang()
     cpu_flags = target.gcc_flags if compiler == "gcc" else target.zig_flags
@@ -175,6 +178,7 @@ def build_firmware(
     )  # fmt: skip
     base = [*found.command, *cpu_flags, optimisation]
     base += ["-fno-sanitize=undefined", "-w"] if compiler == "zig" else ["-fcallgraph-info=su"]
+    base += [DEBUG_FLAG] if debug else []
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
         build = Path(name)
         (build / "linker.ld").write_text(script, encoding="utf-8")

@@ -11,7 +11,7 @@
  *     u32 status, u32 bytes, u8 blob[bytes];
  * with the measure flag each is followed by u32 stack bytes of the call (0 for save).
  * Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable,
- * 10 + status if mt_init failed, 99 fault. */
+ * 10 + status if mt_init failed, 98 accumulator overflow (debug build), 99 fault. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,8 +19,18 @@
 #include "microtune.h"
 #include "port.h"
 #include "semihosting.h"
+#if defined(MT_DEBUG)
+#include "mt_debug.h"
+#endif
 
-enum { EXIT_DONE = 0, EXIT_JOB = 1, EXIT_MODEL = 2, EXIT_RESULT = 3, EXIT_INIT = 10 };
+enum {
+    EXIT_DONE = 0,
+    EXIT_JOB = 1,
+    EXIT_MODEL = 2,
+    EXIT_RESULT = 3,
+    EXIT_INIT = 10,
+    EXIT_OVERFLOW = 98
+};
 enum { KIND_TRAIN = 0, KIND_INFER = 1, KIND_SAVE = 2 };
 enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, CLASSES, RESERVED, HEADER_WORDS };
 #define JOB_MAGIC 0x424A544Du
@@ -102,6 +112,28 @@ static int32_t open_job(uint32_t header[HEADER_WORDS]) {
     return job;
 }
 
+/* Debug build: prints what the call counted, and ends the run if an accumulator overflowed. */
+static void report_debug(void) {
+#if defined(MT_DEBUG)
+    mt_debug_macs macs;
+    mt_debug_counts(&macs);
+    semihosting_print("macs ");
+    semihosting_print_number((uint32_t)macs.performed);
+    semihosting_print(" ");
+    semihosting_print_number((uint32_t)macs.skipped);
+    semihosting_print(" ");
+    semihosting_print_number((uint32_t)macs.repeated);
+    semihosting_print("\n");
+    if (mt_debug_overflow() != NULL) {
+        semihosting_print("harness: accumulator overflow at ");
+        semihosting_print(mt_debug_overflow());
+        semihosting_print("\n");
+        semihosting_exit(EXIT_OVERFLOW);
+    }
+    mt_debug_reset();
+#endif
+}
+
 static void run_sample(mt_context *context, const record_header *record, uint32_t measure,
                        int32_t output) {
     mt_result result = {0, 0};
@@ -117,6 +149,7 @@ static void run_sample(mt_context *context, const record_header *record, uint32_
         const uint32_t *base = measure ? mt_port_stack_paint() : _stack_limit;
         status = mt_port_call_marked(&call);
         stack_bytes = measure ? mt_port_stack_used(base - MT_PORT_CALL_FRAME_WORDS) : 0;
+        report_debug();
     }
     const uint32_t head[3] = {status, (uint32_t)result.predicted_class,
                               record->kind == KIND_TRAIN ? (uint32_t)result.loss_q16 : 0u};
