@@ -45,6 +45,9 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
     const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
     const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, ROWS * sizeof acc[0]);
+    MT_SKIPPED((s->out_h * s->out_w -
+                mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
+               rows * n);
     for (int32_t oh = high.begin; oh < high.end; oh++) {
         const int32_t ih = oh * s->stride_h + t->kh - s->pad_top;
         for (int32_t ow = wide.begin; ow < wide.end; ow++) {
@@ -143,6 +146,9 @@ static inline void sum_channels(const mt_tap *t, const uint16_t *order, int32_t 
     const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
     const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, (size_t)n * sizeof *acc);
+    MT_SKIPPED((s->out_h * s->out_w -
+                mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
+               n);
     for (int32_t oh = high.begin; oh < high.end; oh++) {
         const int32_t ih = oh * s->stride_h + t->kh - s->pad_top;
         for (int32_t ow = wide.begin; ow < wide.end; ow++) {
@@ -196,10 +202,8 @@ void mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
     const int32_t stored = p->channel_order == NULL ? p->shape.in_c : p->trained_channels;
     mt_tap tap = {p, io, 0, 0, stored, 0, 0};
     if (mt_is_depthwise(&p->shape)) {
-        MT_SKIPPED_PADDING(&p->shape, stored);
         depthwise(&tap, key);
     } else {
-        MT_SKIPPED_PADDING(&p->shape, p->shape.out_c * stored);
         dense(&tap, key);
     }
 }
