@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Sets up everything the project needs; safe to repeat. Arguments name further extras: torch, lint.
 #
-#   system   gcc (host library), gcc-arm-none-eabi and qemu-system-arm (the emulated chip), by apt
-#            where that is possible; otherwise it says what to run and the chip's parts are skipped
+#   system   gcc (host library), gcc-arm-none-eabi and qemu-system-arm (the emulated Cortex-M),
+#            gcc-riscv64-unknown-elf and qemu-system-misc (the emulated RISC-V, 400 MB), by apt where
+#            that is possible; otherwise it says what to run, and what needs them is skipped
 #   Python   .venv with microtune in editable mode and the tools of its tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,6 +28,21 @@ missing_packages() {
     has_venv "$1" || venv_package "$1"
 }
 
+# Apart from the others, so that a distribution without them loses only RISC-V.
+missing_riscv_packages() {
+    command -v riscv64-unknown-elf-gcc >/dev/null 2>&1 || echo gcc-riscv64-unknown-elf
+    command -v qemu-system-riscv32 >/dev/null 2>&1 || riscv_emulator_package
+}
+
+# Newer distributions split it off qemu-system-misc.
+riscv_emulator_package() {
+    if apt-cache show qemu-system-riscv >/dev/null 2>&1; then
+        echo qemu-system-riscv
+    else
+        echo qemu-system-misc
+    fi
+}
+
 has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
 # Debian and Ubuntu split venv off, one package per Python version.
@@ -35,21 +51,28 @@ venv_package() { "$1" -c 'import sys; print("python%d.%d-venv" % sys.version_inf
 install_system() {
     local packages
     packages=$(missing_packages "$1" | xargs)
+    install_packages "the host library and the emulated Cortex-M" "$packages"
+    packages=$(missing_riscv_packages | xargs)
+    install_packages "the emulated RISC-V" "$packages"
+}
+
+install_packages() {
+    local purpose=$1 packages=$2 root="" command
     [ -n "$packages" ] || return 0
     if [ "$(uname)" = Darwin ]; then
-        say "missing: $packages. On macOS: brew install qemu && brew install --cask gcc-arm-embedded"
-        say "going on without; the chip's parts are skipped"
-        return 0
-    fi
-    local root=""
-    if [ "$(id -u)" != 0 ]; then root="sudo -n"; fi
-    local command="apt-get install -y --no-install-recommends $packages"
-    if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$root" ] && ! sudo -n true 2>/dev/null; }; then
-        say "missing: $packages. To install them: sudo apt-get update && sudo $command"
+        say "missing for $purpose: $packages. On macOS: brew install qemu;" \
+            "brew install --cask gcc-arm-embedded; brew install riscv-software-src/riscv/riscv-tools"
         say "going on without; what needs them is skipped"
         return 0
     fi
-    say "installing system packages: $packages"
+    if [ "$(id -u)" != 0 ]; then root="sudo -n"; fi
+    command="apt-get install -y --no-install-recommends $packages"
+    if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$root" ] && ! sudo -n true 2>/dev/null; }; then
+        say "missing for $purpose: $packages. To install them: sudo apt-get update && sudo $command"
+        say "going on without; what needs them is skipped"
+        return 0
+    fi
+    say "installing system packages for $purpose: $packages"
     # shellcheck disable=SC2086
     if ! { $root env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
         $root env DEBIAN_FRONTEND=noninteractive $command >/dev/null; }; then

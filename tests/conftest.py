@@ -28,6 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reasons.append(("oracle", "PyTorch is not installed (make test-all installs it)"))
     if not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")):
         reasons.append(("chip", "arm-none-eabi-gcc or qemu-system-arm is not installed"))
+    if not (shutil.which("riscv64-unknown-elf-gcc") and shutil.which("qemu-system-riscv32")):
+        missing = "riscv64-unknown-elf-gcc or qemu-system-riscv32 is not installed"
+        reasons.append(("riscv", missing))
     for item in items:
         for marker, reason in reasons:
             if item.get_closest_marker(marker):

@@ -223,6 +223,8 @@ def train(
     on: Annotated[OnBackEnd, typer.Option(help="Where to run; the bits are the same.")]
     = OnBackEnd.host,
     save: Annotated[Path | None, typer.Option(help="Write what was learnt here.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Stop where an accumulator overflows "
+                     "(portable kernels, slower, the same bits).")] = False,
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Train the compiled network on DATA with the generated C."""
@@ -233,7 +235,7 @@ def train(
     with progress("reading images") as bar:
         session = Session.open(project, data, on.value, bar)
     with progress(f"training on {on.value}") as bar:
-        report = session.train(plan, bar, save)
+        report = session.train(plan, bar, save, debug=debug)
     console.print(training_table(report))
     console.print(f"parameters sha256 {report.parameters_sha256}")
     console.print(f"logits     sha256 {report.logits_sha256}")

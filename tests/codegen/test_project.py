@@ -12,8 +12,19 @@ import pytest
 from microtune.codegen.layout import Slot, unpack_block
 from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
+from microtune.simulate.emulator import run_firmware
 from microtune.simulate.host import INCLUDES, HostLibrary, library_sources
+from microtune.simulate.job import (
+    JOB_NAME,
+    RESULT_NAME,
+    Record,
+    RecordKind,
+    read_results,
+    write_job,
+)
+from microtune.simulate.runners import NumpyRunner
 from microtune.simulate.toolchain import Compiler, find_clang, find_host_gcc
+from microtune.training.calibrate import synthetic_frame
 from tests.projects import compile_project
 
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -68,16 +79,32 @@ def test_makefile_builds_the_library(project: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (project / "build/libmicrotune.a").is_file()
+    debug = ["make", "-j2", "OPT=-O0", "DEBUG=1"]
+    done = subprocess.run(debug, cwd=project, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name, holds in (("build/libmicrotune.a", False), ("build/debug/libmicrotune.a", True)):
+        assert (b"mt_debug_overflow" in (project / name).read_bytes()) == holds
     subprocess.run(["make", "clean"], cwd=project, capture_output=True, check=True)
 
 
 @pytest.mark.chip
-def test_makefile_builds_the_firmware(project: Path) -> None:
+@pytest.mark.parametrize("core", ["cortex-m7", pytest.param("riscv32imc", marks=pytest.mark.riscv)])
+def test_makefile_builds_the_firmware(tmp_path: Path, core: str) -> None:
+    """It runs as it is, and answers as numpy does; no warning on the way."""
+    compiled = compile_project(tmp_path / "p", "last-3", target=core)
     done = subprocess.run(
-        ["make", "-j2", "firmware"], cwd=project, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    subprocess.run(["make", "clean"], cwd=project, capture_output=True, check=True)
+        ["make", "-j2", "firmware"], cwd=tmp_path / "p", capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    frame = synthetic_frame(compiled.graph.tensors["input"].shape, 1)
+    record, size = Record(RecordKind.INFER, frame[0]), frame.nbytes
+    job = write_job(tmp_path / JOB_NAME, 0, [record], size, compiled.classes)
+    elf = tmp_path / "p/build/firmware.elf"
+    run_firmware(elf, compiled.target, tmp_path).require_success()
+    result = next(iter(read_results(tmp_path / RESULT_NAME, job)))
+    expected = next(iter(NumpyRunner(tmp_path / "p", 0).run([record])))
+    assert result.logits.tolist() == expected.logits.tolist()
 
 
 def test_initial_parameters_are_the_models_own(project: Path) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from microtune.simulate.debug import DebugLibrary
+
 Array = npt.NDArray[Any]
 
 RUNTIME = Path(__file__).parents[2] / "src" / "microtune" / "runtime"
@@ -22,6 +24,7 @@ ZIG = [sys.executable, "-m", "ziglang", "cc"]
 BUILDS: dict[str, list[str]] = {
     "gcc-O0": ["gcc", "-O0"],
     "gcc-O3": ["gcc", "-O3", "-march=native"],
+    "debug": ["gcc", "-O2", "-DMT_DEBUG"],
     "clang-O2": [*ZIG, "-O2", "-fno-sanitize=all"],
     "sanitize": [
         "gcc", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
@@ -161,8 +164,19 @@ def scratch_bytes(
 
 
 def call(lib: ctypes.CDLL, function: str, params: ctypes.Structure, io: ctypes.Structure) -> None:
-    """Calls one kernel."""
+    """Calls one kernel; the debug build counts, and none of its accumulators may overflow."""
+    debug = DebugLibrary(lib) if hasattr(lib, "mt_debug_reset") else None
+    if debug is not None:
+        debug.reset()
     getattr(lib, function)(ctypes.byref(params), ctypes.byref(io))
+    if debug is not None:
+        debug.check()
+
+
+def check_macs(lib: ctypes.CDLL, expected: int) -> None:
+    """The products of the last call, where they are counted: in the debug build."""
+    if hasattr(lib, "mt_debug_reset"):
+        assert DebugLibrary(lib).macs().analytic == expected
 
 
 def pack_mask(mask: Array) -> npt.NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, Target, load_target, re
 
 CASES = 600
 BENCH = Path(__file__).parent / "kernel_cases.c"
-PORT = ("startup.c", "semihosting.c", "string.c")
+PORT = ("startup.c", "startup_arm.c", "harness_arm.c", "semihosting.c", "string.c")
 
 
 def run(*command: str) -> str:

@@ -15,7 +15,7 @@ from tests.runtime import runtime_native as native
 from tests.runtime.runtime_cases import Array, ConvCase, codes, conv_cases
 from tests.runtime.runtime_native import call, fill, library, pack_mask
 
-BUILDS = os.environ.get("MICROTUNE_TEST_BUILDS", "gcc-O0 gcc-O3 clang-O2").split()
+BUILDS = os.environ.get("MICROTUNE_TEST_BUILDS", "gcc-O0 gcc-O3 clang-O2 debug").split()
 seeds = st.integers(0, 2**32 - 1)
 checks = settings(max_examples=60, deadline=None)
 many_checks = settings(max_examples=250, deadline=None)
@@ -58,6 +58,7 @@ def test_conv2d(lib: ctypes.CDLL, case: ConvCase) -> None:
     members = {"x": x, "weight": weight, "trained_weight": trained, "bias": bias, "y": y}
     io = fill(native.ConvIo, **members, mask=got_mask, scratch=scratch)
     call(lib, "mt_conv2d", params, io)
+    native.check_macs(lib, y.size // o * case.weight.size)
     assert (y == expected).all()
     assert (got_mask == mask).all()
     y.fill(0)
@@ -159,12 +160,14 @@ def test_heads(lib: ctypes.CDLL, seed: int, classes: int, features: int, long: b
     scale = float(np.float32(2.0 ** rng.uniform(-9, 0)))
     params, got = native.HeadParams(classes, features, zero, bits, scale), np.zeros(classes, "i4")
     call(lib, "mt_head_int16", params, fill(native.HeadIo, x=x, weight=w, bias=b, logits=got))
+    native.check_macs(lib, w.size)
     assert (got == numerics.saturate_int32(logits)).all()
     wf, bf = rng.normal(size=w.shape).astype("f4"), rng.normal(size=classes).astype("f4")
     real, got_float = centred.astype("f4") * np.float32(scale), np.zeros(classes, "f4")
     expected = numerics.ordered_dot32(lambda j: real[j] * wf[:, j], features, bf)
     io = fill(native.HeadIo, x=x, weight=wf, bias=bf, logits=got_float)
     call(lib, "mt_head_float32", params, io)
+    native.check_macs(lib, w.size)
     assert (got_float.view("u4") == expected.view("u4")).all()
 
 

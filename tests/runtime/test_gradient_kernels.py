@@ -76,6 +76,7 @@ def test_conv2d_input_grad(lib: ctypes.CDLL, case: ConvCase) -> None:
         g_exponent=np.array([rounding.e_acc - delta], np.int32), weight=weight,
         trained_weight=trained, dx=dx, scratch=np.zeros(count, np.uint8),
     )  # fmt: skip
+    native.check_macs(lib, g.size // o * case.weight.size)
     check_rounded(rounding, acc, dx)
     if case.depthwise and g.shape == dx.shape and case.geometry.stride == (1, 1):
         count = native.scratch_bytes(lib, "mt_conv2d_input_grad_scratch_bytes", params, in_place=1)
@@ -177,6 +178,7 @@ def test_head_input_grad_int16(lib: ctypes.CDLL, seed: int, classes: int, featur
     g, exponent = np.zeros(features, np.int8), np.zeros(1, np.int32)
     io = fill(native.HeadGradIo, d_logits=d, weight=w, g=g, exponent=exponent, state=state)
     call(lib, "mt_head_input_grad_int16", native.HeadGradParams(head, site, 0), io)
+    native.check_macs(lib, w.size)
     assert (g == np.clip(expected, -127, 127)).all()
     assert exponent[0] == k - 15 - bits
 
@@ -203,5 +205,6 @@ def test_head_input_grad_float32(
     g, exponent = np.zeros(features, np.int8), np.zeros(1, np.int32)
     io = fill(native.HeadGradIo, d_logits=d, weight=w, g=g, exponent=exponent, state=state)
     call(lib, "mt_head_input_grad_float32", native.HeadGradParams(head, site, delta), io)
+    native.check_macs(lib, w.size)
     assert (g == expected).all()
     assert exponent[0] == expected_exponent

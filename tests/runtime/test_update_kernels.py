@@ -77,6 +77,7 @@ def test_conv2d_weight_update(lib: ctypes.CDLL, case: ConvCase) -> None:
         state=state, scratch=None,
     )  # fmt: skip
     call(lib, "mt_conv2d_weight_update", params, io)
+    native.check_macs(lib, g.size // o * target.size)
     assert (target.reshape(-1) == case.lay_out(moved).reshape(-1)).all()
 
 
@@ -132,6 +133,7 @@ def test_head_update_int16(lib: ctypes.CDLL, seed: int, classes: int, features: 
     params = native.HeadUpdateParams(head, *weight, *bias, *sites)
     io = fill(native.HeadUpdateIo, x=x, d_logits=d, weight=w, bias=b, state=state)
     call(lib, "mt_head_update_int16", params, io)
+    native.check_macs(lib, w.size)
     assert (w == expected[0]).all()
     assert (b == expected[1]).all()
 
@@ -151,5 +153,6 @@ def test_head_update_float32(lib: ctypes.CDLL, seed: int, classes: int, features
     params = native.HeadUpdateParams(head, 0, 0, 0, 0, 0, 0)
     io = fill(native.HeadUpdateIo, x=x, d_logits=d, weight=w, bias=b, state=state)
     call(lib, "mt_head_update_float32", params, io)
+    native.check_macs(lib, w.size)
     assert (w.view("u4") == expected_w.view("u4")).all()
     assert (b.view("u4") == expected_b.view("u4")).all()

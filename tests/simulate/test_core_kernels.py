@@ -10,6 +10,7 @@ import pytest
 from microtune import pipeline
 from microtune.codegen.project import Project, write_project
 from microtune.ir.evaluate import evaluate
+from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.job import (
@@ -28,20 +29,25 @@ CASES = 12
 MEGABYTE = 1 << 20
 
 
-def firmware_logits(folder: Path, prefix: RandomPrefix, core: str) -> tuple[list[int], list[int]]:
-    """(on the core, by numpy), streamed or layer by layer, by frame or by rows."""
-    graph = prefix.finish()
-    expected = evaluate(graph, {"input": prefix.frame})["logits"].reshape(-1)
+def write_prefix(folder: Path, prefix: RandomPrefix, graph: Graph, core: str) -> None:
+    """A project of the finished prefix, streamed or layer by layer, by frame or by rows."""
     graph.attrs["input"] = "rows" if prefix.rng.integers(2) else "resident"
     graph = pipeline.schedule(graph, "stream" if prefix.rng.integers(3) else "in-place")
-    target = load_target(core)
     project = Project(
         model=ModelFile(graph, {}, "", ""), graph=graph, plan=pipeline.plan_graph(graph),
-        target=target, scheme_name="none", scheme_sha256="00" * 32, sram_bytes=MEGABYTE,
+        target=load_target(core), scheme_name="none", scheme_sha256="00" * 32, sram_bytes=MEGABYTE,
         flash_bytes=MEGABYTE, model_sha256="00" * 32, classes=CLASSES,
         formats={"bias": "int16", "head": "int16"}, analytic_kb=None,
     )  # fmt: skip
-    write_project(project, folder / "p")
+    write_project(project, folder)
+
+
+def firmware_logits(folder: Path, prefix: RandomPrefix, core: str) -> tuple[list[int], list[int]]:
+    """(on the core, by numpy)."""
+    target = load_target(core)
+    graph = prefix.finish()
+    expected = evaluate(graph, {"input": prefix.frame})["logits"].reshape(-1)
+    write_prefix(folder / "p", prefix, graph, core)
     firmware = build_firmware(folder / "p", target, folder / "firmware.elf")
     record = Record(RecordKind.INFER, np.ascontiguousarray(prefix.frame[0]))
     job = write_job(folder / JOB_NAME, 0, [record], prefix.frame.nbytes, CLASSES, measure=False)

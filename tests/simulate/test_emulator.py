@@ -1,4 +1,4 @@
-"""A tiny product on four emulated cores: results, exact counts, stack, and the memory fence."""
+"""A tiny product on five emulated cores: results, exact counts, stack, and the memory fence."""
 
 import os
 import shutil
@@ -17,7 +17,8 @@ from microtune.simulate.toolchain import Firmware, FirmwareCompiler, build_firmw
 from microtune.targets import Placement, load_target, write_port
 
 FIXTURE = Path(__file__).parent / "fixture"
-CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
+RISCV = pytest.param("riscv32imc", marks=pytest.mark.riscv)
+CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", RISCV)
 MISSING = [tool for tool in ("arm-none-eabi-gcc", "qemu-system-arm") if shutil.which(tool) is None]
 NO_ZIG = find_spec("ziglang") is None
 INPUT_BYTES, CLASSES = 48, 3
@@ -120,21 +121,26 @@ def test_counts_are_exact_and_stack_is_plausible(
     assert all(stack is not None and 768 <= stack < 1100 for stack in stacks)
 
 
-def test_an_empty_call_counts_its_own_instructions_only(tmp_path: Path) -> None:
-    core = "cortex-m7"
+@pytest.mark.parametrize(("core", "code", "count"), [
+    ("cortex-m7", "movs r0, #0\\n nop\\n bx lr", 3),
+    pytest.param("riscv32imc", "li a0, 0\\n ret", 2, marks=pytest.mark.riscv),
+])  # fmt: skip
+def test_an_empty_call_counts_its_own_instructions_only(
+    tmp_path: Path, core: str, code: str, count: int
+) -> None:
     project = make_project(tmp_path / "project", core)
     source = project / "src" / "model.c"
     text = source.read_text(encoding="utf-8").replace("mt_status mt_infer(", "mt_status old_infer(")
     text = text.replace("return mt_infer(", "return old_infer(")
     naked = "__attribute__((naked)) mt_status mt_infer(mt_context *c, mt_result *r)"
-    text += naked + '\n{\n    __asm__("movs r0, #0\\n nop\\n bx lr");\n}\n'
+    text += f'{naked}\n{{\n    __asm__("{code}");\n}}\n'
     declared = "static mt_status old_infer(mt_context *context, mt_result *result);\n"
     text = text.replace("struct mt_context {", declared + "struct mt_context {", 1)
     source.write_text(text.replace("\nmt_status old_infer", "\nstatic mt_status old_infer"))
     firmware = build_firmware(project, load_target(core), tmp_path / "x.elf")
     records = [Record(RecordKind.INFER, FRAME)]
     run, job = run_records(firmware.elf, core, tmp_path, records, measure=True)
-    assert run.call_instructions == (3,)
+    assert run.call_instructions == (count,)
     assert results(tmp_path, job)[0].stack_bytes == 0
 
 
@@ -146,13 +152,13 @@ def test_the_fence_stops_stray_writes(
 ) -> None:
     run = misbehave(build(core, compiler).elf, core, tmp_path, how)
     assert run.exit_code == 99
-    assert "fault: cfsr" in run.stdout
+    assert f"fault: {'mcause' if core.startswith('riscv') else 'cfsr'}" in run.stdout
     assert ("stack overflow" in run.stdout) == (how == STACK_OVERFLOW)
     with pytest.raises(MicrotuneError, match="memory fault"):
         run.require_success()
 
 
-@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m33"])
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m33", RISCV])
 def test_a_smaller_budget_moves_the_fence(tmp_path: Path, core: str) -> None:
     target = load_target(core)
     project = make_project(tmp_path / "project", core)
@@ -160,7 +166,8 @@ def test_a_smaller_budget_moves_the_fence(tmp_path: Path, core: str) -> None:
     build_firmware(project, target, elf, ram_bytes=192 * 1024)
     run = misbehave(elf, core, tmp_path, PAST_RAM)
     assert run.exit_code == 99
-    assert f"mmfar {hex(target.ram.origin + 192 * 1024)}" in run.stdout
+    address = "mtval" if core.startswith("riscv") else "mmfar"
+    assert f"{address} {hex(target.ram.origin + 192 * 1024)}" in run.stdout
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)

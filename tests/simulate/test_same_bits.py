@@ -24,6 +24,8 @@ from tests.projects import compile_project, hashes, load_train
 GOLDEN = Path(__file__).parents[1] / "golden/hashes.json"
 STEPS, SHORT = 64, 4
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+RISCV = "riscv32imc"
+EVERY_CORE = (*CORES, pytest.param(RISCV, marks=pytest.mark.riscv))
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 
 
@@ -89,12 +91,23 @@ def test_a_whole_run_has_no_undefined_behaviour(partial: tuple[Path, Project], t
 
 
 @pytest.mark.chip
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", EVERY_CORE)
 def test_cores_agree(partial: tuple[Path, Project], tops: Split, core: str) -> None:
     """With and without FPU, float head included."""
     folder, project = partial
-    expected = hashes(HostRunner(folder, 0), project, tops, STEPS)
-    assert hashes(QemuRunner(folder, 0, target=core), project, tops, STEPS) == expected
+    found = hashes(QemuRunner(folder, 0, target=core), project, tops, STEPS)
+    check_golden("fashion5 ratios bias int16 head float32", found)
+
+
+@pytest.mark.chip
+@pytest.mark.parametrize("core", EVERY_CORE)
+@pytest.mark.parametrize("head", ["int16", "float32"])
+def test_cores_agree_on_whole_layers(tmp_path: Path, tops: Split, core: str, head: str) -> None:
+    """The other bias format, with both heads."""
+    formats = Formats("int32", "float32" if head == "float32" else "int16")
+    project = compile_project(tmp_path / "p", "last-7", formats, target=core)
+    found = hashes(QemuRunner(tmp_path / "p", 0), project, tops, STEPS)
+    check_golden(f"fashion5 last-7 bias int32 head {head}", found)
 
 
 @pytest.mark.chip
@@ -167,6 +180,19 @@ def test_the_reference_step_has_the_same_bits_everywhere(tmp_path: Path, data_fo
             assert hashes(runner, project, train, STEPS) == expected, (compiler, level)
     for core in CORES:
         assert hashes(QemuRunner(folder, 0, target=core), project, train, STEPS) == expected, core
+
+
+@pytest.mark.chip
+@pytest.mark.riscv
+@pytest.mark.data
+@pytest.mark.parametrize("optimisation", ["-O3", "-Os"])
+def test_the_reference_step_on_riscv(tmp_path: Path, data_folder: Path, optimisation: str) -> None:
+    """mcunet-5fps, 49KB, compiled for the core without FPU: the recorded hash."""
+    model = load_any(data_folder / "models/mit_tiny-training/mcunet-5fps.pkl")
+    train = load_train(data_folder / "data/clothing10.tar", model)
+    project = compile_project(tmp_path / "p", "49KB", model=model, classes=10, target=RISCV)
+    runner = QemuRunner(tmp_path / "p", 0, optimisation=optimisation)
+    check_golden("mcunet-5fps 49KB, 64 steps", hashes(runner, project, train, STEPS))
 
 
 @pytest.mark.data

@@ -6,12 +6,23 @@ from pathlib import Path
 import pytest
 
 from microtune.errors import MicrotuneError
-from microtune.targets import load_target, render_linker_script, target_names, write_port
+from microtune.simulate.emulator import find_emulator
+from microtune.simulate.toolchain import find_cross_gcc
+from microtune.targets import (
+    ARM,
+    RISCV,
+    Architecture,
+    load_target,
+    render_linker_script,
+    target_names,
+    write_port,
+)
 
 
 def test_the_cores_and_boards_exist() -> None:
     assert {"stm32h743", "stm32f746", "cortex-m7-banks"} <= set(target_names())
     assert {"cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"} <= set(target_names())
+    assert {"cortex-m0plus", "cortex-m55", "riscv32imc"} <= set(target_names())
 
 
 @pytest.mark.parametrize("name", target_names())
@@ -38,6 +49,20 @@ def test_names_are_case_insensitive_and_unknown_ones_list_the_known() -> None:
         load_target("cortex-m99")
 
 
+@pytest.mark.parametrize(("architecture", "compiler", "emulator"), [
+    (ARM, "gcc-arm-none-eabi", "qemu-system-arm"),
+    (RISCV, "gcc-riscv64-unknown-elf", "qemu-system-misc"),
+])  # fmt: skip
+def test_a_missing_program_names_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    architecture: Architecture, compiler: str, emulator: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for find, package in ((find_cross_gcc, compiler), (find_emulator, emulator)):
+        with pytest.raises(MicrotuneError, match=rf"not found.* apt-get install .*{package}$"):
+            find(architecture)
+
+
 def test_budgets_beyond_the_chip_are_refused() -> None:
     target = load_target("cortex-m7")
     assert "LENGTH = 131072" in render_linker_script(target, ram_bytes=128 * 1024)
@@ -49,7 +74,9 @@ def test_budgets_beyond_the_chip_are_refused() -> None:
 
 def test_port_is_complete_and_names_its_target(tmp_path: Path) -> None:
     written = write_port(tmp_path / "port", load_target("cortex-m33"), stack_bytes=4096)
-    assert {path.name for path in written} >= {"startup.c", "harness.c", "linker.ld"}
+    assert {path.name for path in written} >= {
+        "startup_arm.c", "startup_riscv.c", "harness.c", "linker.ld",
+    }  # fmt: skip
     script = (tmp_path / "port" / "linker.ld").read_text(encoding="utf-8")
     assert "cortex-m33" in script
     assert ". = . + 4096;" in script

@@ -151,8 +151,10 @@ def _fill(project: Project, root: Path) -> None:
     write_port(root / "port", project.target, placement=_placement(plan))
     for name in ("CMakeLists.txt", "Makefile", "README.md"):
         text = Template((TEMPLATES / name).read_text(encoding="utf-8"))
-        flags = " ".join(project.target.gcc_flags)
-        filled = text.safe_substitute(TARGET=project.target.name, FLAGS=flags, MODEL=graph.name)
+        flags, gcc = " ".join(project.target.gcc_flags), project.target.architecture.gcc
+        filled = text.safe_substitute(
+            TARGET=project.target.name, GCC=gcc, FLAGS=flags, MODEL=graph.name
+        )
         (root / name).write_text(filled, encoding="utf-8")
     (root / "LICENSE.model").write_text(project.model.licence, encoding="utf-8")
     shutil.copyfile(TEMPLATES / "LICENSE.runtime", root / "LICENSE.runtime")

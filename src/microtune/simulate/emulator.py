@@ -12,9 +12,16 @@ from functools import cache
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.debug import OVERFLOW_EXIT_CODE, MacCounts, reported_overflow
 from microtune.simulate.job import RESULT_NAME
-from microtune.simulate.toolchain import Compiler, find_host_compiler, find_program, run_tool
-from microtune.targets import Target
+from microtune.simulate.toolchain import (
+    Compiler,
+    find_host_compiler,
+    find_program,
+    install_advice,
+    run_tool,
+)
+from microtune.targets import ARM, Architecture, Target
 
 FAULT_EXIT_CODE = 99
 _PLUGIN_SOURCE = Path(__file__).parent / "plugin" / "insncount.c"
@@ -34,11 +41,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class EmulatorRun:
-    """How a run ended. `stdout` is the console without the progress lines."""
+    """How a run ended. `stdout` is the console without the progress lines, `macs` what a debug
+    build counted of each train or infer call."""
 
     exit_code: int
     stdout: str
     marks: tuple[Mark, ...]
+    macs: tuple[MacCounts, ...] = ()
 
     @property
     def call_instructions(self) -> tuple[int, ...]:
@@ -53,6 +62,8 @@ class EmulatorRun:
         """Raise a MicrotuneError unless the firmware ended with exit code 0."""
         if self.exit_code == 0:
             return
+        if self.exit_code == OVERFLOW_EXIT_CODE:
+            raise reported_overflow(self.stdout)
         what = "stopped by a memory fault" if self.exit_code == FAULT_EXIT_CODE else "failed"
         raise MicrotuneError(
             f"the firmware {what} (exit code {self.exit_code}): {self.stdout.strip()[-500:]}"
@@ -61,18 +72,20 @@ class EmulatorRun:
 
 @cache
 def find_qemu() -> Compiler:
-    """The emulator; a MicrotuneError says what to install."""
-    return find_program(
-        "qemu-system-arm",
-        "Install it with: apt-get install --no-install-recommends qemu-system-arm",
-    )
+    """The emulator of Cortex-M; a MicrotuneError says what to install."""
+    return find_emulator(ARM)
+
+
+def find_emulator(architecture: Architecture) -> Compiler:
+    """The emulator of an architecture; a MicrotuneError says what to install."""
+    return find_program(architecture.emulator, install_advice(architecture.emulator_package))
 
 
 @cache
-def build_plugin() -> Path:
+def build_plugin(architecture: Architecture) -> Path:
     """The counting plugin, compiled on demand for the installed QEMU into the cache folder."""
     compiler = find_host_compiler()
-    api = plugin_api(find_qemu().version)
+    api = plugin_api(find_emulator(architecture).version)
     source = _PLUGIN_SOURCE.read_bytes()
     key = hashlib.sha256(b"|".join([source, str(api).encode(), compiler.version.encode()]))
     cache_root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -124,7 +137,8 @@ def run_firmware(
             f"no emulator knows '{target.name}': build its firmware for a board, or run the"
             " project with --target of an emulated core"
         )
-    command = [*find_qemu().command, "-M", target.machine, *target.emulator_arguments]
+    command = [*find_emulator(target.architecture).command, "-M", target.machine]
+    command += target.emulator_arguments
     command += ["-display", "none", "-monitor", "none", "-serial", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf.resolve())]
     marks = workdir / _MARKS_NAME
@@ -132,15 +146,20 @@ def run_firmware(
     for stale in (marks, workdir / RESULT_NAME):
         stale.unlink(missing_ok=True)
     if plugin:
-        path = str(build_plugin()).replace(",", ",,")
+        path = str(build_plugin(target.architecture)).replace(",", ",,")
         command += ["-plugin", f"{path},out={_MARKS_NAME}"]
-    exit_code, console = _run(command, workdir, on_progress, timeout_seconds)
-    return EmulatorRun(exit_code, console, _read_marks(marks) if marks.exists() else ())
+    exit_code, lines = _run(command, workdir, on_progress, timeout_seconds)
+    counts = [MacCounts.parse(line) for line in lines]
+    console = "".join(line for line, count in zip(lines, counts, strict=True) if count is None)
+    return EmulatorRun(
+        exit_code, console, _read_marks(marks) if marks.exists() else (),
+        tuple(count for count in counts if count is not None),
+    )  # fmt: skip
 
 
 def _run(
     command: list[str], workdir: Path, on_progress: Progress | None, timeout_seconds: float
-) -> tuple[int, str]:
+) -> tuple[int, list[str]]:
     console: list[str] = []
     expired = threading.Event()
     with subprocess.Popen(
@@ -173,7 +192,7 @@ def _run(
             process.kill()  # does nothing to a process that has ended by itself
     if expired.is_set():
         raise MicrotuneError(f"the emulator was stopped after {timeout_seconds:g} seconds")
-    return process.returncode, "".join(console)
+    return process.returncode, console
 
 
 def _read_marks(path: Path) -> tuple[Mark, ...]:

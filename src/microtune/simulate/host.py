@@ -14,6 +14,7 @@ from microtune.codegen.layout import Slot, unpack_block
 from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
+from microtune.simulate.debug import DEBUG_FLAG, DebugLibrary, MacCounts
 from microtune.simulate.toolchain import (
     Compiler,
     find_clang,
@@ -82,6 +83,7 @@ class HostLibrary:
             build_library(project.resolve(), library, compiler, flags)
             self._c = ctypes.CDLL(str(library))
         self._declare()
+        self._debug = DebugLibrary(self._c) if DEBUG_FLAG in flags else None
         self._context_memory = _aligned(self._c.mt_context_bytes())
         count = int(self._c.mt_arena_count())
         self._arenas = [_aligned(self._c.mt_arena_bytes(i)) for i in range(count)]
@@ -129,17 +131,30 @@ class HostLibrary:
         else:
             ctypes.memmove(self._c.mt_input(self._context), data, self._frame.nbytes)
 
+    def _call(self, name: str, *arguments: object) -> None:
+        """One step; in a debug build counted, and refused if an accumulator overflowed."""
+        if self._debug is not None:
+            self._debug.reset()
+        _check(getattr(self._c, name)(self._context, *arguments), name)
+        if self._debug is not None:
+            self._debug.check()
+
+    def macs(self) -> MacCounts:
+        """Multiply-accumulates of the last call; only a debug build counts them."""
+        if self._debug is None:
+            raise MicrotuneError(f"build the library with {DEBUG_FLAG} to count")
+        return self._debug.macs()
+
     def infer(self, frame: Array) -> int:
         """Predicted class of an int8 frame (H, W, C)."""
         self._fill(frame)
-        _check(self._c.mt_infer(self._context, ctypes.byref(self._result)), "mt_infer")
+        self._call("mt_infer", ctypes.byref(self._result))
         return int(self._result.predicted_class)
 
     def train_step(self, frame: Array, label: int) -> tuple[int, int]:
         """One step; (class predicted before it, loss in Q16)."""
         self._fill(frame)
-        status = self._c.mt_train_step(self._context, label, ctypes.byref(self._result))
-        _check(status, "mt_train_step")
+        self._call("mt_train_step", label, ctypes.byref(self._result))
         return int(self._result.predicted_class), int(self._result.loss_q16)
 
     def logits(self) -> Array:

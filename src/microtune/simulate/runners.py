@@ -19,6 +19,7 @@ from microtune.codegen.project import TRAINING_FILE, placement_on, read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
+from microtune.simulate.debug import DEBUG_FLAG
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.host import HostCompiler, HostLibrary
 from microtune.simulate.interpreter import Interpreter
@@ -36,6 +37,7 @@ from microtune.targets import load_target
 
 BackEnd = Literal["host", "qemu", "numpy"]
 Progress = Callable[[int, int], None]
+DEBUG_FLAGS = ("-O2", DEBUG_FLAG)
 # mt_save: magic, version, two hashes, length, checksum come before the parameters.
 SAVE_HEADER_BYTES = 88
 
@@ -123,12 +125,12 @@ class QemuRunner:
 
     def __init__(
         self, project: Path, seed: int, on_progress: Progress | None = None,
-        target: str | None = None, optimisation: str = "-O3",
+        target: str | None = None, optimisation: str = "-O3", debug: bool = False,
     ) -> None:  # fmt: skip
         self._project, self._seed, self._progress = project, seed, on_progress
         self._plan = read_plan(project)
         self._target = load_target(target or self._plan["target"])
-        self._optimisation = optimisation
+        self._optimisation, self._debug = optimisation, debug
         self._blob = b""
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
@@ -140,7 +142,7 @@ class QemuRunner:
             elf = folder / "firmware.elf"
             build_firmware(
                 self._project, self._target, elf, self._optimisation,
-                placement=placement_on(self._plan, self._target),
+                placement=placement_on(self._plan, self._target), debug=self._debug,
             )  # fmt: skip
             job = write_job(
                 folder / JOB_NAME, self._seed, itertools.chain(records, last),
@@ -167,14 +169,17 @@ class QemuRunner:
 
 
 def make_runner(
-    project: Path, on: BackEnd, seed: int, on_progress: Progress | None = None
-) -> Runner:
-    """The runner of a back end by name."""
-    if on == "host":
-        return HostRunner(project, seed)
+    project: Path, on: BackEnd, seed: int, on_progress: Progress | None = None, *,
+    debug: bool = False,
+) -> Runner:  # fmt: skip
+    """The runner of a back end by name; with `debug` the generated C checks its accumulators."""
     if on == "numpy":
+        if debug:
+            raise MicrotuneError("--debug needs the generated C: use --on host or --on qemu")
         return NumpyRunner(project, seed)
-    return QemuRunner(project, seed, on_progress)
+    if on == "qemu":
+        return QemuRunner(project, seed, on_progress, debug=debug)
+    return HostRunner(project, seed, flags=DEBUG_FLAGS) if debug else HostRunner(project, seed)
 
 
 def _frame(record: Record) -> Array:

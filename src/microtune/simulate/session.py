@@ -52,12 +52,14 @@ class Session:
         return Session(project, graph, back_end, train, test if len(test.labels) else None)
 
     def train(
-        self, plan: TrainingPlan, progress: Progress, save: Path | None = None
-    ) -> TrainingReport:
-        """Run the plan; `save` gets what `mt_save` writes (host and qemu)."""
+        self, plan: TrainingPlan, progress: Progress, save: Path | None = None, *,
+        debug: bool = False,
+    ) -> TrainingReport:  # fmt: skip
+        """Run the plan; `save` gets what `mt_save` writes (host and qemu), `debug` checks
+        accumulators."""
         if save is not None and self.back_end == "numpy":
             raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
-        runner = make_runner(self.project, self.back_end, plan.seed)
+        runner = make_runner(self.project, self.back_end, plan.seed, debug=debug)
         report = run_training(runner, self.graph, plan, self.train_split, self.test_split, progress)
         if save is not None:
             write_whole(save, runner.saved())

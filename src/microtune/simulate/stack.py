@@ -1,8 +1,9 @@
 """The static bound of the stack: frames and calls as GCC reports them, the deepest path summed.
 
 GCC writes both with `-fcallgraph-info=su`. The few calls through pointers are resolved by a table;
-what comes from libgcc is read from its disassembly. Interrupts are the application's: the hardware
-stacks 32 bytes (104 with floating point) and the handler's own frames on top of the bound.
+what comes from libgcc is read from its disassembly. Interrupts are the application's: on top of the
+bound come the handler's own frames and what the hardware stacks (Cortex-M: 32 bytes, 104 with
+floating point; RISC-V: nothing).
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from pathlib import Path
 
 from microtune.errors import MicrotuneError
 from microtune.simulate.elf import read_elf
-from microtune.simulate.toolchain import find_arm_gcc, find_program, run_tool
+from microtune.simulate.listing import FUNCTION, read_listing
+from microtune.simulate.toolchain import (
+    find_cross_gcc,
+    find_program,
+    install_advice,
+    run_tool,
+)
 from microtune.targets import Target
 
 ENTRIES = ("mt_init", "mt_infer", "mt_train_step", "mt_save", "mt_load")
@@ -30,9 +37,6 @@ _NODE = re.compile(
     r'node: \{ title: "([^"]+)" label: "[^"\\]*\\n([^"\\]*?):\d+:\d+\\n(\d+) bytes \(([a-z,]+)\)'
 )
 _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
-_FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$", re.MULTILINE)
-_INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t([a-z0-9.]+)\s*([^@;]*)")
-_RETURN = re.compile(r"^(bx|b|b\.n|b\.w|pop|ldmia\.w|ldr\.w|ldr|udf)$")
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def stack_bounds(graph: CallGraph, target: Target, elf: Path | None = None) -> S
     calls = {title: _resolve(graph, title) for title in graph.frames}
     outside = _reachable(entries, calls) - graph.frames.keys()
     library = (
-        assembler_frames(elf, {n for n in outside if n.startswith("mt_")})
+        assembler_frames(elf, {n for n in outside if n.startswith("mt_")}, target)
         if elf is not None
         else {}
     )
@@ -180,15 +184,15 @@ class _Walk:
         return frame.bytes
 
 
-def assembler_frames(elf: Path, names: set[str]) -> dict[str, int]:
+def assembler_frames(elf: Path, names: set[str], target: Target) -> dict[str, int]:
     """Bytes of stack of those of the functions that the firmware itself holds (kernels in
     assembler, of which GCC reports nothing). They must be leaves."""
     found: dict[str, int] = {}
-    for block in re.split(r"\n(?=[0-9a-f]{8} <)", _disassembly(elf)):
-        head = _FUNCTION.match(block)
+    for block in re.split(r"\n(?=[0-9a-f]{8} <)", _disassembly(elf, target)):
+        head = FUNCTION.match(block)
         if head is None or head[2] not in names:
             continue
-        frames, calls = read_listing(block)
+        frames, calls = read_listing(block, target.architecture)
         if calls[head[2]] - {head[2]}:
             others = ", ".join(sorted(calls[head[2]]))
             raise MicrotuneError(f"{head[2]} is written in assembler and calls {others}")
@@ -196,10 +200,9 @@ def assembler_frames(elf: Path, names: set[str]) -> dict[str, int]:
     return found
 
 
-def _disassembly(elf: Path) -> str:
-    objdump = find_program(
-        "arm-none-eabi-objdump", "It comes with: apt-get install gcc-arm-none-eabi"
-    )
+def _disassembly(elf: Path, target: Target) -> str:
+    kind = target.architecture
+    objdump = find_program(kind.objdump, install_advice(kind.compiler_package))
     return run_tool([*objdump.command, "-d", "--no-show-raw-insn", str(elf)], "disassembling")
 
 
@@ -211,67 +214,16 @@ def library_frames(names: Sequence[str], target: Target) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="microtune-libgcc-") as folder:
         elf = Path(folder) / "library.elf"
         wanted = [f"-Wl,--undefined={name}" for name in names]
-        command = [*find_arm_gcc().command, *target.gcc_flags, "-nostdlib", "-Wl,-e,0", *wanted]
+        gcc = find_cross_gcc(target.architecture)
+        command = [*gcc.command, *target.gcc_flags, "-nostdlib", "-Wl,-e,0", *wanted]
         run_tool([*command, "-lgcc", "-o", str(elf)], "linking libgcc")
-        listing = _disassembly(elf)
+        listing = _disassembly(elf, target)
         symbols = read_elf(elf).symbols
-    frames, calls = read_listing(listing)
+    frames, calls = read_listing(listing, target.architecture)
     # A function may have several names, of which the listing shows one.
-    shown = {int(at, 16): name for at, name in _FUNCTION.findall(listing)}
+    shown = {int(at, 16): name for at, name in FUNCTION.findall(listing)}
     heads = {name: shown.get(symbols.get(name, 0) & ~1, "") for name in names}
     missing = [name for name, head in heads.items() if not head]
     if missing:
         raise MicrotuneError(f"no stack usage is known of: {', '.join(missing)}")
     return {name: sum(frames[n] for n in _reachable([head], calls)) for name, head in heads.items()}
-
-
-def read_listing(listing: str) -> tuple[dict[str, int], dict[str, set[str]]]:
-    """(bytes pushed, whom it jumps to or runs into) of every function of a disassembly."""
-    frames: dict[str, int] = {}
-    calls: dict[str, set[str]] = {}
-    name, last = "", ("b", "")
-    for line in listing.splitlines():
-        if head := _FUNCTION.match(line):
-            if name and not _RETURN.match(last[0]):
-                calls[name].add(head[2])
-            name, last = head[2], ("b", "")
-            frames[name], calls[name] = 0, set()
-        elif name and (found := _INSTRUCTION.match(line)):
-            if found[1] == "nop":  # alignment behind a return
-                continue
-            last = (found[1], found[2].strip())
-            if last[0] != ".word":
-                frames[name] += _pushed(name, *last)
-                calls[name] |= _jumps(name, *last)
-    return frames, calls
-
-
-def _jumps(name: str, op: str, operands: str) -> set[str]:
-    if op == "blx" or (op == "bx" and operands != "lr"):
-        raise MicrotuneError(f"{name} calls through a pointer ({op} {operands})")
-    found = re.search(r"<([^>+]+)(?:\+0x[0-9a-f]+)?>", operands)
-    return {found[1]} - {name} if found and op.startswith("b") else set()
-
-
-def _pushed(name: str, op: str, operands: str) -> int:
-    """Bytes by which one instruction may lower the stack pointer."""
-    stem = op.partition(".")[0]
-    if stem in ("push", "vpush") or (stem in ("stmdb", "vstmdb") and operands.startswith("sp!")):
-        return _register_bytes(operands)
-    if found := re.search(r"\[sp, #-(\d+)\]!", operands):
-        return int(found[1])
-    if stem in ("sub", "subw", "subs") and re.match(r"sp,", operands):
-        if size := re.search(r"#(\d+)$", operands):
-            return int(size[1])
-        raise MicrotuneError(f"{name} has a stack frame of no fixed size ({op} {operands})")
-    return 0
-
-
-def _register_bytes(operands: str) -> int:
-    """Bytes of a register list such as {r4, r5, lr} or {d8-d15}."""
-    total = 0
-    for item in operands[operands.index("{") + 1 : operands.index("}")].split(","):
-        first, _, last = item.strip().partition("-")
-        count = int(last[1:]) - int(first[1:]) + 1 if last else 1
-        total += count * (8 if first.startswith("d") else 4)
-    return total

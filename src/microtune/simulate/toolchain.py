@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.debug import DEBUG_FLAG
 from microtune.simulate.elf import read_elf
 from microtune.targets import (
+    ARM,
     COMPILE_FLAGS,
     DEFAULT_STACK_BYTES,
     LINK_FLAGS,
+    Architecture,
     Placement,
     Target,
     render_linker_script,
@@ -85,15 +88,22 @@ def find_host_gcc() -> Compiler:
 @cache
 def find_arm_gcc() -> Compiler:
     """The cross compiler for Cortex-M; a MicrotuneError says what to install."""
-    return find_program(
-        "arm-none-eabi-gcc",
-        "Install it with: apt-get install --no-install-recommends gcc-arm-none-eabi",
-    )
+    return find_cross_gcc(ARM)
+
+
+def find_cross_gcc(architecture: Architecture) -> Compiler:
+    """The cross compiler for an architecture; a MicrotuneError says what to install."""
+    return find_program(architecture.gcc, install_advice(architecture.compiler_package))
+
+
+def install_advice(package: str) -> str:
+    """How to get a program that comes in a Debian package."""
+    return f"Install it with: apt-get install --no-install-recommends {package}"
 
 
 @cache
 def find_clang() -> Compiler:
-    """Clang as the `ziglang` package ships it, for the host and for Cortex-M alike."""
+    """Clang as the `ziglang` package ships it, for the host and for the chips alike."""
     if find_spec("ziglang") is None:
         raise MicrotuneError("Clang not found. Install it with: pip install ziglang==0.17.1")
     command = (sys.executable, "-m", "ziglang", "cc")
@@ -148,15 +158,17 @@ def build_firmware(
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     placement: Placement | None = None,
+    debug: bool = False,
 ) -> Firmware:
     """Compile and link the project at `project_dir` for `target` into `out_elf`.
 
     The sources are `src/**/*.c`, `model/*.c` and `port/*.c`. The linker script is rendered for
     `target` with the given budgets (bytes; default: all the target has), so that one project can
     be measured on several cores; `placement` says what goes to which of its memories (default:
-    everything to the fastest). What does not compile or does not fit is a MicrotuneError.
+    everything to the fastest). `debug` checks and counts (`simulate.debug`). What does not compile
+    or does not fit is a MicrotuneError.
     """
-    found = find_arm_gcc() if compiler == "gcc" else find_clang()
+    found = find_cross_gcc(target.architecture) if compiler == "gcc" else find_clang()
     cpu_flags = target.gcc_flags if compiler == "gcc" else target.zig_flags
     project = project_dir.resolve()
     sources = firmware_sources(project)
@@ -166,6 +178,7 @@ def build_firmware(
     )  # fmt: skip
     base = [*found.command, *cpu_flags, optimisation]
     base += ["-fno-sanitize=undefined", "-w"] if compiler == "zig" else ["-fcallgraph-info=su"]
+    base += [DEBUG_FLAG] if debug else []
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
         build = Path(name)
         (build / "linker.ld").write_text(script, encoding="utf-8")

@@ -1,5 +1,6 @@
 """Targets as data: core, instruction set, memories, compiler flags, emulator."""
 
+from microtune.targets.architecture import ARM, RISCV, Architecture
 from microtune.targets.port import (
     COMPILE_FLAGS,
     DEFAULT_STACK_BYTES,
@@ -11,9 +12,12 @@ from microtune.targets.port import (
 from microtune.targets.target import MemoryBank, Target, load_target, target_names
 
 __all__ = [
+    "ARM",
     "COMPILE_FLAGS",
     "DEFAULT_STACK_BYTES",
     "LINK_FLAGS",
+    "RISCV",
+    "Architecture",
     "MemoryBank",
     "Placement",
     "Target",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from microtune.errors import MicrotuneError
+from microtune.targets.architecture import ARCHITECTURES, Architecture
 
 _DATA = Path(__file__).parent / "data"
 
@@ -32,14 +33,15 @@ class MemoryBank:
 class Target:
     """A chip as the compiler, the linker and the emulator need to know it.
 
-    `gcc_flags` are for arm-none-eabi-gcc, `zig_flags` for `python -m ziglang cc`. `memories` are
-    the banks the product may use, fastest first; `flash` holds its code. The harness banks belong
-    to the test harness alone and lie apart from the product's; a board that no emulator knows
-    (`machine` is None) has none, and a harness linked for it shares the product's memories.
+    `gcc_flags` are for the architecture's GCC, `zig_flags` for `python -m ziglang cc`. `memories`
+    are the banks the product may use, fastest first; `flash` holds its code. The harness banks
+    belong to the test harness alone and lie apart from the product's; a board that no emulator
+    knows (`machine` is None) has none, and a harness linked for it shares the product's memories.
     `harness_vectors` is where a core whose flash lies elsewhere finds its first two vectors.
     """
 
     name: str
+    architecture: Architecture
     core: str
     isa: tuple[str, ...]
     gcc_flags: tuple[str, ...]
@@ -81,6 +83,7 @@ def _parse(data: dict[str, Any]) -> Target:
     harness, emulator = data.get("harness", {}), data.get("emulator", {})
     return Target(
         name=data["name"],
+        architecture=ARCHITECTURES[data["architecture"]],
         core=data["core"],
         isa=tuple(data["isa"]),
         gcc_flags=tuple(data["gcc"]["cpu_flags"]),

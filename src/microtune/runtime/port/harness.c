@@ -11,7 +11,7 @@
  *     u32 status, u32 bytes, u8 blob[bytes];
  * with the measure flag each is followed by u32 stack bytes of the call (0 for save).
  * Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable,
- * 10 + status if mt_init failed, 99 fault. */
+ * 10 + status if mt_init failed, 98 accumulator overflow (debug build), 99 fault. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,15 +19,23 @@
 #include "microtune.h"
 #include "port.h"
 #include "semihosting.h"
+#if defined(MT_DEBUG)
+#include "mt_debug.h"
+#endif
 
-enum { EXIT_DONE = 0, EXIT_JOB = 1, EXIT_MODEL = 2, EXIT_RESULT = 3, EXIT_INIT = 10 };
+enum {
+    EXIT_DONE = 0,
+    EXIT_JOB = 1,
+    EXIT_MODEL = 2,
+    EXIT_RESULT = 3,
+    EXIT_INIT = 10,
+    EXIT_OVERFLOW = 98
+};
 enum { KIND_TRAIN = 0, KIND_INFER = 1, KIND_SAVE = 2 };
 enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, CLASSES, RESERVED, HEADER_WORDS };
 #define JOB_MAGIC 0x424A544Du
 #define JOB_VERSION 1u
 #define FLAG_MEASURE 1u
-#define PAINT 0xA5C3E196u
-#define CALL_FRAME_WORDS 2 /* what call_marked itself pushes */
 
 extern uint32_t _stack_limit[];
 extern const uint32_t _harness_data_image[];
@@ -41,13 +49,7 @@ typedef struct {
     float learning_rate;
 } record_header;
 
-typedef struct {
-    uint32_t arguments[4];
-    uintptr_t function;
-} marked_call;
-
 int main(void);
-uint32_t call_marked(const marked_call *call);
 
 static uint8_t save_buffer[MT_SAVE_BYTES];
 
@@ -58,52 +60,9 @@ static int8_t frame_buffer[MT_INPUT_BYTES];
 #define LIST_ARENA(bank, bytes) {mt_arena_##bank, bytes},
 static const mt_memory arenas[MT_ARENA_COUNT] = {MT_ARENAS(LIST_ARENA)};
 
-/* Instructions between the first one at mt_mark_begin and the first one at mt_mark_end are the
- * call itself and one branch; both marks are one instruction long, so the count is exact. */
-__asm__(".syntax unified\n"
-        ".thumb\n"
-        ".section .text.call_marked, \"ax\", %progbits\n"
-        ".balign 4\n"
-        ".global call_marked\n"
-        ".thumb_func\n"
-        ".type call_marked, %function\n"
-        "call_marked:\n"
-        "push {r4, lr}\n"
-        "ldr r4, [r0, #16]\n"
-        "mov r12, r4\n"
-        "ldmia r0, {r0, r1, r2, r3}\n"
-        ".size call_marked, . - call_marked\n"
-        ".global mt_mark_begin\n"
-        ".thumb_func\n"
-        ".type mt_mark_begin, %function\n"
-        "mt_mark_begin:\n"
-        "blx r12\n"
-        ".size mt_mark_begin, . - mt_mark_begin\n"
-        ".global mt_mark_end\n"
-        ".thumb_func\n"
-        ".type mt_mark_end, %function\n"
-        "mt_mark_end:\n"
-        "pop {r4, pc}\n"
-        ".size mt_mark_end, . - mt_mark_end\n"
-        ".text\n");
-
-__attribute__((naked, noinline)) uint32_t *mt_port_stack_paint(void) {
-    __asm__ volatile(".syntax unified\n"
-                     "ldr r1, =_stack_limit\n"
-                     "ldr r2, =%c0\n"
-                     "mov r0, sp\n"
-                     "1: cmp r1, r0\n"
-                     "bhs 2f\n"
-                     "str r2, [r1]\n"
-                     "adds r1, #4\n"
-                     "b 1b\n"
-                     "2: bx lr\n"
-                     ".ltorg" ::"i"(PAINT));
-}
-
 uint32_t mt_port_stack_used(const uint32_t *base) {
     const uint32_t *word = _stack_limit;
-    while (word < base && *word == PAINT) {
+    while (word < base && *word == MT_PORT_PAINT) {
         word++;
     }
     return (uint32_t)((const char *)base - (const char *)word);
@@ -153,21 +112,44 @@ static int32_t open_job(uint32_t header[HEADER_WORDS]) {
     return job;
 }
 
+/* Debug build: prints what the call counted, and ends the run if an accumulator overflowed. */
+static void report_debug(void) {
+#if defined(MT_DEBUG)
+    mt_debug_macs macs;
+    mt_debug_counts(&macs);
+    semihosting_print("macs ");
+    semihosting_print_number((uint32_t)macs.performed);
+    semihosting_print(" ");
+    semihosting_print_number((uint32_t)macs.skipped);
+    semihosting_print(" ");
+    semihosting_print_number((uint32_t)macs.repeated);
+    semihosting_print("\n");
+    if (mt_debug_overflow() != NULL) {
+        semihosting_print("harness: accumulator overflow at ");
+        semihosting_print(mt_debug_overflow());
+        semihosting_print("\n");
+        semihosting_exit(EXIT_OVERFLOW);
+    }
+    mt_debug_reset();
+#endif
+}
+
 static void run_sample(mt_context *context, const record_header *record, uint32_t measure,
                        int32_t output) {
     mt_result result = {0, 0};
-    marked_call call = {{(uint32_t)context, (uint32_t)&result, 0, 0}, (uintptr_t)mt_infer};
+    mt_port_call call = {{(uint32_t)context, (uint32_t)&result, 0, 0}, (uintptr_t)mt_infer};
     uint32_t status = MT_OK;
     uint32_t stack_bytes = 0;
     if (record->kind == KIND_TRAIN) {
-        call = (marked_call){{(uint32_t)context, record->label, (uint32_t)&result, 0},
-                             (uintptr_t)mt_train_step};
+        call = (mt_port_call){{(uint32_t)context, record->label, (uint32_t)&result, 0},
+                              (uintptr_t)mt_train_step};
         status = (uint32_t)mt_set_learning_rate(context, record->learning_rate);
     }
     if (status == MT_OK) {
         const uint32_t *base = measure ? mt_port_stack_paint() : _stack_limit;
-        status = call_marked(&call);
-        stack_bytes = measure ? mt_port_stack_used(base - CALL_FRAME_WORDS) : 0;
+        status = mt_port_call_marked(&call);
+        stack_bytes = measure ? mt_port_stack_used(base - MT_PORT_CALL_FRAME_WORDS) : 0;
+        report_debug();
     }
     const uint32_t head[3] = {status, (uint32_t)result.predicted_class,
                               record->kind == KIND_TRAIN ? (uint32_t)result.loss_q16 : 0u};

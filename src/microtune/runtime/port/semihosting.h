@@ -1,9 +1,13 @@
-/* Arm semihosting: files and console of the machine that runs the emulator or the debugger. */
+/* Semihosting as Arm defined it and RISC-V took over: files and console of the machine that runs
+ * the emulator or the debugger. */
 #ifndef MT_PORT_SEMIHOSTING_H
 #define MT_PORT_SEMIHOSTING_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* One request of the core to that machine; its answer. */
+uint32_t semihosting_call(uint32_t operation, const void *argument);
 
 /* A file handle, negative if the file could not be opened. */
 int32_t semihosting_open_read(const char *path);

@@ -1,5 +1,5 @@
-/* The four functions a freestanding compiler may call. Word-wise where both ends allow it:
- * Armv7-M and Armv8-M load and store unaligned words from normal memory. */
+/* The four functions a freestanding compiler may call. Word-wise: Armv7-M and Armv8-M
+ * load and store unaligned words from normal memory; for other cores the compiler takes bytes. */
 #include "string.h"
 
 #include <stdint.h>

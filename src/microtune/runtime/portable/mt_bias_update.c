@@ -12,7 +12,7 @@ static void channel_sums(const mt_bias_update_params *p, const int8_t *g, int32_
     g += c;
     for (int32_t pixel = 0; pixel < p->pixels; pixel++, g += p->channels) {
         for (int32_t i = 0; i < n; i++) {
-            acc[i] += g[i];
+            MT_ACCUMULATE(acc[i], g[i], 0);
         }
     }
 }

@@ -63,21 +63,21 @@ static inline void dot4(int32_t *acc, const int16_t *patch, const int8_t *w, int
     MT_KEEP_LOOP
     for (int32_t i = 0; i < n; i++) {
         const int32_t v = patch[i];
-        s0 += v * (int16_t)w[i];
-        s1 += v * (int16_t)w1[i];
-        s2 += v * (int16_t)w2[i];
-        s3 += v * (int16_t)w3[i];
+        MT_ACCUMULATE(s0, v * (int16_t)w[i], 1);
+        MT_ACCUMULATE(s1, v * (int16_t)w1[i], 1);
+        MT_ACCUMULATE(s2, v * (int16_t)w2[i], 1);
+        MT_ACCUMULATE(s3, v * (int16_t)w3[i], 1);
     }
-    acc[0] += s0;
-    acc[1] += s1;
-    acc[2] += s2;
-    acc[3] += s3;
+    MT_ACCUMULATE(acc[0], s0, 0);
+    MT_ACCUMULATE(acc[1], s1, 0);
+    MT_ACCUMULATE(acc[2], s2, 0);
+    MT_ACCUMULATE(acc[3], s3, 0);
 }
 
 static int32_t dot1(const int16_t *patch, const int8_t *w, int32_t n) {
     int32_t sum = 0;
     for (int32_t i = 0; i < n; i++) {
-        sum += patch[i] * (int16_t)w[i];
+        MT_ACCUMULATE(sum, patch[i] * (int16_t)w[i], 1);
     }
     return sum;
 }
@@ -110,7 +110,7 @@ static void dense_pixel(const mt_conv2d_params *p, const mt_conv2d_io *io, const
                 MT_WITH_ROW(length, dot4(acc + j, lanes, w, width));
             }
             for (; j < n; j++, w += length) {
-                acc[j] += dot1(lanes, w, length);
+                MT_ACCUMULATE(acc[j], dot1(lanes, w, length), 0);
             }
         }
         mt_conv2d_finish(p, io, rows, (mt_run){pixel, o, n}, acc);

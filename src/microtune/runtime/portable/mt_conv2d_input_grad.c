@@ -91,7 +91,7 @@ static inline void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int3
         const int8_t *w3 = w + lanes->output[k + 3] * row_stride;
         MT_KEEP_LOOP
         for (int32_t i = 0; i < n; i++) {
-            acc[i] += g0 * w0[i] + g1 * w1[i] + g2 * w2[i] + g3 * w3[i];
+            MT_ACCUMULATE(acc[i], g0 * w0[i] + g1 * w1[i] + g2 * w2[i] + g3 * w3[i], 4);
         }
     }
     for (; k < count; k++) {
@@ -99,7 +99,7 @@ static inline void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int3
         const int8_t *w0 = w + lanes->output[k] * row_stride;
         MT_KEEP_LOOP
         for (int32_t i = 0; i < n; i++) {
-            acc[i] += g0 * w0[i];
+            MT_ACCUMULATE(acc[i], g0 * w0[i], 1);
         }
     }
 }
@@ -141,6 +141,7 @@ static void dense_pixel(const mt_conv2d_input_grad_params *p, const mt_conv2d_in
             }
             const int8_t *g = io->g + (oh * s->out_w + ow) * s->out_c;
             const int32_t count = nonzero_lanes(g, p->multiplier, group * outputs, outputs, lanes);
+            MT_SKIPPED((outputs - count) * inputs);
             add_tap(p, io, lanes, count, kh * s->k_w + kw);
         }
     }
@@ -188,7 +189,7 @@ static inline void depthwise_taps(const mt_conv_shape *s, const mt_columns *colu
             const int8_t *row = columns->weight + (kh * s->k_w + kw) * columns->weight_stride;
             MT_KEEP_LOOP
             for (int32_t i = 0; i < n; i++) {
-                acc[i] += (int16_t)(from[i] * row[i]);
+                MT_ACCUMULATE(acc[i], (int16_t)(from[i] * row[i]), 1);
             }
         }
     }
@@ -228,6 +229,7 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
 void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io) {
     const int32_t acc_exponent = *io->g_exponent + p->round.acc_exponent_delta;
     mt_rounder rounder = mt_round_begin(p->round.site, &io->round, acc_exponent, io->dx);
+    MT_SKIPPED_PADDING(&p->shape, p->shape.out_c * (p->shape.in_c / p->shape.groups));
     if (mt_is_depthwise(&p->shape)) {
         mt_depthwise_input_grad(p, io, &rounder);
     } else if (!mt_pointwise_input_grad(p, io, &rounder) &&

@@ -16,7 +16,7 @@ static inline void multiply_accumulate(int32_t *acc, const int8_t *x, const int8
     MT_KEEP_LOOP
     for (int32_t i = 0; i < n; i++) {
         const int16_t centred = (int16_t)(x[i] - zero);
-        acc[i] += (int16_t)(centred * w[i]);
+        MT_ACCUMULATE(acc[i], (int16_t)(centred * w[i]), 1);
     }
 }
 
@@ -27,6 +27,7 @@ static inline void depthwise_taps(const mt_conv2d_params *p, const mt_columns *c
     const int32_t top = pixel.row * s->stride_h - s->pad_top;
     const int32_t left = pixel.column * s->stride_w - s->pad_left;
     const int32_t kh_end = mt_min(s->k_h, s->in_h - top), kw_end = mt_min(s->k_w, s->in_w - left);
+    MT_SKIPPED((s->k_h * s->k_w - (kh_end - mt_max(0, -top)) * (kw_end - mt_max(0, -left))) * n);
     for (int32_t kh = mt_max(0, -top); kh < kh_end; kh++) {
         for (int32_t kw = mt_max(0, -left); kw < kw_end; kw++) {
             const int32_t slot = (top + kh) % columns->x_rows;

@@ -76,7 +76,7 @@ static void pool_window(const mt_pool_params *p, const mt_pool_io *io, const mt_
             const int32_t iw = column * p->stride_w + kw;
             const int8_t *x = io->x + (slot * p->in_w + iw) * p->channels + c;
             for (int32_t i = 0; i < n; i++) {
-                sum[i] += x[i] + 128;
+                MT_ACCUMULATE(sum[i], x[i] + 128, 0);
             }
         }
     }

@@ -61,7 +61,7 @@ static void spread_pixel(const mt_pool_params *p, const int8_t *g, int32_t pixel
         for (int32_t ow = columns.first; ow < columns.end; ow++) {
             const int8_t *from = g + (oh * p->out_w + ow) * p->channels + c;
             for (int32_t i = 0; i < n; i++) {
-                acc[i] += from[i];
+                MT_ACCUMULATE(acc[i], from[i], 0);
             }
         }
     }

@@ -16,7 +16,7 @@ static int64_t head_dot(const int8_t *x, const int16_t *w, int32_t zero, int32_t
         const int32_t end = mt_min(start + HEAD_CHUNK, n);
         int32_t sum = 0;
         for (int32_t j = start; j < end; j++) {
-            sum += (x[j] - zero) * w[j];
+            MT_ACCUMULATE(sum, (x[j] - zero) * w[j], 1);
         }
         total += sum;
     }
@@ -41,6 +41,7 @@ void mt_head_float32(const mt_head_params *p, const mt_head_float32_io *io) {
             const float feature = (float)(io->x[j] - p->x_zero) * p->x_scale;
             const float product = feature * w[j];
             acc = acc + product;
+            MT_PERFORMED(1);
         }
         io->logits[i] = acc;
     }
@@ -57,6 +58,7 @@ static void column_sums(const mt_head_input_grad_params *p, const mt_head_input_
         const int32_t d = io->d_logits[i];
         for (int32_t c = 0; c < n; c++) {
             acc[c] += d * w[c];
+            MT_PERFORMED(1);
         }
     }
 }
@@ -73,6 +75,7 @@ void mt_head_input_grad_int16(const mt_head_input_grad_params *p,
             largest = size > largest ? size : largest;
         }
     }
+    MT_REPEATED(p->head.classes * features); /* the sums below */
     const int32_t k = mt_shift_to_mantissa((uint64_t)largest);
     const uint32_t key = mt_random_key(io->state, p->site);
     for (int32_t j = 0; j < features; j += MT_BLOCK) {
@@ -101,6 +104,7 @@ static void column_sums_float32(const mt_head_input_grad_params *p,
         for (int32_t c = 0; c < n; c++) {
             const float product = d * w[c];
             acc[c] = acc[c] + product;
+            MT_PERFORMED(1);
         }
     }
 }
@@ -128,6 +132,7 @@ void mt_head_input_grad_float32(const mt_head_input_grad_params *p,
             largest = size > largest ? size : largest;
         }
     }
+    MT_REPEATED(p->head.classes * features); /* the sums below */
     const int32_t top = (int32_t)(largest >> 23);
     const int32_t vanishes = top < 127 - 100;
     const uint32_t key = mt_random_key(io->state, p->site);
@@ -154,6 +159,7 @@ void mt_head_update_int16(const mt_head_update_params *p, const mt_head_update_i
         int16_t *w = io->weight + i * features;
         for (int32_t j = 0; j < features; j++) {
             const int64_t acc = d * (io->x[j] - p->head.x_zero);
+            MT_PERFORMED(1);
             const int64_t step = mt_step16(acc, weight, MT_INT16_STEP_LIMIT);
             const int32_t r16 = mt_random16(weight_key, (uint32_t)(i * features + j));
             w[j] = (int16_t)mt_apply_step(w[j], step, r16, 32767);
@@ -173,6 +179,7 @@ void mt_head_update_float32(const mt_head_update_params *p, const mt_head_update
             const float feature = (float)(io->x[j] - p->head.x_zero) * p->head.x_scale;
             const float step = t * feature;
             w[j] = w[j] - step;
+            MT_PERFORMED(1);
         }
         io->bias[i] = io->bias[i] - t;
     }

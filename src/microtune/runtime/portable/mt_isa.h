@@ -4,6 +4,10 @@
 #ifndef MT_ISA_H
 #define MT_ISA_H
 
+#if defined(MT_DEBUG) && !defined(MT_PORTABLE)
+#define MT_PORTABLE /* the kernels that count and check (mt_debug.h) */
+#endif
+
 /* The integer vectors of Armv8.1-M (Helium). */
 #if !defined(MT_PORTABLE) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define MT_ISA_MVE 1

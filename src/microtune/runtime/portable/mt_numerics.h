@@ -2,6 +2,7 @@
 #ifndef MT_NUMERICS_H
 #define MT_NUMERICS_H
 
+#include "mt_debug.h"
 #include "mt_memory.h"
 #include "mt_types.h"
 

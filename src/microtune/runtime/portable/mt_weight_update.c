@@ -45,6 +45,9 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
     const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
     const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, ROWS * sizeof acc[0]);
+    MT_SKIPPED((s->out_h * s->out_w -
+                mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
+               rows * n);
     for (int32_t oh = high.begin; oh < high.end; oh++) {
         const int32_t ih = oh * s->stride_h + t->kh - s->pad_top;
         for (int32_t ow = wide.begin; ow < wide.end; ow++) {
@@ -54,12 +57,13 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
             for (int32_t j = 0; j < rows; j++) {
                 const int16_t gj = g[j];
                 if (gj == 0) {
+                    MT_SKIPPED(n);
                     continue;
                 }
                 MT_KEEP_LOOP
                 for (int32_t i = 0; i < n; i++) {
                     const int16_t centred = (int16_t)(x[i] - zero);
-                    acc[j][i] += (int16_t)(gj * centred);
+                    MT_ACCUMULATE(acc[j][i], (int16_t)(gj * centred), 1);
                 }
             }
         }
@@ -142,6 +146,9 @@ static inline void sum_channels(const mt_tap *t, const uint16_t *order, int32_t 
     const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
     const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, (size_t)n * sizeof *acc);
+    MT_SKIPPED((s->out_h * s->out_w -
+                mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
+               n);
     for (int32_t oh = high.begin; oh < high.end; oh++) {
         const int32_t ih = oh * s->stride_h + t->kh - s->pad_top;
         for (int32_t ow = wide.begin; ow < wide.end; ow++) {
@@ -156,7 +163,7 @@ static inline void sum_channels(const mt_tap *t, const uint16_t *order, int32_t 
             MT_KEEP_LOOP
             for (int32_t i = 0; i < n; i++) {
                 const int16_t centred = (int16_t)(x[i] - zero);
-                acc[i] += (int16_t)(from[i] * centred);
+                MT_ACCUMULATE(acc[i], (int16_t)(from[i] * centred), 1);
             }
         }
     }
