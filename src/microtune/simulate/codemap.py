@@ -15,8 +15,9 @@ from microtune.simulate.toolchain import find_program, run_tool
 
 MODEL_FILE = "microtune_model.c"
 _LINE = re.compile(r"^\s*([0-9a-f]+):\t([a-z0-9.]+)\s*(.*)$")
-_TARGET = re.compile(r"<([^>+]+)>")
+_TARGET = re.compile(r"<([^>+]+)[^>]*>")
 _CALLS = ("bl", "blx")
+_KERNEL = "mt_"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class CodeMap:
                 continue
             found = _TARGET.search(instruction.operands)
             kernel = found[1] if found else ""
-            if kernel not in names:
+            if kernel.startswith(_KERNEL) or not kernel:
                 sites[instruction.address] = CallSite(instruction, kernel)
         return sites
 

@@ -145,7 +145,8 @@ static void profile_instruction(struct qemu_plugin_insn *insn) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_back, CALLBACK_NO_REGISTERS, NULL);
     }
     if (within(reader, address)) {
-        qemu_plugin_register_vcpu_mem_cb(insn, on_read, CALLBACK_NO_REGISTERS, MEMORY_READ, NULL);
+        qemu_plugin_register_vcpu_mem_cb(insn, on_read, CALLBACK_NO_REGISTERS, MEMORY_READ_OR_WRITE,
+                                         NULL);
     }
     uint32_t *counter = &counter_of[(address - code.base) / 2];
     if (*counter == 0 && instructions < MAX_INSTRUCTIONS) {

@@ -17,7 +17,8 @@ struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 struct qemu_info; /* not looked into */
 
-enum { INLINE_ADD_U64 = 0, CALLBACK_NO_REGISTERS = 0, MEMORY_READ = 1 };
+/* Reads alone cannot be asked for: QEMU 7.2 takes them for writes. */
+enum { INLINE_ADD_U64 = 0, CALLBACK_NO_REGISTERS = 0, MEMORY_READ_OR_WRITE = 3 };
 enum { MAX_INSTRUCTIONS = 1 << 16 };
 
 extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
