@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from microtune.report.instructions_bound import (
@@ -20,7 +20,8 @@ RUNTIME = "between kernels"
 
 @dataclass(frozen=True)
 class Row:
-    """Exact counts of one layer or of a sum of layers.
+    """Exact counts of one layer or of a sum of layers; `elements` are those that it makes
+    (those that it reads if it multiplies nothing).
 
     `bound` is None where no bound is known; in a sum, `bounded` are the instructions of the
     layers that have one.
@@ -29,6 +30,7 @@ class Row:
     name: str
     kind: str
     shape: str
+    elements: int
     macs: int
     instructions: int
     bound: float | None
@@ -38,6 +40,11 @@ class Row:
     def per_mac(self) -> float | None:
         """Instructions per MAC."""
         return self.instructions / self.macs if self.macs else None
+
+    @property
+    def per_element(self) -> float | None:
+        """Instructions per element of the result."""
+        return self.instructions / self.elements if self.elements else None
 
     @property
     def bound_per_mac(self) -> float | None:
@@ -60,14 +67,18 @@ def layer_rows(profile: Profile, parts: Sequence[Part], build: Build) -> list[Ro
     isa = instruction_set(build.target.isa, build.portable)
     rows = [_row(profile, part, isa) for part in parts if part.node is not None]
     rest = sum(part.instructions for part in parts if part.node is None)
-    return [*rows, Row("", RUNTIME, "", 0, rest, None)]
+    return [*rows, Row("", RUNTIME, "", 0, 0, rest, None)]
 
 
 def _row(profile: Profile, part: Part, isa: InstructionSet) -> Row:
     layer = layer_of(profile.graph, part.node) if part.node else Layer("", "")
     least = bound(layer, part.macs, isa)
     counted = part.instructions if least is not None else 0
-    return Row(part.name, layer.kind, layer.text, part.macs, part.instructions, least, counted)
+    elements = layer.outputs if part.macs else layer.inputs
+    return Row(
+        part.name, layer.kind, layer.text, elements, part.macs, part.instructions, least,
+        counted,
+    )  # fmt: skip
 
 
 def sum_rows(rows: Iterable[Row], name: str = "total") -> Row:
@@ -75,9 +86,9 @@ def sum_rows(rows: Iterable[Row], name: str = "total") -> Row:
     listed = list(rows)
     bounds = [row.bound for row in listed if row.bound is not None]
     return Row(
-        name, name, f"{len(listed)} layers", sum(r.macs for r in listed),
-        sum(r.instructions for r in listed), sum(bounds) if bounds else None,
-        sum(r.bounded for r in listed),
+        name, name, str(len(listed)), sum(r.elements for r in listed),
+        sum(r.macs for r in listed), sum(r.instructions for r in listed),
+        sum(bounds) if bounds else None, sum(r.bounded for r in listed),
     )  # fmt: skip
 
 
@@ -95,11 +106,10 @@ def rows_by_shape(rows: Iterable[Row]) -> list[Row]:
     shapes: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         shapes.setdefault((row.kind, row.shape), []).append(row)
-    found = []
-    for (kind, shape), group in shapes.items():
-        total = sum_rows(group)
-        name = f"{len(group)} x" if len(group) > 1 else group[0].name
-        found.append(
-            Row(name, kind, shape, total.macs, total.instructions, total.bound, total.bounded)
+    return [
+        replace(
+            sum_rows(group), kind=kind, shape=shape,
+            name=f"{len(group)} x" if len(group) > 1 else group[0].name,
         )
-    return found
+        for (kind, shape), group in shapes.items()
+    ]  # fmt: skip

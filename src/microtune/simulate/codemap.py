@@ -114,3 +114,11 @@ def read_code(elf: Path) -> CodeMap:
     file = read_elf(elf)
     functions = tuple(sorted(file.functions, key=lambda f: (f.address, f.name)))
     return CodeMap(functions, instructions, file.symbols)
+
+
+def kernel_text_bytes(elf: Path) -> int:
+    """Bytes of code without the generated file's: kernels, runtime core, libgcc, start-up."""
+    file = read_elf(elf)
+    text = sum(section.bytes for section in file.sections if section.name == ".text")
+    own = sum(f.bytes for f in file.functions if f.file.endswith(MODEL_FILE))
+    return text - own
