@@ -19,7 +19,7 @@ from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import node_macs
 from microtune.ir.modelfile import load_model
 from microtune.memory.rings import INPUT, Segment, segments_of
-from microtune.simulate.codemap import CodeMap, read_code
+from microtune.simulate.codemap import CodeMap, kernel_text_bytes, read_code
 from microtune.simulate.emulator import MAP_NAME, PROFILE_NAME, run_firmware
 from microtune.simulate.job import JOB_NAME, Record, RecordKind, write_job
 from microtune.simulate.toolchain import Firmware, FirmwareCompiler, build_firmware
@@ -74,10 +74,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Profile:
-    """One inference and, of a trainable project, one training step."""
+    """One inference and, of a trainable project, one training step.
+
+    `text_bytes` is the code of kernels and runtime. The firmware's file is gone.
+    """
 
     graph: Graph
     firmware: Firmware
+    text_bytes: int
     code: CodeMap
     infer: tuple[Part, ...]
     train: tuple[Part, ...]
@@ -121,6 +125,7 @@ def profile_project(project: Path, build: Build) -> Profile:
         run = run_firmware(firmware.elf, build.target, folder, plugin=True, profile=True)
         run.require_success()
         calls = _read_profile(folder / PROFILE_NAME)
+        text_bytes = kernel_text_bytes(firmware.elf)
     totals = [sum(sum(c.values()) for c in call.values()) for call in calls]
     if len(calls) != len(job.kinds) or tuple(totals) != run.call_instructions:
         raise MicrotuneError(
@@ -128,7 +133,8 @@ def profile_project(project: Path, build: Build) -> Profile:
             f"{totals} and {list(run.call_instructions)}"
         )
     train = _parts(graph, code, calls[3], True) if len(calls) > 2 else ()
-    return Profile(graph, firmware, code, _parts(graph, code, calls[1], False), train)
+    infer = _parts(graph, code, calls[1], False)
+    return Profile(graph, firmware, text_bytes, code, infer, train)
 
 
 def chip_of(build: Build) -> Target:
