@@ -167,7 +167,8 @@ def goals() -> dict[str, Any]:
         by_rows = counted(reference(name, input="rows"))
         for mode, step in (("rows", by_rows), ("resident", cores[name])):
             streaming[f"{name} {mode}"] = {
-                "infer": step.infer / layers.infer - 1, "train": step.train / layers.train - 1
+                "infer": step.infer / layers.infer - 1,
+                "train": step.train / layers.train - 1,
             }
         plain, streamed = (rows_by_kind(c.train_rows) for c in (layers, by_rows))
         console.print(tables.streaming_table(name, plain, streamed))

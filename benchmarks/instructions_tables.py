@@ -116,7 +116,9 @@ def _per_class(rows: Sequence[Row]) -> dict[str, float]:
         if value is not None and not row.kind.startswith("head"):
             found[row.kind] = value
     for label, _, heads in ENGINE_CLASSES:
-        if (value := sum_rows(row for row in rows if row.kind.startswith(heads)).per_mac) is not None:
+        if (
+            value := sum_rows(row for row in rows if row.kind.startswith(heads)).per_mac
+        ) is not None:
             found[label] = value
     return found
 

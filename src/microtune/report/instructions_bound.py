@@ -154,7 +154,7 @@ def layer_of(graph: Graph, node: Node) -> Layer:
 
 
 def _convolution(
-    graph: Graph, node: Node, kind: str, ends: tuple[str, str], weight: tuple[int, int, int, int]
+    graph: Graph, node: Node, kind: str, ends: tuple[str, str], weight: tuple[int, ...]
 ) -> Layer:
     """`ends`: the tensor read and the tensor made; `weight`: O, KH, KW, I of a group."""
     read, made = (graph.tensors[name] for name in ends)

@@ -33,8 +33,10 @@ def save_reference(
 
     `kinds` are the sums of a training step by class, most instructions first.
     """
-    pyplot = _pyplot()
     import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
 
     with matplotlib.rc_context(_STYLE):
         figure, (left, right) = pyplot.subplots(
@@ -48,8 +50,10 @@ def save_reference(
 
 def save_ladder(path: Path, ladders: Totals) -> None:
     """For each model the bars of its rungs, with times less than the first."""
-    pyplot = _pyplot()
     import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
 
     with matplotlib.rc_context(_STYLE):
         figure, axes = pyplot.subplots(
@@ -68,37 +72,33 @@ def save_ladder(path: Path, ladders: Totals) -> None:
         pyplot.close(figure)
 
 
-def _pyplot() -> Any:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
 def _bars(
     axis: Axes, labels: Sequence[str], counts: Sequence[float], colours: Sequence[str],
-    words: Sequence[str],
+    words: Sequence[str], places: Sequence[float] = (),
 ) -> None:  # fmt: skip
-    drawn = axis.barh(range(len(labels)), [n / _MILLION for n in counts], 0.72, color=colours)
+    places = places or range(len(labels))
+    drawn = axis.barh(places, [n / _MILLION for n in counts], 0.72, color=colours)
     axis.bar_label(drawn, words, padding=3, color=_INK)
-    axis.set_yticks(range(len(labels)), labels)
+    axis.set_yticks(places, labels)
     axis.invert_yaxis()
 
 
 def _calls(axis: Axes, ours: Totals, published: Mapping[str, Any]) -> None:
     """Inference and training of each engine, by core."""
     names = {"engine": "published engine", "cmsis_nn": "CMSIS-NN"}
-    rows: list[tuple[str, float, str]] = []
+    rows: list[tuple[str, float, str, float]] = []
+    place = 0.0
     for core, calls in ours.items():
-        for call in ("train", "infer"):
-            for who, name in names.items():
-                if count := published[who].get(core, {}).get(call):
-                    rows.append((f"{core} {call}: {name}", count, _OTHERS))
-            rows.append((f"{core} {call}: ours", calls[call], _OURS))
-    labels, counts, colours = zip(*rows, strict=True)
-    _bars(axis, labels, counts, colours, [f"{n / _MILLION:.1f} M" for n in counts])
+        for call, word in (("train", "training"), ("infer", "inference")):
+            others = [(who, published[who].get(core, {}).get(call)) for who in names]
+            bars = [(names[who], count, _OTHERS) for who, count in others if count]
+            for name, count, colour in [("ours", calls[call], _OURS), *bars]:
+                head = f"{core} {word}: " if name == "ours" else ""
+                rows.append((head + name, count, colour, place))
+                place += 1
+            place += 0.5
+    labels, counts, colours, places = zip(*rows, strict=True)
+    _bars(axis, labels, counts, colours, [f"{n / _MILLION:.1f} M" for n in counts], places)
     axis.set_xlim(0, max(counts) / _MILLION * 1.14)
     axis.set_xlabel("million instructions")
     axis.set_title("mcunet-5fps, 49KB scheme: one call")

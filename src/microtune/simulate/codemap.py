@@ -71,7 +71,6 @@ class CodeMap:
     def model_calls(self) -> dict[int, CallSite]:
         """Calls out of the generated model file, by address."""
         own = [f for f in self.functions if f.file.endswith(MODEL_FILE)]
-        names = {f.name for f in own}
         sites: dict[int, CallSite] = {}
         for instruction in _within(own, self.instructions):
             if instruction.stem not in _CALLS:

@@ -1,4 +1,4 @@
-"""A MODEL of cycles: exact counts by address times rules of thumb about a pipeline. Not a measurement.
+"""A MODEL of cycles, no measurement: exact counts times rules of thumb about a pipeline.
 
 Counted exactly are the instructions; what they cost is assumed. The model looks at each pair of
 neighbours in the program, because what an in-order core loses or wins depends on neighbours:

@@ -53,13 +53,37 @@ def read_elf(path: Path) -> ElfFile:
         raise MicrotuneError(f"{path}: damaged ELF file ({error}). Build it again.") from error
 
 
-def _parse(data: bytes) -> ElfFile:
-    (table,) = struct.unpack_from("<I", data, 32)
-    entry_bytes, count, names_index = struct.unpack_from("<HHH", data, 46)
-    headers = [
-        struct.unpack_from("<10I", data, table + index * entry_bytes) for index in range(count)
+def find_constant(path: Path, content: bytes) -> int:
+    """The address of the one place in memory sections of `path` that holds `content`."""
+    data = path.read_bytes()
+    found = [
+        header[3] + start
+        for header in _headers(data)
+        if header[1] != _NO_BITS and header[2] & _ALLOCATED
+        for start in _places(data[header[4] : header[4] + header[5]], content)
     ]
-    names = headers[names_index][4]
+    if len(found) != 1:
+        raise MicrotuneError(f"{path}: {len(found)} places hold a table of {len(content)} bytes")
+    return found[0]
+
+
+def _places(data: bytes, content: bytes) -> list[int]:
+    starts, start = [], data.find(content)
+    while start >= 0:
+        starts.append(start)
+        start = data.find(content, start + 1)
+    return starts
+
+
+def _headers(data: bytes) -> list[tuple[int, ...]]:
+    (table,) = struct.unpack_from("<I", data, 32)
+    entry_bytes, count = struct.unpack_from("<HH", data, 46)
+    return [struct.unpack_from("<10I", data, table + index * entry_bytes) for index in range(count)]
+
+
+def _parse(data: bytes) -> ElfFile:
+    headers = _headers(data)
+    names = headers[struct.unpack_from("<H", data, 50)[0]][4]
     sections = tuple(
         Section(
             name=_string(data, names + header[0]),
@@ -85,7 +109,9 @@ def _symbols(
     """Read the table at `place` (offset, bytes). A file's local symbols follow its own."""
     offset, size = place
     file = ""
-    for name, value, length, info, *_ in struct.iter_unpack("<IIIBBH", data[offset : offset + size]):
+    for name, value, length, info, *_ in struct.iter_unpack(
+        "<IIIBBH", data[offset : offset + size]
+    ):
         if not name:
             continue
         text = _string(data, strings + name)

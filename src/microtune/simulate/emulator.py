@@ -119,8 +119,9 @@ def run_firmware(
 
     With `plugin` the marks carry exact instruction counts; with `profile` too it reads
     `workdir / MAP_NAME` and writes `workdir / PROFILE_NAME` (plugin/insncount.c says what).
-    `on_progress(done, total)` is called for each record. A run longer than `timeout_seconds` is killed and a MicrotuneError; Ctrl-C
-    kills the emulator too. A target without an emulator is a MicrotuneError.
+    `on_progress(done, total)` is called for each record. A run longer than `timeout_seconds` is
+    killed and a MicrotuneError; Ctrl-C kills the emulator too. A target without an emulator is a
+    MicrotuneError.
     """
     if target.machine is None:
         raise MicrotuneError(

@@ -20,10 +20,11 @@ from microtune.ir.macs import node_macs
 from microtune.ir.modelfile import load_model
 from microtune.memory.rings import INPUT, Segment, segments_of
 from microtune.simulate.codemap import CodeMap, kernel_text_bytes, read_code
+from microtune.simulate.elf import find_constant
 from microtune.simulate.emulator import MAP_NAME, PROFILE_NAME, run_firmware
 from microtune.simulate.job import JOB_NAME, Record, RecordKind, write_job
 from microtune.simulate.toolchain import Firmware, FirmwareCompiler, build_firmware
-from microtune.targets import DEFAULT_STACK_BYTES, Target, load_target
+from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.calibrate import synthetic_frame
 
 STREAM = "mt_stream"
@@ -117,7 +118,8 @@ def profile_project(project: Path, build: Build) -> Profile:
         folder = Path(name)
         firmware = _build(project, build, folder / "firmware.elf")
         code = read_code(firmware.elf)
-        (folder / MAP_NAME).write_text(_map_text(graph, code, build.target), encoding="ascii")
+        map_text = _map_text(graph, code, firmware.elf, build.target)
+        (folder / MAP_NAME).write_text(map_text, encoding="ascii")
         job = write_job(
             folder / JOB_NAME, _SEED, _records(graph), graph.tensors["input"].bytes,
             int(plan["classes"]),
@@ -167,7 +169,7 @@ def _records(graph: Graph) -> list[Record]:
 # -- the map that the plugin gets -----------------------------------------------------------------
 
 
-def _map_text(graph: Graph, code: CodeMap, target: Target) -> str:
+def _map_text(graph: Graph, code: CodeMap, elf: Path, target: Target) -> str:
     lines = [f"code {target.flash.origin:x} {target.flash.bytes:x}"]
     for address, site in code.model_calls().items():
         lines += [f"call {address:x} 0", f"back {site.instruction.next:x} 0"]
@@ -176,7 +178,9 @@ def _map_text(graph: Graph, code: CodeMap, target: Target) -> str:
     if segments and driver is not None:
         lines.append(f"reader {driver.address:x} {driver.bytes:x}")
     for number, segment in enumerate(segments):
-        first = code.symbols[f"segment{number}_order"]
+        # Clang may merge tables, which loses their names.
+        named = code.symbols.get(f"segment{number}_order")
+        first = find_constant(elf, segment.order) if named is None else named
         lines += [f"row {first + i:x} {stage + 1:x}" for i, stage in enumerate(segment.order)]
     return "\n".join(lines) + "\n"
 
