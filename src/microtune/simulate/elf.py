@@ -53,26 +53,14 @@ def read_elf(path: Path) -> ElfFile:
         raise MicrotuneError(f"{path}: damaged ELF file ({error}). Build it again.") from error
 
 
-def find_constant(path: Path, content: bytes) -> int:
-    """The address of the one place in memory sections of `path` that holds `content`."""
+def memory_image(path: Path) -> list[tuple[int, bytes]]:
+    """(address, content) of every section that lies in memory and in the file."""
     data = path.read_bytes()
-    found = [
-        header[3] + start
+    return [
+        (header[3], data[header[4] : header[4] + header[5]])
         for header in _headers(data)
         if header[1] != _NO_BITS and header[2] & _ALLOCATED
-        for start in _places(data[header[4] : header[4] + header[5]], content)
     ]
-    if len(found) != 1:
-        raise MicrotuneError(f"{path}: {len(found)} places hold a table of {len(content)} bytes")
-    return found[0]
-
-
-def _places(data: bytes, content: bytes) -> list[int]:
-    starts, start = [], data.find(content)
-    while start >= 0:
-        starts.append(start)
-        start = data.find(content, start + 1)
-    return starts
 
 
 def _headers(data: bytes) -> list[tuple[int, ...]]:

@@ -8,8 +8,9 @@ all its rows, wherever they were made; nothing is estimated and nothing is added
 
 from __future__ import annotations
 
+import struct
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from microtune.ir.macs import node_macs
 from microtune.ir.modelfile import load_model
 from microtune.memory.rings import INPUT, Segment, segments_of
 from microtune.simulate.codemap import CodeMap, kernel_text_bytes, read_code
-from microtune.simulate.elf import find_constant
+from microtune.simulate.elf import memory_image
 from microtune.simulate.emulator import MAP_NAME, PROFILE_NAME, run_firmware
 from microtune.simulate.job import JOB_NAME, Record, RecordKind, write_job
 from microtune.simulate.toolchain import Firmware, FirmwareCompiler, build_firmware
@@ -177,12 +178,38 @@ def _map_text(graph: Graph, code: CodeMap, elf: Path, target: Target) -> str:
     driver = code.function(STREAM)
     if segments and driver is not None:
         lines.append(f"reader {driver.address:x} {driver.bytes:x}")
-    for number, segment in enumerate(segments):
-        # Clang may merge tables, which loses their names.
-        named = code.symbols.get(f"segment{number}_order")
-        first = find_constant(elf, segment.order) if named is None else named
-        lines += [f"row {first + i:x} {stage + 1:x}" for i, stage in enumerate(segment.order)]
+    image = memory_image(elf)
+    for segment in segments:
+        for first in _order_tables(image, segment):
+            lines += [f"row {first + i:x} {stage + 1:x}" for i, stage in enumerate(segment.order)]
     return "\n".join(lines) + "\n"
+
+
+def _order_tables(image: Sequence[tuple[int, bytes]], segment: Segment) -> list[int]:
+    """Where the order of a segment's rows lies: behind the second pointer of an mt_row_segment.
+
+    Names would not do, Clang merges tables and forgets them. Several segments may have equal
+    tables; then they are read alike.
+    """
+    counts = struct.pack("<II", len(segment.stages), len(segment.order))
+    found: set[int] = set()
+    for _, content in image:
+        at = content.find(counts, 8)
+        while at >= 0:
+            (pointer,) = struct.unpack_from("<I", content, at - 4)
+            if _read(image, pointer, len(segment.order)) == segment.order:
+                found.add(pointer)
+            at = content.find(counts, at + 1)
+    if not found:
+        raise MicrotuneError(f"no table of rows of {segment.stages[-1]}: build the project again")
+    return sorted(found)
+
+
+def _read(image: Sequence[tuple[int, bytes]], address: int, size: int) -> bytes:
+    for start, content in image:
+        if start <= address < start + len(content):
+            return content[address - start : address - start + size]
+    return b""
 
 
 def _read_profile(path: Path) -> list[dict[tuple[int, int], Counts]]:
