@@ -184,8 +184,9 @@ def cycles_table(found: Mapping[str, ModelledCycles], published: Mapping[str, An
 def ladder_table(found: Mapping[str, Mapping[str, int]], published: Mapping[str, Any]) -> Table:
     """Instructions of each rung, times less than the rung before and than the first."""
     columns = ["one training step, cortex-m7", "instructions", "faster", "in all",
-               "published ms", "faster", "in all"]  # fmt: skip
+               "published ms", "M cycles", "faster", "in all"]  # fmt: skip
     table = new_table("The ladder", columns)
+    clock = published["paper"]["megahertz"]
     for model, rungs in found.items():
         table.add_section()
         times = list(published["paper"]["latency_ms"][model].values())
@@ -194,7 +195,7 @@ def ladder_table(found: Mapping[str, Mapping[str, int]], published: Mapping[str,
             before = max(number - 1, 0)
             table.add_row(
                 f"{model}: {label}", f"{count:,}", f"{counts[before] / count:.2f} x",
-                f"{counts[0] / count:.1f} x", f"{times[number]:,}",
+                f"{counts[0] / count:.1f} x", f"{times[number]:,}", f"{times[number] * clock / 1000:,.0f}",
                 f"{times[before] / times[number]:.2f} x", f"{times[0] / times[number]:.1f} x",
             )  # fmt: skip
     return table
