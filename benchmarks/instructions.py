@@ -1,18 +1,22 @@
 """Instructions of one inference and one training step, exact, layer by layer, and the ladder.
 
-    python benchmarks/instructions.py [--only goals,layers,builds,ladder] [--no-clang]
+    python benchmarks/instructions.py [--only goals,layers,builds,ladder] [--no-clang] [--docs]
 
 Compiles the reference models for 10 classes, links firmware for several cores, compilers and flags
 and counts every instruction in QEMU. Figures of other engines are those of
 benchmarks/published.json, which says where they come from. Writes out/instructions.json,
-out/instructions.png and out/instructions-ladder.png. Needs the optional data folder and the Arm
-tools; Clang (ziglang) if it is there.
+out/instructions.png and out/instructions-ladder.png; with --docs also the tables and pictures of
+docs/instructions.md. Needs the optional data folder and the Arm tools; Clang (ziglang) if it is
+there.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import re
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +27,7 @@ from typing import Any
 import instructions_tables as tables
 from accuracy import OUT, data_folder
 from rich.console import Console
+from rich.table import Table
 
 from microtune import pipeline
 from microtune.importers import load_any
@@ -36,15 +41,16 @@ from microtune.simulate.toolchain import FirmwareCompiler
 from microtune.targets import Target, load_target
 
 PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 REFERENCE = "mcunet-5fps"
 CLASSES, UNLIMITED = 10, 1 << 26
 SECTIONS = ("goals", "layers", "builds", "ladder")
 TEXT_MUST = 48 * 1024
-# (compiler, flags) beside GCC -O3 on the cores of the reference table.
+# (compiler, flags) beside GCC -O3. zig makes -O3 of -O2.
 BUILDS: dict[str, tuple[tuple[FirmwareCompiler, str], ...]] = {
     "cortex-m7": (("gcc", "-O2"), ("gcc", "-Ofast"), ("gcc", "-Os"), ("zig", "-O3"),
-                  ("zig", "-O2"), ("zig", "-Os")),
+                  ("zig", "-Os")),
     "cortex-m4": (("gcc", "-O2"), ("gcc", "-Os"), ("zig", "-O3")),
     "cortex-m55": (("gcc", "-O2"), ("gcc", "-Os"), ("zig", "-O3"), ("zig", "-Os")),
     "cortex-m33": (), "cortex-m3": (("gcc", "-Os"),), "cortex-m0plus": (("gcc", "-Os"),),
@@ -99,6 +105,7 @@ class Counted:
 
 
 COMPILED: set[Path] = set()
+SHOWN: dict[str, list[Table]] = {}  # the tables of each block of docs/instructions.md
 RESULTS: dict[Step, Counted] = {}
 
 
@@ -155,6 +162,29 @@ def reference(target: str, **changes: Any) -> Step:
     return Step(Build(load_target(target)), **changes)
 
 
+def show(block: str, table: Table) -> None:
+    """Print a table and keep it for the docs."""
+    console.print(table)
+    SHOWN.setdefault(block, []).append(table)
+
+
+def write_docs() -> None:
+    """Put the tables between the marks of docs/instructions.md, and the pictures beside it."""
+    page = DOCS / "instructions.md"
+    text = page.read_text(encoding="utf-8")
+    for block, shown in SHOWN.items():
+        plain = Console(width=console.width, file=io.StringIO(), record=True)
+        plain.print(*shown)
+        lines = [line.rstrip() for line in plain.export_text().splitlines()]
+        content = "\n".join(line for line in lines if line)
+        mark = re.compile(rf"(<!-- {block} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = mark.sub(lambda m, c=content: f"{m[1]}```text\n{c}\n```\n{m[2]}", text)  # type: ignore[misc]
+    page.write_text(text, encoding="utf-8")
+    for name in ("instructions.png", "instructions-ladder.png"):
+        if (OUT / name).is_file():
+            shutil.copyfile(OUT / name, DOCS / "images" / name)
+
+
 # -- sections -------------------------------------------------------------------------------------
 
 
@@ -171,13 +201,13 @@ def goals() -> dict[str, Any]:
                 "train": step.train / layers.train - 1,
             }
         plain, streamed = (rows_by_kind(c.train_rows) for c in (layers, by_rows))
-        console.print(tables.streaming_table(name, plain, streamed))
+        show("streaming", tables.streaming_table(name, plain, streamed))
     found = {name: {"infer": c.infer, "train": c.train} for name, c in cores.items()}
-    console.print(tables.goals_table(found, streaming, PUBLISHED))
+    show("goals", tables.goals_table(found, streaming, PUBLISHED))
     kinds = {name: rows_by_kind(c.train_rows) for name, c in cores.items()}
-    console.print(tables.classes_table(kinds, PUBLISHED))
+    show("classes", tables.classes_table(kinds, PUBLISHED))
     modelled = {name: c.train_cycles for name, c in cores.items() if c.train_cycles}
-    console.print(tables.cycles_table(modelled, PUBLISHED))
+    show("cycles", tables.cycles_table(modelled, PUBLISHED))
     save_reference(OUT / "instructions.png", kinds["cortex-m7"], found, PUBLISHED)
     return {"cores": found, "streaming": streaming}
 
@@ -188,8 +218,8 @@ def layers() -> dict[str, Any]:
         step = counted(reference(name))
         alone = MULTIPLY_ONLY[instruction_set(step.step.build.target.isa)]
         title = f"{step.step.build.name}, one training step; the multiplication alone: {alone:.4g}"
-        console.print(rows_table(f"{title} per MAC", rows_by_shape(step.train_rows)))
-        console.print(rows_table(title, rows_by_kind(step.train_rows), layers=False))
+        show(f"layers {name}", rows_table(f"{title} per MAC", rows_by_shape(step.train_rows)))
+        show("kernels", rows_table(title, rows_by_kind(step.train_rows), layers=False))
         console.print(functions_table(f"{name}: functions", step.functions))
     return {}
 
@@ -205,7 +235,7 @@ def builds(clang: bool) -> dict[str, Any]:
             build = Build(first.build.target, flag, compiler)
             found.append(counted(Step(build)))
     rows = [(c.step.build.name, c.compiler, c.infer, c.train, c.text_bytes) for c in found]
-    console.print(tables.builds_table(rows, TEXT_MUST))
+    show("builds", tables.builds_table(rows, TEXT_MUST))
     return {}
 
 
@@ -222,7 +252,7 @@ def ladder() -> dict[str, Any]:
             "sparse (49KB), portable kernels": counted(sparse).train,
             "sparse (49KB), tuned kernels": counted(tuned).train,
         }
-    console.print(tables.ladder_table(found, PUBLISHED))
+    show("ladder", tables.ladder_table(found, PUBLISHED))
     save_ladder(OUT / "instructions-ladder.png", found)
     return {"ladder": found}
 
@@ -231,6 +261,7 @@ def main() -> None:
     """Print the tables, write JSON and pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas")
+    parser.add_argument("--docs", action="store_true", help="fill docs/instructions.md")
     parser.add_argument("--no-clang", action="store_true", help="GCC alone")
     options = parser.parse_args()
     OUT.mkdir(exist_ok=True)
@@ -246,6 +277,8 @@ def main() -> None:
     results |= {"steps": [c.to_json() for c in RESULTS.values()], "published": PUBLISHED}
     text = json.dumps(results, indent=1)
     (OUT / "instructions.json").write_text(text + "\n", encoding="utf-8")
+    if options.docs:
+        write_docs()
 
 
 if __name__ == "__main__":

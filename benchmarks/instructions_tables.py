@@ -195,7 +195,8 @@ def ladder_table(found: Mapping[str, Mapping[str, int]], published: Mapping[str,
             before = max(number - 1, 0)
             table.add_row(
                 f"{model}: {label}", f"{count:,}", f"{counts[before] / count:.2f} x",
-                f"{counts[0] / count:.1f} x", f"{times[number]:,}", f"{times[number] * clock / 1000:,.0f}",
+                f"{counts[0] / count:.1f} x", f"{times[number]:,}",
+                f"{times[number] * clock / 1000:,.0f}",
                 f"{times[before] / times[number]:.2f} x", f"{times[0] / times[number]:.1f} x",
             )  # fmt: skip
     return table

@@ -118,8 +118,8 @@ def _kinds(axis: Axes, kinds: Sequence[Row]) -> None:
     marks = [(row.bound, place) for place, row in enumerate(shown) if row.bound]
     for size, place in marks:
         axis.plot([size / _MILLION] * 2, [place - 0.36, place + 0.36], color=_BOUND, lw=1.6)
-    axis.plot([], [], color=_BOUND, lw=1.6, label="least for the instruction set, loads included")
+    axis.plot([], [], color=_BOUND, lw=1.6, label="bound of the instruction set, loads included")
     axis.legend(loc="lower right", frameon=False)
-    axis.set_xlim(0, max(counts) / _MILLION * 1.35)
+    axis.set_xlim(0, max(counts) / _MILLION * 1.42)
     axis.set_xlabel("million instructions")
     axis.set_title("Cortex-M7, where the training step spends them")
