@@ -24,7 +24,8 @@
 
 #include "qemu_api.h"
 
-enum { MAX_PARTS = 1 << 12, STAGES = 256 };
+/* A stage is a byte of the order of rows, plus 1. */
+enum { MAX_PARTS = 1 << 12, STAGES = 257 };
 
 EXPORT int qemu_plugin_version = PLUGIN_API;
 
@@ -35,7 +36,8 @@ typedef struct {
 
 /* What the map says of one address of the code's memory. */
 typedef struct {
-    uint8_t is_call, is_back, stage;
+    uint8_t is_call, is_back;
+    uint16_t stage;
 } place;
 
 static FILE *output, *profile;
@@ -199,7 +201,7 @@ static bool read_map(FILE *map) {
             place *at = &places[first - code.base];
             at->is_call |= strcmp(kind, "call") == 0;
             at->is_back |= strcmp(kind, "back") == 0;
-            at->stage = strcmp(kind, "row") == 0 ? (uint8_t)second : at->stage;
+            at->stage = strcmp(kind, "row") == 0 ? (uint16_t)second : at->stage;
         }
     }
     return places != NULL && counter_of != NULL;
