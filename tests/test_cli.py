@@ -190,12 +190,16 @@ def test_a_missed_budget_lists_tensors_and_ways_out(tmp_path: Path) -> None:
 def test_measure_counts_exactly(tmp_path: Path) -> None:
     folder = compile_to(tmp_path / "p")
     results = []
-    for name in ("a", "b"):
-        done = run("measure", folder, "--json", tmp_path / name)
+    for name, options in (("a", []), ("b", ["--layers"])):
+        done = run("measure", folder, "--json", tmp_path / name, *options)
         assert done.returncode == 0, done.stderr
         results.append(json.loads((tmp_path / name).read_text()))
-    first = results[0]
+    assert "dx depthwise 3x3" in done.stdout and "mt_conv2d_input_grad" in done.stdout
+    first, calls = results[0], results[1].pop("calls")
     assert first == results[1]
+    for call, found in calls.items():
+        layers = sum(row["instructions"] for row in found["layers"])
+        assert layers == sum(found["functions"].values()) == first[f"{call}_instructions"]
     parts = first["arena_bytes"] + first["static_bytes"] + first["stack_bytes"]
     assert first["sram_bytes"] == parts
     assert sum(first["arenas"].values()) == first["arena_bytes"]

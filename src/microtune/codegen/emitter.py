@@ -121,11 +121,12 @@ class Emitter:
         return symbol
 
     def call(self, function: str, io_type: str, params: str, fields: Mapping[str, str]) -> None:
-        """A kernel call with its operands in a compound literal."""
-        # A block of its own ends the literal's life, so that calls share their stack.
+        """A kernel call with its operands in a struct."""
+        # A block of its own ends the struct's life, so that calls share their stack. It has a name
+        # because Clang lets a compound literal live to the end of the function.
         body = ",\n            ".join(f".{key} = {value}" for key, value in fields.items())
-        literal = f"&({io_type}){{\n            {body},\n        }}"
-        self.calls.append(f"    {{\n        {function}(&{params}, {literal});\n    }}")
+        struct = f"        const {io_type} io = {{\n            {body},\n        }};"
+        self.calls.append(f"    {{\n{struct}\n        {function}(&{params}, &io);\n    }}")
 
     def line(self, text: str) -> None:
         """A statement of its own."""

@@ -8,6 +8,7 @@ from microtune.errors import MicrotuneError
 
 _SYMBOL_TABLE = 2
 _NO_BITS = 8
+_FUNCTION, _FILE = 2, 4
 _ALLOCATED = 0x2
 
 
@@ -23,11 +24,22 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Function:
+    """A function: its first address without the Thumb bit; `file` is its source's, "" if global."""
+
+    name: str
+    address: int
+    bytes: int
+    file: str
+
+
+@dataclass(frozen=True)
 class ElfFile:
-    """Sections in file order and symbol values by name."""
+    """Sections in file order, symbol values by name, and functions in the table's order."""
 
     sections: tuple[Section, ...]
     symbols: dict[str, int]
+    functions: tuple[Function, ...]
 
 
 def read_elf(path: Path) -> ElfFile:
@@ -41,13 +53,25 @@ def read_elf(path: Path) -> ElfFile:
         raise MicrotuneError(f"{path}: damaged ELF file ({error}). Build it again.") from error
 
 
-def _parse(data: bytes) -> ElfFile:
-    (table,) = struct.unpack_from("<I", data, 32)
-    entry_bytes, count, names_index = struct.unpack_from("<HHH", data, 46)
-    headers = [
-        struct.unpack_from("<10I", data, table + index * entry_bytes) for index in range(count)
+def memory_image(path: Path) -> list[tuple[int, bytes]]:
+    """(address, content) of every section that lies in memory and in the file."""
+    data = path.read_bytes()
+    return [
+        (header[3], data[header[4] : header[4] + header[5]])
+        for header in _headers(data)
+        if header[1] != _NO_BITS and header[2] & _ALLOCATED
     ]
-    names = headers[names_index][4]
+
+
+def _headers(data: bytes) -> list[tuple[int, ...]]:
+    (table,) = struct.unpack_from("<I", data, 32)
+    entry_bytes, count = struct.unpack_from("<HH", data, 46)
+    return [struct.unpack_from("<10I", data, table + index * entry_bytes) for index in range(count)]
+
+
+def _parse(data: bytes) -> ElfFile:
+    headers = _headers(data)
+    names = headers[struct.unpack_from("<H", data, 50)[0]][4]
     sections = tuple(
         Section(
             name=_string(data, names + header[0]),
@@ -59,18 +83,31 @@ def _parse(data: bytes) -> ElfFile:
         for header in headers
     )
     symbols: dict[str, int] = {}
+    functions: list[Function] = []
     for header in headers:
         if header[1] == _SYMBOL_TABLE:
-            symbols |= _symbols(data, header[4], header[5], headers[header[6]][4])
-    return ElfFile(sections, symbols)
+            _symbols(data, header[4:6], headers[header[6]][4], symbols, functions)
+    return ElfFile(sections, symbols, tuple(functions))
 
 
-def _symbols(data: bytes, offset: int, size: int, strings: int) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, value, *_ in struct.iter_unpack("<IIIBBH", data[offset : offset + size]):
-        if name:
-            found[_string(data, strings + name)] = value
-    return found
+def _symbols(
+    data: bytes, place: tuple[int, ...], strings: int, symbols: dict[str, int],
+    functions: list[Function],
+) -> None:  # fmt: skip
+    """Read the table at `place` (offset, bytes). A file's local symbols follow its own."""
+    offset, size = place
+    file = ""
+    for name, value, length, info, *_ in struct.iter_unpack(
+        "<IIIBBH", data[offset : offset + size]
+    ):
+        if not name:
+            continue
+        text = _string(data, strings + name)
+        symbols[text] = value
+        if info & 15 == _FILE:
+            file = text
+        elif info & 15 == _FUNCTION:
+            functions.append(Function(text, value & ~1, length, "" if info >> 4 else file))
 
 
 def _string(data: bytes, offset: int) -> str:

@@ -26,6 +26,7 @@ from microtune.targets import ARM, Architecture, Target
 FAULT_EXIT_CODE = 99
 _PLUGIN_SOURCE = Path(__file__).parent / "plugin" / "insncount.c"
 _MARKS_NAME = "marks.txt"
+MAP_NAME, PROFILE_NAME = "map.txt", "profile.txt"
 _STEP = re.compile(r"step (\d+)/(\d+)\s*")
 
 Progress = Callable[[int, int], None]
@@ -86,8 +87,8 @@ def build_plugin(architecture: Architecture) -> Path:
     """The counting plugin, compiled on demand for the installed QEMU into the cache folder."""
     compiler = find_host_compiler()
     api = plugin_api(find_emulator(architecture).version)
-    source = _PLUGIN_SOURCE.read_bytes()
-    key = hashlib.sha256(b"|".join([source, str(api).encode(), compiler.version.encode()]))
+    sources = [path.read_bytes() for path in sorted(_PLUGIN_SOURCE.parent.glob("*.[ch]"))]
+    key = hashlib.sha256(b"|".join([*sources, str(api).encode(), compiler.version.encode()]))
     cache_root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(cache_root) / "microtune"
     plugin = folder / f"insncount-{key.hexdigest()[:16]}.so"
@@ -125,12 +126,15 @@ def run_firmware(
     on_progress: Progress | None = None,
     *,
     timeout_seconds: float = 3600.0,
+    profile: bool = False,
 ) -> EmulatorRun:
     """Run `elf` in QEMU with `workdir` as the folder of `job.bin` and `result.bin`.
 
-    With `plugin` the marks carry exact instruction counts. `on_progress(done, total)` is called
-    for each record. A run longer than `timeout_seconds` is killed and a MicrotuneError; Ctrl-C
-    kills the emulator too. A target without an emulator is a MicrotuneError.
+    With `plugin` the marks carry exact instruction counts; with `profile` too it reads
+    `workdir / MAP_NAME` and writes `workdir / PROFILE_NAME` (plugin/insncount.c says what).
+    `on_progress(done, total)` is called for each record. A run longer than `timeout_seconds` is
+    killed and a MicrotuneError; Ctrl-C kills the emulator too. A target without an emulator is a
+    MicrotuneError.
     """
     if target.machine is None:
         raise MicrotuneError(
@@ -147,7 +151,8 @@ def run_firmware(
         stale.unlink(missing_ok=True)
     if plugin:
         path = str(build_plugin(target.architecture)).replace(",", ",,")
-        command += ["-plugin", f"{path},out={_MARKS_NAME}"]
+        files = f",map={MAP_NAME},profile={PROFILE_NAME}" if profile else ""
+        command += ["-plugin", f"{path},out={_MARKS_NAME}{files}"]
     exit_code, lines = _run(command, workdir, on_progress, timeout_seconds)
     counts = [MacCounts.parse(line) for line in lines]
     console = "".join(line for line, count in zip(lines, counts, strict=True) if count is None)

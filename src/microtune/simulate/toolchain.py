@@ -177,7 +177,9 @@ def build_firmware(
         placement=placement,
     )  # fmt: skip
     base = [*found.command, *cpu_flags, optimisation]
-    base += ["-fno-sanitize=undefined", "-w"] if compiler == "zig" else ["-fcallgraph-info=su"]
+    # Without -g, zig strips the symbols that counting needs where it optimises for size.
+    zig_flags = ["-fno-sanitize=undefined", "-w", "-g"]
+    base += zig_flags if compiler == "zig" else ["-fcallgraph-info=su"]
     base += [DEBUG_FLAG] if debug else []
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
         build = Path(name)

@@ -1,0 +1,115 @@
+"""The rows of the instruction tables: one a layer, and their sums by class of kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from microtune.report.instructions_bound import (
+    InstructionSet,
+    Layer,
+    bound,
+    instruction_set,
+    layer_of,
+)
+from microtune.simulate.profile import Build, Part, Profile
+
+RUNTIME = "between kernels"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Exact counts of one layer or of a sum of layers; `elements` are those that it makes
+    (those that it reads if it multiplies nothing).
+
+    `bound` is None where no bound is known; in a sum, `bounded` are the instructions of the
+    layers that have one.
+    """
+
+    name: str
+    kind: str
+    shape: str
+    elements: int
+    macs: int
+    instructions: int
+    bound: float | None
+    bounded: int = 0
+
+    @property
+    def per_mac(self) -> float | None:
+        """Instructions per MAC."""
+        return self.instructions / self.macs if self.macs else None
+
+    @property
+    def per_element(self) -> float | None:
+        """Instructions per element of the result."""
+        return self.instructions / self.elements if self.elements else None
+
+    @property
+    def bound_per_mac(self) -> float | None:
+        """The bound per MAC."""
+        return self.bound / self.macs if self.macs and self.bound is not None else None
+
+    @property
+    def over_bound(self) -> float | None:
+        """Times the bound."""
+        return self.bounded / self.bound if self.bound else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields and the derived figures."""
+        derived = {"per_mac": self.per_mac, "over_bound": self.over_bound}
+        return {**asdict(self), **derived}
+
+
+def layer_rows(profile: Profile, parts: Sequence[Part], build: Build) -> list[Row]:
+    """One row a node in the order of the calls; what lies between them is one row, the last."""
+    isa = instruction_set(build.target.isa, build.portable)
+    rows = [_row(profile, part, isa) for part in parts if part.node is not None]
+    rest = sum(part.instructions for part in parts if part.node is None)
+    return [*rows, Row("", RUNTIME, "", 0, 0, rest, None)]
+
+
+def _row(profile: Profile, part: Part, isa: InstructionSet) -> Row:
+    layer = layer_of(profile.graph, part.node) if part.node else Layer("", "")
+    least = bound(layer, part.macs, isa)
+    counted = part.instructions if least is not None else 0
+    elements = layer.outputs if part.macs else layer.inputs
+    return Row(
+        part.name, layer.kind, layer.text, elements, part.macs, part.instructions, least,
+        counted,
+    )  # fmt: skip
+
+
+def sum_rows(rows: Iterable[Row], name: str = "total") -> Row:
+    """The sum of rows."""
+    listed = list(rows)
+    bounds = [row.bound for row in listed if row.bound is not None]
+    return Row(
+        name, name, str(len(listed)), sum(r.elements for r in listed),
+        sum(r.macs for r in listed), sum(r.instructions for r in listed),
+        sum(bounds) if bounds else None, sum(r.bounded for r in listed),
+    )  # fmt: skip
+
+
+def rows_by_kind(rows: Iterable[Row]) -> list[Row]:
+    """The sums of each class of kernel, most instructions first."""
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(row.kind, []).append(row)
+    sums = [sum_rows(group, kind) for kind, group in kinds.items()]
+    return sorted(sums, key=lambda row: -row.instructions)
+
+
+def rows_by_shape(rows: Iterable[Row]) -> list[Row]:
+    """One row for each kernel and shape, `name` says how many layers share it."""
+    shapes: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        shapes.setdefault((row.kind, row.shape), []).append(row)
+    return [
+        replace(
+            sum_rows(group), kind=kind, shape=shape,
+            name=f"{len(group)} x" if len(group) > 1 else group[0].name,
+        )
+        for (kind, shape), group in shapes.items()
+    ]  # fmt: skip
