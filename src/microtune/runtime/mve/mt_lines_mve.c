@@ -33,58 +33,56 @@ void mt_lines_begin(mt_lines *l, const mt_conv_shape *s, mt_plane plane, int8_t 
                     int32_t zero) {
     const int32_t span = (s->out_w - 1) * s->stride_w + s->k_w;
     const int32_t steps = ((s->out_w + 3) / 4 * 4 - 1) * s->stride_w;
+    const int32_t columns = mt_max(0, mt_min(s->in_w, span - s->pad_left));
     l->s = s;
     l->plane = plane;
-    l->line = line;
     l->tall = tall_of(s);
-    l->columns = mt_max(0, mt_min(s->in_w, span - s->pad_left));
+    l->line = line;
+    l->to = line + s->pad_left * l->tall;
     l->vectors = s->k_w * l->tall <= 16 ? 1 : s->k_w * l->tall <= 48 ? 3 : 4;
-    l->weight_stride = 0;
+    l->patch_step = s->stride_w * l->tall;
+    l->step = GATHER / l->tall * plane.step;
+    l->two_steps = 2 * l->step;
+    l->pairs = columns * l->tall / (2 * GATHER);
+    l->rest = columns * l->tall % (2 * GATHER);
     memset(line, zero, (size_t)(steps * l->tall + 16 * l->vectors));
     memset(l->weight, 0, sizeof l->weight);
 }
 
-void mt_lines_rows(mt_lines *l, int32_t first, int32_t count) {
-    const mt_conv_shape *s = l->s;
-    const mt_plane *plane = &l->plane;
-    const int16_t ring = (int16_t)plane->rows;
-    const int whole = plane->rows >= s->in_h;
-    for (int32_t i = 0; i < count; i++) {
-        const int32_t top = (first + i) * s->stride_h - s->pad_top;
-        const int32_t base = mt_clamp_int32(top, 0, s->in_h - 1);
-        const int32_t begin = mt_max(0, -top), end = mt_max(begin, mt_min(s->k_h, s->in_h - top));
-        const uint32_t there = (1u << end) - (1u << begin);
-        int16x8_t row = vminq_s16(row_of_lane(l), vdupq_n_s16((int16_t)(s->k_h - 1)));
-        row = vmaxq_s16(vaddq_n_s16(row, (int16_t)top), vdupq_n_s16(0));
-        row = vminq_s16(row, vdupq_n_s16((int16_t)(s->in_h - 1)));
-        row = vsubq_n_s16(row, (int16_t)base);
-        if (!whole) {
-            row = vaddq_n_s16(row, (int16_t)(base % ring));
-            row = vsubq_m_n_s16(row, row, ring, vcmpgeq_n_s16(row, ring));
-        }
-        l->rows[i].first = whole ? base * plane->pitch : 0;
-        l->rows[i].there = (mve_pred16_t)(l->tall == 4 ? there * 0x1111u : there * 0x101u);
-        vst1q_u16(l->rows[i].at, offsets(l, row, plane->pitch, plane->step));
-    }
+static void take_rows(mt_lines *l, int16x8_t row) {
+    const uint16x8_t at = offsets(l, row, l->plane.pitch, l->plane.step);
+    vst1q_u16(l->at, at);
+    vst1q_u16(l->next, vaddq_n_u16(at, (uint16_t)l->step));
 }
 
-void mt_lines_weights(mt_lines *l, const int8_t *w, int32_t stride) {
-    const int32_t columns = GATHER / l->tall;
+void mt_lines_row(mt_lines *l, int32_t row) {
+    const mt_conv_shape *s = l->s;
+    const int16_t ring = (int16_t)l->plane.rows;
+    const int32_t top = row * s->stride_h - s->pad_top;
+    const int32_t base = mt_clamp_int32(top, 0, s->in_h - 1);
+    int16x8_t rows = vminq_s16(row_of_lane(l), vdupq_n_s16((int16_t)(s->k_h - 1)));
+    rows = vmaxq_s16(vaddq_n_s16(rows, (int16_t)top), vdupq_n_s16(0));
+    rows = vminq_s16(rows, vdupq_n_s16((int16_t)(s->in_h - 1)));
+    rows = vsubq_n_s16(rows, (int16_t)base);
+    l->first = base * l->plane.pitch;
+    if (l->plane.rows < s->in_h) {
+        rows = vaddq_n_s16(rows, (int16_t)(base % ring));
+        rows = vsubq_m_n_s16(rows, rows, ring, vcmpgeq_n_s16(rows, ring));
+        l->first = 0;
+    }
+    take_rows(l, rows);
+}
+
+void mt_lines_framed(mt_lines *l) {
+    take_rows(l, vminq_s16(row_of_lane(l), vdupq_n_s16((int16_t)(l->s->k_h - 1))));
+}
+
+void mt_lines_stride(mt_lines *l, int32_t stride) {
     const mve_pred16_t rows = vcmpltq_n_s16(row_of_lane(l), (int16_t)l->s->k_h);
-    if (stride != l->weight_stride) {
-        const int16x8_t row = vpselq_s16(row_of_lane(l), vdupq_n_s16(0), rows);
-        vst1q_u16(l->weight_at, offsets(l, row, l->s->k_w * stride, stride));
-        l->weight_stride = stride;
-    }
-    const uint16x8_t at = vld1q_u16(l->weight_at);
-    int8_t *to = l->weight;
-    int32_t n = l->s->k_w;
-    for (; n >= columns; n -= columns, to += GATHER, w += columns * stride) {
-        vstrbq_s16(to, vldrbq_gather_offset_z_s16(w, at, rows));
-    }
-    if (n > 0) {
-        vstrbq_s16(to, vldrbq_gather_offset_z_s16(w, at, rows & 0xff));
-    }
+    const int16x8_t row = vpselq_s16(row_of_lane(l), vdupq_n_s16(0), rows);
+    vst1q_u16(l->weight_at, offsets(l, row, l->s->k_w * stride, stride));
+    l->weight_rows = rows;
+    l->weight_stride = stride;
 }
 
 void mt_copy_plane(const int8_t *x, int32_t step, int32_t pixels, int8_t *to) {
