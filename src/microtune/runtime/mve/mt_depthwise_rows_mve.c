@@ -150,10 +150,18 @@ KEPT_ROW(kept_1, WEIGHTS_1, TAKE_1)
 KEPT_ROW(kept_3, WEIGHTS_3, TAKE_3)
 KEPT_ROW(kept_4, WEIGHTS_4, TAKE_4)
 
-static void fill(const mt_lines *l, const int8_t *x) {
-    const uint16x8_t at = vld1q_u16(l->at);
-    int8_t *to = l->to;
-    for (int32_t n = 16 * l->pairs + l->rest; n > 0; n -= 8, to += 8, x += l->step) {
+static inline void fill(const mt_depthwise_run *r, const int8_t *x) {
+    const uint16x8_t at = vld1q_u16(r->l.at);
+    int8_t *to = r->l.to;
+    if (r->l.pairs > 0) {
+        int32_t a, t;
+        __asm__ volatile(FILL
+                         : [x] "+r"(x), [to] "=&l"(to), [a] "=&r"(a), [t] "=&r"(t)
+                         : [r] "r"(r), IN_RUN(AT, l.at), IN_RUN(NEXT, l.next), IN_RUN(TO, l.to),
+                           IN_RUN(PAIRS, l.pairs), IN_RUN(TWO_STEPS, l.two_steps)
+                         : "q0", "q1", "q2", "q3", "lr", "memory");
+    }
+    for (int32_t n = r->l.rest; n > 0; n -= 8, to += 8, x += r->l.step) {
         const mve_pred16_t there = vctp16q((uint32_t)n);
         vstrbq_p_s16(to, vldrbq_gather_offset_z_s16(x, at, there), there);
     }
@@ -176,7 +184,7 @@ void mt_depthwise_any_row(const mt_depthwise_run *r, const int8_t *x, int8_t *y,
     const uint16x8_t pixel = vld1q_u16(r->pixel), at = vld1q_u16(r->at);
     const int16x8_t least = vdupq_n_s16(lo), most = vdupq_n_s16(hi);
     int16_t kept[BLOCK];
-    fill(&r->l, x);
+    fill(r, x);
     x = r->l.line;
     for (int32_t left = r->p->shape.out_w; left > 0; left -= BLOCK) {
         const int32_t n = (mt_min(left, BLOCK) + 3) & ~3;
