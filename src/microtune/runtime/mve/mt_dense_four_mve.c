@@ -46,28 +46,28 @@ typedef char mt_offsets_hold[offsetof(mt_dense_fixed, y) == 24 &&
 #define LOADED(load) load " q1, [r0]\n" load " q4, [r1]\n" load " q5, [r2]\n" load " q6, [r3]\n"
 #define KEPT(mac) mac " r6, q0, q1\n" mac " r8, q0, q4\n" mac " r10, q0, q5\n" mac " r12, q0, q6\n"
 
-#define OUTPUTS(name, start, dot)                                                                  \
-    FUNCTION(name,                                                                                 \
-             "mov r12, r0\n"                                                                       \
-             "ldm r12!, {r0-r5}\n"                                                                 \
-             "ldrd r7, lr, [r12]\n"                                                                \
-             "ldrd r9, r11, [r12, #8]\n"                                                           \
-             "vldrw.32 q7, [r12, #16]\n" start "dls lr, lr\n"                                      \
-             "1:\n" dot REQUANTIZE("b", "") dot REQUANTIZE("t", "") "vqadd.s16 q3, q3, r9\n"       \
-                                                                    "vqmovnb.s16 q3, q3\n"         \
-                                                                    "vstrb.16 q3, [r7, q7]\n"      \
-                                                                    "adds r7, #2\n"                \
-                                                                    "le lr, 1b\n")
+#define OUTPUTS(name, start, dot, shift)                                                           \
+    FUNCTION(name, "mov r12, r0\n"                                                                 \
+                   "ldm r12!, {r0-r5}\n"                                                           \
+                   "ldrd r7, lr, [r12]\n"                                                          \
+                   "ldrd r9, r11, [r12, #8]\n"                                                     \
+                   "vldrw.32 q7, [r12, #16]\n" start "dls lr, lr\n"                                \
+                   "1:\n" dot REQUANTIZE("b", shift)                                               \
+                       dot REQUANTIZE("t", shift) "vqadd.s16 q3, q3, r9\n"                         \
+                                                  "vqmovnb.s16 q3, q3\n"                           \
+                                                  "vstrb.16 q3, [r7, q7]\n"                        \
+                                                  "adds r7, #2\n"                                  \
+                                                  "le lr, 1b\n")
 
-OUTPUTS("mt_dense_8", LOADED("vldrb.s16"), "vldrb.s16 q0, [r4], #8\n" KEPT("vmladav.s16"));
-OUTPUTS("mt_dense_16", LOADED("vldrb.8"), "vldrb.8 q0, [r4], #16\n" KEPT("vmladav.s8"));
-OUTPUTS("mt_dense_24", "", FIRST_16 NEXT_8("16"));
-OUTPUTS("mt_dense_32", "", FIRST_16 NEXT_16("16"));
-OUTPUTS("mt_dense_40", "", FIRST_16 NEXT_16("16") NEXT_8("32"));
-OUTPUTS("mt_dense_48", "", FIRST_16 NEXT_16("16") NEXT_16("32"));
+OUTPUTS("mt_dense_8", LOADED("vldrb.s16"), "vldrb.s16 q0, [r4], #8\n" KEPT("vmladav.s16"), "");
+OUTPUTS("mt_dense_16", LOADED("vldrb.8"), "vldrb.8 q0, [r4], #16\n" KEPT("vmladav.s8"), "");
+OUTPUTS("mt_dense_24", "", FIRST_16 NEXT_8("16"), "");
+OUTPUTS("mt_dense_32", "", FIRST_16 NEXT_16("16"), "");
+OUTPUTS("mt_dense_40", "", FIRST_16 NEXT_16("16") NEXT_8("32"), "");
+OUTPUTS("mt_dense_48", "", FIRST_16 NEXT_16("16") NEXT_16("32"), "");
 /* r11: the bytes behind 16 */
 OUTPUTS("mt_dense_to_32", "mov r6, #1\nlsl r6, r6, r11\nsubs r6, #1\nvmsr p0, r6\n",
-        FIRST_16 NEXT_LANES);
+        FIRST_16 NEXT_LANES, "vqshl.s32 q2, r10\n");
 
 /* Patches of any length, interleaved at r0; weights at r4, first their tail of r1 bytes, then r2
  * blocks. */

@@ -38,7 +38,7 @@ static void make_table(mt_dense_job *j) {
         j->table[o] = (mt_dense_constants){bias[o] - zero * sum, multiplier[o], shift[o]};
         shifts |= shift[o];
     }
-    j->unshifted = shifts == 0 && j->p->clamp_lo == -128 && j->p->clamp_hi == 127;
+    j->shifted = shifts != 0;
 }
 
 static int8_t *copy_tap(const mt_dense_part *from, const int8_t *x, int8_t *to) {
@@ -102,11 +102,48 @@ static __attribute__((noinline)) int8_t *copy_runs(const mt_dense_job *j, int32_
     return to;
 }
 
+/* The same for four pixels whose kernel rows are runs of up to 16 bytes, without padding. */
+static void copy_four_runs(const mt_dense_job *j, int32_t row, int32_t column, int8_t *to) {
+    const mt_conv_shape *s = &j->p->shape;
+    const int32_t top = row * s->stride_h - s->pad_top, step = s->stride_w * s->in_c;
+    const int32_t n = s->k_w * s->in_c, length = s->k_h * n;
+    const int8_t *x = j->io->x + (column * s->stride_w - s->pad_left) * s->in_c;
+    const mve_pred16_t lanes = vctp8q((uint32_t)n);
+    for (int32_t kh = 0; kh < s->k_h; kh++, to += n) {
+        const int8_t *from = x + (top + kh) % j->rows->x_rows * s->in_w * s->in_c;
+        const int8x16_t a = vldrbq_z_s8(from, lanes), b = vldrbq_z_s8(from + step, lanes);
+        const int8x16_t c = vldrbq_z_s8(from + 2 * step, lanes);
+        const int8x16_t d = vldrbq_z_s8(from + 3 * step, lanes);
+        vstrbq_p_s8(to, a, lanes);
+        vstrbq_p_s8(to + length, b, lanes);
+        vstrbq_p_s8(to + 2 * length, c, lanes);
+        vstrbq_p_s8(to + 3 * length, d, lanes);
+    }
+}
+
+/* Whether the kernel lies inside the image from column `first` to column `last` of an output row.
+ */
+static int32_t inside(const mt_conv_shape *s, int32_t row, int32_t first, int32_t last) {
+    const int32_t top = row * s->stride_h - s->pad_top;
+    return top >= 0 && top + s->k_h <= s->in_h && first * s->stride_w >= s->pad_left &&
+           last * s->stride_w - s->pad_left + s->k_w <= s->in_w;
+}
+
 /* Copies the patches of `count` pixels; the missing ones repeat the last. */
 static mt_quad patches_of(const mt_dense_job *j, int32_t row, int32_t column) {
-    mt_quad q = {{NULL, NULL, NULL, NULL}, row, column, 0};
+    const mt_conv_shape *s = &j->p->shape;
+    mt_quad q = {{NULL, NULL, NULL, NULL}, row, column, mt_min(MT_PIXELS, s->out_w - column)};
     int8_t *to = (int8_t *)j->io->scratch;
-    q.count = mt_min(MT_PIXELS, j->p->shape.out_w - column);
+    if (q.count == MT_PIXELS && s->groups == 1 && j->parts[0].order == NULL &&
+        s->k_w * s->in_c <= 16 && inside(s, row, column, column + 3)) {
+        const int32_t length = j->parts[0].length;
+        copy_four_runs(j, row, column, to);
+        q.x[0] = to;
+        q.x[1] = to + length;
+        q.x[2] = to + 2 * length;
+        q.x[3] = to + 3 * length;
+        return q;
+    }
     for (int32_t i = 0; i < MT_PIXELS; i++) {
         q.x[i] = i < q.count ? to : q.x[i - 1];
         to = i < q.count ? copy_runs(j, row, column + i, to) : to;

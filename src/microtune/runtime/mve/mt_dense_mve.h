@@ -25,7 +25,7 @@ typedef struct {
     mt_dense_part parts[2];
     int32_t direct;        /* every patch is one pixel of the image */
     int32_t output, count; /* the block of outputs */
-    int32_t unshifted;     /* no shift, and no clamp but that to int8 */
+    int32_t shifted;       /* some output has a shift */
     mt_dense_constants table[MT_BLOCK];
 } mt_dense_job;
 

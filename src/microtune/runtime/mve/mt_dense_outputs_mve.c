@@ -126,13 +126,15 @@ static mt_dense_segment segment_of(const mt_dense_job *j, int32_t k) {
 static int32_t kind_of(const mt_dense_job *j) {
     const mt_conv_shape *s = &j->p->shape;
     const int32_t length = j->parts[0].length;
+    const int32_t lo = j->p->clamp_lo, hi = j->p->clamp_hi;
     const int masked = j->io->mask != NULL;
     if (j->count % 2 != 0 || length == 0 ||
         (masked && ((s->out_c | j->output | j->count) & 7) != 0) || s->out_c >= 8192) {
         return -1;
     }
-    if (!masked && j->unshifted && j->parts[1].length == 0) {
-        if (j->direct && j->parts[0].order == NULL && length % 8 == 0 && length <= 48) {
+    if (!masked && lo == -128 && hi == 127 && j->parts[1].length == 0) {
+        if (j->direct && j->parts[0].order == NULL && length % 8 == 0 && length <= 48 &&
+            !j->shifted) {
             return length;
         }
         if (!j->direct && length > 16 && length <= 32) {
