@@ -40,8 +40,10 @@ void mt_dense_any(const mt_dense_job *j, const mt_quad *q);
 
 /* Four pixels at a time, where patches and outputs allow it. */
 typedef struct {
-    mt_dense_fixed fixed;
-    mt_dense_general general;
+    union {
+        mt_dense_fixed fixed;
+        mt_dense_general general;
+    } call;
     int32_t kind; /* length of fixed patches, 0: general, -1: not at all */
 } mt_dense_fours;
 

@@ -117,8 +117,7 @@ static int8_t *interleave_order(const mt_dense_part *from, const mt_dense_segmen
 static mt_dense_segment segment_of(const mt_dense_job *j, int32_t k) {
     const mt_dense_part *part = &j->parts[k];
     const int32_t blocks = (part->length + 15) / 16 - 1, tail = part->length - 16 * blocks;
-    const mt_dense_segment s = {part->weight + j->output * part->length, tail, blocks,
-                                (1u << tail) - 1};
+    const mt_dense_segment s = {NULL, tail, blocks, (1u << tail) - 1};
     return s;
 }
 
@@ -151,24 +150,24 @@ void mt_dense_begin_fours(const mt_dense_job *j, mt_dense_fours *f) {
         vmlaq_n_u16(vandq_u16(lane, vdupq_n_u16(1)), vshrq_n_u16(lane, 1), (uint16_t)outputs);
     f->kind = kind_of(j);
     if (f->kind > 0) {
-        f->fixed.pairs = j->count / 2;
-        f->fixed.zero = j->p->y_zero;
-        f->fixed.behind = j->parts[0].length - 16;
-        vst1q_u16(f->fixed.at, at);
+        f->call.fixed.pairs = j->count / 2;
+        f->call.fixed.zero = j->p->y_zero;
+        f->call.fixed.behind = j->parts[0].length - 16;
+        vst1q_u16(f->call.fixed.at, at);
     } else if (f->kind == 0) {
-        f->general.part[0] = segment_of(j, 0);
-        f->general.part[1] = segment_of(j, j->parts[1].length > 0);
-        f->general.pairs = j->count / 2;
-        f->general.zero = j->p->y_zero;
-        f->general.lo = j->p->clamp_lo;
-        f->general.hi = j->p->clamp_hi;
-        vst1q_u16(f->general.at, at);
-        vst1q_u32(f->general.mask_at, vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)outputs / 8));
+        f->call.general.part[0] = segment_of(j, 0);
+        f->call.general.part[1] = segment_of(j, j->parts[1].length > 0);
+        f->call.general.pairs = j->count / 2;
+        f->call.general.zero = j->p->y_zero;
+        f->call.general.lo = j->p->clamp_lo;
+        f->call.general.hi = j->p->clamp_hi;
+        vst1q_u16(f->call.general.at, at);
+        vst1q_u32(f->call.general.mask_at, vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)outputs / 8));
     }
 }
 
 static void four_fixed(const mt_dense_job *j, mt_dense_fours *f, const mt_quad *q) {
-    mt_dense_fixed *call = &f->fixed;
+    mt_dense_fixed *call = &f->call.fixed;
     for (int32_t i = 0; i < MT_PIXELS; i++) {
         call->x[i] = q->x[i] + (j->direct ? j->parts[0].first : 0);
     }
@@ -204,25 +203,26 @@ void mt_dense_four(const mt_dense_job *j, mt_dense_fours *f, const mt_quad *q) {
         four_fixed(j, f, q);
         return;
     }
-    mt_dense_general call = f->general;
+    mt_dense_general *call = &f->call.general;
     int8_t *to = (int8_t *)j->io->scratch;
-    call.x = to;
+    call->x = to;
     for (int32_t k = 0; k < 2 && j->parts[k].length > 0; k++) {
-        to = j->parts[k].order == NULL ? interleave(&j->parts[k], &call.part[k], q, to)
-                                       : interleave_order(&j->parts[k], &call.part[k], q, to);
+        call->part[k].weight = j->parts[k].weight + j->output * j->parts[k].length;
+        to = j->parts[k].order == NULL ? interleave(&j->parts[k], &call->part[k], q, to)
+                                       : interleave_order(&j->parts[k], &call->part[k], q, to);
     }
-    call.table = j->table;
-    call.y = output_of(j, q);
-    call.mask = NULL;
+    call->table = j->table;
+    call->y = output_of(j, q);
+    call->mask = NULL;
     if (j->io->mask != NULL) {
         const mt_conv_shape *s = &j->p->shape;
         const int32_t bit = (q->row * s->out_w + q->column) * s->out_c + j->output;
-        call.mask = j->io->mask + (bit >> 3);
+        call->mask = j->io->mask + (bit >> 3);
     }
     if (j->parts[1].length > 0) {
-        mt_dense_two_parts(&call);
+        mt_dense_two_parts(call);
     } else {
-        mt_dense_one_part(&call);
+        mt_dense_one_part(call);
     }
 }
 #endif

@@ -20,6 +20,8 @@ typedef struct {
     const int8_t *g, *x;
     int32_t rows, n;
     int32_t g_step, x_step, g_row, x_row;
+    int32_t
+        some; /* pixels that one loop takes: all, or one where a gather does not reach the next */
 } area;
 
 static area area_of(const mt_conv2d_weight_update_params *p, const mt_conv2d_weight_update_io *io,
@@ -37,13 +39,18 @@ static area area_of(const mt_conv2d_weight_update_params *p, const mt_conv2d_wei
               s->out_c,
               s->stride_w * channels,
               s->out_w * s->out_c,
-              s->stride_h * s->in_w * channels};
-    if (a.n <= 0) {
+              s->stride_h * s->in_w * channels,
+              1};
+    if (a.n <= 0 || a.rows <= 0) {
         a.rows = 0;
+        a.n = 1;
     }
     if (a.n == s->out_w && a.x_row == a.n * a.x_step) {
-        a.n *= mt_max(a.rows, 0);
+        a.n *= mt_max(a.rows, 1);
         a.rows = mt_min(a.rows, 1);
+    }
+    if (8 * mt_max(a.g_step, a.x_step) <= GATHER_REACH) {
+        a.some = a.n;
     }
     return a;
 }
@@ -66,8 +73,10 @@ MT_INLINE void sum_tile(const area *a, tile t, int32_t *first, int32_t *second) 
     const uint16x8_t at_y = vaddq_n_u16(at_x, t.inputs > 1);
     const uint16x8_t at_z = vaddq_n_u16(at_y, t.inputs > 2);
     int32_t a0 = 0, a1 = 0, a2 = 0, b0 = 0, b1 = 0, b2 = 0;
-    for (int32_t row = 0; row < a->rows; row++) {
-        const int8_t *g = t.g + row * a->g_row, *x = t.x + row * a->x_row;
+    for (int32_t i = 0; i < a->rows * a->n; i += a->some) {
+        const int32_t row = i / a->n, pixel = i % a->n;
+        const int8_t *g = t.g + row * a->g_row + pixel * a->g_step;
+        const int8_t *x = t.x + row * a->x_row + pixel * a->x_step;
         __asm__ volatile(
             "dlstp.16 lr, %[n]\n"
             "1:\n\t"
@@ -87,7 +96,7 @@ MT_INLINE void sum_tile(const area *a, tile t, int32_t *first, int32_t *second) 
             "letp lr, 1b\n"
             : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [b0] "+Te"(b0), [b1] "+Te"(b1),
               [b2] "+Te"(b2), [g] "+r"(g), [x] "+r"(x)
-            : [n] "r"(a->n), [gs] "r"(8 * a->g_step), [xs] "r"(8 * a->x_step), [at_g] "w"(at_g),
+            : [n] "r"(a->some), [gs] "r"(8 * a->g_step), [xs] "r"(8 * a->x_step), [at_g] "w"(at_g),
               [at_h] "w"(at_h), [at_x] "w"(at_x), [at_y] "w"(at_y), [at_z] "w"(at_z)
             : "q0", "q1", "q2", "lr", "memory");
     }
@@ -102,12 +111,13 @@ MT_INLINE void sum_tile(const area *a, tile t, int32_t *first, int32_t *second) 
 /* The sum of g over the area. */
 static int32_t sum_gradient(const area *a, const int8_t *g) {
     const uint16x8_t at = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)a->g_step);
+    const int32_t lanes = mt_min(a->some, 8);
     int32_t sum = 0;
     for (int32_t row = 0; row < a->rows; row++) {
         const int8_t *from = g + row * a->g_row;
-        for (int32_t n = a->n; n > 0; n -= 8, from += 8 * a->g_step) {
-            const mve_pred16_t lanes = vctp16q((uint32_t)n);
-            sum = vaddvaq_s16(sum, vldrbq_gather_offset_z_s16(from, at, lanes));
+        for (int32_t n = a->n; n > 0; n -= lanes, from += lanes * a->g_step) {
+            const mve_pred16_t there = vctp16q((uint32_t)mt_min(n, lanes));
+            sum = vaddvaq_s16(sum, vldrbq_gather_offset_z_s16(from, at, there));
         }
     }
     return sum;
@@ -208,10 +218,6 @@ void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
     const mt_conv_shape *s = &p->shape;
     const int32_t outputs = s->out_c / s->groups, inputs = s->in_c / s->groups;
     const job j = {p, io, key, inputs, p->channel_order == NULL ? inputs : p->trained_channels};
-    if (8 * mt_max(s->out_c, s->stride_w * s->in_c) > GATHER_REACH) {
-        mt_dense_weight_update_any(p, io, key);
-        return;
-    }
     for (int32_t group = 0; group < s->groups; group++) {
         for (int32_t o = 0; o < outputs; o += OUTPUTS) {
             update_outputs(&j, group * outputs + o, mt_min(OUTPUTS, outputs - o), group * inputs);

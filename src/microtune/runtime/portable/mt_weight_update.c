@@ -23,6 +23,7 @@ typedef struct {
     int32_t output;     /* first output channel */
 } mt_tap;
 
+#if !MT_ISA_MVE
 /* acc[j][i] = sum over the pixels of g[output + j] * (x[x_first + i] - zero), i < n, j < rows.
  * The product of 8 and 9 bits fits in 16. */
 static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
@@ -105,8 +106,8 @@ static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int
     }
 }
 
-void mt_dense_weight_update_any(const mt_conv2d_weight_update_params *p,
-                                const mt_conv2d_weight_update_io *io, uint32_t key) {
+void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
+                            const mt_conv2d_weight_update_io *io, uint32_t key) {
     const mt_conv_shape *s = &p->shape;
     const int32_t outputs = s->out_c / s->groups, inputs = s->in_c / s->groups;
     const int32_t width = p->channel_order == NULL ? inputs : p->trained_channels;
@@ -124,11 +125,6 @@ void mt_dense_weight_update_any(const mt_conv2d_weight_update_params *p,
     }
 }
 
-#if !MT_ISA_MVE
-void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
-                            const mt_conv2d_weight_update_io *io, uint32_t key) {
-    mt_dense_weight_update_any(p, io, key);
-}
 #endif
 
 /* acc[i] = sum of g*(x - zero) of the stored channels x_first .. x_first + n - 1. `order` names the

@@ -18,11 +18,8 @@ static inline mt_span mt_span_of(int32_t k, int32_t pad, int32_t stride, int32_t
     return span;
 }
 
-/* mt_conv2d_weight_update for dense and grouped shapes; `key` of the random bits. The second is the
- * portable version. */
+/* mt_conv2d_weight_update for dense and grouped shapes; `key` of the random bits. */
 void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
                             const mt_conv2d_weight_update_io *io, uint32_t key);
-void mt_dense_weight_update_any(const mt_conv2d_weight_update_params *p,
-                                const mt_conv2d_weight_update_io *io, uint32_t key);
 
 #endif
