@@ -9,11 +9,8 @@
 typedef struct {
     mt_depthwise_run r;
     const mt_conv2d_io *io;
-    const mt_rows *rows;
-    mt_patch_kind kind;
-    int plain;           /* as mt_depthwise_plain_row wants it, but for the shift */
-    int8_t *copy;        /* of a channel's plane, or NULL */
-    int32_t first, last; /* output rows */
+    int8_t *copy; /* of a channel's plane, or NULL */
+    mt_depthwise_rows_of rows;
 } job;
 
 static mt_patch_kind kind_of(const mt_lines *l) {
@@ -25,42 +22,24 @@ static mt_patch_kind kind_of(const mt_lines *l) {
                                 : MT_PATCH_1;
 }
 
-/* The rows of a channel; their lines begin at x, x + x_step ... */
-static void channel(job *j, int32_t c, const int8_t *x) {
-    mt_depthwise_run *r = &j->r;
-    const mt_conv_shape *s = &r->p->shape;
-    const int32_t row_bytes = s->out_w * s->out_c, x_step = s->stride_h * r->l.plane.pitch;
-    const int plain = j->plain && r->p->shift[c] == 0;
-    int8_t *y = j->io->y + (j->first % j->rows->y_rows) * row_bytes + c;
-    uint32_t known = 0x10000;
-    r->multiplier = r->p->multiplier[c];
-    r->shift = r->p->shift[c];
-    for (int32_t row = j->first; row < j->last; row++, x += x_step, y += row_bytes) {
-        const mve_pred16_t there = mt_lines_there(&r->l, row);
-        if (there != known) {
-            r->offset = j->io->bias[c] - r->p->x_zero * mt_lines_sum(&r->l, there);
-            known = there;
-        }
-        if (plain) {
-            mt_depthwise_plain_row(r, j->kind, x, y, there);
-        } else {
-            mt_depthwise_any_row(r, x, y, row * row_bytes + c, there);
-        }
-    }
-}
-
 /* The channels o .. o + n - 1: of all rows from a copy of their plane, or of one row. */
 static void channels(job *j, int32_t o, int32_t n, const int8_t *weight) {
     const mt_conv_shape *s = &j->r.p->shape;
     const int8_t *x = j->io->x + o;
+    mt_depthwise_rows_of rows = j->rows;
+    rows.x = j->copy != NULL ? j->copy - s->pad_top * s->in_w : x + j->r.l.first;
+    rows.y += o;
+    rows.channel = o;
     for (int32_t i = 0; i < n; i++) {
         mt_lines_weights(&j->r.l, weight + i);
+        rows.bias = j->io->bias[o + i];
         if (j->copy != NULL) {
             mt_copy_plane(x + i, s->in_c, s->in_h * s->in_w, j->copy);
-            channel(j, o + i, j->copy - s->pad_top * s->in_w);
-        } else {
-            channel(j, o + i, x + i + j->r.l.first);
         }
+        mt_depthwise_channel(&j->r, &rows);
+        rows.x += j->copy == NULL;
+        rows.y++;
+        rows.channel++;
     }
 }
 
@@ -77,9 +56,9 @@ static void begin(job *j, const mt_conv2d_params *p, mt_plane plane, int8_t *lin
     j->r.zero = p->y_zero;
     j->r.p = p;
     j->r.mask = j->io->mask;
-    j->kind = kind_of(&j->r.l);
-    j->plain = j->io->mask == NULL && p->clamp_lo == -128 && p->clamp_hi == 127 &&
-               s->out_w % 4 == 0 && j->r.l.pairs > 0 && j->r.l.rest == 0;
+    j->r.kind = kind_of(&j->r.l);
+    j->r.plain = j->io->mask == NULL && p->clamp_lo == -128 && p->clamp_hi == 127 &&
+                 s->out_w % 4 == 0 && j->r.l.pairs > 0 && j->r.l.rest == 0;
 }
 
 static __attribute__((noinline)) void tuned_rows(const mt_conv2d_params *p, const mt_conv2d_io *io,
@@ -89,7 +68,8 @@ static __attribute__((noinline)) void tuned_rows(const mt_conv2d_params *p, cons
     const mt_depthwise_weights weights = {
         s, io->weight, io->trained_weight, p->channel_order, p->trained_channels, scratch};
     int8_t *line = p->channel_order == NULL ? scratch : scratch + s->k_h * s->k_w * MT_BLOCK;
-    job j = {.io = io, .rows = rows, .first = rows->first, .last = rows->last};
+    const int32_t row_bytes = s->out_w * s->out_c;
+    job j = {.io = io};
     if (io->x == io->y) {
         j.copy = line + (s->k_h - 1) * s->in_w;
         line = j.copy + (s->in_h + s->k_h - 1) * s->in_w;
@@ -102,12 +82,13 @@ static __attribute__((noinline)) void tuned_rows(const mt_conv2d_params *p, cons
         mt_lines_stride(&j.r.l, stride);
         if (j.copy != NULL) {
             mt_lines_framed(&j.r.l);
+            j.rows = (mt_depthwise_rows_of){0, 0, NULL, io->y, 0, s->out_h};
             channels(&j, o, n, columns);
             continue;
         }
         for (int32_t row = rows->first; row < rows->last; row++) {
-            j.first = row;
-            j.last = row + 1;
+            int8_t *y = io->y + row % rows->y_rows * row_bytes;
+            j.rows = (mt_depthwise_rows_of){0, 0, NULL, y, row, 1};
             mt_lines_row(&j.r.l, row);
             channels(&j, o, n, columns);
         }

@@ -29,16 +29,19 @@ typedef struct {
     int32_t multiplier, shift;
     const mt_conv2d_params *p;
     uint8_t *mask; /* or NULL */
+    mt_patch_kind kind;
+    int32_t plain; /* no mask, no clamp but that to int8, rows of fours, gathers in pairs */
 } mt_depthwise_run;
 
-/* One row of one channel: from the plane at x to y, with the weights `there`. Here without mask,
- * shift and any clamp but that to int8, rows of fours, gathers in pairs. */
-void mt_depthwise_plain_row(const mt_depthwise_run *r, mt_patch_kind kind, const int8_t *x,
-                            int8_t *y, mve_pred16_t there);
+/* Some rows of one channel. */
+typedef struct {
+    int32_t channel, bias;
+    const int8_t *x; /* the first line's, as mt_lines means it */
+    int8_t *y;
+    int32_t row, rows; /* the first, how many */
+} mt_depthwise_rows_of;
 
-/* The same with everything; `bit` is the index of the first element in the mask. */
-void mt_depthwise_any_row(const mt_depthwise_run *r, const int8_t *x, int8_t *y, int32_t bit,
-                          mve_pred16_t there);
+void mt_depthwise_channel(mt_depthwise_run *r, const mt_depthwise_rows_of *rows);
 #endif
 
 #endif

@@ -109,22 +109,17 @@ PLAIN_ROW(row_1_step_8, WEIGHTS_1, TAKE_1, STEP_8)
 PLAIN_ROW(row_3, WEIGHTS_3, TAKE_3, STEP_ANY)
 PLAIN_ROW(row_4, WEIGHTS_4, TAKE_4, STEP_ANY)
 
-void mt_depthwise_plain_row(const mt_depthwise_run *r, mt_patch_kind kind, const int8_t *x,
-                            int8_t *y, mve_pred16_t there) {
-    switch (kind) {
-    case MT_PATCH_1_STEP_4:
+static inline void plain_row(const mt_depthwise_run *r, const int8_t *x, int8_t *y,
+                             uint32_t there) {
+    if (r->kind == MT_PATCH_1_STEP_4) {
         row_1_step_4(r, x, y, there);
-        break;
-    case MT_PATCH_1_STEP_8:
+    } else if (r->kind == MT_PATCH_1_STEP_8) {
         row_1_step_8(r, x, y, there);
-        break;
-    case MT_PATCH_3:
+    } else if (r->kind == MT_PATCH_3) {
         row_3(r, x, y, there);
-        break;
-    case MT_PATCH_4:
+    } else if (r->kind == MT_PATCH_4) {
         row_4(r, x, y, there);
-        break;
-    default:
+    } else {
         row_1(r, x, y, there);
     }
 }
@@ -178,8 +173,9 @@ static inline void set_bits(const mt_depthwise_run *r, int32_t first, mve_pred16
     vstrbq_scatter_offset_p_u16(mask, byte, set, inside);
 }
 
-void mt_depthwise_any_row(const mt_depthwise_run *r, const int8_t *x, int8_t *y, int32_t bit,
-                          mve_pred16_t there) {
+/* A row with everything; `bit` is the index of its first element in the mask. */
+static __attribute__((noinline)) void any_row(const mt_depthwise_run *r, const int8_t *x, int8_t *y,
+                                              int32_t bit, uint32_t there) {
     const int16_t lo = (int16_t)r->p->clamp_lo, hi = (int16_t)r->p->clamp_hi;
     const uint16x8_t pixel = vld1q_u16(r->pixel), at = vld1q_u16(r->at);
     const int16x8_t least = vdupq_n_s16(lo), most = vdupq_n_s16(hi);
@@ -202,6 +198,39 @@ void mt_depthwise_any_row(const mt_depthwise_run *r, const int8_t *x, int8_t *y,
             const int16x8_t code = vminq_s16(vmaxq_s16(v, least), most);
             vstrbq_scatter_offset_p_s16(y, at, code, stored);
         }
+    }
+}
+
+void mt_depthwise_channel(mt_depthwise_run *r, const mt_depthwise_rows_of *rows) {
+    const mt_conv_shape *s = &r->p->shape;
+    const int32_t row_bytes = s->out_w * s->out_c, x_step = s->stride_h * r->l.plane.pitch;
+    const int32_t stride = s->stride_h, lowest = s->in_h - s->k_h;
+    const int32_t x_zero = r->p->x_zero, bias = rows->bias;
+    const int8_t *x = rows->x;
+    int8_t *y = rows->y;
+    int32_t top = rows->row * stride - s->pad_top;
+    int32_t bit = rows->row * row_bytes + rows->channel;
+    uint32_t known = 0;
+    r->multiplier = r->p->multiplier[rows->channel];
+    r->shift = r->p->shift[rows->channel];
+    r->offset = bias;
+    const int plain = r->plain && r->shift == 0;
+    for (int32_t n = rows->rows; n > 0; n--) {
+        const uint32_t there =
+            top >= 0 && top <= lowest ? UINT32_C(0xffff) : mt_lines_there(&r->l, top);
+        if (there != known) {
+            r->offset = bias - x_zero * mt_lines_sum(&r->l, (mve_pred16_t)there);
+            known = there;
+        }
+        if (plain) {
+            plain_row(r, x, y, there);
+        } else {
+            any_row(r, x, y, bit, there);
+        }
+        x += x_step;
+        y += row_bytes;
+        bit += row_bytes;
+        top += stride;
     }
 }
 #endif

@@ -77,6 +77,13 @@ void mt_lines_framed(mt_lines *l) {
     take_rows(l, vminq_s16(row_of_lane(l), vdupq_n_s16((int16_t)(l->s->k_h - 1))));
 }
 
+uint32_t mt_lines_there(const mt_lines *l, int32_t top) {
+    const int32_t begin = mt_max(0, -top);
+    const int32_t end = mt_max(begin, mt_min(l->s->k_h, l->s->in_h - top));
+    const uint32_t there = (1u << end) - (1u << begin);
+    return l->tall == 4 ? there * 0x1111u : there * 0x101u;
+}
+
 void mt_lines_stride(mt_lines *l, int32_t stride) {
     const mve_pred16_t rows = vcmpltq_n_s16(row_of_lane(l), (int16_t)l->s->k_h);
     const int16x8_t row = vpselq_s16(row_of_lane(l), vdupq_n_s16(0), rows);

@@ -53,17 +53,8 @@ void mt_lines_stride(mt_lines *l, int32_t stride);
 /* to[pixel] = x[pixel*step], e.g. before a kernel writes over x. */
 void mt_copy_plane(const int8_t *x, int32_t step, int32_t pixels, int8_t *to);
 
-/* Which bytes of a patch are rows of the image. */
-MT_INLINE mve_pred16_t mt_lines_there(const mt_lines *l, int32_t row) {
-    const mt_conv_shape *s = l->s;
-    const int32_t top = row * s->stride_h - s->pad_top, bottom = s->in_h - top;
-    if (top >= 0 && bottom >= s->k_h) {
-        return 0xffff;
-    }
-    const int32_t begin = mt_max(0, -top), end = mt_max(begin, mt_min(s->k_h, bottom));
-    const uint32_t there = (1u << end) - (1u << begin);
-    return (mve_pred16_t)(l->tall == 4 ? there * 0x1111u : there * 0x101u);
-}
+/* Which bytes of a patch are rows of the image, if its first row is `top`. */
+uint32_t mt_lines_there(const mt_lines *l, int32_t top);
 
 /* Takes the weights of a channel. */
 MT_INLINE void mt_lines_weights(mt_lines *l, const int8_t *w) {
