@@ -22,7 +22,7 @@ typedef struct {
     int16_t delta[CHANNELS];
     int32_t exponent;
     int8_t offset;
-    uint8_t scratch[8192];
+    int32_t scratch[2048];
 } state;
 
 extern state tuned, plain;

@@ -76,7 +76,8 @@ typedef struct {
 
 /* Bytes of scratch:
  *   dense, grouped   (O/groups)*4 + (I/groups)*4, with a channel_order (O/groups)*4 + (I/groups)*8
- *   1x1, stride 1    at least O*8 + 512, with a channel_order O*8 + max(512 + I*2, I*16)
+ *   1x1, stride 1    at least O*8 + 512, with a channel_order O*8 + max(512 + I*2, I*16), O rounded
+ *                    up to 8s
  *   depthwise        0, or KH*KW*32 with a channel_order
  *   in place         OH*OW*32 more */
 size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, int in_place);
