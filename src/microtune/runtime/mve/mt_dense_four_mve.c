@@ -5,13 +5,12 @@
 #if MT_ISA_MVE
 
 /* The offsets below are those of the structures in mt_dense_four_mve.h. */
-typedef char mt_offsets_hold[offsetof(mt_dense_fixed, y) == 24 &&
-                                     offsetof(mt_dense_fixed, at) == 40 &&
-                                     offsetof(mt_dense_general, table) == 36 &&
-                                     offsetof(mt_dense_general, mask) == 60 &&
-                                     offsetof(mt_dense_general, at) == 64
-                                 ? 1
-                                 : -1];
+typedef char mt_offsets_hold
+    [offsetof(mt_dense_fixed, y) == 24 && offsetof(mt_dense_fixed, at) == 40 &&
+             offsetof(mt_dense_fixed, fours) == 64 && offsetof(mt_dense_general, table) == 36 &&
+             offsetof(mt_dense_general, mask) == 60 && offsetof(mt_dense_general, at) == 64
+         ? 1
+         : -1];
 
 #define FUNCTION(name, body)                                                                       \
     __asm__(".syntax unified\n.thumb\n"                                                            \
@@ -46,27 +45,42 @@ typedef char mt_offsets_hold[offsetof(mt_dense_fixed, y) == 24 &&
 #define LOADED(load) load " q1, [r0]\n" load " q4, [r1]\n" load " q5, [r2]\n" load " q6, [r3]\n"
 #define KEPT(mac) mac " r6, q0, q1\n" mac " r8, q0, q4\n" mac " r10, q0, q5\n" mac " r12, q0, q6\n"
 
-#define OUTPUTS(name, start, dot, shift)                                                           \
-    FUNCTION(name, "mov r12, r0\n"                                                                 \
+#define OUTPUTS(name, start, load, dot, shift)                                                     \
+    FUNCTION(name, "push {r0, r1}\n"                                                               \
+                   "mov r12, r0\n"                                                                 \
                    "ldm r12!, {r0-r5}\n"                                                           \
                    "ldrd r7, lr, [r12]\n"                                                          \
                    "ldrd r9, r11, [r12, #8]\n"                                                     \
-                   "vldrw.32 q7, [r12, #16]\n" start "dls lr, lr\n"                                \
+                   "vldrw.32 q7, [r12, #16]\n" start "2:\n" load "dls lr, lr\n"                    \
                    "1:\n" dot REQUANTIZE("b", shift)                                               \
                        dot REQUANTIZE("t", shift) "vqadd.s16 q3, q3, r9\n"                         \
                                                   "vqmovnb.s16 q3, q3\n"                           \
                                                   "vstrb.16 q3, [r7, q7]\n"                        \
                                                   "adds r7, #2\n"                                  \
-                                                  "le lr, 1b\n")
+                                                  "le lr, 1b\n"                                    \
+                                                  "ldr r12, [sp]\n"                                \
+                                                  "ldrd r6, r8, [r12, #56]\n"                      \
+                                                  "ldr r10, [r12, #64]\n"                          \
+                                                  "ldrd r4, r5, [r12, #16]\n"                      \
+                                                  "ldr lr, [r12, #28]\n"                           \
+                                                  "add r0, r0, r6\n"                               \
+                                                  "add r1, r1, r6\n"                               \
+                                                  "add r2, r2, r6\n"                               \
+                                                  "add r3, r3, r6\n"                               \
+                                                  "add r7, r7, r8\n"                               \
+                                                  "subs r10, #1\n"                                 \
+                                                  "str r10, [r12, #64]\n"                          \
+                                                  "bne 2b\n"                                       \
+                                                  "pop {r0, r1}\n")
 
-OUTPUTS("mt_dense_8", LOADED("vldrb.s16"), "vldrb.s16 q0, [r4], #8\n" KEPT("vmladav.s16"), "");
-OUTPUTS("mt_dense_16", LOADED("vldrb.8"), "vldrb.8 q0, [r4], #16\n" KEPT("vmladav.s8"), "");
-OUTPUTS("mt_dense_24", "", FIRST_16 NEXT_8("16"), "");
-OUTPUTS("mt_dense_32", "", FIRST_16 NEXT_16("16"), "");
-OUTPUTS("mt_dense_40", "", FIRST_16 NEXT_16("16") NEXT_8("32"), "");
-OUTPUTS("mt_dense_48", "", FIRST_16 NEXT_16("16") NEXT_16("32"), "");
+OUTPUTS("mt_dense_8", "", LOADED("vldrb.s16"), "vldrb.s16 q0, [r4], #8\n" KEPT("vmladav.s16"), "");
+OUTPUTS("mt_dense_16", "", LOADED("vldrb.8"), "vldrb.8 q0, [r4], #16\n" KEPT("vmladav.s8"), "");
+OUTPUTS("mt_dense_24", "", "", FIRST_16 NEXT_8("16"), "");
+OUTPUTS("mt_dense_32", "", "", FIRST_16 NEXT_16("16"), "");
+OUTPUTS("mt_dense_40", "", "", FIRST_16 NEXT_16("16") NEXT_8("32"), "");
+OUTPUTS("mt_dense_48", "", "", FIRST_16 NEXT_16("16") NEXT_16("32"), "");
 /* r11: the bytes behind 16 */
-OUTPUTS("mt_dense_to_32", "mov r6, #1\nlsl r6, r6, r11\nsubs r6, #1\nvmsr p0, r6\n",
+OUTPUTS("mt_dense_to_32", "mov r6, #1\nlsl r6, r6, r11\nsubs r6, #1\nvmsr p0, r6\n", "",
         FIRST_16 NEXT_LANES, "vqshl.s32 q2, r10\n");
 
 /* Patches of any length, interleaved at r0; weights at r4, first their tail of r1 bytes, then r2

@@ -1,4 +1,4 @@
-/* Four pixels of a dense convolution, in assembler (mt_dense_four_mve.c). */
+/* Pixels of a dense convolution, by fours, in assembler (mt_dense_four_mve.c). */
 #ifndef MT_DENSE_FOUR_MVE_H
 #define MT_DENSE_FOUR_MVE_H
 
@@ -9,15 +9,17 @@ typedef struct {
     int32_t offset, multiplier, shift;
 } mt_dense_constants;
 
-/* `pairs` of outputs without shift and clamp but that to int8. */
+/* `pairs` of outputs of `fours` times four pixels, without shift and clamp but that to int8. */
 typedef struct {
     const int8_t *x[4]; /* patches */
     const int8_t *weight;
     const mt_dense_constants *table;
     int8_t *y; /* of the first output and pixel */
     int32_t pairs, zero;
-    int32_t behind; /* bytes of a patch behind 16, for mt_dense_to_32 */
-    uint16_t at[8]; /* from y to output o + lane % 2 of pixel lane / 2 */
+    int32_t behind;         /* bytes of a patch behind 16, for mt_dense_to_32 */
+    uint16_t at[8];         /* from y to output o + lane % 2 of pixel lane / 2 */
+    int32_t x_next, y_next; /* bytes to the next four pixels, less what y has moved */
+    int32_t fours;
 } mt_dense_fixed;
 
 void mt_dense_8(const mt_dense_fixed *call);

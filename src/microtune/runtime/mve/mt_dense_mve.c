@@ -151,26 +151,56 @@ static mt_quad patches_of(const mt_dense_job *j, int32_t row, int32_t column) {
     return q;
 }
 
+/* How many rows from `row` on are one run of pixels, in x as well as in y. */
+static int32_t rows_in_line(const mt_dense_job *j, int32_t row) {
+    const mt_conv_shape *s = &j->p->shape;
+    const int32_t x_slot = row % j->rows->x_rows, y_slot = row % j->rows->y_rows;
+    if (s->stride_h != 1 || s->stride_w != 1 || s->in_w != s->out_w || s->out_w % MT_PIXELS != 0) {
+        return 1;
+    }
+    return mt_min(j->rows->last - row, mt_min(j->rows->x_rows - x_slot, j->rows->y_rows - y_slot));
+}
+
+/* The patches of four pixels that are pixels of the image. */
+static mt_quad pixels_of(const mt_dense_job *j, int32_t row, int32_t column) {
+    const mt_conv_shape *s = &j->p->shape;
+    const int32_t slot = (row * s->stride_h) % j->rows->x_rows, step = s->stride_w * s->in_c;
+    const int8_t *x = j->io->x + slot * s->in_w * s->in_c + column * step;
+    const mt_quad q = {{x, x + step, x + 2 * step, x + 3 * step}, row, column, MT_PIXELS};
+    return q;
+}
+
+/* The block of outputs of one row from column `first` on. */
+static void row_pixels(const mt_dense_job *j, mt_dense_fours *f, int32_t row, int32_t first) {
+    const mt_conv_shape *s = &j->p->shape;
+    for (int32_t column = first; column < s->out_w; column += MT_PIXELS) {
+        const int32_t four = f->kind >= 0 && column + MT_PIXELS <= s->out_w;
+        const mt_quad q =
+            four && j->direct ? pixels_of(j, row, column) : patches_of(j, row, column);
+        if (four) {
+            mt_dense_four(j, f, &q);
+        } else {
+            mt_dense_any(j, &q);
+        }
+    }
+}
+
 /* The block of outputs of all pixels. */
 static void pixels(const mt_dense_job *j) {
     const mt_conv_shape *s = &j->p->shape;
+    const int32_t whole = s->out_w / MT_PIXELS * MT_PIXELS;
     mt_dense_fours f;
     mt_dense_begin_fours(j, &f);
-    for (int32_t row = j->rows->first; row < j->rows->last; row++) {
-        const int32_t slot = (row * s->stride_h) % j->rows->x_rows, step = s->stride_w * s->in_c;
-        const int8_t *x = j->io->x + slot * s->in_w * s->in_c;
-        for (int32_t column = 0; column < s->out_w; column += MT_PIXELS, x += MT_PIXELS * step) {
-            if (f.kind < 0 || column + MT_PIXELS > s->out_w) {
-                const mt_quad q = patches_of(j, row, column);
-                mt_dense_any(j, &q);
-            } else if (j->direct) {
-                const mt_quad q = {
-                    {x, x + step, x + 2 * step, x + 3 * step}, row, column, MT_PIXELS};
-                mt_dense_four(j, &f, &q);
-            } else {
-                const mt_quad q = patches_of(j, row, column);
-                mt_dense_four(j, &f, &q);
-            }
+    for (int32_t row = j->rows->first, n; row < j->rows->last; row += n) {
+        n = 1;
+        if (f.kind > 0 && j->direct && whole > 0) {
+            n = rows_in_line(j, row);
+            mt_quad q = pixels_of(j, row, 0);
+            q.count = n * whole;
+            mt_dense_four(j, &f, &q);
+            row_pixels(j, &f, row, whole);
+        } else {
+            row_pixels(j, &f, row, 0);
         }
     }
 }

@@ -29,7 +29,7 @@ typedef struct {
     mt_dense_constants table[MT_BLOCK];
 } mt_dense_job;
 
-/* Up to four pixels of one output row. */
+/* Up to four pixels of one output row, or more (see below). */
 typedef struct {
     const int8_t *x[MT_PIXELS]; /* their patches */
     int32_t row, column, count;
@@ -38,7 +38,8 @@ typedef struct {
 /* The block of outputs of one to four pixels. */
 void mt_dense_any(const mt_dense_job *j, const mt_quad *q);
 
-/* Four pixels at a time, where patches and outputs allow it. */
+/* Four pixels at a time, where patches and outputs allow it; a positive kind of patches that are
+ * pixels of the image takes any fours, of rows that follow each other in memory. */
 typedef struct {
     union {
         mt_dense_fixed fixed;

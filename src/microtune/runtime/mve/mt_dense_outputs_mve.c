@@ -153,6 +153,8 @@ void mt_dense_begin_fours(const mt_dense_job *j, mt_dense_fours *f) {
         f->call.fixed.pairs = j->count / 2;
         f->call.fixed.zero = j->p->y_zero;
         f->call.fixed.behind = j->parts[0].length - 16;
+        f->call.fixed.x_next = MT_PIXELS * j->p->shape.stride_w * j->p->shape.in_c;
+        f->call.fixed.y_next = MT_PIXELS * outputs - j->count;
         vst1q_u16(f->call.fixed.at, at);
     } else if (f->kind == 0) {
         f->call.general.part[0] = segment_of(j, 0);
@@ -174,6 +176,7 @@ static void four_fixed(const mt_dense_job *j, mt_dense_fours *f, const mt_quad *
     call->weight = j->parts[0].weight + j->output * j->parts[0].length;
     call->table = j->table;
     call->y = output_of(j, q);
+    call->fours = q->count / MT_PIXELS;
     switch (j->direct ? f->kind : 0) {
     case 8:
         mt_dense_8(call);
