@@ -1,16 +1,8 @@
-/* Random cases of convolution, input gradient and add on the chip: the tuned kernels against the
- * portable ones, which are linked beside them as ref_*. Buffers are compared whole, so that a write
- * too far shows as well. Prints the first case that differs and ends with exit code 1. */
-#include <stddef.h>
-#include <stdint.h>
+/* Random cases of convolution, input gradient and add on the chip. Prints the first case that
+ * differs and ends with exit code 1. */
+#include "kernel_cases.h"
 
-#include "mt_kernels_gradient.h"
-#include "mt_memory.h"
 #include "semihosting.h"
-
-#define CODES 20000
-#define WEIGHTS 40000
-#define CHANNELS 208
 
 int main(void);
 void ref_mt_conv2d(const mt_conv2d_params *p, const mt_conv2d_io *io);
@@ -18,35 +10,23 @@ void ref_mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p,
                               const mt_conv2d_input_grad_io *io);
 void ref_mt_add(const mt_add_params *p, const mt_add_io *io);
 
-/* What a kernel may write; one for each version. */
-typedef struct {
-    int8_t x[CODES], y[CODES], weight[WEIGHTS];
-    uint8_t mask[CODES / 8];
-    int32_t bias[CHANNELS];
-    int32_t exponent;
-    int8_t offset;
-    uint8_t scratch[8192];
-} state;
-
-static state tuned, plain;
-static int8_t frozen[WEIGHTS], second[CODES];
-static int32_t multiplier[CHANNELS];
-static uint8_t shift[CHANNELS];
+state tuned, plain;
+int8_t frozen[WEIGHTS], second[CODES];
+int32_t multiplier[CHANNELS];
+uint8_t shift[CHANNELS];
 static uint16_t order[CHANNELS];
 static uint32_t seed = 1;
 
-static uint32_t next(void) {
+uint32_t next(void) {
     seed ^= seed << 13;
     seed ^= seed >> 17;
     seed ^= seed << 5;
     return seed;
 }
 
-static int32_t between(int32_t low, int32_t high) {
+int32_t between(int32_t low, int32_t high) {
     return low + (int32_t)(next() % (uint32_t)(high - low + 1));
 }
-
-static int8_t *at_random(int8_t *buffer) { return buffer + between(0, 9) * 4; }
 
 static void fill(int8_t *codes, int32_t n, int32_t low) {
     const int32_t kind = between(0, 3);
@@ -57,8 +37,7 @@ static void fill(int8_t *codes, int32_t n, int32_t low) {
     }
 }
 
-/* Fresh contents, the same for both; constants. */
-static void prepare(int32_t low) {
+void prepare(int32_t low) {
     fill(tuned.x, CODES, low);
     fill(tuned.y, CODES, low);
     fill(tuned.weight, WEIGHTS, -127);
@@ -71,12 +50,15 @@ static void prepare(int32_t low) {
         shift[i] = (uint8_t)(next() % 4 == 0 ? between(0, 31) : 0);
         multiplier[i] |= shift[i] > 0 ? 1 << 30 : 0;
     }
+    for (int32_t i = 0; i < CHANNELS; i++) {
+        tuned.delta[i] = (int16_t)between(-32767, 32767);
+    }
     tuned.exponent = between(-20, -5);
     tuned.offset = (int8_t)between(-64, 63);
     memcpy(&plain, &tuned, sizeof tuned);
 }
 
-static mt_conv_shape random_shape(int32_t kind) {
+mt_conv_shape random_shape(int32_t kind) {
     static const int32_t widths[] = {1,  2,  3,  4,  5,  7,  8,  9,  15, 16,
                                      17, 24, 27, 32, 33, 40, 48, 56, 120};
     const int32_t some = sizeof widths / sizeof widths[0];
@@ -109,7 +91,7 @@ static mt_conv_shape random_shape(int32_t kind) {
     return s;
 }
 
-static int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation) {
+int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation) {
     *permutation = NULL;
     if ((s->groups > 1 && !(s->groups == s->in_c && s->in_c == s->out_c)) || next() % 2) {
         return 0;
@@ -123,12 +105,13 @@ static int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation
     return between(0, 3) == 0 ? (int32_t)(next() % 2) * s->in_c : between(0, s->in_c);
 }
 
-static int differs(const char *kernel, int32_t number) {
+int differs(const char *kernel, int32_t number) {
     if (memcmp(tuned.x, plain.x, sizeof tuned.x) == 0 &&
         memcmp(tuned.y, plain.y, sizeof tuned.y) == 0 &&
         memcmp(tuned.weight, plain.weight, sizeof tuned.weight) == 0 &&
         memcmp(tuned.mask, plain.mask, sizeof tuned.mask) == 0 &&
         memcmp(tuned.bias, plain.bias, sizeof tuned.bias) == 0 &&
+        memcmp(tuned.delta, plain.delta, sizeof tuned.delta) == 0 &&
         tuned.exponent == plain.exponent && tuned.offset == plain.offset) {
         return 0;
     }
@@ -139,7 +122,7 @@ static int differs(const char *kernel, int32_t number) {
     return 1;
 }
 
-static int print_shape(const mt_conv_shape *s) {
+int print_shape(const mt_conv_shape *s) {
     const int32_t *v = (const int32_t *)s;
     for (size_t i = 0; i < sizeof *s / sizeof *v; i++) {
         semihosting_print_number((uint32_t)v[i]);
@@ -239,7 +222,7 @@ static int input_grad_case(int32_t number) {
 
 int main(void) {
     for (int32_t i = 0; i < CASES; i++) {
-        if (conv2d_case(i) || add_case(i) || input_grad_case(i)) {
+        if (conv2d_case(i) || add_case(i) || input_grad_case(i) || update_cases(i)) {
             semihosting_exit(1);
         }
     }

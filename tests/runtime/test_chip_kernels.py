@@ -13,7 +13,7 @@ from microtune.simulate.toolchain import find_arm_gcc
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, Target, load_target, render_linker_script
 
 CASES = 600
-BENCH = Path(__file__).parent / "kernel_cases.c"
+BENCH = sorted(Path(__file__).parent.glob("kernel_cases*.c"))
 PORT = ("startup.c", "startup_arm.c", "harness_arm.c", "semihosting.c", "string.c")
 
 
@@ -44,7 +44,7 @@ def build(folder: Path, target: Target, cases: int) -> Path:
         renames = [f"--redefine-sym={name}={prefix}{name}" for name in names]
         run(f"{tools}objcopy", *renames, str(merged))
         objects.append(str(merged))
-    for path in (BENCH, *(RUNTIME / "port" / name for name in PORT)):
+    for path in (*BENCH, *(RUNTIME / "port" / name for name in PORT)):
         objects.append(str(folder / f"{path.stem}.o"))
         run(*base, "-c", str(path), "-o", objects[-1])
     script = folder / "linker.ld"
@@ -55,7 +55,7 @@ def build(folder: Path, target: Target, cases: int) -> Path:
 
 
 @pytest.mark.chip
-@pytest.mark.parametrize("core", ["cortex-m55"])
+@pytest.mark.parametrize("core", ["cortex-m55", "cortex-m7"])
 def test_tuned_kernels_equal_the_portable_ones(tmp_path: Path, core: str) -> None:
     """One boot per core."""
     target = load_target(core)

@@ -73,7 +73,7 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         strided = node.ints("stride") != [1, 1] or any(node.ints("padding"))
         if kh * kw != 1 or node.int("groups") != 1 or strided:
             return max(one_pixel, outputs * 8 + per_group * 16)
-        four_pixels = o * 8 + max(BLOCK * 16 + (per_group * 2 if split else 0),
+        four_pixels = aligned(o) * 8 + max(BLOCK * 16 + (per_group * 2 if split else 0),
                                   per_group * 16 if split else 0)  # fmt: skip
         return max(one_pixel, four_pixels)
 

@@ -1,113 +1,133 @@
-/* Input gradient of 1x1 convolutions with Helium: one input channel of four pixels at a time,
+/* Input gradient of 1x1 convolutions with Helium: two input channels of four pixels at a time,
  * summed over the outputs in int16 lanes. The weights of an input channel are gathered. */
 #include "mt_conv2d_input_grad.h"
 #include "mt_isa.h"
 #include "mt_memory.h"
 
 #if MT_ISA_MVE
+#include "mt_input_sums_mve.h"
 #include "mt_mve.h"
 
 #define PIXELS 4
+#define LANES 8
+#define SOME 8 /* channels that wait for their place in the original order */
 
-/* Scratch: acc[PIXELS][MT_BLOCK], the scaled gradients [PIXELS][O] and, with an order, where the
- * stored channel of each channel is. */
+/* Scratch: the scaled gradients, interleaved, and the sums, [PIXELS][MT_BLOCK] or, with an order,
+ * [PIXELS][I]. */
 typedef struct {
-    int32_t *acc;
-    int16_t *lane;
-    uint16_t *stored;
+    const mt_conv2d_input_grad_params *p;
+    const mt_conv2d_input_grad_io *io;
+    int32_t tail, blocks; /* outputs of the first block, blocks behind it */
+    int16_t *lanes;
+    int32_t *sums;
 } job;
 
-/* Weights of one input channel, `row` bytes apart. */
-typedef struct {
-    const int8_t *weight;
-    int32_t row;
-} column;
-
-static void scale(const int8_t *g, const int32_t *multiplier, int32_t n, int16_t *lane) {
-    for (int32_t o = 0; o < n; o += 4) {
-        const mve_pred16_t lanes = vctp32q((uint32_t)(n - o));
-        const int32x4_t top = vshlq_n_s32(vldrbq_z_s32(g + o, lanes), 24);
-        const int32x4_t scaled = vrmulhq_s32(top, vldrwq_z_s32(multiplier + o, lanes));
-        vstrhq_p_s32(lane + o, scaled, lanes);
+/* lane = the gradient times its output's multiplier, n of 8; the others are 0. */
+static inline void scale(const int8_t *g, const int32_t *multiplier, int32_t n, int16_t *lane) {
+    for (int32_t i = 0; i < LANES; i += 4) {
+        const mve_pred16_t there = vctp32q((uint32_t)mt_max(n - i, 0));
+        const int32x4_t top = vshlq_n_s32(vldrbq_z_s32(g + i, there), 24);
+        vstrhq_s32(lane + i, vrmulhq_s32(top, vldrwq_z_s32(multiplier + i, there)));
     }
 }
 
-/* a[i] = sum over n outputs of lane i * weight */
-static inline void sum_outputs(const int16_t *const g[PIXELS], column w, int32_t n,
-                               int32_t a[PIXELS]) {
-    const uint16x8_t offsets = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)w.row);
-    const int16_t *g0 = g[0], *g1 = g[1], *g2 = g[2], *g3 = g[3];
-    const int8_t *from = w.weight;
-    int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
-    __asm__ volatile("dlstp.16 lr, %[n]\n"
-                     "1:\n"
-                     "vldrb.s16 q0, [%[w], %q[at]]\n"
-                     "add %[w], %[w], %[step]\n"
-                     "vldrh.16 q1, [%[g0]], #16\n"
-                     "vmladava.s16 %[a0], q0, q1\n"
-                     "vldrh.16 q1, [%[g1]], #16\n"
-                     "vmladava.s16 %[a1], q0, q1\n"
-                     "vldrh.16 q1, [%[g2]], #16\n"
-                     "vmladava.s16 %[a2], q0, q1\n"
-                     "vldrh.16 q1, [%[g3]], #16\n"
-                     "vmladava.s16 %[a3], q0, q1\n"
-                     "letp lr, 1b\n"
-                     : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3),
-                       [w] "+r"(from), [g0] "+r"(g0), [g1] "+r"(g1), [g2] "+r"(g2), [g3] "+r"(g3)
-                     : [n] "r"(n), [step] "r"(8 * w.row), [at] "w"(offsets)
-                     : "q0", "q1", "lr", "memory");
-    a[0] = a0;
-    a[1] = a1;
-    a[2] = a2;
-    a[3] = a3;
+/* The gradients of `count` pixels; the missing ones repeat the last. */
+static void scale_pixels(const job *j, int32_t pixel, int32_t count) {
+    const int32_t outputs = j->p->shape.out_c;
+    for (int32_t i = 0; i < PIXELS; i++) {
+        const int8_t *g = j->io->g + (pixel + mt_min(i, count - 1)) * outputs;
+        const int32_t *multiplier = j->p->multiplier;
+        int16_t *lane = j->lanes + i * LANES;
+        int32_t n = j->tail;
+        for (int32_t block = 0; block <= j->blocks; block++) {
+            scale(g, multiplier, n, lane);
+            g += n;
+            multiplier += n;
+            lane += PIXELS * LANES;
+            n = LANES;
+        }
+    }
 }
 
-static column column_of(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                        const job *j, int32_t channel) {
-    const int32_t inputs = p->shape.in_c, t = p->trained_channels;
-    if (p->channel_order == NULL) {
-        return (column){(io->weight != NULL ? io->weight : io->trained_weight) + channel, inputs};
+static inline void take(mt_input_sums *call, int32_t wide) {
+    if (wide) {
+        mt_input_sums_32(call);
+    } else {
+        mt_input_sums_8(call);
     }
-    const int32_t at = j->stored[channel];
-    if (at < t) {
-        return (column){io->trained_weight + at, t};
+}
+
+/* The sums of n channels whose weights begin at `weight` and are `row` bytes apart. */
+static void sum_channels(const job *j, const int8_t *weight, int32_t row, int32_t n, int32_t *sums,
+                         int32_t wide) {
+    const uint16x8_t at = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)row);
+    mt_input_sums call = {.lanes = j->lanes,
+                          .weight = weight,
+                          .tail_bytes = j->tail * row,
+                          .block_bytes = LANES * row,
+                          .blocks = j->blocks,
+                          .there = (1u << (2 * j->tail)) - 1,
+                          .sums = sums};
+    vst1q_u16(call.at[0], at);
+    vst1q_u16(call.at[1], vaddq_n_u16(at, 1));
+    call.pairs = n / 2;
+    if (call.pairs > 0) {
+        take(&call, wide);
     }
-    return (column){io->weight + (at - t), inputs - t};
+    if (n % 2 != 0) {
+        /* The last channel twice. */
+        vst1q_u16(call.at[1], at);
+        call.weight = weight + n - 1;
+        call.sums = sums + n - 1;
+        call.pairs = 1;
+        take(&call, wide);
+    }
+}
+
+/* The sums of all channels of a part, in their places of the original order. */
+static void place_channels(const job *j, const int8_t *weight, int32_t n, const uint16_t *order) {
+    const int32_t inputs = j->p->shape.in_c;
+    int32_t sums[PIXELS * SOME];
+    for (int32_t c = 0; c < n; c += SOME) {
+        const int32_t some = mt_min(SOME, n - c);
+        sum_channels(j, weight + c, n, some, sums, 0);
+        for (int32_t i = 0; i < some; i++) {
+            int32_t *to = j->sums + order[c + i];
+            for (int32_t pixel = 0; pixel < PIXELS; pixel++, to += inputs) {
+                *to = sums[pixel * SOME + i];
+            }
+        }
+    }
 }
 
 int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
-    const int32_t pixels = s->in_h * s->in_w, inputs = s->in_c, outputs = s->out_c;
+    const int32_t pixels = s->in_h * s->in_w, inputs = s->in_c;
+    const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
     if (!mt_input_grad_is_pointwise(p)) {
         return 0;
     }
-    job j = {(int32_t *)io->scratch, NULL, NULL};
-    j.lane = (int16_t *)(j.acc + PIXELS * MT_BLOCK);
-    j.stored = (uint16_t *)(j.lane + PIXELS * outputs);
-    for (int32_t i = 0; p->channel_order != NULL && i < inputs; i++) {
-        j.stored[p->channel_order[i]] = (uint16_t)i;
-    }
+    job j = {p, io, (s->out_c - 1) % LANES + 1, (s->out_c - 1) / LANES, NULL, NULL};
+    j.lanes = (int16_t *)io->scratch;
+    j.sums = (int32_t *)(j.lanes + (j.blocks + 1) * PIXELS * LANES);
     for (int32_t pixel = 0; pixel < pixels; pixel += PIXELS) {
         const int32_t count = mt_min(PIXELS, pixels - pixel);
-        const int16_t *g[PIXELS];
-        for (int32_t i = 0; i < PIXELS; i++) {
-            g[i] = j.lane + mt_min(i, count - 1) * outputs;
-        }
-        for (int32_t i = 0; i < count; i++) {
-            scale(io->g + (pixel + i) * outputs, p->multiplier, outputs, j.lane + i * outputs);
+        scale_pixels(&j, pixel, count);
+        if (p->channel_order != NULL) {
+            const int32_t t = p->trained_channels;
+            place_channels(&j, io->trained_weight, t, p->channel_order);
+            place_channels(&j, io->weight, inputs - t, p->channel_order + t);
+            for (int32_t i = 0; i < count; i++) {
+                mt_round_run(rounder, j.sums + i * inputs, (pixel + i) * inputs, inputs);
+            }
+            continue;
         }
         for (int32_t c = 0; c < inputs; c += MT_BLOCK) {
             const int32_t n = mt_min(MT_BLOCK, inputs - c);
-            for (int32_t k = 0; k < n; k++) {
-                int32_t a[PIXELS];
-                sum_outputs(g, column_of(p, io, &j, c + k), outputs, a);
-                for (int32_t i = 0; i < PIXELS; i++) {
-                    j.acc[i * MT_BLOCK + k] = a[i];
-                }
-            }
+            sum_channels(&j, weight + c, inputs, n, j.sums, 1);
             for (int32_t i = 0; i < count; i++) {
-                mt_round_run(rounder, j.acc + i * MT_BLOCK, (pixel + i) * inputs + c, n);
+                mt_round_run(rounder, j.sums + i * MT_BLOCK, (pixel + i) * inputs + c, n);
             }
         }
     }

@@ -1,4 +1,4 @@
-/* Dense and grouped convolution with Helium: one output channel of four pixels at a time.
+/* Dense and grouped convolution with Helium: a block of outputs of four pixels at a time.
  *
  * sum((x - z)*w) = sum(x*w) - z*sum(w), so that the dot products stay in int8; the second term and
  * the bias are summed once for a block of outputs. Padding is z in a copied patch. */
@@ -8,21 +8,37 @@
 #if MT_ISA_MVE
 #include "mt_mve.h"
 
+/* The sum of n bytes. */
+static inline int32_t sum_bytes(const int8_t *w, int32_t n) {
+    int32_t sum = 0;
+    __asm__ volatile("dlstp.8 lr, %[n]\n"
+                     "1:\n\t"
+                     "vldrb.8 q0, [%[w]], #16\n\t"
+                     "vaddva.s8 %[sum], q0\n\t"
+                     "letp lr, 1b\n"
+                     : [w] "+r"(w), [sum] "+Te"(sum)
+                     : [n] "r"(n)
+                     : "q0", "lr", "memory");
+    return sum;
+}
+
 static void make_table(mt_dense_job *j) {
+    const int32_t first = j->parts[0].length, second = j->parts[1].length, zero = j->p->x_zero;
+    const int32_t *bias = j->io->bias + j->output, *multiplier = j->p->multiplier + j->output;
+    const uint8_t *shift = j->p->shift + j->output;
+    int32_t shifts = 0;
     for (int32_t o = 0; o < j->count; o++) {
         int32_t sum = 0;
-        for (int32_t k = 0; k < 2; k++) {
-            const int32_t length = j->parts[k].length;
-            const int8_t *w = j->parts[k].weight + (j->output + o) * length;
-            for (int32_t i = length; i > 0; i -= 16, w += 16) {
-                const mve_pred16_t lanes = vctp8q((uint32_t)i);
-                sum = vaddvaq_p_s8(sum, vldrbq_z_s8(w, lanes), lanes);
-            }
+        if (first > 0) {
+            sum = sum_bytes(j->parts[0].weight + (j->output + o) * first, first);
         }
-        const int32_t at = j->output + o;
-        j->table[o] = (mt_dense_constants){j->io->bias[at] - j->p->x_zero * sum,
-                                           j->p->multiplier[at], j->p->shift[at]};
+        if (second > 0) {
+            sum += sum_bytes(j->parts[1].weight + (j->output + o) * second, second);
+        }
+        j->table[o] = (mt_dense_constants){bias[o] - zero * sum, multiplier[o], shift[o]};
+        shifts |= shift[o];
     }
+    j->shifted = shifts != 0;
 }
 
 static int8_t *copy_tap(const mt_dense_part *from, const int8_t *x, int8_t *to) {
@@ -86,49 +102,105 @@ static __attribute__((noinline)) int8_t *copy_runs(const mt_dense_job *j, int32_
     return to;
 }
 
-/* Finds or copies the patches of `count` pixels; the missing ones repeat the last. */
+/* The same for four pixels whose kernel rows are runs of up to 16 bytes, without padding. */
+static void copy_four_runs(const mt_dense_job *j, int32_t row, int32_t column, int8_t *to) {
+    const mt_conv_shape *s = &j->p->shape;
+    const int32_t top = row * s->stride_h - s->pad_top, step = s->stride_w * s->in_c;
+    const int32_t n = s->k_w * s->in_c, length = s->k_h * n;
+    const int8_t *x = j->io->x + (column * s->stride_w - s->pad_left) * s->in_c;
+    const mve_pred16_t lanes = vctp8q((uint32_t)n);
+    for (int32_t kh = 0; kh < s->k_h; kh++, to += n) {
+        const int8_t *from = x + (top + kh) % j->rows->x_rows * s->in_w * s->in_c;
+        const int8x16_t a = vldrbq_z_s8(from, lanes), b = vldrbq_z_s8(from + step, lanes);
+        const int8x16_t c = vldrbq_z_s8(from + 2 * step, lanes);
+        const int8x16_t d = vldrbq_z_s8(from + 3 * step, lanes);
+        vstrbq_p_s8(to, a, lanes);
+        vstrbq_p_s8(to + length, b, lanes);
+        vstrbq_p_s8(to + 2 * length, c, lanes);
+        vstrbq_p_s8(to + 3 * length, d, lanes);
+    }
+}
+
+/* Whether the kernel lies inside the image from column `first` to column `last` of an output row.
+ */
+static int32_t inside(const mt_conv_shape *s, int32_t row, int32_t first, int32_t last) {
+    const int32_t top = row * s->stride_h - s->pad_top;
+    return top >= 0 && top + s->k_h <= s->in_h && first * s->stride_w >= s->pad_left &&
+           last * s->stride_w - s->pad_left + s->k_w <= s->in_w;
+}
+
+/* Copies the patches of `count` pixels; the missing ones repeat the last. */
 static mt_quad patches_of(const mt_dense_job *j, int32_t row, int32_t column) {
     const mt_conv_shape *s = &j->p->shape;
     mt_quad q = {{NULL, NULL, NULL, NULL}, row, column, mt_min(MT_PIXELS, s->out_w - column)};
     int8_t *to = (int8_t *)j->io->scratch;
-    if (j->plain && q.count == MT_PIXELS) {
-        const int32_t slot = (row * s->stride_h) % j->rows->x_rows, step = s->stride_w * s->in_c;
-        q.x[0] = j->io->x + slot * s->in_w * s->in_c + column * step + j->parts[0].first;
-        q.x[1] = q.x[0] + step;
-        q.x[2] = q.x[1] + step;
-        q.x[3] = q.x[2] + step;
+    if (q.count == MT_PIXELS && s->groups == 1 && j->parts[0].order == NULL &&
+        s->k_w * s->in_c <= 16 && inside(s, row, column, column + 3)) {
+        const int32_t length = j->parts[0].length;
+        copy_four_runs(j, row, column, to);
+        q.x[0] = to;
+        q.x[1] = to + length;
+        q.x[2] = to + 2 * length;
+        q.x[3] = to + 3 * length;
         return q;
     }
     for (int32_t i = 0; i < MT_PIXELS; i++) {
-        const int32_t at = column + mt_min(i, q.count - 1);
-        if (j->plain) {
-            const int32_t slot = (row * s->stride_h) % j->rows->x_rows;
-            q.x[i] = j->io->x + (slot * s->in_w + at * s->stride_w) * s->in_c + j->parts[0].first;
-        } else if (i < q.count) {
-            q.x[i] = to;
-            to = copy_runs(j, row, at, to);
-        } else {
-            q.x[i] = q.x[i - 1];
-        }
+        q.x[i] = i < q.count ? to : q.x[i - 1];
+        to = i < q.count ? copy_runs(j, row, column + i, to) : to;
     }
     return q;
+}
+
+/* How many rows from `row` on are one run of pixels, in x as well as in y. */
+static int32_t rows_in_line(const mt_dense_job *j, int32_t row) {
+    const mt_conv_shape *s = &j->p->shape;
+    const int32_t x_slot = row % j->rows->x_rows, y_slot = row % j->rows->y_rows;
+    if (s->stride_h != 1 || s->stride_w != 1 || s->in_w != s->out_w || s->out_w % MT_PIXELS != 0) {
+        return 1;
+    }
+    return mt_min(j->rows->last - row, mt_min(j->rows->x_rows - x_slot, j->rows->y_rows - y_slot));
+}
+
+/* The patches of four pixels that are pixels of the image. */
+static mt_quad pixels_of(const mt_dense_job *j, int32_t row, int32_t column) {
+    const mt_conv_shape *s = &j->p->shape;
+    const int32_t slot = (row * s->stride_h) % j->rows->x_rows, step = s->stride_w * s->in_c;
+    const int8_t *x = j->io->x + slot * s->in_w * s->in_c + column * step;
+    const mt_quad q = {{x, x + step, x + 2 * step, x + 3 * step}, row, column, MT_PIXELS};
+    return q;
+}
+
+/* The block of outputs of one row from column `first` on. */
+static void row_pixels(const mt_dense_job *j, mt_dense_fours *f, int32_t row, int32_t first) {
+    const mt_conv_shape *s = &j->p->shape;
+    for (int32_t column = first; column < s->out_w; column += MT_PIXELS) {
+        const int32_t four = f->kind >= 0 && column + MT_PIXELS <= s->out_w;
+        const mt_quad q =
+            four && j->direct ? pixels_of(j, row, column) : patches_of(j, row, column);
+        if (four) {
+            mt_dense_four(j, f, &q);
+        } else {
+            mt_dense_any(j, &q);
+        }
+    }
 }
 
 /* The block of outputs of all pixels. */
 static void pixels(const mt_dense_job *j) {
     const mt_conv_shape *s = &j->p->shape;
-    uint8_t *mask = j->io->mask;
-    const int32_t simple =
-        j->parts[0].length > 0 && (mask == NULL || ((s->out_c | j->output | j->count) & 7) == 0);
-    for (int32_t row = j->rows->first; row < j->rows->last; row++) {
-        for (int32_t column = 0; column < s->out_w; column += MT_PIXELS) {
-            const mt_quad q = patches_of(j, row, column);
-            if (simple && q.count == MT_PIXELS) {
-                const int32_t bit = (row * s->out_w + column) * s->out_c + j->output;
-                mt_dense_four(j, &q, mask == NULL ? NULL : mask + (bit >> 3));
-            } else {
-                mt_dense_any(j, &q);
-            }
+    const int32_t whole = s->out_w / MT_PIXELS * MT_PIXELS;
+    mt_dense_fours f;
+    mt_dense_begin_fours(j, &f);
+    for (int32_t row = j->rows->first, n; row < j->rows->last; row += n) {
+        n = 1;
+        if (f.kind > 0 && j->direct && whole > 0) {
+            n = rows_in_line(j, row);
+            mt_quad q = pixels_of(j, row, 0);
+            q.count = n * whole;
+            mt_dense_four(j, &f, &q);
+            row_pixels(j, &f, row, whole);
+        } else {
+            row_pixels(j, &f, row, 0);
         }
     }
 }
@@ -147,7 +219,8 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
     }
     j.parts[0].length = taps * j.parts[0].channels;
     j.parts[1].length = taps * j.parts[1].channels;
-    j.plain = mt_conv2d_is_plain(p);
+    j.direct = s->k_h * s->k_w == 1 && s->pad_top == 0 && s->pad_left == 0 &&
+               (s->out_h - 1) * s->stride_h < s->in_h && (s->out_w - 1) * s->stride_w < s->in_w;
     for (int32_t o = 0; o < s->out_c; o += j.count) {
         const int32_t left = per_group - o % per_group;
         j.output = o;

@@ -8,19 +8,6 @@
  * vectors of x over the outputs and then spill them; not in a struct, because GCC 12 makes a vector
  * of one and confuses its lanes. */
 
-/* One vector of the weights at w + at times those at x0 + at .. x3 + at. */
-#define DOT_VECTOR(load, mac, at)                                                                  \
-    __asm__ volatile(load " q0, [%[w], #" #at "]\n\t" load " q1, [%[x0], #" #at "]\n\t" mac        \
-                          " %[a0], q0, q1\n\t" load " q1, [%[x1], #" #at "]\n\t" mac               \
-                          " %[a1], q0, q1\n\t" load " q1, [%[x2], #" #at "]\n\t" mac               \
-                          " %[a2], q0, q1\n\t" load " q1, [%[x3], #" #at "]\n\t" mac               \
-                          " %[a3], q0, q1\n\t"                                                     \
-                     : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3)              \
-                     : [w] "l"(w), [x0] "l"(x0), [x1] "l"(x1), [x2] "l"(x2), [x3] "l"(x3)          \
-                     : "q0", "q1", "memory")
-#define DOT_16(at) DOT_VECTOR("vldrb.8", "vmladava.s8", at)
-#define DOT_8(at) DOT_VECTOR("vldrb.s16", "vmladava.s16", at)
-
 /* x . w over n bytes, n >= 1; moves all pointers. */
 #define DOT_LOOP(x0, x1, x2, x3, w, n)                                                             \
     __asm__ volatile("dlstp.8 lr, %[length]\n"                                                     \
@@ -93,89 +80,152 @@ void mt_dense_any(const mt_dense_job *j, const mt_quad *q) {
     }
 }
 
-/* The block of outputs of four pixels; with a mask, whole bytes of bits. */
-#define OUTPUTS(name, masked, dot)                                                                 \
-    static __attribute__((noinline)) void name(const mt_dense_job *j, const mt_quad *q,            \
-                                               uint8_t *mask) {                                    \
-        const uint32x4_t step = vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)j->p->shape.out_c);      \
-        const uint32x4_t mask_step = vshrq_n_u32(step, 3);                                         \
-        const int32x4_t lo = vdupq_n_s32(j->p->clamp_lo), hi = vdupq_n_s32(j->p->clamp_hi);        \
-        const int32_t length = j->parts[0].length, zero = j->p->y_zero;                            \
-        const int8_t *x0 = q->x[0], *x1 = q->x[1], *x2 = q->x[2], *x3 = q->x[3];                   \
-        const int32_t second = j->parts[1].length;                                                 \
-        const int8_t *w = j->parts[0].weight + j->output * length;                                 \
-        const int8_t *w2 = j->parts[1].weight + j->output * second;                                \
-        const mt_dense_constants *c = j->table, *end = c + j->count;                               \
-        int8_t *y = output_of(j, q);                                                               \
-        uint32x4_t bits = vdupq_n_u32(0);                                                          \
-        uint32_t bit = 1;                                                                          \
-        do {                                                                                       \
-            int32_t a0 = c->offset, a1 = a0, a2 = a0, a3 = a0;                                     \
-            dot;                                                                                   \
-            const int32x4_t v = requantize(a0, a1, a2, a3, c, zero);                               \
-            const int32x4_t clamped = vminq_s32(vmaxq_s32(v, lo), hi);                             \
-            vstrbq_scatter_offset_s32(y, step, clamped);                                           \
-            if (masked) {                                                                          \
-                bits = vaddq_m_n_u32(bits, bits, bit, vcmpeqq_s32(v, clamped));                    \
-                bit <<= 1;                                                                         \
-                if (bit == 256) {                                                                  \
-                    vstrbq_scatter_offset_u32(mask, mask_step, bits);                              \
-                    mask++;                                                                        \
-                    bits = vdupq_n_u32(0);                                                         \
-                    bit = 1;                                                                       \
-                }                                                                                  \
-            }                                                                                      \
-            w += length;                                                                           \
-            w2 += second;                                                                          \
-            y++;                                                                                   \
-            c++;                                                                                   \
-        } while (c < end);                                                                         \
-    }
-
-#define OUTPUTS_PAIR(name, dot)                                                                    \
-    OUTPUTS(name, 0, dot)                                                                          \
-    OUTPUTS(name##_masked, 1, dot)
-
-/* clang-format off */
-OUTPUTS_PAIR(outputs_8, DOT_8(0))
-OUTPUTS_PAIR(outputs_16, DOT_16(0))
-OUTPUTS_PAIR(outputs_24, DOT_16(0); DOT_8(16))
-OUTPUTS_PAIR(outputs_32, DOT_16(0); DOT_16(16))
-OUTPUTS_PAIR(outputs_40, DOT_16(0); DOT_16(16); DOT_8(32))
-OUTPUTS_PAIR(outputs_48, DOT_16(0); DOT_16(16); DOT_16(32))
-OUTPUTS_PAIR(outputs_loop, const int8_t *wp = w; const int8_t *p0 = x0; const int8_t *p1 = x1;
-             const int8_t *p2 = x2; const int8_t *p3 = x3; DOT_LOOP(p0, p1, p2, p3, wp, length))
-OUTPUTS_PAIR(outputs_parts, const int8_t *wp = w; const int8_t *p0 = x0; const int8_t *p1 = x1;
-             const int8_t *p2 = x2; const int8_t *p3 = x3; DOT_LOOP(p0, p1, p2, p3, wp, length);
-             p0 = x0 + length; p1 = x1 + length; p2 = x2 + length; p3 = x3 + length; wp = w2;
-             DOT_LOOP(p0, p1, p2, p3, wp, second))
-/* clang-format on */
-
-#define OUTPUTS_CASE(n, name)                                                                      \
-    case n: {                                                                                      \
-        if (mask == NULL) {                                                                        \
-            name(j, q, mask);                                                                      \
-        } else {                                                                                   \
-            name##_masked(j, q, mask);                                                             \
-        }                                                                                          \
-        break;                                                                                     \
-    }
-
-void mt_dense_four(const mt_dense_job *j, const mt_quad *q, uint8_t *mask) {
-    switch (j->parts[1].length > 0 ? -1 : j->parts[0].length) {
-        OUTPUTS_CASE(-1, outputs_parts)
-        OUTPUTS_CASE(8, outputs_8)
-        OUTPUTS_CASE(16, outputs_16)
-        OUTPUTS_CASE(24, outputs_24)
-        OUTPUTS_CASE(32, outputs_32)
-        OUTPUTS_CASE(40, outputs_40)
-        OUTPUTS_CASE(48, outputs_48)
-    default:
-        if (mask == NULL) {
-            outputs_loop(j, q, mask);
-        } else {
-            outputs_loop_masked(j, q, mask);
+/* Copies the patches of four pixels as mt_dense_general wants them; returns the end. */
+static int8_t *interleave(const mt_dense_part *from, const mt_dense_segment *to, const mt_quad *q,
+                          int8_t *at) {
+    const int32_t tail = to->tail;
+    for (int32_t i = 0; i < MT_PIXELS; i++) {
+        const int8_t *x = q->x[i] + from->first;
+        int8_t *block = at + 16 * i;
+        const mve_pred16_t lanes = vctp8q((uint32_t)tail);
+        vstrbq_s8(block, vldrbq_z_s8(x, lanes));
+        x += tail;
+        for (int32_t n = to->blocks; n > 0; n--, x += 16) {
+            block += 64;
+            vstrbq_s8(block, vldrbq_s8(x));
         }
+    }
+    return at + 64 * (1 + to->blocks);
+}
+
+/* The same of channels in some order, eight at a time. */
+static int8_t *interleave_order(const mt_dense_part *from, const mt_dense_segment *to,
+                                const mt_quad *q, int8_t *at) {
+    const uint16_t *order = from->order;
+    int32_t n = to->tail;
+    for (int32_t block = 0; block <= to->blocks; block++, order += n, n = 16, at += 64) {
+        const mve_pred16_t low = vctp16q((uint32_t)n), high = vctp16q((uint32_t)mt_max(0, n - 8));
+        const uint16x8_t a = vldrhq_z_u16(order, low), b = vldrhq_z_u16(order + 8, high);
+        for (int32_t i = 0; i < MT_PIXELS; i++) {
+            vstrbq_s16(at + 16 * i, vldrbq_gather_offset_z_s16(q->x[i], a, low));
+            vstrbq_s16(at + 16 * i + 8, vldrbq_gather_offset_z_s16(q->x[i], b, high));
+        }
+    }
+    return at;
+}
+
+static mt_dense_segment segment_of(const mt_dense_job *j, int32_t k) {
+    const mt_dense_part *part = &j->parts[k];
+    const int32_t blocks = (part->length + 15) / 16 - 1, tail = part->length - 16 * blocks;
+    const mt_dense_segment s = {NULL, tail, blocks, (1u << tail) - 1};
+    return s;
+}
+
+/* The length of fixed patches, 0 for general ones, -1: mt_dense_any must do. */
+static int32_t kind_of(const mt_dense_job *j) {
+    const mt_conv_shape *s = &j->p->shape;
+    const int32_t length = j->parts[0].length;
+    const int32_t lo = j->p->clamp_lo, hi = j->p->clamp_hi;
+    const int masked = j->io->mask != NULL;
+    if (j->count % 2 != 0 || length == 0 ||
+        (masked && ((s->out_c | j->output | j->count) & 7) != 0) || s->out_c >= 8192) {
+        return -1;
+    }
+    if (!masked && lo == -128 && hi == 127 && j->parts[1].length == 0) {
+        if (j->direct && j->parts[0].order == NULL && length % 8 == 0 && length <= 48 &&
+            !j->shifted) {
+            return length;
+        }
+        if (!j->direct && length > 16 && length <= 32) {
+            return length;
+        }
+    }
+    return j->direct ? 0 : -1;
+}
+
+void mt_dense_begin_fours(const mt_dense_job *j, mt_dense_fours *f) {
+    const int32_t outputs = j->p->shape.out_c;
+    const uint16x8_t lane = vidupq_n_u16(0, 1);
+    const uint16x8_t at =
+        vmlaq_n_u16(vandq_u16(lane, vdupq_n_u16(1)), vshrq_n_u16(lane, 1), (uint16_t)outputs);
+    f->kind = kind_of(j);
+    if (f->kind > 0) {
+        f->call.fixed.pairs = j->count / 2;
+        f->call.fixed.zero = j->p->y_zero;
+        f->call.fixed.behind = j->parts[0].length - 16;
+        f->call.fixed.x_next = MT_PIXELS * j->p->shape.stride_w * j->p->shape.in_c;
+        f->call.fixed.y_next = MT_PIXELS * outputs - j->count;
+        vst1q_u16(f->call.fixed.at, at);
+    } else if (f->kind == 0) {
+        f->call.general.part[0] = segment_of(j, 0);
+        f->call.general.part[1] = segment_of(j, j->parts[1].length > 0);
+        f->call.general.pairs = j->count / 2;
+        f->call.general.zero = j->p->y_zero;
+        f->call.general.lo = j->p->clamp_lo;
+        f->call.general.hi = j->p->clamp_hi;
+        vst1q_u16(f->call.general.at, at);
+        vst1q_u32(f->call.general.mask_at, vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)outputs / 8));
+    }
+}
+
+static void four_fixed(const mt_dense_job *j, mt_dense_fours *f, const mt_quad *q) {
+    mt_dense_fixed *call = &f->call.fixed;
+    for (int32_t i = 0; i < MT_PIXELS; i++) {
+        call->x[i] = q->x[i] + (j->direct ? j->parts[0].first : 0);
+    }
+    call->weight = j->parts[0].weight + j->output * j->parts[0].length;
+    call->table = j->table;
+    call->y = output_of(j, q);
+    call->fours = q->count / MT_PIXELS;
+    switch (j->direct ? f->kind : 0) {
+    case 8:
+        mt_dense_8(call);
+        break;
+    case 16:
+        mt_dense_16(call);
+        break;
+    case 24:
+        mt_dense_24(call);
+        break;
+    case 32:
+        mt_dense_32(call);
+        break;
+    case 40:
+        mt_dense_40(call);
+        break;
+    case 48:
+        mt_dense_48(call);
+        break;
+    default:
+        mt_dense_to_32(call);
+    }
+}
+
+void mt_dense_four(const mt_dense_job *j, mt_dense_fours *f, const mt_quad *q) {
+    if (f->kind > 0) {
+        four_fixed(j, f, q);
+        return;
+    }
+    mt_dense_general *call = &f->call.general;
+    int8_t *to = (int8_t *)j->io->scratch;
+    call->x = to;
+    for (int32_t k = 0; k < 2 && j->parts[k].length > 0; k++) {
+        call->part[k].weight = j->parts[k].weight + j->output * j->parts[k].length;
+        to = j->parts[k].order == NULL ? interleave(&j->parts[k], &call->part[k], q, to)
+                                       : interleave_order(&j->parts[k], &call->part[k], q, to);
+    }
+    call->table = j->table;
+    call->y = output_of(j, q);
+    call->mask = NULL;
+    if (j->io->mask != NULL) {
+        const mt_conv_shape *s = &j->p->shape;
+        const int32_t bit = (q->row * s->out_w + q->column) * s->out_c + j->output;
+        call->mask = j->io->mask + (bit >> 3);
+    }
+    if (j->parts[1].length > 0) {
+        mt_dense_two_parts(call);
+    } else {
+        mt_dense_one_part(call);
     }
 }
 #endif

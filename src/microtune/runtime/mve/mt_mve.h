@@ -15,6 +15,14 @@
 #define MT_CHANNELS 16
 #define MT_INLINE static inline __attribute__((always_inline))
 
+/* mt_random_word of four indices */
+MT_INLINE uint32x4_t mt_random_words(uint32_t key, uint32x4_t index) {
+    uint32x4_t h = vaddq_n_u32(vmulq_n_u32(index, UINT32_C(0x9e3779b9)), key);
+    h = vmulq_n_u32(veorq_u32(h, vshrq_n_u32(h, 16)), UINT32_C(0x7feb352d));
+    h = vmulq_n_u32(veorq_u32(h, vshrq_n_u32(h, 15)), UINT32_C(0x846ca68b));
+    return veorq_u32(h, vshrq_n_u32(h, 16));
+}
+
 /* Sums of up to 256 products of even and odd channels: the sum of product >> 8, and the sum of the
  * products modulo 2^16, which together give all bits. */
 typedef struct {

@@ -1,4 +1,5 @@
-/* Rounding of gradients with Helium, four elements at a time. */
+/* Rounding of gradients with Helium, sixteen elements at a time where they begin at a whole random
+ * word and byte of the mask. */
 #include "mt_blocks.h"
 #include "mt_isa.h"
 #include "mt_memory.h"
@@ -23,17 +24,97 @@ static inline uint32_t four_bits(const uint8_t *mask, int32_t index, int32_t cou
     return (bits >> bit) & 15u;
 }
 
-/* The words first .. first + count - 1, count <= 12 */
-static inline void random_words(uint32_t *words, uint32_t key, uint32_t first, int32_t count) {
-    for (int32_t i = 0; i < count; i += 4) {
-        uint32x4_t h = vaddq_n_u32(vidupq_n_u32(0, 1), first + (uint32_t)i);
-        h = vaddq_n_u32(vmulq_n_u32(h, UINT32_C(0x9e3779b9)), key);
-        h = vmulq_n_u32(veorq_u32(h, vshrq_n_u32(h, 16)), UINT32_C(0x7feb352d));
-        h = vmulq_n_u32(veorq_u32(h, vshrq_n_u32(h, 15)), UINT32_C(0x846ca68b));
-        vst1q_u32(words + i, veorq_u32(h, vshrq_n_u32(h, 16)));
+#define TURN 16
+
+/* Makes elements 0 whose bit in the mask is 0: even ones are in q5, odd ones in q6. */
+#define MASK_ODD_EVEN                                                                              \
+    "ldrh %[t], [%[mask]], #2\n\t"                                                                 \
+    "mvn %[t], %[t]\n\t"                                                                           \
+    "and %[u], %[t], #0x55555555\n\t"                                                              \
+    "orr %[u], %[u], %[u], lsl #1\n\t"                                                             \
+    "vmsr p0, %[u]\n\t"                                                                            \
+    "vpst\n\t"                                                                                     \
+    "veort q5, q5, q5\n\t"                                                                         \
+    "and %[t], %[t], #0xaaaaaaaa\n\t"                                                              \
+    "orr %[t], %[t], %[t], lsr #1\n\t"                                                             \
+    "vmsr p0, %[t]\n\t"                                                                            \
+    "vpst\n\t"                                                                                     \
+    "veort q6, q6, q6\n\t"
+
+/* Sixteen elements a turn, `turns` of them; k >= 9. Noise and half are ((2*r8 + 1) << (k - 9)), for
+ * the bytes of four random words at once. Sums and results saturate to 16 bits, enough to see
+ * whether any exceeds 127. Lane i of q0 .. q3 is element 4*i .. 4*i + 3. Returns the largest. */
+#define ROUND(masked)                                                                              \
+    __asm__ volatile("mov %[t], #0\n\t"                                                            \
+                     "vidup.u32 q7, %[t], #1\n\t"                                                  \
+                     "vmul.i32 q7, q7, %[next]\n\t"                                                \
+                     "vadd.i32 q7, q7, %[u]\n\t"                                                   \
+                     "lsl %[next], %[next], #2\n\t"                                                \
+                     "dls lr, %[turns]\n"                                                          \
+                     "1:\n\t"                                                                      \
+                     "vshr.u32 q5, q7, #16\n\t"                                                    \
+                     "veor q4, q7, q5\n\t"                                                         \
+                     "vmul.i32 q4, q4, %[c1]\n\t"                                                  \
+                     "vld40.32 {q0, q1, q2, q3}, [%[acc]]\n\t"                                     \
+                     "vshr.u32 q5, q4, #15\n\t"                                                    \
+                     "veor q4, q4, q5\n\t"                                                         \
+                     "vmul.i32 q4, q4, %[c2]\n\t"                                                  \
+                     "vld41.32 {q0, q1, q2, q3}, [%[acc]]\n\t"                                     \
+                     "vshr.u32 q5, q4, #16\n\t"                                                    \
+                     "veor q4, q4, q5\n\t"                                                         \
+                     "vadd.i32 q7, q7, %[next]\n\t"                                                \
+                     "vld42.32 {q0, q1, q2, q3}, [%[acc]]\n\t"                                     \
+                     "vshllb.u8 q5, q4, #1\n\t"                                                    \
+                     "vorr.i16 q5, #1\n\t"                                                         \
+                     "vshllt.u8 q4, q4, #1\n\t"                                                    \
+                     "vorr.i16 q4, #1\n\t"                                                         \
+                     "vld43.32 {q0, q1, q2, q3}, [%[acc]]!\n\t"                                    \
+                     "vmovlb.u16 q6, q5\n\t"                                                       \
+                     "vmla.s32 q0, q6, %[unit]\n\t"                                                \
+                     "vmovlt.u16 q5, q5\n\t"                                                       \
+                     "vmla.s32 q2, q5, %[unit]\n\t"                                                \
+                     "vmovlb.u16 q6, q4\n\t"                                                       \
+                     "vmla.s32 q1, q6, %[unit]\n\t"                                                \
+                     "vmovlt.u16 q4, q4\n\t"                                                       \
+                     "vmla.s32 q3, q4, %[unit]\n\t"                                                \
+                     "vshl.s32 q0, %[right]\n\t"                                                   \
+                     "vqmovnb.s32 q5, q0\n\t"                                                      \
+                     "vshl.s32 q2, %[right]\n\t"                                                   \
+                     "vqmovnt.s32 q5, q2\n\t"                                                      \
+                     "vshl.s32 q1, %[right]\n\t"                                                   \
+                     "vqmovnb.s32 q6, q1\n\t"                                                      \
+                     "vshl.s32 q3, %[right]\n\t"                                                   \
+                     "vqmovnt.s32 q6, q3\n\t" masked "vmaxav.s16 %[largest], q5\n\t"               \
+                     "vmov.i8 q0, #0x81\n\t"                                                       \
+                     "vmaxav.s16 %[largest], q6\n\t"                                               \
+                     "vqmovnb.s16 q4, q5\n\t"                                                      \
+                     "vqmovnt.s16 q4, q6\n\t"                                                      \
+                     "vmax.s8 q4, q4, q0\n\t"                                                      \
+                     "vstrb.8 q4, [%[y]], #16\n\t"                                                 \
+                     "le lr, 1b\n"                                                                 \
+                     : [acc] "+r"(acc), [y] "+r"(y), [mask] "+r"(mask), [largest] "+r"(largest),   \
+                       [t] "=&Te"(t), [u] "+r"(word), [next] "+r"(next)                            \
+                     : [turns] "r"(turns), [c1] "r"(0x7feb352d), [c2] "r"(0x846ca68b),             \
+                       [unit] "r"(1 << (k - 9)), [right] "r"(-k)                                   \
+                     : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "lr", "cc", "memory")
+
+MT_INLINE int32_t round_turns(const mt_rounder *r, const int32_t *acc, int32_t index, int32_t turns,
+                              int32_t largest) {
+    const int32_t k = r->k;
+    const uint8_t *mask = r->io->mask;
+    int8_t *y = r->y + index;
+    uint32_t next = UINT32_C(0x9e3779b9), word = r->key + ((uint32_t)index >> 2) * next;
+    int32_t t;
+    if (mask == NULL) {
+        ROUND("");
+    } else {
+        mask += index >> 3;
+        ROUND(MASK_ODD_EVEN);
     }
+    return largest;
 }
 
+/* Any elements. */
 static int32_t round_block(const mt_rounder *r, const int32_t *acc, int32_t index, int32_t count,
                            int32_t largest) {
     uint32_t words[12];
@@ -43,7 +124,10 @@ static int32_t round_block(const mt_rounder *r, const int32_t *acc, int32_t inde
     const uint8_t *r8 = (const uint8_t *)words + (index & 3);
     int8_t *y = r->y + index;
     uint32x4_t most = vdupq_n_u32((uint32_t)largest);
-    random_words(words, r->key, (uint32_t)index >> 2, ((index & 3) + count + 3) >> 2);
+    for (int32_t i = 0; i < ((index & 3) + count + 3) >> 2; i += 4) {
+        const uint32_t first = ((uint32_t)index >> 2) + (uint32_t)i;
+        vst1q_u32(words + i, mt_random_words(r->key, vaddq_n_u32(vidupq_n_u32(0, 1), first)));
+    }
     for (int32_t i = 0; i < count; i += 4) {
         const int32_t left = count - i;
         mve_pred16_t lanes = vctp32q((uint32_t)left);
@@ -62,10 +146,15 @@ static int32_t round_block(const mt_rounder *r, const int32_t *acc, int32_t inde
 }
 
 void mt_round_run(mt_rounder *r, const int32_t *acc, int32_t index, int32_t count) {
-    int32_t largest = r->largest;
-    for (; count > 0; acc += MT_BLOCK, index += MT_BLOCK, count -= MT_BLOCK) {
-        largest = round_block(r, acc, index, mt_min(count, MT_BLOCK), largest);
+    const int32_t turns = count / TURN, done = turns * TURN;
+    if (turns > 0 && r->k >= 9 && (index & (r->io->mask == NULL ? 3 : 7)) == 0) {
+        r->largest = round_turns(r, acc, index, turns, r->largest);
+        acc += done;
+        index += done;
+        count -= done;
     }
-    r->largest = largest;
+    for (; count > 0; acc += MT_BLOCK, index += MT_BLOCK, count -= MT_BLOCK) {
+        r->largest = round_block(r, acc, index, mt_min(count, MT_BLOCK), r->largest);
+    }
 }
 #endif

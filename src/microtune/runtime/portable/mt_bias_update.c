@@ -1,28 +1,29 @@
 /* Bias gradient and SGD step, int32 biases and int16 deltas. */
+#include "mt_blocks.h"
+#include "mt_isa.h"
 #include "mt_kernels_update.h"
 #include "mt_numerics.h"
 #include "mt_rate.h"
 
-/* acc[0 .. n-1] = sum over the pixels of g for channels c .. c + n - 1 */
-static void channel_sums(const mt_bias_update_params *p, const int8_t *g, int32_t c, int32_t n,
-                         int32_t *acc) {
+#if !MT_ISA_MVE
+void mt_channel_sums(const int8_t *g, int32_t pixels, int32_t channels, int32_t n, int32_t *acc) {
     for (int32_t i = 0; i < n; i++) {
         acc[i] = 0;
     }
-    g += c;
-    for (int32_t pixel = 0; pixel < p->pixels; pixel++, g += p->channels) {
+    for (int32_t pixel = 0; pixel < pixels; pixel++, g += channels) {
         for (int32_t i = 0; i < n; i++) {
             MT_ACCUMULATE(acc[i], g[i], 0);
         }
     }
 }
+#endif
 
 void mt_bias_update_int32(const mt_bias_update_params *p, const mt_bias_update_int32_io *io) {
     const uint32_t key = mt_random_key(io->state, p->site);
     for (int32_t c = 0; c < p->channels; c += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, p->channels - c);
         int32_t acc[MT_BLOCK];
-        channel_sums(p, io->g, c, n, acc);
+        mt_channel_sums(io->g + c, p->pixels, p->channels, n, acc);
         for (int32_t o = c; o < c + n; o++) {
             const mt_rate rate = mt_channel_rate(&p->factor, o, io->state, *io->g_exponent);
             const int64_t d = mt_step16(acc[o - c], rate, MT_BIAS_STEP_LIMIT);
@@ -37,7 +38,7 @@ void mt_bias_update_int16(const mt_bias_update_params *p, const mt_bias_update_i
     for (int32_t c = 0; c < p->channels; c += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, p->channels - c);
         int32_t acc[MT_BLOCK];
-        channel_sums(p, io->g, c, n, acc);
+        mt_channel_sums(io->g + c, p->pixels, p->channels, n, acc);
         for (int32_t o = c; o < c + n; o++) {
             const mt_rate rate = mt_channel_rate(&p->factor, o, io->state, *io->g_exponent);
             const int64_t d = mt_step16(acc[o - c], rate, MT_INT16_STEP_LIMIT);

@@ -92,6 +92,9 @@ typedef struct {
 const int8_t *mt_depthwise_columns(const mt_depthwise_weights *w, int32_t first, int32_t count,
                                    int32_t *row_stride);
 
+/* acc[0 .. n-1] = sum over the pixels of the first n of `channels` channels, n <= MT_BLOCK. */
+void mt_channel_sums(const int8_t *g, int32_t pixels, int32_t channels, int32_t n, int32_t *acc);
+
 /* to[pixel][MT_BLOCK] = the first n of `channels` channels: what a kernel reads that works in
  * place. */
 void mt_copy_columns(const int8_t *from, int32_t pixels, int32_t channels, int32_t n, int8_t *to);

@@ -27,9 +27,9 @@ size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, 
     const size_t one_pixel = outputs * 4 + (inputs + ordered) * 4;
     /* Vectors and pairs take four pixels at once. */
     const size_t block = MT_BLOCK * 16 + ordered * 2, sums = ordered * 16;
-    const size_t pointwise = block > sums ? block : sums;
+    const size_t pointwise = (outputs + 7) / 8 * 64 + (block > sums ? block : sums);
     const size_t four_pixels =
-        outputs * 8 + (mt_input_grad_is_pointwise(p) ? pointwise : inputs * 16);
+        mt_input_grad_is_pointwise(p) ? pointwise : outputs * 8 + inputs * 16;
     return four_pixels > one_pixel ? four_pixels : one_pixel;
 }
 

@@ -77,7 +77,8 @@ typedef struct {
 /* Bytes of scratch:
  *   dense, grouped   (O/groups)*8 + (I/groups)*16, at least (O/groups)*4 + (I/groups)*4, with a
  *                    channel_order (O/groups)*4 + (I/groups)*8
- *   1x1, stride 1    at least O*8 + 512, with a channel_order O*8 + max(512 + I*2, I*16)
+ *   1x1, stride 1    at least O*8 + 512, with a channel_order O*8 + max(512 + I*2, I*16), O rounded
+ *                    up to 8s
  *   depthwise        (KH*KW + min((OH - 1)*SH + 1, 2*KH)*pitch)*8: four channels, widened
  * (portable: none) with pitch = IW rounded up to 4s + KW - 1, at least OH*OW*32 in place, and
  * KH*KW*32 more with a channel_order */

@@ -1,9 +1,9 @@
 /* Weight gradient and SGD step of a convolution: the gradient lives in a block on the stack. */
 #include "mt_blocks.h"
-#include "mt_kernels_update.h"
+#include "mt_isa.h"
 #include "mt_memory.h"
-#include "mt_numerics.h"
 #include "mt_rate.h"
+#include "mt_weight_update.h"
 
 /* Outputs whose gradients are summed together, so that x is read once for all of them. */
 #define ROWS 4
@@ -11,19 +11,6 @@
 size_t mt_conv2d_weight_update_scratch_bytes(const mt_conv2d_weight_update_params *p) {
     (void)p;
     return 0;
-}
-
-/* The output positions begin .. end - 1 whose input through tap k lies inside the image. */
-typedef struct {
-    int32_t begin, end;
-} mt_span;
-
-static mt_span span_of(int32_t k, int32_t pad, int32_t stride, int32_t in, int32_t out) {
-    const int32_t before = pad - k;
-    mt_span span;
-    span.begin = before > 0 ? (before + stride - 1) / stride : 0;
-    span.end = in + before <= 0 ? 0 : mt_min(out, (in - 1 + before) / stride + 1);
-    return span;
 }
 
 /* One tap of the kernel and the run of channels that is summed now. */
@@ -36,14 +23,15 @@ typedef struct {
     int32_t output;     /* first output channel */
 } mt_tap;
 
+#if !MT_ISA_MVE
 /* acc[j][i] = sum over the pixels of g[output + j] * (x[x_first + i] - zero), i < n, j < rows.
  * The product of 8 and 9 bits fits in 16. */
 static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
                              int32_t acc[ROWS][MT_BLOCK]) {
     const mt_conv_shape *s = &t->p->shape;
     const int32_t zero = t->p->x_zero;
-    const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
-    const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
+    const mt_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
+    const mt_span wide = mt_span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, ROWS * sizeof acc[0]);
     MT_SKIPPED((s->out_h * s->out_w -
                 mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
@@ -122,10 +110,13 @@ static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int
     }
 }
 
-static void dense(mt_tap *t, uint32_t key) {
-    const mt_conv_shape *s = &t->p->shape;
+void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
+                            const mt_conv2d_weight_update_io *io, uint32_t key) {
+    const mt_conv_shape *s = &p->shape;
     const int32_t outputs = s->out_c / s->groups, inputs = s->in_c / s->groups;
-    const int32_t width = t->p->channel_order == NULL ? inputs : t->p->trained_channels;
+    const int32_t width = p->channel_order == NULL ? inputs : p->trained_channels;
+    mt_tap tap = {p, io, 0, 0, p->channel_order == NULL ? s->in_c : width, 0, 0};
+    mt_tap *t = &tap;
     for (int32_t group = 0; group < s->groups; group++) {
         for (int32_t o = 0; o < outputs; o += ROWS) {
             t->output = group * outputs + o;
@@ -138,13 +129,15 @@ static void dense(mt_tap *t, uint32_t key) {
     }
 }
 
+#endif
+
 /* acc[i] = sum of g*(x - zero) of the stored channels x_first .. x_first + n - 1. `order` names the
  * output channel of each, or is NULL. */
 static inline void sum_channels(const mt_tap *t, const uint16_t *order, int32_t n, int32_t *acc) {
     const mt_conv_shape *s = &t->p->shape;
     const int32_t zero = t->p->x_zero;
-    const mt_span high = span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
-    const mt_span wide = span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
+    const mt_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
+    const mt_span wide = mt_span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, (size_t)n * sizeof *acc);
     MT_SKIPPED((s->out_h * s->out_w -
                 mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
@@ -199,11 +192,11 @@ static void depthwise(mt_tap *t, uint32_t key) {
 void mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
                              const mt_conv2d_weight_update_io *io) {
     const uint32_t key = mt_random_key(io->state, p->site);
-    const int32_t stored = p->channel_order == NULL ? p->shape.in_c : p->trained_channels;
-    mt_tap tap = {p, io, 0, 0, stored, 0, 0};
     if (mt_is_depthwise(&p->shape)) {
+        const int32_t stored = p->channel_order == NULL ? p->shape.in_c : p->trained_channels;
+        mt_tap tap = {p, io, 0, 0, stored, 0, 0};
         depthwise(&tap, key);
     } else {
-        dense(&tap, key);
+        mt_dense_weight_update(p, io, key);
     }
 }
