@@ -30,7 +30,7 @@ STACK, CONTEXT = "stack", "context"
 RUNTIME = Path(__file__).parent.parent / "runtime"
 TEMPLATES = Path(__file__).parent / "templates"
 # The compiler's flags choose among the instruction sets (mt_isa.h).
-ROOMS = ("core", "portable", "dsp", "mve")
+ROOMS = ("core", "portable", "dsp", "mve", "avx2")
 MARKER = "plan.json"
 TRAINING_FILE = "model/training.mt"
 # What the commands read of a plan.json.

@@ -117,7 +117,7 @@ static void dense_pixel(const mt_conv2d_params *p, const mt_conv2d_io *io, const
     }
 }
 
-void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+void mt_dense_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups;
     const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
@@ -135,6 +135,12 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
             }
         }
     }
+}
+#endif
+
+#if !MT_ISA_MVE && !MT_ISA_DSP && !MT_ISA_AVX2
+void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    mt_dense_any_rows(p, io, rows);
 }
 #endif
 

@@ -27,8 +27,9 @@ void mt_conv2d_finish(const mt_conv2d_params *p, const mt_conv2d_io *io, const m
 /* Whether every output pixel reads one pixel of the input as it lies there. */
 int32_t mt_conv2d_is_plain(const mt_conv2d_params *p);
 
-/* mt_conv2d_rows for dense and grouped shapes. */
+/* mt_conv2d_rows for dense and grouped shapes; the second is the portable version, of any size. */
 void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
+void mt_dense_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
 
 /* mt_conv2d_rows for depthwise shapes; the second is the portable version, of any size. */
 void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);

@@ -22,6 +22,13 @@
 #define MT_ISA_DSP 0
 #endif
 
+/* The 256-bit integer vectors of x86 hosts. */
+#if !defined(MT_PORTABLE) && defined(__AVX2__) && defined(__GNUC__)
+#define MT_ISA_AVX2 1
+#else
+#define MT_ISA_AVX2 0
+#endif
+
 /* Bytes behind an int8 table that a kernel may read, and multiply by 0. */
 #define MT_TABLE_PAD (MT_ISA_DSP ? 7 : 0)
 
