@@ -88,10 +88,22 @@ MT_INLINE void mt_store_codes(int8_t *to, __m256i v, int32_t n) {
     }
 }
 
+/* All bits of the first n lanes set. */
+MT_INLINE __m256i mt_first_lanes(int32_t n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+}
+
 /* n <= 8 numbers and zeros. */
 MT_INLINE __m256i mt_load_few(const int32_t *from, int32_t n) {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_maskload_epi32((const int *)from, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane));
+    return _mm256_maskload_epi32((const int *)from, mt_first_lanes(n));
+}
+
+/* Two 16-bit lanes in every pair of a vector. */
+MT_INLINE __m256i mt_pair_of(const int16_t *lanes) {
+    int32_t both;
+    memcpy(&both, lanes, sizeof both);
+    return _mm256_set1_epi32(both);
 }
 
 /* Sets the bits index .. index + 7 that are 1 in `bits`, in a mask that was cleared before. */

@@ -139,13 +139,6 @@ static void widen_patch(const mt_layer *l, mt_pixel pixel, int16_t *patch) {
     }
 }
 
-/* A pair of lanes in every pair of a vector. */
-MT_INLINE __m256i pair_of(const int16_t *lanes) {
-    int32_t both;
-    memcpy(&both, lanes, sizeof both);
-    return _mm256_set1_epi32(both);
-}
-
 /* The outputs o .. o+7, and o+8 .. o+15 if `tiles` is 2, of `count` pixels of a row. */
 MT_INLINE void dense_tiles(const mt_layer *l, int16_t patch[PIXELS][LANES], const mt_output *to,
                            int32_t count, int32_t o, int32_t tiles) {
@@ -164,7 +157,7 @@ MT_INLINE void dense_tiles(const mt_layer *l, int16_t patch[PIXELS][LANES], cons
     for (int32_t i = 0; i < lanes; i += 2, w += 2 * TILE) {
         const __m256i w0 = mt_load(w), w1 = tiles == 2 ? mt_load(w + TILE * lanes) : w0;
         for (int32_t k = 0; k < PIXELS; k++) {
-            const __m256i x = pair_of(patch[k] + i);
+            const __m256i x = mt_pair_of(patch[k] + i);
             acc[0][k] = mt_dot(acc[0][k], x, w0);
             if (tiles == 2) {
                 acc[1][k] = mt_dot(acc[1][k], x, w1);

@@ -69,7 +69,7 @@ mt_rounder mt_round_begin(uint32_t site, const mt_round_io *io, int32_t acc_expo
     return r;
 }
 
-#if !MT_ISA_MVE && !MT_ISA_DSP
+#if !MT_ISA_MVE && !MT_ISA_DSP && !MT_ISA_AVX2
 void mt_round_run(mt_rounder *r, const int32_t *acc, int32_t index, int32_t count) {
     const int32_t k = r->k;
     int32_t largest = r->largest;

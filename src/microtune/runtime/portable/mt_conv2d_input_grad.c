@@ -33,7 +33,7 @@ size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, 
     return four_pixels > one_pixel ? four_pixels : one_pixel;
 }
 
-#if !MT_ISA_MVE && !MT_ISA_DSP
+#if !MT_ISA_MVE && !MT_ISA_DSP && !MT_ISA_AVX2
 int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     (void)p;
