@@ -53,18 +53,22 @@ MT_INLINE __m128i mt_load_codes(const int8_t *from, int32_t n) {
     return _mm_loadu_si128((const __m128i *)few);
 }
 
+/* (x*m + 2^31) >> 32 in 8 lanes */
+MT_INLINE __m256i mt_high_multiply8(__m256i x, __m256i m) {
+    const __m256i half = _mm256_set1_epi64x(INT64_C(1) << 31);
+    const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(x, m), half);
+    const __m256i odd = _mm256_add_epi64(
+        _mm256_mul_epi32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(m, 32)), half);
+    return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+}
+
 /* high(sat32(acc << n), m) in 8 lanes */
 MT_INLINE __m256i mt_requantize8(__m256i acc, __m256i m, __m256i n) {
     const __m256i largest = _mm256_set1_epi32(MT_INT32_MAX);
-    const __m256i half = _mm256_set1_epi64x(INT64_C(1) << 31);
     const __m256i shifted = _mm256_sllv_epi32(acc, n);
     const __m256i exact = _mm256_cmpeq_epi32(_mm256_srav_epi32(shifted, n), acc);
     const __m256i bound = _mm256_xor_si256(_mm256_srai_epi32(acc, 31), largest);
-    const __m256i v = _mm256_blendv_epi8(bound, shifted, exact);
-    const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(v, m), half);
-    const __m256i odd = _mm256_add_epi64(
-        _mm256_mul_epi32(_mm256_srli_epi64(v, 32), _mm256_srli_epi64(m, 32)), half);
-    return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+    return mt_high_multiply8(_mm256_blendv_epi8(bound, shifted, exact), m);
 }
 
 MT_INLINE __m256i mt_clamp8(__m256i v, int32_t lo, int32_t hi) {

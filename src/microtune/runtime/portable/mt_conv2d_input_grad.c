@@ -195,8 +195,8 @@ static inline void depthwise_taps(const mt_conv_shape *s, const mt_columns *colu
     }
 }
 
-void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
-                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+void mt_depthwise_any_input_grad(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     int8_t *scratch = (int8_t *)io->scratch;
     const mt_depthwise_weights weights = {
@@ -223,7 +223,13 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
         }
     }
 }
+#endif
 
+#if !MT_ISA_MVE && !MT_ISA_AVX2
+void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
+                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+    mt_depthwise_any_input_grad(p, io, rounder);
+}
 #endif
 
 void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io) {

@@ -32,8 +32,10 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
 int32_t mt_tapped_input_grad(const mt_conv2d_input_grad_params *p,
                              const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
 
-/* The gradient of a depthwise shape. */
+/* The gradient of a depthwise shape; the second is the portable version, of any size. */
 void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
                              const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
+void mt_depthwise_any_input_grad(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
 
 #endif

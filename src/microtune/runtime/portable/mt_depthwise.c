@@ -65,7 +65,7 @@ void mt_depthwise_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, co
     }
 }
 
-#if !MT_ISA_MVE && !MT_ISA_DSP
+#if !MT_ISA_MVE && !MT_ISA_DSP && !MT_ISA_AVX2
 void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     mt_depthwise_any_rows(p, io, rows);
 }

@@ -1,0 +1,74 @@
+/* Forward depthwise convolution with AVX2, sixteen channels at a time. */
+#include "mt_conv2d_finish.h"
+#include "mt_isa.h"
+#include "mt_memory.h"
+
+#if MT_ISA_AVX2
+#include "mt_depthwise_taps_avx2.h"
+#include "mt_finish_avx2.h"
+
+/* Up to four pixels of a row on their way out. */
+typedef struct {
+    mt_output to[MT_PIXELS];
+    int32_t count;
+} mt_quad;
+
+static mt_quad quad_of(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows,
+                       mt_pixel first) {
+    mt_quad quad;
+    quad.count = mt_min(MT_PIXELS, p->shape.out_w - first.column);
+    for (int32_t k = 0; k < quad.count; k++) {
+        const mt_pixel pixel = {first.row, first.column + k};
+        quad.to[k] = mt_output_of(p, io, rows, pixel);
+    }
+    return quad;
+}
+
+/* One row of the channels first .. first + plane->n - 1. */
+static void depthwise_row(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows,
+                          const mt_plane *plane, mt_lines *lines, mt_pixel start) {
+    const int32_t first = start.column, n = plane->n, low = mt_min(n, 8), high = n - low;
+    const mt_scales scales[2] = {mt_scales_of(p, first, low), mt_scales_of(p, first + low, high)};
+    const __m256i bias[2] = {mt_load_few(io->bias + first, low),
+                             mt_load_few(io->bias + first + low, high)};
+    mt_lines_advance(lines, plane, start.row);
+    for (int32_t column = 0; column < p->shape.out_w; column += MT_PIXELS) {
+        const mt_quad quad = quad_of(p, io, rows, (mt_pixel){start.row, column});
+        mt_sums sums[MT_PIXELS];
+        mt_lines_sum(lines, plane, start.row, column, sums);
+        for (int32_t k = 0; k < quad.count; k++) {
+            const __m256i acc = _mm256_add_epi32(sums[k].low, bias[0]);
+            mt_finish8(&quad.to[k], first, acc, &scales[0]);
+        }
+        for (int32_t k = 0; k < quad.count && high > 0; k++) {
+            const __m256i acc = _mm256_add_epi32(sums[k].high, bias[1]);
+            mt_finish8(&quad.to[k], first + 8, acc, &scales[1]);
+        }
+    }
+}
+
+void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    const mt_conv_shape *s = &p->shape;
+    const mt_depthwise_weights weights = {s, io->weight, io->trained_weight, p->channel_order,
+                                          p->trained_channels, (int8_t *)io->scratch};
+    mt_plane plane = {io->x, rows->x_rows, s->in_c, s->in_h, s->in_w, 0, p->x_zero, s->k_h,
+                      s->k_w, s->stride_h, s->stride_w, s->pad_top, s->pad_left, s->out_w};
+    mt_lines lines;
+    /* In place a row must have been read when it is written. */
+    if (!mt_lines_begin(&lines, &plane) || s->pad_top >= s->k_h) {
+        mt_depthwise_any_rows(p, io, rows);
+        return;
+    }
+    for (int32_t o = 0; o < s->out_c; o += MT_CHANNELS) {
+        int32_t stride;
+        plane.n = mt_min(MT_CHANNELS, s->out_c - o);
+        plane.x = io->x + o;
+        const int8_t *w = mt_depthwise_columns(&weights, o, plane.n, &stride);
+        mt_lines_weights(&lines, &plane, w, stride);
+        lines.next = 0;
+        for (int32_t row = rows->first; row < rows->last; row++) {
+            depthwise_row(p, io, rows, &plane, &lines, (mt_pixel){row, o});
+        }
+    }
+}
+#endif
