@@ -22,7 +22,7 @@ typedef struct {
     int16_t delta[CHANNELS];
     int32_t exponent;
     int8_t offset;
-    int32_t scratch[2048];
+    uint64_t scratch[1024];
 } state;
 
 extern state tuned, plain;

@@ -1,4 +1,4 @@
-"""Builds the portable kernels and calls them through ctypes."""
+"""Builds the kernels that run on this machine and calls them through ctypes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ BUILDS: dict[str, list[str]] = {
     "clang-O2": [*ZIG, "-O2", "-fno-sanitize=all"],
     "sanitize": [
         "gcc", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+    ],
+    "sanitize-native": [
+        "gcc", "-O1", "-march=native", "-g", "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
     ],
 }  # fmt: skip
 
@@ -126,8 +130,9 @@ def library(build: str) -> ctypes.CDLL:
     """The kernels compiled by one of BUILDS; warnings are errors."""
     folder = Path(tempfile.mkdtemp(prefix="microtune-kernels-"))
     path = folder / "libkernels.so"
-    sources = sorted(str(p) for p in (RUNTIME / "portable").glob("*.c"))
-    include = ["-I", str(RUNTIME / "include"), "-I", str(RUNTIME / "portable")]
+    rooms = ("portable", "avx2")
+    sources = sorted(str(p) for room in rooms for p in (RUNTIME / room).glob("*.c"))
+    include = [f"-I{RUNTIME / room}" for room in ("include", *rooms)]
     command = [*BUILDS[build], *COMMON, *include, *sources, "-o", str(path)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return ctypes.CDLL(str(path))

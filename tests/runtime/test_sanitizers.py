@@ -24,7 +24,7 @@ def test_kernels_under_sanitizers() -> None:
     tests = sorted(str(p) for p in folder.glob("test_*_kernels.py") if "chip" not in p.name)
     environment = {
         **os.environ, "LD_PRELOAD": found, "ASAN_OPTIONS": "detect_leaks=0",
-        "MICROTUNE_TEST_BUILDS": "sanitize",
+        "MICROTUNE_TEST_BUILDS": "sanitize sanitize-native",
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -1,0 +1,62 @@
+"""The kernels for x86 hosts equal the portable ones over the random cases of the chip's test."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from microtune.codegen.project import ROOMS, RUNTIME
+
+HERE = Path(__file__).parent
+FLAGS = ("-std=c99", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def run(*command: str) -> str:
+    """Output of a tool or program; its words if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def macros(isa: str) -> str:
+    """What gcc defines for an instruction set; "" if it does not know it."""
+    command = ["gcc", isa, "-dM", "-E", "-xc", "/dev/null"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def build(folder: Path, isa: str, more: tuple[str, ...], cases: int) -> Path:
+    """Both versions of all kernels and the cases in one program."""
+    includes = [f"-I{RUNTIME / room}" for room in (*ROOMS, "include", "port")]
+    kernels = sorted(p for room in ROOMS[1:] for p in (RUNTIME / room).glob("*.c"))
+    kernels = [path for path in kernels if path.name != "mt_stream.c"]
+    merged: list[str] = []
+    for prefix, flags in (("ref_", ["-DMT_PORTABLE"]), ("", [isa])):
+        parts = []
+        for path in kernels:
+            parts.append(str(folder / f"{prefix}{path.stem}.o"))
+            run("gcc", *FLAGS, *more, *flags, *includes, "-c", str(path), "-o", parts[-1])
+        merged.append(str(folder / f"{prefix}kernels.o"))
+        run("ld", "-r", *parts, "-o", merged[-1])
+        names = run("nm", "--defined-only", "-g", "-j", merged[-1]).split()
+        renames = [f"--redefine-sym={name}={prefix}{name}" for name in names]
+        run("objcopy", *renames, merged[-1])
+    program = folder / "cases"
+    sources = [str(path) for path in (*sorted(HERE.glob("kernel_cases*.c")), HERE / "native_port.c")]
+    base = [*FLAGS[:3], *more, *includes, f"-DCASES={cases}"]
+    run("gcc", *base, *sources, *merged, "-o", str(program))
+    return program
+
+
+@pytest.mark.parametrize("isa", ["-mavx2", "-march=native"])
+@pytest.mark.parametrize(("more", "cases"), [((), 3000), (SANITIZE, 400)], ids=["", "sanitize"])
+def test_host_kernels_equal_the_portable_ones(
+    tmp_path: Path, isa: str, more: tuple[str, ...], cases: int
+) -> None:
+    """With and without the fused dot products that this machine may have."""
+    if "__AVX2__" not in macros("-march=native"):
+        pytest.skip("this machine has no AVX2")
+    assert "__AVX2__" in macros(isa)
+    assert run(str(build(tmp_path, isa, more, cases))).strip() == "the same"
