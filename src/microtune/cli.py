@@ -7,7 +7,7 @@ import re
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,9 +20,14 @@ from microtune.report.console import (
     in_colour,
     map_width,
     progress,
+    seeds_table,
     training_table,
 )
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
+
+if TYPE_CHECKING:
+    from microtune.simulate.session import Session
+    from microtune.simulate.trainer import TrainingPlan
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -94,6 +99,16 @@ def parse_bytes(text: str) -> int:
         raise MicrotuneError(f"'{text}' is not a size; write for instance 256KB or 1MB")
     unit = {"K": 1024, "M": 1024**2}.get((match[2] or "B")[0], 1)
     return int(float(match[1]) * unit)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Different seeds, "0,1,2"."""
+    if re.fullmatch(r"\d+(,\d+)*", text) is None:
+        raise MicrotuneError(f"'{text}' is no list of seeds; write for instance 0,1,2")
+    seeds = [int(part) for part in text.split(",")]
+    if len(set(seeds)) < len(seeds):
+        raise MicrotuneError(f"seeds {text}: one is there twice")
+    return seeds
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
@@ -220,6 +235,8 @@ def train(
     lr: Annotated[float, typer.Option(help="Learning rate per sample.")] = DEFAULT_LEARNING_RATE,
     lr_schedule: Annotated[LrSchedule, typer.Option(help="Over the run.")] = LrSchedule.cosine,
     seed: Annotated[int, typer.Option(min=0, help="Order of samples and rounding.")] = 0,
+    seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Several runs instead, side "
+                                              "by side on all cores; --on host.")] = None,
     on: Annotated[OnBackEnd, typer.Option(help="Where to run; the bits are the same.")]
     = OnBackEnd.host,
     save: Annotated[Path | None, typer.Option(help="Write what was learnt here.")] = None,
@@ -232,14 +249,36 @@ def train(
     from microtune.simulate.trainer import TrainingPlan
 
     plan = TrainingPlan(epochs, lr, lr_schedule.value, seed, steps)
+    several = [] if seeds is None else parse_seeds(seeds)
+    if several and save is not None:
+        raise MicrotuneError("--save keeps one run: use --seed, not --seeds")
+    if several and on is not OnBackEnd.host:
+        raise MicrotuneError("--seeds needs --on host; run one seed at a time with --seed")
     with progress("reading images") as bar:
         session = Session.open(project, data, on.value, bar)
+    if several:
+        _train_seeds(session, plan, several, json_file)
+        return
     with progress(f"training on {on.value}") as bar:
         report = session.train(plan, bar, save, debug=debug)
     console.print(training_table(report))
     console.print(f"parameters sha256 {report.parameters_sha256}")
     console.print(f"logits     sha256 {report.logits_sha256}")
     write_json(json_file, report.to_json())
+
+
+def _train_seeds(
+    session: Session, plan: TrainingPlan, seeds: list[int], json_file: Path | None
+) -> None:
+    """Several runs: one row each, and their mean."""
+    from microtune.simulate.trainer import seeds_json
+
+    with console.status("compiling for the host"):
+        runs = session.seed_runs(plan, seeds)
+    with runs, progress(f"training {len(seeds)} seeds") as bar:
+        reports = runs.reports(bar)
+    console.print(seeds_table(reports))
+    write_json(json_file, seeds_json(reports))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from microtune.simulate.trainer import TrainingReport
+from microtune.simulate.trainer import TrainingReport, mean_and_deviation
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -55,6 +55,25 @@ def training_table(report: TrainingReport) -> Table:
         table.add_row(
             str(number), f"{epoch.train_loss:.3f}", f"{100 * epoch.train_accuracy:.1f} %", test
         )
+    return table
+
+
+def seeds_table(reports: Sequence[TrainingReport]) -> Table:
+    """One row a run after its last epoch; then mean and standard deviation."""
+    table = Table(title="Training", title_justify="left")
+    names = ("seed", "train loss", "train accuracy", "test accuracy", "parameters sha256")
+    for name in names:
+        table.add_column(name, justify="right")
+    for report in reports:
+        last = report.epochs[-1]
+        test = "-" if last.test_accuracy is None else f"{100 * last.test_accuracy:.1f} %"
+        table.add_row(str(report.plan.seed), f"{last.train_loss:.3f}",
+                      f"{100 * last.train_accuracy:.1f} %", test,
+                      report.parameters_sha256[:16])  # fmt: skip
+    known = [r.test_accuracy for r in reports if r.test_accuracy is not None]
+    if known:
+        mean, deviation = mean_and_deviation(known)
+        table.add_row("mean", "", "", f"{100 * mean:.1f} ± {100 * deviation:.1f} %", "")
     return table
 
 

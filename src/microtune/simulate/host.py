@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import tempfile
 from collections.abc import Callable
@@ -68,7 +69,11 @@ def build_library(
 
 
 class HostLibrary:
-    """A built project: init, infer, train_step, save, load; parameters by name."""
+    """A built project: init, infer, train_step, save, load; parameters by name.
+
+    An instance is for one thread at a time. The calls release the interpreter's lock, so that
+    instances (`twin`) in several threads run on several cores.
+    """
 
     def __init__(
         self, project: Path, seed: int = 0, compiler: HostCompiler = "default",
@@ -84,11 +89,21 @@ class HostLibrary:
             self._c = ctypes.CDLL(str(library))
         self._declare()
         self._debug = DebugLibrary(self._c) if DEBUG_FLAG in flags else None
+        self._save_bytes = int(self._c.mt_save_bytes())
+        self._allocate()
+        self.reset(seed)
+
+    def _allocate(self) -> None:
         self._context_memory = _aligned(self._c.mt_context_bytes())
         count = int(self._c.mt_arena_count())
         self._arenas = [_aligned(self._c.mt_arena_bytes(i)) for i in range(count)]
-        self._save_bytes = int(self._c.mt_save_bytes())
-        self.reset(seed)
+
+    def twin(self) -> HostLibrary:
+        """Another instance of the same code, with memory of its own and in the compiled state."""
+        other = copy.copy(self)
+        other._allocate()
+        other.reset(0)
+        return other
 
     def _declare(self) -> None:
         c, size, pointer = self._c, ctypes.c_size_t, ctypes.c_void_p

@@ -7,8 +7,11 @@ The numbers are the same whoever runs them.
 from __future__ import annotations
 
 import itertools
+import os
+import queue
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -58,28 +61,53 @@ class Runner(Protocol):
         ...
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class HostRunner:
-    """The generated C, compiled for this machine."""
+    """The generated C, compiled for this machine; runs of inferences on `threads` cores."""
 
     def __init__(
         self, project: Path, seed: int, compiler: HostCompiler = "default",
-        flags: tuple[str, ...] = ("-O3", "-march=native"),
+        flags: tuple[str, ...] = ("-O3", "-march=native"), threads: int = 1,
     ) -> None:  # fmt: skip
         self.library = HostLibrary(project, seed, compiler, flags)
+        self.threads = threads
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order."""
-        library, rate = self.library, 0.0
-        for record in records:
-            frame, loss = _frame(record), 0
-            if record.kind is RecordKind.TRAIN:
-                if record.learning_rate != rate:
+        rate = 0.0
+        for kind, group in itertools.groupby(records, lambda record: record.kind):
+            if kind is RecordKind.INFER and self.threads > 1:
+                yield from self._infer_on_cores(group)
+                continue
+            for record in group:
+                if kind is RecordKind.TRAIN and record.learning_rate != rate:
                     rate = record.learning_rate
-                    library.set_learning_rate(rate)
-                predicted, loss = library.train_step(frame, record.label)
-            else:
-                predicted = library.infer(frame)
-            yield RecordResult(record.kind, 0, predicted, loss, library.logits(), b"", None)
+                    self.library.set_learning_rate(rate)
+                yield _host_result(self.library, record)
+
+    def _infer_on_cores(self, records: Iterator[Record]) -> Iterator[RecordResult]:
+        """The parameters stay, so instances that loaded them share the records."""
+        learnt = self.library.save()
+        idle: queue.SimpleQueue[HostLibrary] = queue.SimpleQueue()
+        for _ in range(self.threads):
+            twin = self.library.twin()
+            twin.load(learnt)
+            idle.put(twin)
+
+        def infer(record: Record) -> RecordResult:
+            library = idle.get()
+            try:
+                return _host_result(library, record)
+            finally:
+                idle.put(library)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            while batch := list(itertools.islice(records, 16 * self.threads)):
+                yield from pool.map(infer, batch)
 
     def parameters(self) -> dict[str, Array]:
         """Trained parameters by graph name."""
@@ -172,14 +200,26 @@ def make_runner(
     project: Path, on: BackEnd, seed: int, on_progress: Progress | None = None, *,
     debug: bool = False,
 ) -> Runner:  # fmt: skip
-    """The runner of a back end by name; with `debug` the generated C checks its accumulators."""
+    """The runner of a back end by name; the host uses all cores; with `debug` the generated C
+    checks its accumulators, on one core."""
     if on == "numpy":
         if debug:
             raise MicrotuneError("--debug needs the generated C: use --on host or --on qemu")
         return NumpyRunner(project, seed)
     if on == "qemu":
         return QemuRunner(project, seed, on_progress, debug=debug)
-    return HostRunner(project, seed, flags=DEBUG_FLAGS) if debug else HostRunner(project, seed)
+    if debug:
+        return HostRunner(project, seed, flags=DEBUG_FLAGS)
+    return HostRunner(project, seed, threads=cores())
+
+
+def _host_result(library: HostLibrary, record: Record) -> RecordResult:
+    frame, loss = _frame(record), 0
+    if record.kind is RecordKind.TRAIN:
+        predicted, loss = library.train_step(frame, record.label)
+    else:
+        predicted = library.infer(frame)
+    return RecordResult(record.kind, 0, predicted, loss, library.logits(), b"", None)
 
 
 def _frame(record: Record) -> Array:

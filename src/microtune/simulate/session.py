@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import load_model
 from microtune.simulate.measure import Measurement, measure
-from microtune.simulate.runners import BackEnd, make_runner
+from microtune.simulate.runners import BackEnd, HostRunner, Runner, make_runner
+from microtune.simulate.seeds import SeedRuns
 from microtune.simulate.trainer import TrainingPlan, TrainingReport, run_training
 
 Progress = Callable[[int, int, str], None]
@@ -64,6 +65,14 @@ class Session:
         if save is not None:
             write_whole(save, runner.saved())
         return report
+
+    def seed_runs(self, plan: TrainingPlan, seeds: Sequence[int]) -> SeedRuns:
+        """The plan once a seed, on all cores of the host; the bits are those of runs one by one."""
+
+        def train(alone: Runner, one: TrainingPlan, report: Progress) -> TrainingReport:
+            return run_training(alone, self.graph, one, self.train_split, self.test_split, report)
+
+        return SeedRuns(HostRunner(self.project, 0), plan, seeds, train)
 
 
 def write_whole(path: Path, content: bytes) -> None:

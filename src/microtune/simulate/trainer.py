@@ -7,8 +7,9 @@ order, then (at the end of each epoch) the test samples.
 from __future__ import annotations
 
 import math
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -89,6 +90,21 @@ class TrainingReport:
             "numerics_version": NUMERICS_VERSION, "parameters_sha256": self.parameters_sha256,
             "logits_sha256": self.logits_sha256,
         }  # fmt: skip
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation of a sample (of one value: 0)."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def seeds_json(reports: Sequence[TrainingReport]) -> dict[str, Any]:
+    """Every run as `to_json` has it, and mean and deviation of the test accuracy if it is known."""
+    known = [r.test_accuracy for r in reports if r.test_accuracy is not None]
+    mean, deviation = mean_and_deviation(known) if known else (None, None)
+    return {
+        "runs": [report.to_json() for report in reports],
+        "test_accuracy_mean": mean, "test_accuracy_deviation": deviation,
+    }  # fmt: skip
 
 
 def learning_rate(plan: TrainingPlan, step: int, total: int) -> float:

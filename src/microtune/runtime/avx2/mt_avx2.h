@@ -1,6 +1,6 @@
 /* What the kernels for x86 hosts share: 16 products of 16 bits at once, requantisation of 8 lanes,
- * masks. They need AVX2 and use the fused dot products of AVX-VNNI or AVX512-VNNI where the compiler
- * may. */
+ * masks. They need AVX2 and use the fused dot products of AVX-VNNI or AVX512-VNNI where the
+ * compiler may. */
 #ifndef MT_AVX2_H
 #define MT_AVX2_H
 
@@ -77,8 +77,7 @@ MT_INLINE __m256i mt_clamp8(__m256i v, int32_t lo, int32_t hi) {
 
 /* Stores the low bytes of 8 lanes within -128 .. 127, the first n <= 8 of them. */
 MT_INLINE void mt_store_codes(int8_t *to, __m256i v, int32_t n) {
-    const __m128i half =
-        _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    const __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     const __m128i bytes = _mm_packs_epi16(half, half);
     if (n == 8) {
         _mm_storel_epi64((__m128i *)to, bytes);

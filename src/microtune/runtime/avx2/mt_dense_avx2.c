@@ -196,7 +196,8 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
     const mt_conv_shape *s = &p->shape;
     const int32_t taps = s->k_h * s->k_w;
     const int32_t trained = p->channel_order == NULL ? s->in_c : p->trained_channels;
-    const int8_t *weight = io->trained_weight != NULL && trained > 0 ? io->trained_weight : io->weight;
+    const int8_t *weight =
+        io->trained_weight != NULL && trained > 0 ? io->trained_weight : io->weight;
     const int32_t lanes = even(taps * trained) + even(taps * (s->in_c - trained));
     const int32_t tiles = (s->out_c + TILE - 1) / TILE;
     if (s->groups != 1 || s->out_w < PIXELS || lanes > LANES || lanes * tiles * TILE > WEIGHTS) {
@@ -205,7 +206,8 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
     }
     int16_t widened[WEIGHTS];
     const uint16_t *order = p->channel_order;
-    mt_layer l = {p, io, rows, {{weight, order, trained}, {io->weight, NULL, s->in_c - trained}},
+    mt_layer l = {p,     io,
+                  rows,  {{weight, order, trained}, {io->weight, NULL, s->in_c - trained}},
                   lanes, widened};
     l.parts[1].order = order == NULL ? NULL : order + trained;
     widen_all_weights(&l);

@@ -49,10 +49,15 @@ static void depthwise_row(const mt_conv2d_params *p, const mt_conv2d_io *io, con
 
 void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
-    const mt_depthwise_weights weights = {s, io->weight, io->trained_weight, p->channel_order,
-                                          p->trained_channels, (int8_t *)io->scratch};
-    mt_plane plane = {io->x, rows->x_rows, s->in_c, s->in_h, s->in_w, 0, p->x_zero, s->k_h,
-                      s->k_w, s->stride_h, s->stride_w, s->pad_top, s->pad_left, s->out_w};
+    const mt_depthwise_weights weights = {s,
+                                          io->weight,
+                                          io->trained_weight,
+                                          p->channel_order,
+                                          p->trained_channels,
+                                          (int8_t *)io->scratch};
+    mt_plane plane = {io->x,       rows->x_rows, s->in_c,     s->in_h, s->in_w,
+                      0,           p->x_zero,    s->k_h,      s->k_w,  s->stride_h,
+                      s->stride_w, s->pad_top,   s->pad_left, s->out_w};
     mt_lines lines;
     /* In place a row must have been read when it is written. */
     if (!mt_lines_begin(&lines, &plane) || s->pad_top >= s->k_h) {

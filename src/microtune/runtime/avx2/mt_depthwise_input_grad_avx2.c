@@ -1,5 +1,5 @@
-/* Input gradient of depthwise convolutions of stride 1 with AVX2: a convolution of the gradient with
- * the kernel turned round. */
+/* Input gradient of depthwise convolutions of stride 1 with AVX2: a convolution of the gradient
+ * with the kernel turned round. */
 #include "mt_conv2d_input_grad.h"
 #include "mt_isa.h"
 
@@ -35,11 +35,15 @@ static void grad_row(const mt_conv2d_input_grad_params *p, mt_rounder *rounder,
 void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
                              const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
-    const mt_depthwise_weights weights = {s, io->weight, io->trained_weight, p->channel_order,
-                                          p->trained_channels, (int8_t *)io->scratch};
+    const mt_depthwise_weights weights = {s,
+                                          io->weight,
+                                          io->trained_weight,
+                                          p->channel_order,
+                                          p->trained_channels,
+                                          (int8_t *)io->scratch};
     const int32_t top = s->k_h - 1 - s->pad_top, left = s->k_w - 1 - s->pad_left;
-    mt_plane plane = {io->g, s->out_h, s->out_c, s->out_h, s->out_w, 0, 0, s->k_h,
-                      s->k_w, 1, 1, top, left, s->in_w};
+    mt_plane plane = {io->g,  s->out_h, s->out_c, s->out_h, s->out_w, 0,    0,
+                      s->k_h, s->k_w,   1,        1,        top,      left, s->in_w};
     mt_lines lines;
     const int32_t fits = s->stride_h == 1 && s->stride_w == 1 && top >= 0 && left >= 0;
     if (!fits || s->pad_top < 0 || !mt_lines_begin(&lines, &plane)) {

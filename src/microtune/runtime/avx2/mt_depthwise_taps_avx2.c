@@ -1,5 +1,5 @@
-/* Sums over the taps of a depthwise kernel with AVX2: pairs of neighbouring taps of sixteen channels
- * of four pixels. */
+/* Sums over the taps of a depthwise kernel with AVX2: pairs of neighbouring taps of sixteen
+ * channels of four pixels. */
 #include "mt_depthwise_taps_avx2.h"
 #include "mt_isa.h"
 #include "mt_memory.h"
@@ -63,7 +63,7 @@ void mt_lines_advance(mt_lines *lines, const mt_plane *p, int32_t row) {
         const int32_t ih = lines->next - p->pad_top;
         const int32_t inside = ih >= 0 && ih < p->height;
         const int8_t *x = inside ? p->x + (ih % p->x_rows) * p->width * p->step : NULL;
-        int16_t(*to)[2][16] = lines->pixel + (lines->next % p->k_h) * lines->pitch;
+        int16_t (*to)[2][16] = lines->pixel + (lines->next % p->k_h) * lines->pitch;
         if (p->n == MT_CHANNELS) {
             widen_row(lines, p, x, MT_CHANNELS, to);
         } else if (p->n == 8) {
