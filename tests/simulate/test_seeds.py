@@ -21,7 +21,11 @@ from microtune.simulate.seeds import Progress, SeedRuns
 from microtune.simulate.trainer import TrainingPlan, TrainingReport
 from tests.projects import compile_project, load_train
 
-MAIN = "from microtune.cli import main; main()"
+# A shell gives its background jobs an ignored SIGINT.
+MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from microtune.cli import main; main()"
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,8 @@
 #include "mt_isa.h"
 #include "mt_memory.h"
 #include "mt_rate.h"
+#include "mt_weight_sums.h"
 #include "mt_weight_update.h"
-
-/* Outputs whose gradients are summed together, so that x is read once for all of them. */
-#define ROWS 4
 
 size_t mt_conv2d_weight_update_scratch_bytes(const mt_conv2d_weight_update_params *p) {
     (void)p;
@@ -27,12 +25,12 @@ typedef struct {
 /* acc[j][i] = sum over the pixels of g[output + j] * (x[x_first + i] - zero), i < n, j < rows.
  * The product of 8 and 9 bits fits in 16. */
 static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
-                             int32_t acc[ROWS][MT_BLOCK]) {
+                             int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
     const mt_conv_shape *s = &t->p->shape;
     const int32_t zero = t->p->x_zero;
     const mt_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
     const mt_span wide = mt_span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
-    memset(acc, 0, ROWS * sizeof acc[0]);
+    memset(acc, 0, MT_SUM_ROWS * sizeof acc[0]);
     MT_SKIPPED((s->out_h * s->out_w -
                 mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
                rows * n);
@@ -56,6 +54,17 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
             }
         }
     }
+}
+
+/* The same by a faster kernel; 0 and nothing done if there is none for the shape. */
+static int32_t pointwise_block(const mt_tap *t, int32_t rows, int32_t n,
+                               int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
+    const mt_conv_shape *s = &t->p->shape;
+    const int32_t pixels = s->in_h * s->in_w;
+    const mt_sum_shape sums = {pixels, t->x_channels, s->out_c, t->p->x_zero, rows};
+    return s->k_h * s->k_w == 1 && s->stride_h == 1 && s->stride_w == 1 && s->in_h == s->out_h &&
+           s->in_w == s->out_w && s->pad_top == 0 && s->pad_left == 0 &&
+           mt_pointwise_sums(&sums, t->io->x + t->x_first, t->io->g + t->output, n, acc);
 }
 
 /* Steps w[0 .. n-1], whose gradients are acc; r16 are their random bits. */
@@ -95,12 +104,14 @@ static void random_block(const mt_conv2d_weight_update_params *p, uint32_t key, 
 static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int32_t stored) {
     const mt_conv2d_weight_update_params *p = t->p;
     const int32_t taps = p->shape.k_h * p->shape.k_w, tap = t->kh * p->shape.k_w + t->kw;
-    int32_t acc[ROWS][MT_BLOCK];
+    int32_t acc[MT_SUM_ROWS][MT_BLOCK];
     uint16_t r16[MT_BLOCK];
     for (int32_t i = 0; i < stored; i += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, stored - i);
         t->x_first = first + i;
-        MT_WITH_BLOCK(n, sum_block(t, rows, width, acc));
+        if (!pointwise_block(t, rows, n, acc)) {
+            MT_WITH_BLOCK(n, sum_block(t, rows, width, acc));
+        }
         for (int32_t j = 0; j < rows; j++) {
             const int32_t o = t->output + j, row = o * taps + tap;
             const mt_rate rate = mt_channel_rate(&p->factor, o, t->io->state, *t->io->g_exponent);
@@ -118,11 +129,11 @@ void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
     mt_tap tap = {p, io, 0, 0, p->channel_order == NULL ? s->in_c : width, 0, 0};
     mt_tap *t = &tap;
     for (int32_t group = 0; group < s->groups; group++) {
-        for (int32_t o = 0; o < outputs; o += ROWS) {
+        for (int32_t o = 0; o < outputs; o += MT_SUM_ROWS) {
             t->output = group * outputs + o;
             for (t->kh = 0; t->kh < s->k_h; t->kh++) {
                 for (t->kw = 0; t->kw < s->k_w; t->kw++) {
-                    dense_rows(t, key, group * inputs, mt_min(ROWS, outputs - o), width);
+                    dense_rows(t, key, group * inputs, mt_min(MT_SUM_ROWS, outputs - o), width);
                 }
             }
         }

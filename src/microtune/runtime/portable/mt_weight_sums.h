@@ -1,0 +1,33 @@
+/* Where the weight gradient of pointwise convolutions has a faster kernel. */
+#ifndef MT_WEIGHT_SUMS_H
+#define MT_WEIGHT_SUMS_H
+
+#include "mt_isa.h"
+#include "mt_numerics.h"
+
+/* Outputs whose gradients are summed together, so that x is read once for all of them. */
+#define MT_SUM_ROWS 4
+
+/* Inputs and gradients of some pixels, *_step bytes apart; rows <= MT_SUM_ROWS outputs. */
+typedef struct {
+    int32_t pixels, x_step, g_step, zero, rows;
+} mt_sum_shape;
+
+/* acc[j][i] = sum over the pixels of g[j] * (x[i] - zero), i < n <= MT_BLOCK, j < rows; the rest of
+ * acc is anything. 0 and nothing done if there is no such kernel. */
+#if MT_ISA_AVX2
+int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
+                          int32_t acc[MT_SUM_ROWS][MT_BLOCK]);
+#else
+static inline int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g,
+                                        int32_t n, int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
+    (void)s;
+    (void)x;
+    (void)g;
+    (void)n;
+    (void)acc;
+    return 0;
+}
+#endif
+
+#endif
