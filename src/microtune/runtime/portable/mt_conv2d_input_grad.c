@@ -225,7 +225,7 @@ void mt_depthwise_any_input_grad(const mt_conv2d_input_grad_params *p,
 }
 #endif
 
-#if !MT_ISA_MVE && !MT_ISA_AVX2
+#if !MT_ISA_MVE && !MT_ISA_DSP && !MT_ISA_AVX2
 void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
                              const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     mt_depthwise_any_input_grad(p, io, rounder);
