@@ -24,18 +24,18 @@ static mt_quad quad_of(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
     return quad;
 }
 
-/* One row of the channels first .. first + plane->n - 1. */
+/* One row of the channels of the plane. */
 static void depthwise_row(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows,
-                          const mt_plane *plane, mt_lines *lines, mt_pixel start) {
-    const int32_t first = start.column, n = plane->n, low = mt_min(n, 8), high = n - low;
+                          const mt_plane *plane, mt_lines *lines, int32_t row) {
+    const int32_t first = plane->first, low = mt_min(plane->n, 8), high = plane->n - low;
     const mt_scales scales[2] = {mt_scales_of(p, first, low), mt_scales_of(p, first + low, high)};
     const __m256i bias[2] = {mt_load_few(io->bias + first, low),
                              mt_load_few(io->bias + first + low, high)};
-    mt_lines_advance(lines, plane, start.row);
+    mt_lines_advance(lines, plane, row);
     for (int32_t column = 0; column < p->shape.out_w; column += MT_PIXELS) {
-        const mt_quad quad = quad_of(p, io, rows, (mt_pixel){start.row, column});
+        const mt_quad quad = quad_of(p, io, rows, (mt_pixel){row, column});
         mt_sums sums[MT_PIXELS];
-        mt_lines_sum(lines, plane, start.row, column, sums);
+        mt_lines_sum(lines, plane, row, column, sums);
         for (int32_t k = 0; k < quad.count; k++) {
             const __m256i acc = _mm256_add_epi32(sums[k].low, bias[0]);
             mt_finish8(&quad.to[k], first, acc, &scales[0]);
@@ -55,9 +55,18 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
                                           p->channel_order,
                                           p->trained_channels,
                                           (int8_t *)io->scratch};
-    mt_plane plane = {io->x,       rows->x_rows, s->in_c,     s->in_h, s->in_w,
-                      0,           p->x_zero,    s->k_h,      s->k_w,  s->stride_h,
-                      s->stride_w, s->pad_top,   s->pad_left, s->out_w};
+    mt_plane plane = {.x_rows = rows->x_rows,
+                      .step = s->in_c,
+                      .height = s->in_h,
+                      .width = s->in_w,
+                      .zero = p->x_zero,
+                      .k_h = s->k_h,
+                      .k_w = s->k_w,
+                      .stride_h = s->stride_h,
+                      .stride_w = s->stride_w,
+                      .pad_top = s->pad_top,
+                      .pad_left = s->pad_left,
+                      .out_w = s->out_w};
     mt_lines lines;
     /* In place a row must have been read when it is written. */
     if (!mt_lines_begin(&lines, &plane) || s->pad_top >= s->k_h) {
@@ -67,12 +76,13 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
     for (int32_t o = 0; o < s->out_c; o += MT_CHANNELS) {
         int32_t stride;
         plane.n = mt_min(MT_CHANNELS, s->out_c - o);
+        plane.first = o;
         plane.x = io->x + o;
         const int8_t *w = mt_depthwise_columns(&weights, o, plane.n, &stride);
         mt_lines_weights(&lines, &plane, w, stride);
         lines.next = 0;
         for (int32_t row = rows->first; row < rows->last; row++) {
-            depthwise_row(p, io, rows, &plane, &lines, (mt_pixel){row, o});
+            depthwise_row(p, io, rows, &plane, &lines, row);
         }
     }
 }

@@ -11,10 +11,11 @@ MT_INLINE void store_scaled(int32_t *to, __m256i acc, __m256i multiplier, int32_
     mt_store(to, mt_high_multiply8(shifted, multiplier));
 }
 
-/* One row of the channels first .. first + plane->n - 1. */
+/* One row of the channels of the plane. */
 static void grad_row(const mt_conv2d_input_grad_params *p, mt_rounder *rounder,
-                     const mt_plane *plane, mt_lines *lines, int32_t row, int32_t first) {
-    const int32_t channels = p->shape.in_c, low = mt_min(plane->n, 8), high = plane->n - low;
+                     const mt_plane *plane, mt_lines *lines, int32_t row) {
+    const int32_t channels = p->shape.in_c, first = plane->first, low = mt_min(plane->n, 8),
+                  high = plane->n - low;
     const __m256i m0 = mt_load_few(p->multiplier + first, low);
     const __m256i m1 = mt_load_few(p->multiplier + first + low, high);
     mt_lines_advance(lines, plane, row);
@@ -42,8 +43,17 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
                                           p->trained_channels,
                                           (int8_t *)io->scratch};
     const int32_t top = s->k_h - 1 - s->pad_top, left = s->k_w - 1 - s->pad_left;
-    mt_plane plane = {io->g,  s->out_h, s->out_c, s->out_h, s->out_w, 0,    0,
-                      s->k_h, s->k_w,   1,        1,        top,      left, s->in_w};
+    mt_plane plane = {.x_rows = s->out_h,
+                      .step = s->out_c,
+                      .height = s->out_h,
+                      .width = s->out_w,
+                      .k_h = s->k_h,
+                      .k_w = s->k_w,
+                      .stride_h = 1,
+                      .stride_w = 1,
+                      .pad_top = top,
+                      .pad_left = left,
+                      .out_w = s->in_w};
     mt_lines lines;
     const int32_t fits = s->stride_h == 1 && s->stride_w == 1 && top >= 0 && left >= 0;
     if (!fits || s->pad_top < 0 || !mt_lines_begin(&lines, &plane)) {
@@ -53,13 +63,14 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
     for (int32_t c = 0; c < s->in_c; c += MT_CHANNELS) {
         int32_t stride;
         plane.n = mt_min(MT_CHANNELS, s->in_c - c);
+        plane.first = c;
         plane.x = io->g + c;
         const int8_t *w = mt_depthwise_columns(&weights, c, plane.n, &stride);
         /* From the last tap back to the first. */
         mt_lines_weights(&lines, &plane, w + (s->k_h * s->k_w - 1) * stride, -stride);
         lines.next = 0;
         for (int32_t row = 0; row < s->in_h; row++) {
-            grad_row(p, rounder, &plane, &lines, row, c);
+            grad_row(p, rounder, &plane, &lines, row);
         }
     }
 }

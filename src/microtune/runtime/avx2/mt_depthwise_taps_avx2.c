@@ -33,7 +33,7 @@ void mt_lines_weights(mt_lines *lines, const mt_plane *p, const int8_t *w, int32
     }
 }
 
-/* The pairs of one row: outside the image, its pixels before `begin` and from `end` on are 0. */
+/* The pairs of one row; x is its first pixel inside the image, or NULL for a row outside. */
 MT_INLINE void widen_row(mt_lines *lines, const mt_plane *p, const int8_t *x, int32_t n,
                          int16_t (*to)[2][16]) {
     const __m256i zeros = _mm256_set1_epi16((int16_t)p->zero);

@@ -12,11 +12,11 @@
 #define MT_LINE_PIXELS 1024
 #define MT_TAP_PAIRS 64
 
-/* A convolution of n <= 16 channels of an image that is a ring of x_rows rows, `step` bytes from
- * pixel to pixel. */
+/* A convolution of the n <= 16 channels from `first` on of an image that is a ring of x_rows rows,
+ * `step` bytes from pixel to pixel; x is channel `first` of its first pixel. */
 typedef struct {
     const int8_t *x;
-    int32_t x_rows, step, height, width, n, zero;
+    int32_t x_rows, step, height, width, first, n, zero;
     int32_t k_h, k_w, stride_h, stride_w, pad_top, pad_left;
     int32_t out_w;
 } mt_plane;
@@ -39,7 +39,7 @@ typedef struct {
 /* Sets pitch and pairs; returns 0 if there is not enough room. */
 int32_t mt_lines_begin(mt_lines *lines, const mt_plane *p);
 
-/* Takes the weights of a tap, `n` codes; taps come in the order of the kernel, all of them. */
+/* Takes the weights of the plane's channels, *_step bytes from tap to tap. */
 void mt_lines_weights(mt_lines *lines, const mt_plane *p, const int8_t *w, int32_t tap_step);
 
 /* Makes the rows under output row `row`; rows come in ascending order. */
