@@ -43,8 +43,9 @@ MT_INLINE void widen_row(mt_lines *lines, const mt_plane *p, const int8_t *x, in
     for (int32_t i = 0; i < begin - 1; i++) {
         store_pairs(to[i], before, before);
     }
-    for (int32_t i = begin; i < end; i++, x += p->step) {
-        const __m256i now = _mm256_sub_epi16(widened(x, n), zeros);
+    for (int32_t i = begin; i < end; i++) {
+        const int8_t *pixel = x + (i - begin) * p->step;
+        const __m256i now = _mm256_sub_epi16(widened(pixel, n), zeros);
         if (i > 0) {
             store_pairs(to[i - 1], before, now);
         }

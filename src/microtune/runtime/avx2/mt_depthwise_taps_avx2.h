@@ -39,7 +39,7 @@ typedef struct {
 /* Sets pitch and pairs; returns 0 if there is not enough room. */
 int32_t mt_lines_begin(mt_lines *lines, const mt_plane *p);
 
-/* Takes the weights of the plane's channels, *_step bytes from tap to tap. */
+/* Takes the weights of the plane's channels, tap_step bytes from tap to tap. */
 void mt_lines_weights(mt_lines *lines, const mt_plane *p, const int8_t *w, int32_t tap_step);
 
 /* Makes the rows under output row `row`; rows come in ascending order. */
