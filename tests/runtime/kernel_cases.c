@@ -25,7 +25,7 @@ uint32_t next(void) {
 }
 
 int32_t between(int32_t low, int32_t high) {
-    return low + (int32_t)(next() % (uint32_t)(high - low + 1));
+    return (int32_t)((uint32_t)low + next() % ((uint32_t)high - (uint32_t)low + 1));
 }
 
 static void fill(int8_t *codes, int32_t n, int32_t low) {
@@ -105,6 +105,11 @@ int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation) {
     return between(0, 3) == 0 ? (int32_t)(next() % 2) * s->in_c : between(0, s->in_c);
 }
 
+void *scratch_of(state *s, size_t bytes) {
+    const size_t words = (bytes + sizeof s->scratch[0] - 1) / sizeof s->scratch[0];
+    return words > SCRATCH ? NULL : s->scratch + (SCRATCH - words);
+}
+
 int differs(const char *kernel, int32_t number) {
     if (memcmp(tuned.x, plain.x, sizeof tuned.x) == 0 &&
         memcmp(tuned.y, plain.y, sizeof tuned.y) == 0 &&
@@ -112,6 +117,7 @@ int differs(const char *kernel, int32_t number) {
         memcmp(tuned.mask, plain.mask, sizeof tuned.mask) == 0 &&
         memcmp(tuned.bias, plain.bias, sizeof tuned.bias) == 0 &&
         memcmp(tuned.delta, plain.delta, sizeof tuned.delta) == 0 &&
+        memcmp(tuned.guard, plain.guard, sizeof tuned.guard) == 0 &&
         tuned.exponent == plain.exponent && tuned.offset == plain.offset) {
         return 0;
     }
@@ -134,24 +140,30 @@ int print_shape(const mt_conv_shape *s) {
 
 static int conv2d_case(int32_t number) {
     prepare(-128);
-    mt_conv2d_params p = {
-        .shape = random_shape(number % 3), .multiplier = multiplier, .shift = shift};
-    p.trained_channels = random_order(&p.shape, &p.channel_order);
+    mt_conv2d_params p = {.multiplier = multiplier, .shift = shift};
+    int same, in_place;
+    size_t bytes;
+    const mt_conv_shape *s = &p.shape;
+    do {
+        p.shape = random_shape(number % 3);
+        p.trained_channels = random_order(s, &p.channel_order);
+        same = s->groups == s->in_c && s->in_c == s->out_c && s->stride_h == 1 &&
+               s->stride_w == 1 && s->in_h == s->out_h && s->in_w == s->out_w;
+        in_place = same && next() % 2;
+        bytes = mt_conv2d_scratch_bytes(&p, in_place);
+    } while (scratch_of(&tuned, bytes) == NULL);
+    const int masked = next() % 2;
     p.x_zero = between(-128, 127);
     p.y_zero = between(-128, 127);
     p.clamp_lo = next() % 2 ? -128 : between(-128, 0);
     p.clamp_hi = next() % 2 ? 127 : between(0, 127);
-    const mt_conv_shape *s = &p.shape;
-    const int same = s->groups == s->in_c && s->in_c == s->out_c && s->stride_h == 1 &&
-                     s->stride_w == 1 && s->in_h == s->out_h && s->in_w == s->out_w;
-    const int in_place = same && next() % 2, masked = next() % 2;
     const int32_t skew = between(0, 9);
     mt_conv2d_io io = {tuned.x + skew, frozen + between(0, 9), NULL, tuned.bias, tuned.y + skew,
-                       NULL,           tuned.scratch};
+                       NULL,           scratch_of(&tuned, bytes)};
     mt_conv2d_io ref = io;
     ref.x = plain.x + skew;
     ref.y = plain.y + skew;
-    ref.scratch = plain.scratch;
+    ref.scratch = scratch_of(&plain, bytes);
     io.trained_weight = p.channel_order != NULL ? tuned.weight + 3 : NULL;
     ref.trained_weight = io.trained_weight;
     io.y = in_place ? tuned.x + skew : io.y;
@@ -187,18 +199,24 @@ static int input_grad_case(int32_t number) {
     static const mt_step_state step = {7, 3, 1 << 23, -30, 0};
     static const int32_t base = 0, g_exponent = -12;
     prepare(-127);
-    mt_conv2d_input_grad_params p = {.shape = random_shape(number % 3), .multiplier = multiplier};
+    mt_conv2d_input_grad_params p = {.multiplier = multiplier};
     const mt_conv_shape *s = &p.shape;
-    p.trained_channels = random_order(s, &p.channel_order);
+    int same, in_place;
+    size_t bytes;
+    do {
+        p.shape = random_shape(number % 3);
+        p.trained_channels = random_order(s, &p.channel_order);
+        same = s->groups == s->in_c && s->in_c == s->out_c && s->stride_h == 1 &&
+               s->stride_w == 1 && s->in_h == s->out_h && s->in_w == s->out_w;
+        in_place = same && next() % 2;
+        bytes = mt_conv2d_input_grad_scratch_bytes(&p, in_place);
+    } while (scratch_of(&tuned, bytes) == NULL);
     p.depthwise_shift = between(0, 8);
     p.round.site = next();
     p.round.acc_exponent_delta = between(-20, 0);
     for (int32_t i = 0; i < CHANNELS; i++) {
         multiplier[i] = (int32_t)(next() >> between(8, 14));
     }
-    const int32_t depthwise = s->groups == s->in_c && s->in_c == s->out_c;
-    const int in_place = depthwise && s->stride_h == 1 && s->stride_w == 1 && s->in_h == s->out_h &&
-                         s->in_w == s->out_w && next() % 2;
     tuned.offset = plain.offset = (int8_t)between(-30, 10);
     const uint8_t *mask = next() % 2 ? tuned.mask : NULL;
     mt_conv2d_input_grad_io io = {tuned.x,
@@ -206,13 +224,13 @@ static int input_grad_case(int32_t number) {
                                   frozen + 5,
                                   tuned.weight + 3,
                                   in_place ? tuned.x : tuned.y,
-                                  tuned.scratch,
+                                  scratch_of(&tuned, bytes),
                                   {&tuned.exponent, &tuned.offset, &base, &step, mask}};
     io.trained_weight = p.channel_order != NULL ? io.trained_weight : NULL;
     mt_conv2d_input_grad_io ref = io;
     ref.g = plain.x;
     ref.dx = in_place ? plain.x : plain.y;
-    ref.scratch = plain.scratch;
+    ref.scratch = scratch_of(&plain, bytes);
     ref.round.exponent = &plain.exponent;
     ref.round.offset = &plain.offset;
     mt_conv2d_input_grad(&p, &io);

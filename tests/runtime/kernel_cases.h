@@ -13,6 +13,7 @@
 #define CODES 20000
 #define WEIGHTS 40000
 #define CHANNELS 208
+#define SCRATCH 1024 /* words of 8 bytes */
 
 /* What a kernel may write; one for each version. */
 typedef struct {
@@ -22,7 +23,8 @@ typedef struct {
     int16_t delta[CHANNELS];
     int32_t exponent;
     int8_t offset;
-    uint64_t scratch[1024];
+    uint64_t scratch[SCRATCH];
+    int32_t guard[16];
 } state;
 
 extern state tuned, plain;
@@ -41,6 +43,10 @@ mt_conv_shape random_shape(int32_t kind);
 
 /* A permutation of the channels, or NULL; returns how many are trained. */
 int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation);
+
+/* The last `bytes` bytes of a state's scratch: what a kernel writes behind them, it writes into the
+ * guard. NULL if there are not so many. */
+void *scratch_of(state *s, size_t bytes);
 
 /* 1 if the two states are not equal; says so. */
 int differs(const char *kernel, int32_t number);

@@ -120,9 +120,9 @@ static void make_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const m
     const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
     mt_part parts[2] = {{weight, NULL, 0, inputs}, {NULL, NULL, 0, 0}};
     if (p->channel_order != NULL) {
-        const int32_t t = p->trained_channels;
+        const int32_t t = p->trained_channels, first = t == 0 ? 0 : 1;
         parts[0] = (mt_part){io->trained_weight, p->channel_order, 0, t};
-        parts[1] = (mt_part){io->weight, p->channel_order + t, 0, inputs - t};
+        parts[first] = (mt_part){io->weight, p->channel_order + t, 0, inputs - t};
     }
     mt_patch patches[2] = {{(uint32_t *)io->scratch, taps * parts[0].channels, 0},
                            {NULL, taps * parts[1].channels, 0}};
