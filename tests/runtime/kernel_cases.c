@@ -158,7 +158,7 @@ static int conv2d_case(int32_t number) {
     p.clamp_lo = next() % 2 ? -128 : between(-128, 0);
     p.clamp_hi = next() % 2 ? 127 : between(0, 127);
     const int32_t skew = between(0, 9);
-    mt_conv2d_io io = {tuned.x + skew, frozen + between(0, 9), NULL, tuned.bias, tuned.y + skew,
+    mt_conv2d_io io = {tuned.x + skew, frozen + between(0, 9),   NULL, tuned.bias, tuned.y + skew,
                        NULL,           scratch_of(&tuned, bytes)};
     mt_conv2d_io ref = io;
     ref.x = plain.x + skew;

@@ -44,9 +44,9 @@ def build(folder: Path, isa: str, more: tuple[str, ...], cases: int) -> Path:
         renames = [f"--redefine-sym={name}={prefix}{name}" for name in names]
         run("objcopy", *renames, merged[-1])
     program = folder / "cases"
-    sources = [str(path) for path in (*sorted(HERE.glob("kernel_cases*.c")), HERE / "native_port.c")]
+    cases_c = [*sorted(HERE.glob("kernel_cases*.c")), HERE / "native_port.c"]
     base = [*FLAGS[:3], *more, *includes, f"-DCASES={cases}"]
-    run("gcc", *base, *sources, *merged, "-o", str(program))
+    run("gcc", *base, *map(str, cases_c), *merged, "-o", str(program))
     return program
 
 
