@@ -46,6 +46,13 @@ _HEADER = """\
 """
 
 
+# Without it, GCC for Helium joins the fields of every struct in four words of stack of their own.
+_SCALAR_STORES = """\
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-tree-slp-vectorize")
+#endif"""
+
+
 def model_header(graph: Graph, plan: MemoryPlan) -> str:
     """The header with the sizes that the runtime and the port need."""
     sizes = [arena.plan.arena_bytes for arena in plan.arenas]
@@ -82,6 +89,7 @@ def model_source(graph: Graph, plan: MemoryPlan, model_hash: str, scheme_hash: s
         "\n".join(f'#include "{name}.h"' for name in ("mt_context", "mt_isa", "mt_kernels")),
         *emitter.constants,
         *emitter.structs,
+        _SCALAR_STORES,
         "/* Leaves the function with the status of a call that failed. */\n"
         "#define MT_TRY(call) \\\n    do { \\\n        const mt_status status = call; \\\n"
         "        if (status != MT_OK) return status; \\\n    } while (0)",
