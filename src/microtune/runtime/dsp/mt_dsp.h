@@ -65,6 +65,17 @@ static inline void mt_widen_word(uint32_t word, int32_t zero_point, uint32_t zer
     }
 }
 
+/* Lane by lane: sum + bytes 0 and 2, sign-extended; sum + bytes 1 and 3. */
+static inline uint32_t mt_add_even_bytes(uint32_t sum, uint32_t word) {
+    return (uint32_t)__sxtab16((int16x2_t)sum, (int8x4_t)word);
+}
+
+static inline uint32_t mt_add_odd_bytes(uint32_t sum, uint32_t word) {
+    uint32_t result;
+    __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(sum), "r"(word));
+    return result;
+}
+
 /* Clamped to int8. */
 static inline int32_t mt_saturate8(int32_t v) {
     int32_t result;

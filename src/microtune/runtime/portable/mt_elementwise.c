@@ -1,7 +1,8 @@
 /* Residual add, average pool, clamp, channel gather, bias from delta. */
+#include "mt_elementwise.h"
+
 #include "mt_blocks.h"
 #include "mt_isa.h"
-#include "mt_kernels_forward.h"
 #include "mt_memory.h"
 #include "mt_numerics.h"
 
@@ -15,7 +16,7 @@ static void store_block(const int32_t *v, int32_t n, int32_t lo, int32_t hi, int
 }
 
 #if !MT_ISA_MVE
-void mt_add(const mt_add_params *p, const mt_add_io *io) {
+void mt_add_any(const mt_add_params *p, const mt_add_io *io) {
     const int64_t half = INT64_C(1) << (p->shift - 1);
     const int64_t offset = half - (int64_t)p->x1_zero * p->a1 - (int64_t)p->x2_zero * p->a2;
     /* |x| <= 128, |offset| <= half + 128*(a1 + a2) */
@@ -43,6 +44,10 @@ void mt_add(const mt_add_params *p, const mt_add_io *io) {
         }
     }
 }
+
+#if !MT_ISA_DSP
+void mt_add(const mt_add_params *p, const mt_add_io *io) { mt_add_any(p, io); }
+#endif
 #endif
 
 void mt_clamp(const mt_clamp_params *p, const mt_clamp_io *io) {
