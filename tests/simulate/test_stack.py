@@ -85,6 +85,15 @@ def test_what_has_no_bound_is_named(lines: tuple[str, ...], words: str) -> None:
         bounds(*lines)
 
 
+def test_a_jump_belongs_to_the_function_that_holds_its_target() -> None:
+    """objdump names the nearest symbol, here that of a size."""
+    _, calls = read_listing(
+        "00008000 <one>:\n    8000:\tbne.n\t8004 <_ram_used+0x14>\n    8004:\tbx\tlr\n"
+        "00008008 <two>:\n    8008:\tb.n\t8000 <_ram_used+0x10>\n", ARM,
+    )  # fmt: skip
+    assert calls == {"one": set(), "two": {"one"}}
+
+
 def test_a_disassembly_is_read() -> None:
     frames, calls = read_listing(
         "00008000 <one>:\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from microtune.targets import ARM, RISCV, Architecture
 
 FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$", re.MULTILINE)
 _INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\t([a-z0-9.]+)\s*([^@;]*)")
-_SYMBOL = re.compile(r"<([^>+]+)(?:\+0x[0-9a-f]+)?>")
+_ADDRESS = re.compile(r"^\s*([0-9a-f]+):\t")
+_TARGET = re.compile(r"\b([0-9a-f]+) <([^>+]+)(?:\+0x[0-9a-f]+)?>")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def read_listing(
 
     A frame of variable size and a call through a pointer are MicrotuneErrors.
     """
-    dialect = _DIALECTS[architecture.name]
+    dialect, listing = _DIALECTS[architecture.name], _with_owners(listing)
     frames: dict[str, int] = {}
     calls: dict[str, set[str]] = {}
     name, ended = "", True
@@ -51,6 +53,31 @@ def read_listing(
     return frames, calls
 
 
+def _with_owners(listing: str) -> str:
+    """The listing, the target of each jump named by the function that holds it. objdump names it by
+    the nearest symbol, which may be a number that only looks like an address."""
+    heads = [(int(at, 16), name) for at, name in FUNCTION.findall(listing)]
+    starts = [at for at, _ in heads]
+    ends = [*starts[1:], 0]
+    for line in reversed(listing.splitlines()):
+        if found := _ADDRESS.match(line):
+            ends[-1] = int(found[1], 16) + 1
+            break
+
+    def owned(target: re.Match[str]) -> str:
+        index = bisect_right(starts, int(target[1], 16)) - 1
+        inside = index >= 0 and int(target[1], 16) < ends[index]
+        return f"{target[1]} <{heads[index][1] if inside else target[2]}>"
+
+    return "\n".join(
+        line if FUNCTION.match(line) else _TARGET.sub(owned, line) for line in listing.splitlines()
+    )
+
+
+def _jump_targets(operands: str) -> set[str]:
+    return {name for _, name in _TARGET.findall(operands)}
+
+
 def _variable(name: str, op: str, operands: str) -> MicrotuneError:
     return MicrotuneError(f"{name} has a stack frame of no fixed size ({op} {operands})")
 
@@ -62,7 +89,7 @@ def _pointer(name: str, op: str, operands: str) -> MicrotuneError:
 def _arm_jumps(name: str, op: str, operands: str) -> set[str]:
     if op == "blx" or (op == "bx" and operands != "lr"):
         raise _pointer(name, op, operands)
-    return set(_SYMBOL.findall(operands)) if op.startswith("b") else set()
+    return _jump_targets(operands) if op.startswith("b") else set()
 
 
 def _arm_pushed(name: str, op: str, operands: str) -> int:
@@ -91,7 +118,7 @@ def _register_bytes(operands: str) -> int:
 
 def _riscv_jumps(name: str, op: str, operands: str) -> set[str]:
     """A `jr` is the jump table of a switch: nothing that is read here ends in a pointer."""
-    found = set(_SYMBOL.findall(operands))
+    found = _jump_targets(operands)
     if op == "jalr" and not found:
         raise _pointer(name, op, operands)
     return found if op.startswith(("b", "j", "call", "tail")) else set()
