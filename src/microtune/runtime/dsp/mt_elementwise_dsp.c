@@ -1,4 +1,4 @@
-/* Residual add, eight elements at a time, where 32 bits hold the sum and the clamp is that to int8. */
+/* Residual add, eight elements at a time, where 32 bits hold the sum and the clamp is int8. */
 #include "mt_elementwise.h"
 
 #include "mt_dsp.h"
