@@ -15,7 +15,7 @@ typedef struct {
 
 /* acc[j][i] = sum over the pixels of g[j] * (x[i] - zero), i < n <= MT_BLOCK, j < rows; the rest of
  * acc is anything. 0 and nothing done if there is no such kernel. */
-#if MT_ISA_AVX2
+#if MT_ISA_AVX2 || (MT_ISA_DSP && !MT_ISA_MVE)
 int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
                           int32_t acc[MT_SUM_ROWS][MT_BLOCK]);
 #else

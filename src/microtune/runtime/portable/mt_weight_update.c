@@ -70,7 +70,19 @@ static int32_t pointwise_block(const mt_tap *t, int32_t rows, int32_t n,
 /* Steps w[0 .. n-1], whose gradients are acc; r16 are their random bits. */
 static void step_block(int8_t *w, const int32_t *acc, const uint16_t *r16, int32_t n,
                        mt_rate rate) {
-    if (rate.shift >= 1 && rate.shift <= 62) {
+    if (rate.shift >= 32 && rate.shift <= 62) {
+        /* The high word of the product decides. */
+        const int64_t half = INT64_C(1) << (rate.shift - 1);
+        const int32_t limit = (int32_t)MT_WEIGHT_STEP_LIMIT;
+        for (int32_t i = 0; i < n; i++) {
+            const int32_t high = (int32_t)(((int64_t)acc[i] * rate.multiplier + half) >> 32);
+            const int32_t bounded = mt_clamp_int32(high >> (rate.shift - 32), -limit, limit);
+            const int32_t moved = (w[i] * 65536 - bounded + r16[i]) >> 16;
+            w[i] = (int8_t)mt_clamp_int32(moved, -MT_GRADIENT_MAX, MT_GRADIENT_MAX);
+        }
+        return;
+    }
+    if (rate.shift >= 1 && rate.shift < 32) {
         const int64_t half = INT64_C(1) << (rate.shift - 1);
         for (int32_t i = 0; i < n; i++) {
             const int64_t d = ((int64_t)acc[i] * rate.multiplier + half) >> rate.shift;
