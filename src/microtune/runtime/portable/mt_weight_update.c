@@ -88,7 +88,7 @@ static void step_block(int8_t *w, const int32_t *acc, const uint16_t *r16, int32
             const int64_t d = ((int64_t)acc[i] * rate.multiplier + half) >> rate.shift;
             const int32_t bounded =
                 (int32_t)mt_clamp_int64(d, -MT_WEIGHT_STEP_LIMIT, MT_WEIGHT_STEP_LIMIT);
-            const int32_t moved = (w[i] * 65536 - bounded + r16[i]) >> 16;
+            const int32_t moved = (int32_t)mt_round_weight(w[i] * 65536 - bounded, r16[i]);
             w[i] = (int8_t)mt_clamp_int32(moved, -MT_GRADIENT_MAX, MT_GRADIENT_MAX);
         }
         return;

@@ -1,0 +1,42 @@
+/* One rule of the arithmetic replaced, for studies of what the rule is worth (docs/accuracy.md):
+ * compile the portable kernels with one of these macros. Without them the law of docs/numerics.md
+ * holds; no product is ever built with them. */
+#ifndef MT_STUDY_H
+#define MT_STUDY_H
+
+#include "mt_types.h"
+
+/* How weights of the backbone, and how gradients are rounded. */
+#define MT_STOCHASTIC 0
+#define MT_NEAREST 1
+#define MT_TOWARDS_ZERO 2 /* what a cast does */
+#ifndef MT_STUDY_WEIGHTS
+#define MT_STUDY_WEIGHTS MT_STOCHASTIC
+#endif
+#ifndef MT_STUDY_GRADIENTS
+#define MT_STUDY_GRADIENTS MT_STOCHASTIC
+#endif
+
+/* Where the exponent of a gradient comes from. */
+#define MT_ADAPTED_OFFSET 0  /* the entering maximum, and an offset that follows the maxima */
+#define MT_FIXED_OFFSET 1    /* the offset stays as calibrated */
+#define MT_HEADROOM 2        /* the law, and one bit more */
+#define MT_PREVIOUS_SAMPLE 3 /* what the tensor of the sample before would have needed */
+#ifndef MT_STUDY_EXPONENT
+#define MT_STUDY_EXPONENT MT_ADAPTED_OFFSET
+#endif
+
+/* exact / 2^16 */
+static inline int64_t mt_round_weight(int64_t exact, int32_t r16) {
+#if MT_STUDY_WEIGHTS == MT_STOCHASTIC
+    return (exact + r16) >> 16;
+#elif MT_STUDY_WEIGHTS == MT_NEAREST
+    (void)r16;
+    return (exact + 32768) >> 16;
+#else
+    (void)r16;
+    return exact / 65536;
+#endif
+}
+
+#endif

@@ -1,0 +1,99 @@
+"""Builds with one rule replaced (mt_study.h) equal the numpy meaning with the same one replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microtune import embedded
+from microtune.importers import load_any
+from microtune.ir import numerics
+from microtune.ir.ops import int8_gradients
+from microtune.simulate.runners import HostRunner, NumpyRunner
+from tests.projects import compile_project, hashes, load_train
+
+STEPS = 32
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def _towards_zero(v: Any, divisor: int) -> Any:
+    return np.sign(v) * (np.abs(v) // divisor)
+
+
+def weights(rounded: Callable[[Any], Any]) -> Patch:
+    law = numerics.apply_step
+
+    def apply_step(value: Any, d: Any, r16: Any, limit: int) -> Any:
+        if limit != 127:
+            return law(value, d, r16, limit)
+        return np.clip(rounded(value * 65536 - d), -limit, limit)
+
+    return lambda patch: patch.setattr(numerics, "apply_step", apply_step)
+
+
+def gradients(rounded: Callable[[Any, int], Any]) -> Patch:
+    return lambda patch: patch.setattr(
+        numerics, "stochastic_round", lambda v, k, r8: rounded(v, k)
+    )  # fmt: skip
+
+
+def exponent(more: int, lowest: int, highest: int, step: int) -> Patch:
+    def round_gradient(acc: Any, mask: Any, e_acc: int, wanted: int, key: int) -> Any:
+        k = min(max(wanted + more - e_acc, 0), 30)
+        index = np.arange(acc.size, dtype=np.int64).reshape(acc.shape)
+        u = numerics.stochastic_round(acc, k, numerics.random8(key, index))
+        u = u if mask is None else np.where(mask, u, 0)
+        largest = int(np.abs(u).max(initial=0))
+        change = step * ((largest > highest) - (0 < largest < lowest))
+        return np.clip(u, -127, 127).astype(np.int8), e_acc + k, change
+
+    return lambda patch: patch.setattr(numerics, "round_gradient", round_gradient)
+
+
+def previous(patch: pytest.MonkeyPatch) -> None:
+    def rounded(ctx: Any, acc: Any, e_acc: int, rule_inputs: list[Any]) -> list[Any]:
+        _, offset, seed, step = (int(a.reshape(-1)[0]) for a in rule_inputs[:4])
+        acc = acc.reshape(ctx.node.ints("shape"))
+        key = numerics.random_key(seed, step, int8_gradients.site(ctx.node.outputs[0]))
+        mask = rule_inputs[4].astype(bool) if len(rule_inputs) > 4 else None
+        k = min(max(offset - e_acc, 0), 30)
+        u = numerics.stochastic_round(
+            acc, k, numerics.random8(key, np.arange(acc.size, dtype=np.int64).reshape(acc.shape))
+        )
+        u = u if mask is None else np.where(mask, u, 0)
+        largest = int(np.abs(u).max(initial=0))
+        needed = e_acc + numerics.shift_to_mantissa(largest << k)
+        moved = min(max(needed if largest else offset, -64), 63)
+        codes = np.clip(u, -127, 127).astype(np.int8)
+        return [codes, np.array([e_acc + k], np.int32), np.array([moved], np.int8)]
+
+    patch.setattr(int8_gradients, "_rounded", rounded)
+
+
+RULES: dict[str, Patch] = {
+    "MT_STUDY_WEIGHTS=MT_NEAREST": weights(lambda exact: (exact + 32768) >> 16),
+    "MT_STUDY_WEIGHTS=MT_TOWARDS_ZERO": weights(lambda exact: _towards_zero(exact, 65536)),
+    "MT_STUDY_GRADIENTS=MT_NEAREST": gradients(lambda v, k: (v + ((1 << k) >> 1)) >> k),
+    "MT_STUDY_GRADIENTS=MT_TOWARDS_ZERO": gradients(lambda v, k: _towards_zero(v, 1 << k)),
+    "MT_STUDY_EXPONENT=MT_FIXED_OFFSET": exponent(0, 0, 127, 0),
+    "MT_STUDY_EXPONENT=MT_HEADROOM": exponent(1, 16, 63, 1),
+    "MT_STUDY_EXPONENT=MT_PREVIOUS_SAMPLE": previous,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_one_rule_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
+    """A dense and a depthwise layer and the head learn the same bits, and not those of the law."""
+    model = load_any(embedded.MODEL)
+    tops = load_train(embedded.DATA, model)
+    project = compile_project(tmp_path / "p", "last-7", model=model)
+    law = hashes(HostRunner(tmp_path / "p", 0), project, tops, STEPS)
+    flags = ("-O3", "-march=native", "-DMT_PORTABLE", f"-D{rule}")
+    found = hashes(HostRunner(tmp_path / "p", 0, flags=flags), project, tops, STEPS)
+    RULES[rule](monkeypatch)
+    assert hashes(NumpyRunner(tmp_path / "p", 0), project, tops, STEPS) == found
+    assert found != law
