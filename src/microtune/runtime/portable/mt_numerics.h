@@ -150,7 +150,7 @@ static inline int64_t mt_step16(int64_t acc, mt_rate rate, int64_t limit) {
 static inline int32_t mt_apply_step(int32_t value, int64_t d, int32_t r16, int32_t limit) {
     const int64_t exact = (int64_t)value * 65536 - d;
     const int64_t moved =
-        limit == MT_GRADIENT_MAX ? mt_round_weight(exact, r16) : (exact + r16) >> 16;
+        limit == MT_GRADIENT_MAX ? MT_ROUND_WEIGHT(exact, r16) : (exact + r16) >> 16;
     return (int32_t)mt_clamp_int64(moved, -limit, limit);
 }
 

@@ -4,8 +4,6 @@
 #ifndef MT_STUDY_H
 #define MT_STUDY_H
 
-#include "mt_types.h"
-
 /* How weights of the backbone, and how gradients are rounded. */
 #define MT_STOCHASTIC 0
 #define MT_NEAREST 1
@@ -26,17 +24,13 @@
 #define MT_STUDY_EXPONENT MT_ADAPTED_OFFSET
 #endif
 
-/* exact / 2^16 */
-static inline int64_t mt_round_weight(int64_t exact, int32_t r16) {
+/* exact / 2^16, int32_t or int64_t */
 #if MT_STUDY_WEIGHTS == MT_STOCHASTIC
-    return (exact + r16) >> 16;
+#define MT_ROUND_WEIGHT(exact, r16) (((exact) + (r16)) >> 16)
 #elif MT_STUDY_WEIGHTS == MT_NEAREST
-    (void)r16;
-    return (exact + 32768) >> 16;
+#define MT_ROUND_WEIGHT(exact, r16) ((void)(r16), ((exact) + 32768) >> 16)
 #else
-    (void)r16;
-    return exact / 65536;
+#define MT_ROUND_WEIGHT(exact, r16) ((void)(r16), (exact) / 65536)
 #endif
-}
 
 #endif

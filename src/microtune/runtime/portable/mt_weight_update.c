@@ -77,7 +77,7 @@ static void step_block(int8_t *w, const int32_t *acc, const uint16_t *r16, int32
         for (int32_t i = 0; i < n; i++) {
             const int32_t high = (int32_t)(((int64_t)acc[i] * rate.multiplier + half) >> 32);
             const int32_t bounded = mt_clamp_int32(high >> (rate.shift - 32), -limit, limit);
-            const int32_t moved = (w[i] * 65536 - bounded + r16[i]) >> 16;
+            const int32_t moved = MT_ROUND_WEIGHT(w[i] * 65536 - bounded, r16[i]);
             w[i] = (int8_t)mt_clamp_int32(moved, -MT_GRADIENT_MAX, MT_GRADIENT_MAX);
         }
         return;
@@ -88,7 +88,7 @@ static void step_block(int8_t *w, const int32_t *acc, const uint16_t *r16, int32
             const int64_t d = ((int64_t)acc[i] * rate.multiplier + half) >> rate.shift;
             const int32_t bounded =
                 (int32_t)mt_clamp_int64(d, -MT_WEIGHT_STEP_LIMIT, MT_WEIGHT_STEP_LIMIT);
-            const int32_t moved = (int32_t)mt_round_weight(w[i] * 65536 - bounded, r16[i]);
+            const int32_t moved = MT_ROUND_WEIGHT(w[i] * 65536 - bounded, r16[i]);
             w[i] = (int8_t)mt_clamp_int32(moved, -MT_GRADIENT_MAX, MT_GRADIENT_MAX);
         }
         return;
