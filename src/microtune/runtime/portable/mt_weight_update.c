@@ -7,8 +7,7 @@
 #include "mt_weight_update.h"
 
 size_t mt_conv2d_weight_update_scratch_bytes(const mt_conv2d_weight_update_params *p) {
-    (void)p;
-    return 0;
+    return mt_is_depthwise(&p->shape) ? 0 : MT_SUM_BYTES + MT_SUM_ROOM;
 }
 
 /* One tap of the kernel and the run of channels that is summed now. */
@@ -64,7 +63,8 @@ static int32_t pointwise_block(const mt_tap *t, int32_t rows, int32_t n,
     const mt_sum_shape sums = {pixels, t->x_channels, s->out_c, t->p->x_zero, rows};
     return s->k_h * s->k_w == 1 && s->stride_h == 1 && s->stride_w == 1 && s->in_h == s->out_h &&
            s->in_w == s->out_w && s->pad_top == 0 && s->pad_left == 0 &&
-           mt_pointwise_sums(&sums, t->io->x + t->x_first, t->io->g + t->output, n, acc);
+           mt_pointwise_sums(&sums, t->io->x + t->x_first, t->io->g + t->output, n, acc,
+                             (uint8_t *)t->io->scratch + MT_SUM_BYTES);
 }
 
 /* Steps w[0 .. n-1], whose gradients are acc; r16 are their random bits. */
@@ -116,7 +116,7 @@ static void random_block(const mt_conv2d_weight_update_params *p, uint32_t key, 
 static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int32_t stored) {
     const mt_conv2d_weight_update_params *p = t->p;
     const int32_t taps = p->shape.k_h * p->shape.k_w, tap = t->kh * p->shape.k_w + t->kw;
-    int32_t acc[MT_SUM_ROWS][MT_BLOCK];
+    int32_t (*acc)[MT_BLOCK] = (int32_t (*)[MT_BLOCK])t->io->scratch;
     uint16_t r16[MT_BLOCK];
     for (int32_t i = 0; i < stored; i += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, stored - i);
