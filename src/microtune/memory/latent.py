@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from microtune.ir.graph import Graph
@@ -17,11 +18,16 @@ class LatentCut:
 
 
 def latent_cut(graph: Graph) -> LatentCut | None:
-    """The last such place of a scheduled training graph; None if a step trains its first layer.
+    """The place with the smallest tensor, of equal ones the last; None if the first layer is trained.
 
     It does not lie within a segment of rows, whose tensors are never whole.
     """
-    for index in range(prefix_length(graph), 0, -1):
+    cuts = list(_cuts(graph))
+    return min(cuts, key=lambda cut: (graph.tensors[cut.tensor].bytes, -cut.index), default=None)
+
+
+def _cuts(graph: Graph) -> Iterator[LatentCut]:
+    for index in range(1, prefix_length(graph) + 1):
         segment = graph.nodes[index - 1].attrs.get("segment")
         inside = index < len(graph.nodes) and "segment" in graph.nodes[index].attrs
         if segment is not None and inside and graph.nodes[index].attrs["segment"] == segment:
@@ -29,5 +35,4 @@ def latent_cut(graph: Graph) -> LatentCut | None:
         made = {INPUT, *(name for node in graph.nodes[:index] for name in node.outputs)}
         read = {name for node in graph.nodes[index:] for name in node.inputs} | set(graph.outputs)
         if len(alive := made & read) == 1 and INPUT not in alive:
-            return LatentCut(index, alive.pop())
-    return None
+            yield LatentCut(index, alive.pop())
