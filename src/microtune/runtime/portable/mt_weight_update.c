@@ -21,6 +21,13 @@ typedef struct {
 } mt_tap;
 
 #if !MT_ISA_MVE
+/* A function of its own: within the loops below GCC would keep its pointers in memory. */
+static MT_NOINLINE void add_products(const int16_t *x, int16_t g, int32_t n, int32_t *acc) {
+    for (int32_t i = 0; i < n; i++) {
+        MT_ACCUMULATE(acc[i], (int16_t)(g * x[i]), 1);
+    }
+}
+
 /* acc[j][i] = sum over the pixels of g[output + j] * (x[x_first + i] - zero), i < n, j < rows.
  * The product of 8 and 9 bits fits in 16. */
 static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
@@ -39,17 +46,18 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
             const int32_t iw = ow * s->stride_w + t->kw - s->pad_left;
             const int8_t *x = t->io->x + (ih * s->in_w + iw) * t->x_channels + t->x_first;
             const int8_t *g = t->io->g + (oh * s->out_w + ow) * s->out_c + t->output;
+            int16_t centred[MT_BLOCK];
+            MT_KEEP_LOOP
+            for (int32_t i = 0; i < n; i++) {
+                centred[i] = (int16_t)(x[i] - zero);
+            }
             for (int32_t j = 0; j < rows; j++) {
                 const int16_t gj = g[j];
                 if (gj == 0) {
                     MT_SKIPPED(n);
                     continue;
                 }
-                MT_KEEP_LOOP
-                for (int32_t i = 0; i < n; i++) {
-                    const int16_t centred = (int16_t)(x[i] - zero);
-                    MT_ACCUMULATE(acc[j][i], (int16_t)(gj * centred), 1);
-                }
+                add_products(centred, gj, n, acc[j]);
             }
         }
     }
