@@ -14,7 +14,14 @@ from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.host import HostLibrary
-from microtune.simulate.job import JOB_NAME, RESULT_NAME, Record, RecordKind, read_results, write_job
+from microtune.simulate.job import (
+    JOB_NAME,
+    RESULT_NAME,
+    Record,
+    RecordKind,
+    read_results,
+    write_job,
+)
 from microtune.simulate.runners import HostRunner
 from microtune.simulate.toolchain import build_firmware
 from microtune.simulate.trainer import TrainingPlan, run_training
@@ -50,9 +57,7 @@ def test_the_same_run_from_latents(
     assert latent.test_accuracy == plain.test_accuracy
 
 
-def test_without_a_frozen_layer_there_is_none(
-    tmp_path: Path, splits: tuple[Split, Split]
-) -> None:
+def test_without_a_frozen_layer_there_is_none(tmp_path: Path, splits: tuple[Split, Split]) -> None:
     compile_project(tmp_path / "p", "full")
     runner = HostRunner(tmp_path / "p", 0)
     assert runner.library.latent_bytes == 0
@@ -79,7 +84,8 @@ def test_the_chip_runs_from_latents(
     kinds = [RecordKind.TRAIN, RecordKind.TRAIN_LATENT] if project.graph.updates else []
     frames = list(zip(train.frames[:STEPS], train.labels[:STEPS], strict=True))
     mixed = [
-        Record(kinds[i % 2], frame, int(label), 0.01) for i, (frame, label) in enumerate(frames)
+        Record(kinds[i % 2], frame, int(label), 0.01)
+        for i, (frame, label) in enumerate(frames)
         if kinds
     ] + [Record(kind, frames[0][0]) for kind in (RecordKind.INFER, RecordKind.INFER_LATENT)]
     plain = [

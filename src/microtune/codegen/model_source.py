@@ -102,7 +102,9 @@ def model_source(graph: Graph, plan: MemoryPlan, model_hash: str, scheme_hash: s
         "#define MT_TRY(call) \\\n    do { \\\n        const mt_status status = call; \\\n"
         "        if (status != MT_OK) return status; \\\n    } while (0)",
         _function(
-            "forward", "mt_context *ctx, int train, mt_part part", forward,
+            "forward",
+            "mt_context *ctx, int train, mt_part part",
+            forward,
             "(void)train;\n    (void)part;",
         ),
         "static mt_status infer(mt_context *ctx, mt_part part)\n"

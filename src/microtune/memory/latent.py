@@ -18,7 +18,7 @@ class LatentCut:
 
 
 def latent_cut(graph: Graph) -> LatentCut | None:
-    """The place with the smallest tensor, of equal ones the last; None if the first layer is trained.
+    """The place with the smallest tensor, of equal ones the last; None: the first layer is trained.
 
     It does not lie within a segment of rows, whose tensors are never whole.
     """
