@@ -207,9 +207,8 @@ static mt_status train_step(mt_context *context, const int8_t *latent, uint32_t 
         return MT_ERROR_FROZEN;
     }
     mt_status status = begin(context, latent, &part);
-    status = status == MT_OK
-                 ? context->model->train(context, label, &context->last_loss_q16, part)
-                 : status;
+    status = status == MT_OK ? context->model->train(context, label, &context->last_loss_q16, part)
+                             : status;
     if (status != MT_OK) {
         return status;
     }
