@@ -242,6 +242,8 @@ def train(
     save: Annotated[Path | None, typer.Option(help="Write what was learnt here.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Stop where an accumulator overflows "
                      "(portable kernels, slower, the same bits).")] = False,
+    latents: Annotated[bool, typer.Option("--latents", help="Run the frozen layers once an image "
+                       "(the same bits, faster; --on host).")] = False,
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Train the compiled network on DATA with the generated C."""
@@ -257,10 +259,10 @@ def train(
     with progress("reading images") as bar:
         session = Session.open(project, data, on.value, bar)
     if several:
-        _train_seeds(session, plan, several, json_file)
+        _train_seeds(session, plan, several, latents, json_file)
         return
     with progress(f"training on {on.value}") as bar:
-        report = session.train(plan, bar, save, debug=debug)
+        report = session.train(plan, bar, save, debug=debug, latents=latents)
     console.print(training_table(report))
     console.print(f"parameters sha256 {report.parameters_sha256}")
     console.print(f"logits     sha256 {report.logits_sha256}")
@@ -268,13 +270,13 @@ def train(
 
 
 def _train_seeds(
-    session: Session, plan: TrainingPlan, seeds: list[int], json_file: Path | None
+    session: Session, plan: TrainingPlan, seeds: list[int], latents: bool, json_file: Path | None
 ) -> None:
     """Several runs: one row each, and their mean."""
     from microtune.simulate.trainer import seeds_json
 
-    with console.status("compiling for the host"):
-        runs = session.seed_runs(plan, seeds)
+    with progress("compiling for the host") as bar:
+        runs = session.seed_runs(plan, seeds, bar, latents=latents)
     with runs, progress(f"training {len(seeds)} seeds") as bar:
         reports = runs.reports(bar)
     console.print(seeds_table(reports))

@@ -31,8 +31,13 @@ static const int32_t biases[1] = {-7};
 static const mt_segment segments[2] = {{8, sizeof weight_rows, weight_rows},
                                        {24, sizeof biases, biases}};
 
-static mt_status infer(mt_context *c) {
-    if (FAKE_BY_ROWS && c->source.read(c->source.user, 0, (int8_t *)c->arenas[0]) != 0) {
+/* The latent is the input itself. */
+static mt_status infer(mt_context *c, mt_part part) {
+    if (part == MT_TO_LATENT) {
+        return MT_OK;
+    }
+    if (FAKE_BY_ROWS && part == MT_FROM_INPUT &&
+        c->source.read(c->source.user, 0, (int8_t *)c->arenas[0]) != 0) {
         return MT_ERROR_INPUT;
     }
     const mt_head_int16_io io = {(const int8_t *)c->arenas[0], (const int16_t *)c->parameters,
@@ -42,9 +47,9 @@ static mt_status infer(mt_context *c) {
     return MT_OK;
 }
 
-static mt_status train(mt_context *c, uint32_t label, int32_t *loss_q16) {
+static mt_status train(mt_context *c, uint32_t label, int32_t *loss_q16, mt_part part) {
     int16_t *d = (int16_t *)(c->arenas[LAST] + 24);
-    const mt_status status = infer(c);
+    const mt_status status = infer(c, part);
     const mt_loss_int16_io loss_io = {(const int32_t *)(c->arenas[LAST] + 8), label, d, loss_q16};
     mt_loss_int16(&loss, &loss_io);
     const mt_head_update_int16_io io = {(const int8_t *)c->arenas[0], d, (int16_t *)c->parameters,
@@ -63,6 +68,8 @@ const mt_model mt_generated_model = {
     FEATURES,
     {0, FAKE_BY_ROWS ? MT_BY_ROWS : 0},
     {LAST, 8},
+    {0, 0},
+    FEATURES,
     CLASSES,
     0,
     36,

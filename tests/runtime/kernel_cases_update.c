@@ -35,9 +35,12 @@ static int weight_update_case(int32_t number) {
     p.trained_channels = random_order(&p.shape, &p.channel_order);
     p.x_zero = between(-128, 127);
     const int32_t g_exponent = between(-20, 5);
-    const mt_conv2d_weight_update_io io = {second,           &g_exponent, tuned.x + between(0, 3),
-                                           tuned.weight + 3, &step,       tuned.scratch};
+    const size_t bytes = mt_conv2d_weight_update_scratch_bytes(&p);
+    const mt_conv2d_weight_update_io io = {
+        second,           &g_exponent, tuned.x + between(0, 3),
+        tuned.weight + 3, &step,       scratch_of(&tuned, bytes)};
     mt_conv2d_weight_update_io ref = io;
+    ref.scratch = scratch_of(&plain, bytes);
     ref.x = plain.x + (io.x - tuned.x);
     ref.weight = plain.weight + 3;
     mt_conv2d_weight_update(&p, &io);

@@ -72,9 +72,10 @@ def test_conv2d_weight_update(lib: ctypes.CDLL, case: ConvCase) -> None:
         native.WeightUpdateParams, shape=case.shape(), x_zero=zero,
         factor=factor_params(table), site=site, **ordered,
     )  # fmt: skip
+    count = native.scratch_bytes(lib, "mt_conv2d_weight_update_scratch_bytes", params)
     io = fill(
         native.WeightUpdateIo, g=g, g_exponent=np.array([e], np.int32), x=x, weight=target,
-        state=state, scratch=None,
+        state=state, scratch=np.zeros(count // 8, np.int64),
     )  # fmt: skip
     call(lib, "mt_conv2d_weight_update", params, io)
     native.check_macs(lib, g.size // o * target.size)

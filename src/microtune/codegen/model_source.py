@@ -12,6 +12,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
 from microtune.memory.banks import MemoryPlan
+from microtune.memory.latent import latent_cut
 from microtune.memory.rings import INPUT, row_bytes, segments_of
 
 FORWARD_OPS = frozenset({
@@ -40,6 +41,7 @@ _HEADER = """\
      (MT_OFFSET_COUNT + 7) / 8 * 8)
 #define MT_SAVE_BYTES (88 + MT_PARAMETER_BYTES + MT_OFFSET_COUNT + 16)
 #define MT_TRAINABLE {trainable}
+#define MT_LATENT_BYTES {latent_bytes}
 #define MT_LOGITS_ARE_FLOAT {logits_are_float}
 
 #endif
@@ -67,8 +69,14 @@ def model_header(graph: Graph, plan: MemoryPlan) -> str:
         parameter_bytes=layout.block_bytes(layout.parameter_slots(graph)),
         offset_count=len(layout.offset_names(graph)),
         trainable=int(bool(graph.updates)),
+        latent_bytes=_latent_bytes(graph),
         logits_are_float=int(graph.tensors["logits"].dtype == "f32"),
     )
+
+
+def _latent_bytes(graph: Graph) -> int:
+    cut = latent_cut(graph)
+    return 0 if cut is None else graph.tensors[cut.tensor].bytes
 
 
 def _by_rows(graph: Graph) -> bool:
@@ -93,12 +101,18 @@ def model_source(graph: Graph, plan: MemoryPlan, model_hash: str, scheme_hash: s
         "/* Leaves the function with the status of a call that failed. */\n"
         "#define MT_TRY(call) \\\n    do { \\\n        const mt_status status = call; \\\n"
         "        if (status != MT_OK) return status; \\\n    } while (0)",
-        _function("forward", "mt_context *ctx, int train", forward, "(void)train;"),
-        "static mt_status infer(mt_context *ctx)\n{\n    return forward(ctx, 0);\n}",
+        _function(
+            "forward",
+            "mt_context *ctx, int train, mt_part part",
+            forward,
+            "(void)train;\n    (void)part;",
+        ),
+        "static mt_status infer(mt_context *ctx, mt_part part)\n"
+        "{\n    return forward(ctx, 0, part);\n}",
     ]
     if trainable:
-        signature = "mt_context *ctx, uint32_t label, int32_t *loss_q16"
-        calls = ["    MT_TRY(forward(ctx, 1));", *backward]
+        signature = "mt_context *ctx, uint32_t label, int32_t *loss_q16, mt_part part"
+        calls = ["    MT_TRY(forward(ctx, 1, part));", *backward]
         parts.append(_function("train", signature, calls, ""))
         parts.append(f"static const int8_t initial_offsets[] = {{{offsets or '0'}}};")
     parts += [segments, _model(emitter, model_hash, scheme_hash)]
@@ -107,10 +121,14 @@ def model_source(graph: Graph, plan: MemoryPlan, model_hash: str, scheme_hash: s
 
 def _emit_nodes(emitter: Emitter) -> int:
     """Emit every node; returns how many calls belong to the forward part."""
-    forward_calls = 0
+    forward_calls, cut = 0, latent_cut(emitter.graph)
     segments = {s.first: (number, s) for number, s in enumerate(segments_of(emitter.graph))}
     streamed = 0
     for index, node in enumerate(emitter.graph.nodes):
+        if cut is not None and index == cut.index:
+            emitter.calls.insert(0, "    if (part != MT_FROM_LATENT) {")
+            emitter.line("}")
+            emitter.line("if (part == MT_TO_LATENT) return MT_OK;")
         if index in segments:
             number, segment = segments[index]
             emit_segment(emitter, segment, number)
@@ -170,6 +188,13 @@ def _input_place(emitter: Emitter) -> str:
     return struct_text(emitter.place_fields(INPUT))
 
 
+def _latent_place(emitter: Emitter) -> str:
+    cut = latent_cut(emitter.graph)
+    if cut is None:
+        return struct_text({"offset": 0})
+    return struct_text(emitter.place_fields(emitter.owner.get(cut.tensor, cut.tensor)))
+
+
 def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
     graph, plan = emitter.graph, emitter.plan
     trainable = bool(graph.updates)
@@ -182,6 +207,8 @@ def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
         "arena_count": "MT_ARENA_COUNT",
         "input": _input_place(emitter),
         "logits": struct_text(emitter.place_fields("logits")),
+        "latent": _latent_place(emitter),
+        "latent_bytes": "MT_LATENT_BYTES",
         "input_row_bytes": "MT_INPUT_ROW_BYTES",
         "classes": "MT_CLASSES",
         "logits_are_float": str(int(logits.dtype == "f32")),

@@ -11,6 +11,7 @@ from microtune.memory.lifetimes import aligned
 
 BLOCK = 32  # MT_BLOCK
 EIGHT_LANES = 256  # MT_EIGHT_LANES
+WEIGHT_SUMS = 1040  # MT_SUM_BYTES + MT_SUM_ROOM
 
 
 def scratch_rule(graph: Graph) -> Callable[[Node], int]:
@@ -26,6 +27,8 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
             return _patches(node, kh * kw, per_group)
         if node.op == "q_conv2d_input_grad":
             return _input_grad(node)
+        if node.op == "conv2d_weight_update":
+            return 0 if node.inputs[3] in depthwise else WEIGHT_SUMS
         return 0
 
     def _patches(node: Node, taps: int, channels: int) -> int:

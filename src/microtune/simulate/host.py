@@ -107,7 +107,7 @@ class HostLibrary:
 
     def _declare(self) -> None:
         c, size, pointer = self._c, ctypes.c_size_t, ctypes.c_void_p
-        for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes"):
+        for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes", "mt_latent_bytes"):
             getattr(c, name).restype = size
         word = ctypes.c_uint32
         c.mt_arena_bytes.argtypes = [word]
@@ -116,6 +116,9 @@ class HostLibrary:
         c.mt_set_input.argtypes = [pointer, pointer, pointer]
         c.mt_infer.argtypes = [pointer, pointer]
         c.mt_train_step.argtypes = [pointer, ctypes.c_uint32, pointer]
+        c.mt_make_latent.argtypes = [pointer, pointer]
+        c.mt_infer_latent.argtypes = [pointer, pointer, pointer]
+        c.mt_train_latent.argtypes = [pointer, pointer, word, pointer]
         c.mt_set_learning_rate.argtypes = [pointer, ctypes.c_float]
         c.mt_logits.argtypes, c.mt_logits.restype = [pointer], pointer
         c.mt_save.argtypes = [pointer, pointer, size, pointer]
@@ -171,6 +174,35 @@ class HostLibrary:
         self._fill(frame)
         self._call("mt_train_step", label, ctypes.byref(self._result))
         return int(self._result.predicted_class), int(self._result.loss_q16)
+
+    @property
+    def latent_bytes(self) -> int:
+        """Bytes of a latent; 0 if nothing is frozen in front of what is trained."""
+        return int(self._c.mt_latent_bytes())
+
+    def make_latent(self, frame: Array) -> Array:
+        """What the frozen prefix makes of a frame, int8 (latent_bytes,)."""
+        self._fill(frame)
+        latent = np.empty(self.latent_bytes, np.int8)
+        self._call("mt_make_latent", latent.ctypes.data)
+        return latent
+
+    def infer_latent(self, latent: Array) -> int:
+        """`infer` from a latent."""
+        latent = self._checked(latent)
+        self._call("mt_infer_latent", latent.ctypes.data, ctypes.byref(self._result))
+        return int(self._result.predicted_class)
+
+    def train_latent(self, latent: Array, label: int) -> tuple[int, int]:
+        """`train_step` from a latent."""
+        latent = self._checked(latent)
+        self._call("mt_train_latent", latent.ctypes.data, label, ctypes.byref(self._result))
+        return int(self._result.predicted_class), int(self._result.loss_q16)
+
+    def _checked(self, latent: Array) -> Array:
+        if latent.dtype != np.int8 or latent.size != self.latent_bytes:
+            raise MicrotuneError(f"a latent of this model is {self.latent_bytes} values of int8")
+        return np.ascontiguousarray(latent)
 
     def logits(self) -> Array:
         """The raw 4-byte words of the last call's logits, int32 (N,)."""

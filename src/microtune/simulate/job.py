@@ -27,6 +27,8 @@ class RecordKind(IntEnum):
     TRAIN = 0
     INFER = 1
     SAVE = 2
+    TRAIN_LATENT = 3
+    INFER_LATENT = 4
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
 from microtune.codegen.layout import Slot, unpack_block
 from microtune.codegen.project import TRAINING_FILE, placement_on, read_plan
+from microtune.datasets import Split
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
@@ -40,6 +41,8 @@ from microtune.targets import load_target
 
 BackEnd = Literal["host", "qemu", "numpy"]
 Progress = Callable[[int, int], None]
+Twins = queue.SimpleQueue[HostLibrary]
+T = TypeVar("T")
 DEBUG_FLAGS = ("-O2", DEBUG_FLAG)
 # mt_save: magic, version, two hashes, length, checksum come before the parameters.
 SAVE_HEADER_BYTES = 88
@@ -75,6 +78,7 @@ class HostRunner:
     ) -> None:  # fmt: skip
         self.library = HostLibrary(project, seed, compiler, flags)
         self.threads = threads
+        self.from_latents = False
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order."""
@@ -87,23 +91,41 @@ class HostRunner:
                 if kind is RecordKind.TRAIN and record.learning_rate != rate:
                     rate = record.learning_rate
                     self.library.set_learning_rate(rate)
-                yield _host_result(self.library, record)
+                yield _host_result(self.library, record, self.from_latents)
 
-    def _infer_on_cores(self, records: Iterator[Record]) -> Iterator[RecordResult]:
-        """The parameters stay, so instances that loaded them share the records."""
-        learnt = self.library.save()
-        idle: queue.SimpleQueue[HostLibrary] = queue.SimpleQueue()
+    def use_latents(self, split: Split, progress: Progress | None = None) -> Split:
+        """The split with latents (N, bytes) instead of frames, each image through the frozen layers
+        once; from now on the runner takes records whose frames are latents."""
+        if self.library.latent_bytes == 0:
+            raise MicrotuneError("the first layer is trained: there are no latents to train from")
+        count = len(split.labels)
+        latents = np.empty((count, self.library.latent_bytes), np.int8)
+        done = 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            idle = self._twins(self.library.save())
+            for latent in pool.map(lambda f: _lent(idle, lambda c: c.make_latent(f)), split.frames):
+                latents[done] = latent
+                done += 1
+                if progress is not None:
+                    progress(done, count)
+        self.from_latents = True
+        return Split(latents, split.labels, split.names)
+
+    def _twins(self, learnt: bytes) -> Twins:
+        """Instances with these parameters, one for each thread."""
+        idle: Twins = queue.SimpleQueue()
         for _ in range(self.threads):
             twin = self.library.twin()
             twin.load(learnt)
             idle.put(twin)
+        return idle
+
+    def _infer_on_cores(self, records: Iterator[Record]) -> Iterator[RecordResult]:
+        """The parameters stay, so instances that loaded them share the records."""
+        idle, latents = self._twins(self.library.save()), self.from_latents
 
         def infer(record: Record) -> RecordResult:
-            library = idle.get()
-            try:
-                return _host_result(library, record)
-            finally:
-                idle.put(library)
+            return _lent(idle, lambda library: _host_result(library, record, latents))
 
         with ThreadPoolExecutor(self.threads) as pool:
             while batch := list(itertools.islice(records, 16 * self.threads)):
@@ -213,12 +235,22 @@ def make_runner(
     return HostRunner(project, seed, threads=cores())
 
 
-def _host_result(library: HostLibrary, record: Record) -> RecordResult:
+def _lent(idle: Twins, use: Callable[[HostLibrary], T]) -> T:
+    """Use an idle instance."""
+    library = idle.get()
+    try:
+        return use(library)
+    finally:
+        idle.put(library)
+
+
+def _host_result(library: HostLibrary, record: Record, latents: bool) -> RecordResult:
     frame, loss = _frame(record), 0
     if record.kind is RecordKind.TRAIN:
-        predicted, loss = library.train_step(frame, record.label)
+        train = library.train_latent if latents else library.train_step
+        predicted, loss = train(frame, record.label)
     else:
-        predicted = library.infer(frame)
+        predicted = library.infer_latent(frame) if latents else library.infer(frame)
     return RecordResult(record.kind, 0, predicted, loss, library.logits(), b"", None)
 
 

@@ -13,7 +13,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import load_model
 from microtune.simulate.measure import Measurement, measure
-from microtune.simulate.runners import BackEnd, HostRunner, Runner, make_runner
+from microtune.simulate.runners import BackEnd, HostRunner, Runner, cores, make_runner
 from microtune.simulate.seeds import SeedRuns
 from microtune.simulate.trainer import TrainingPlan, TrainingReport, run_training
 
@@ -54,25 +54,48 @@ class Session:
 
     def train(
         self, plan: TrainingPlan, progress: Progress, save: Path | None = None, *,
-        debug: bool = False,
+        debug: bool = False, latents: bool = False,
     ) -> TrainingReport:  # fmt: skip
         """Run the plan; `save` gets what `mt_save` writes (host and qemu), `debug` checks
-        accumulators."""
+        accumulators, `latents` runs the frozen layers once an image (host)."""
         if save is not None and self.back_end == "numpy":
             raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
         runner = make_runner(self.project, self.back_end, plan.seed, debug=debug)
-        report = run_training(runner, self.graph, plan, self.train_split, self.test_split, progress)
+        train, test = self._splits(runner, progress, latents=latents)
+        report = run_training(runner, self.graph, plan, train, test, progress)
         if save is not None:
             write_whole(save, runner.saved())
         return report
 
-    def seed_runs(self, plan: TrainingPlan, seeds: Sequence[int]) -> SeedRuns:
+    def _splits(
+        self, runner: Runner, progress: Progress, *, latents: bool
+    ) -> tuple[Split, Split | None]:
+        """(train, test) as the runner takes them."""
+        if not latents:
+            return self.train_split, self.test_split
+        if not isinstance(runner, HostRunner):
+            raise MicrotuneError("--latents needs --on host")
+
+        def report(done: int, total: int) -> None:
+            progress(done, total, "frozen layers")
+
+        test = self.test_split
+        return (
+            runner.use_latents(self.train_split, report),
+            None if test is None else runner.use_latents(test, report),
+        )
+
+    def seed_runs(
+        self, plan: TrainingPlan, seeds: Sequence[int], progress: Progress, *, latents: bool = False
+    ) -> SeedRuns:
         """The plan once a seed, on all cores of the host; the bits are those of runs one by one."""
+        runner = HostRunner(self.project, 0, threads=cores())
+        train_split, test_split = self._splits(runner, progress, latents=latents)
 
         def train(alone: Runner, one: TrainingPlan, report: Progress) -> TrainingReport:
-            return run_training(alone, self.graph, one, self.train_split, self.test_split, report)
+            return run_training(alone, self.graph, one, train_split, test_split, report)
 
-        return SeedRuns(HostRunner(self.project, 0), plan, seeds, train)
+        return SeedRuns(runner, plan, seeds, train)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -25,7 +25,10 @@ from microtune.simulate.toolchain import (
 )
 from microtune.targets import Target
 
-ENTRIES = ("mt_init", "mt_infer", "mt_train_step", "mt_save", "mt_load")
+ENTRIES = (
+    "mt_init", "mt_infer", "mt_train_step", "mt_make_latent", "mt_infer_latent", "mt_train_latent",
+    "mt_save", "mt_load",
+)  # fmt: skip
 # Who calls through a pointer -> what the pointer may hold. The row callback of a firmware is
 # mt_read_frame_row; a callback of the application's own needs what it needs.
 POINTERS: Mapping[str, tuple[str, ...]] = {

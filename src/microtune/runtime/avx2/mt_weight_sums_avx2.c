@@ -50,7 +50,8 @@ MT_INLINE void add_tile(const mt_sum_shape *s, int16_t g[PAIRS][2 * MT_SUM_ROWS]
 }
 
 int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
-                          int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
+                          int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room) {
+    (void)room;
     int16_t pairs[PAIRS][2 * MT_SUM_ROWS];
     memset(acc, 0, MT_SUM_ROWS * sizeof acc[0]);
     for (int32_t done = 0; done < s->pixels; done += 2 * PAIRS) {

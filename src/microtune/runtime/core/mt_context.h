@@ -20,6 +20,13 @@ typedef struct {
 
 #define MT_BY_ROWS UINT32_MAX
 
+/* Which part of the forward pass runs before the rest of a call. */
+typedef enum {
+    MT_FROM_INPUT,  /* all of it */
+    MT_FROM_LATENT, /* what comes behind the frozen prefix, whose result lies in its place */
+    MT_TO_LATENT    /* the frozen prefix alone, and nothing after it */
+} mt_part;
+
 /* One compiled model. */
 typedef struct {
     uint32_t numerics_version;
@@ -28,15 +35,17 @@ typedef struct {
     uint32_t arena_count, input_row_bytes;
     mt_place input; /* offset MT_BY_ROWS: there is no resident frame */
     mt_place logits;
+    mt_place latent;       /* the result of the frozen prefix */
+    uint32_t latent_bytes; /* 0: there is no such place */
     uint32_t classes, logits_are_float;
     uint32_t parameter_bytes;
     uint32_t offset_count;              /* gradient tensors with an exponent offset */
     const int8_t *initial_offsets;      /* [offset_count]; NULL: zeros */
     const mt_segment *initial_segments; /* parameters that are not 0 */
     uint32_t segment_count;
-    mt_status (*infer)(mt_context *context);
+    mt_status (*infer)(mt_context *context, mt_part part);
     /* Forward, backward and update; NULL: frozen. The core counts the step afterwards. */
-    mt_status (*train)(mt_context *context, uint32_t label, int32_t *loss_q16);
+    mt_status (*train)(mt_context *context, uint32_t label, int32_t *loss_q16, mt_part part);
 } mt_model;
 
 extern const mt_model mt_generated_model;

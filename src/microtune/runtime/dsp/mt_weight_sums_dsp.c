@@ -18,6 +18,8 @@ typedef struct {
     int32_t pairs;
 } mt_widened;
 
+typedef char mt_room_suffices[sizeof(mt_widened) <= MT_SUM_ROOM ? 1 : -1];
+
 /* Byte i of both words. */
 typedef struct {
     uint32_t byte[4];
@@ -94,18 +96,18 @@ static void add_products(const mt_widened *w, const uint32_t *g, int32_t *acc) {
 }
 
 int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
-                          int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
-    mt_widened w;
+                          int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room) {
+    mt_widened *w = (mt_widened *)room;
     int32_t sums[MT_SUM_ROWS] = {0};
     memset(acc, 0, MT_SUM_ROWS * sizeof acc[0]);
     for (int32_t done = 0; done < s->pixels; done += 2 * PAIRS) {
         const int32_t pixels = mt_min(2 * PAIRS, s->pixels - done);
-        w.pairs = (pixels + 1) >> 1;
-        widen_gradients(&w, s, g + done * s->g_step, pixels, sums);
+        w->pairs = (pixels + 1) >> 1;
+        widen_gradients(w, s, g + done * s->g_step, pixels, sums);
         for (int32_t i = 0; i < n; i += 4) {
-            widen_inputs(&w, s, x + done * s->x_step + i, pixels, mt_min(4, n - i));
-            add_products(&w, w.g[0], acc[0] + i);
-            add_products(&w, w.g[1], acc[2] + i);
+            widen_inputs(w, s, x + done * s->x_step + i, pixels, mt_min(4, n - i));
+            add_products(w, w->g[0], acc[0] + i);
+            add_products(w, w->g[1], acc[2] + i);
         }
     }
     for (int32_t j = 0; j < s->rows; j++) {

@@ -117,6 +117,24 @@ MT_NODISCARD mt_status mt_infer(mt_context *context, mt_result *result);
  * MT_ERROR_INPUT: a row is missing; nothing was learnt and no step counted. */
 MT_NODISCARD mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result);
 
+/* Latents: what the frozen layers in front of the first trained one make of a frame is constant.
+ * Stored (in flash, in external memory), it stands for the frame: a step from it costs only the
+ * rest of the network and changes the same bits.
+ *
+ * Bytes of a latent; 0 if nothing is frozen in front. A constant of the compiled model. */
+size_t mt_latent_bytes(void);
+
+/* Runs the frozen layers on the frame; `latent` receives mt_latent_bytes() bytes, any alignment.
+ * MT_ERROR_ARGUMENT: NULL, or the model has no latent. MT_ERROR_INPUT. */
+MT_NODISCARD mt_status mt_make_latent(mt_context *context, int8_t *latent);
+
+/* mt_infer and mt_train_step from a latent of this model instead of the frame.
+ * Errors: as theirs; MT_ERROR_ARGUMENT also if the model has no latent. */
+MT_NODISCARD mt_status mt_infer_latent(mt_context *context, const int8_t *latent,
+                                       mt_result *result);
+MT_NODISCARD mt_status mt_train_latent(mt_context *context, const int8_t *latent, uint32_t label,
+                                       mt_result *result);
+
 /* 0 <= learning_rate <= MT_LEARNING_RATE_MAX, else MT_ERROR_ARGUMENT and nothing changes.
  * 0 trains nothing, but steps are counted. */
 MT_NODISCARD mt_status mt_set_learning_rate(mt_context *context, float learning_rate);

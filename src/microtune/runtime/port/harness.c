@@ -3,8 +3,8 @@
  * All numbers are little-endian. A job is a header of eight 32-bit words
  *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, classes, 0
  * and then the records, each
- *     u8 kind (0 train, 1 infer, 2 save), u8[3] zero, u32 label, f32 learning rate,
- *     i8 frame[input bytes] (not for save).
+ *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame),
+ *     u8[3] zero, u32 label, f32 learning rate, i8 frame[input bytes] (not for save).
  * The result has one entry for each record: for train and infer
  *     u32 status, i32 predicted class, i32 loss in Q16 (0 for infer), 4-byte logits[classes]
  * and for save
@@ -31,7 +31,13 @@ enum {
     EXIT_INIT = 10,
     EXIT_OVERFLOW = 98
 };
-enum { KIND_TRAIN = 0, KIND_INFER = 1, KIND_SAVE = 2 };
+enum {
+    KIND_TRAIN = 0,
+    KIND_INFER = 1,
+    KIND_SAVE = 2,
+    KIND_TRAIN_LATENT = 3,
+    KIND_INFER_LATENT = 4
+};
 enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, CLASSES, RESERVED, HEADER_WORDS };
 #define JOB_MAGIC 0x424A544Du
 #define JOB_VERSION 1u
@@ -57,6 +63,9 @@ static uint8_t save_buffer[MT_SAVE_BYTES];
 #if MT_INPUT_BY_ROWS
 static int8_t frame_buffer[MT_INPUT_BYTES];
 #endif
+/* The flash or external memory where an application keeps its latents. */
+static int8_t latent_buffer[MT_LATENT_BYTES + 1];
+
 #define LIST_ARENA(bank, bytes) {mt_arena_##bank, bytes},
 static const mt_memory arenas[MT_ARENA_COUNT] = {MT_ARENAS(LIST_ARENA)};
 
@@ -134,17 +143,39 @@ static void report_debug(void) {
 #endif
 }
 
+static int is_training(const record_header *record) {
+    return record->kind == KIND_TRAIN || record->kind == KIND_TRAIN_LATENT;
+}
+
+/* The call of a record. Its latent is made before, so that the call alone is measured. */
+static uint32_t prepare(mt_context *context, const record_header *record, mt_result *result,
+                        mt_port_call *call) {
+    const uint32_t c = (uint32_t)context, r = (uint32_t)result, latent = (uint32_t)latent_buffer;
+    uint32_t status = MT_OK;
+    if (record->kind == KIND_TRAIN) {
+        *call = (mt_port_call){{c, record->label, r, 0}, (uintptr_t)mt_train_step};
+    } else if (record->kind == KIND_TRAIN_LATENT) {
+        *call = (mt_port_call){{c, latent, record->label, r}, (uintptr_t)mt_train_latent};
+    } else if (record->kind == KIND_INFER_LATENT) {
+        *call = (mt_port_call){{c, latent, r, 0}, (uintptr_t)mt_infer_latent};
+    } else {
+        *call = (mt_port_call){{c, r, 0, 0}, (uintptr_t)mt_infer};
+    }
+    if (record->kind == KIND_TRAIN_LATENT || record->kind == KIND_INFER_LATENT) {
+        status = (uint32_t)mt_make_latent(context, latent_buffer);
+    }
+    if (status == MT_OK && is_training(record)) {
+        status = (uint32_t)mt_set_learning_rate(context, record->learning_rate);
+    }
+    return status;
+}
+
 static void run_sample(mt_context *context, const record_header *record, uint32_t measure,
                        int32_t output) {
     mt_result result = {0, 0};
-    mt_port_call call = {{(uint32_t)context, (uint32_t)&result, 0, 0}, (uintptr_t)mt_infer};
-    uint32_t status = MT_OK;
+    mt_port_call call;
+    uint32_t status = prepare(context, record, &result, &call);
     uint32_t stack_bytes = 0;
-    if (record->kind == KIND_TRAIN) {
-        call = (mt_port_call){{(uint32_t)context, record->label, (uint32_t)&result, 0},
-                              (uintptr_t)mt_train_step};
-        status = (uint32_t)mt_set_learning_rate(context, record->learning_rate);
-    }
     if (status == MT_OK) {
         const uint32_t *base = measure ? mt_port_stack_paint() : _stack_limit;
         status = mt_port_call_marked(&call);
@@ -152,7 +183,7 @@ static void run_sample(mt_context *context, const record_header *record, uint32_
         report_debug();
     }
     const uint32_t head[3] = {status, (uint32_t)result.predicted_class,
-                              record->kind == KIND_TRAIN ? (uint32_t)result.loss_q16 : 0u};
+                              is_training(record) ? (uint32_t)result.loss_q16 : 0u};
     write_or_exit(output, head, sizeof head);
     write_or_exit(output, mt_logits(context), 4u * MT_CLASSES);
     if (measure) {

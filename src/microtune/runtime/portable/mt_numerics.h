@@ -17,6 +17,12 @@
 #define MT_KEEP_LOOP
 #endif
 
+#if defined(__GNUC__) || defined(__clang__)
+#define MT_NOINLINE __attribute__((noinline))
+#else
+#define MT_NOINLINE
+#endif
+
 #define MT_INT32_MAX INT32_C(0x7fffffff)
 #define MT_INT32_MIN (-MT_INT32_MAX - 1)
 #define MT_GRADIENT_MAX 127

@@ -8,6 +8,10 @@
 /* Outputs whose gradients are summed together, so that x is read once for all of them. */
 #define MT_SUM_ROWS 4
 
+/* Scratch: the sums of a block of inputs, and room for a faster kernel. */
+#define MT_SUM_BYTES (MT_SUM_ROWS * MT_BLOCK * 4)
+#define MT_SUM_ROOM 528
+
 /* Inputs and gradients of some pixels, *_step bytes apart; rows <= MT_SUM_ROWS outputs. */
 typedef struct {
     int32_t pixels, x_step, g_step, zero, rows;
@@ -17,15 +21,16 @@ typedef struct {
  * acc is anything. 0 and nothing done if there is no such kernel. */
 #if MT_ISA_AVX2 || (MT_ISA_DSP && !MT_ISA_MVE)
 int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
-                          int32_t acc[MT_SUM_ROWS][MT_BLOCK]);
+                          int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room);
 #else
 static inline int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g,
-                                        int32_t n, int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
+                                        int32_t n, int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room) {
     (void)s;
     (void)x;
     (void)g;
     (void)n;
     (void)acc;
+    (void)room;
     return 0;
 }
 #endif

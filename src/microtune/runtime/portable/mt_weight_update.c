@@ -7,8 +7,7 @@
 #include "mt_weight_update.h"
 
 size_t mt_conv2d_weight_update_scratch_bytes(const mt_conv2d_weight_update_params *p) {
-    (void)p;
-    return 0;
+    return mt_is_depthwise(&p->shape) ? 0 : MT_SUM_BYTES + MT_SUM_ROOM;
 }
 
 /* One tap of the kernel and the run of channels that is summed now. */
@@ -22,6 +21,13 @@ typedef struct {
 } mt_tap;
 
 #if !MT_ISA_MVE
+/* A function of its own: within the loops below GCC would keep its pointers in memory. */
+static MT_NOINLINE void add_products(const int16_t *x, int16_t g, int32_t n, int32_t *acc) {
+    for (int32_t i = 0; i < n; i++) {
+        MT_ACCUMULATE(acc[i], (int16_t)(g * x[i]), 1);
+    }
+}
+
 /* acc[j][i] = sum over the pixels of g[output + j] * (x[x_first + i] - zero), i < n, j < rows.
  * The product of 8 and 9 bits fits in 16. */
 static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
@@ -40,17 +46,18 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
             const int32_t iw = ow * s->stride_w + t->kw - s->pad_left;
             const int8_t *x = t->io->x + (ih * s->in_w + iw) * t->x_channels + t->x_first;
             const int8_t *g = t->io->g + (oh * s->out_w + ow) * s->out_c + t->output;
+            int16_t centred[MT_BLOCK];
+            MT_KEEP_LOOP
+            for (int32_t i = 0; i < n; i++) {
+                centred[i] = (int16_t)(x[i] - zero);
+            }
             for (int32_t j = 0; j < rows; j++) {
                 const int16_t gj = g[j];
                 if (gj == 0) {
                     MT_SKIPPED(n);
                     continue;
                 }
-                MT_KEEP_LOOP
-                for (int32_t i = 0; i < n; i++) {
-                    const int16_t centred = (int16_t)(x[i] - zero);
-                    MT_ACCUMULATE(acc[j][i], (int16_t)(gj * centred), 1);
-                }
+                add_products(centred, gj, n, acc[j]);
             }
         }
     }
@@ -64,7 +71,8 @@ static int32_t pointwise_block(const mt_tap *t, int32_t rows, int32_t n,
     const mt_sum_shape sums = {pixels, t->x_channels, s->out_c, t->p->x_zero, rows};
     return s->k_h * s->k_w == 1 && s->stride_h == 1 && s->stride_w == 1 && s->in_h == s->out_h &&
            s->in_w == s->out_w && s->pad_top == 0 && s->pad_left == 0 &&
-           mt_pointwise_sums(&sums, t->io->x + t->x_first, t->io->g + t->output, n, acc);
+           mt_pointwise_sums(&sums, t->io->x + t->x_first, t->io->g + t->output, n, acc,
+                             (uint8_t *)t->io->scratch + MT_SUM_BYTES);
 }
 
 /* Steps w[0 .. n-1], whose gradients are acc; r16 are their random bits. */
@@ -116,7 +124,7 @@ static void random_block(const mt_conv2d_weight_update_params *p, uint32_t key, 
 static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int32_t stored) {
     const mt_conv2d_weight_update_params *p = t->p;
     const int32_t taps = p->shape.k_h * p->shape.k_w, tap = t->kh * p->shape.k_w + t->kw;
-    int32_t acc[MT_SUM_ROWS][MT_BLOCK];
+    int32_t (*acc)[MT_BLOCK] = (int32_t (*)[MT_BLOCK])t->io->scratch;
     uint16_t r16[MT_BLOCK];
     for (int32_t i = 0; i < stored; i += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, stored - i);
