@@ -87,6 +87,8 @@ def _device(run: Run, sources: Sources) -> Result:
         project = pipeline.compile_model(model, request_of(run, len(classes)), folder)
         runner = HostRunner(folder, run.seed, flags=flags)
     plan = TrainingPlan(run.epochs, run.lr, "cosine", run.seed, evaluate="at the end")
+    if runner.library.latent_bytes:
+        train, asked = runner.use_latents(train), runner.use_latents(asked)
     report = run_training(runner, project.graph, plan, train, asked)
     predicted = [] if report.predictions is None else report.predictions.tolist()
     return Result(
