@@ -1,12 +1,10 @@
-/* The public functions of microtune.h, except saving and loading. */
+/* Memory, input, state: the public functions of microtune.h without steps, saving and loading. */
 #include "microtune.h"
 #include "mt_context.h"
 #include "mt_internal.h"
 #include "mt_learning_rate.h"
 #include "mt_memory.h"
 #include "mt_numerics.h"
-
-#define NO_LOSS (-1)
 
 static size_t round_up(size_t bytes) {
     return (bytes + MT_ALIGNMENT - 1) / MT_ALIGNMENT * MT_ALIGNMENT;
@@ -70,7 +68,7 @@ mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32_t arena_coun
     mt_context *c = (mt_context *)memory.base;
     memset(memory.base, 0, mt_context_bytes());
     c->magic = MT_CONTEXT_MAGIC;
-    c->last_loss_q16 = NO_LOSS;
+    c->last_loss_q16 = MT_NO_LOSS;
     c->state.seed = seed;
     c->model = model;
     for (uint32_t i = 0; i < model->arena_count; i++) {
@@ -89,15 +87,11 @@ mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32_t arena_coun
     return MT_OK;
 }
 
-static uint8_t *at(const mt_context *context, mt_place place) {
-    return context->arenas[place.bank] + place.offset;
-}
-
 int8_t *mt_input(mt_context *context) {
     if (!mt_is_context(context) || context->model->input.offset == MT_BY_ROWS) {
         return NULL;
     }
-    return (int8_t *)at(context, context->model->input);
+    return (int8_t *)mt_at(context, context->model->input);
 }
 
 mt_status mt_set_input(mt_context *context, mt_read_row read, void *user) {
@@ -117,115 +111,8 @@ int mt_read_frame_row(void *user, uint32_t row, int8_t *to) {
 
 size_t mt_row_bytes(void) { return mt_generated_model.input_row_bytes; }
 
-static int has_input(const mt_context *context) {
-    return context->model->input.offset != MT_BY_ROWS || context->source.read != NULL;
-}
-
 const void *mt_logits(const mt_context *context) {
-    return mt_is_context(context) ? at(context, context->model->logits) : NULL;
-}
-
-/* A key that orders like logit i: int32 as it is; the bits of a float made monotonic. */
-static int32_t logit_key(const mt_context *context, uint32_t i) {
-    const uint8_t *logits = at(context, context->model->logits);
-    int32_t value;
-    memcpy(&value, logits + i * sizeof value, sizeof value);
-    if (context->model->logits_are_float && value < 0) {
-        return -(int32_t)((uint32_t)value & UINT32_C(0x7fffffff));
-    }
-    return value;
-}
-
-static int32_t largest_logit(const mt_context *context) {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < context->model->classes; i++) {
-        if (logit_key(context, i) > logit_key(context, best)) {
-            best = i;
-        }
-    }
-    return (int32_t)best;
-}
-
-size_t mt_latent_bytes(void) { return mt_generated_model.latent_bytes; }
-
-mt_status mt_make_latent(mt_context *context, int8_t *latent) {
-    if (!mt_is_context(context) || latent == NULL || mt_latent_bytes() == 0) {
-        return MT_ERROR_ARGUMENT;
-    }
-    const mt_model *model = context->model;
-    const mt_status status =
-        has_input(context) ? model->infer(context, MT_TO_LATENT) : MT_ERROR_INPUT;
-    if (status == MT_OK) {
-        memcpy(latent, at(context, model->latent), model->latent_bytes);
-    }
-    return status;
-}
-
-/* Puts a latent, if there is one, into its place; says where the call starts then. */
-static mt_status begin(mt_context *context, const int8_t *latent, mt_part *part) {
-    *part = latent == NULL ? MT_FROM_INPUT : MT_FROM_LATENT;
-    if (latent == NULL) {
-        return has_input(context) ? MT_OK : MT_ERROR_INPUT;
-    }
-    if (mt_latent_bytes() == 0) {
-        return MT_ERROR_ARGUMENT;
-    }
-    memcpy(at(context, context->model->latent), latent, mt_latent_bytes());
-    return MT_OK;
-}
-
-static mt_status infer(mt_context *context, const int8_t *latent, mt_result *result) {
-    mt_part part;
-    mt_status status = begin(context, latent, &part);
-    status = status == MT_OK ? context->model->infer(context, part) : status;
-    if (status != MT_OK) {
-        return status;
-    }
-    result->predicted_class = largest_logit(context);
-    result->loss_q16 = NO_LOSS;
-    return MT_OK;
-}
-
-mt_status mt_infer(mt_context *context, mt_result *result) {
-    return mt_is_context(context) && result != NULL ? infer(context, NULL, result)
-                                                    : MT_ERROR_ARGUMENT;
-}
-
-mt_status mt_infer_latent(mt_context *context, const int8_t *latent, mt_result *result) {
-    return mt_is_context(context) && latent != NULL && result != NULL
-               ? infer(context, latent, result)
-               : MT_ERROR_ARGUMENT;
-}
-
-static mt_status train_step(mt_context *context, const int8_t *latent, uint32_t label,
-                            mt_result *result) {
-    mt_part part;
-    if (!mt_is_context(context) || result == NULL || label >= context->model->classes) {
-        return MT_ERROR_ARGUMENT;
-    }
-    if (context->model->train == NULL) {
-        return MT_ERROR_FROZEN;
-    }
-    mt_status status = begin(context, latent, &part);
-    status = status == MT_OK
-                 ? context->model->train(context, label, &context->last_loss_q16, part)
-                 : status;
-    if (status != MT_OK) {
-        return status;
-    }
-    context->state.step++;
-    result->predicted_class = largest_logit(context);
-    result->loss_q16 = context->last_loss_q16;
-    return MT_OK;
-}
-
-mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result) {
-    return train_step(context, NULL, label, result);
-}
-
-mt_status mt_train_latent(mt_context *context, const int8_t *latent, uint32_t label,
-                          mt_result *result) {
-    return latent == NULL ? MT_ERROR_ARGUMENT : train_step(context, latent, label, result);
+    return mt_is_context(context) ? mt_at(context, context->model->logits) : NULL;
 }
 
 mt_status mt_set_learning_rate(mt_context *context, float learning_rate) {

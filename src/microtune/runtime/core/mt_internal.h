@@ -6,7 +6,14 @@
 
 #define MT_CONTEXT_MAGIC UINT32_C(0x4d544358)
 
+/* The loss before the first step. */
+#define MT_NO_LOSS (-1)
+
 /* Not NULL, and made by mt_init of this model. */
 int mt_is_context(const mt_context *context);
+
+static inline uint8_t *mt_at(const mt_context *context, mt_place place) {
+    return context->arenas[place.bank] + place.offset;
+}
 
 #endif

@@ -31,13 +31,7 @@ enum {
     EXIT_INIT = 10,
     EXIT_OVERFLOW = 98
 };
-enum {
-    KIND_TRAIN = 0,
-    KIND_INFER = 1,
-    KIND_SAVE = 2,
-    KIND_TRAIN_LATENT = 3,
-    KIND_INFER_LATENT = 4
-};
+enum { KIND_TRAIN, KIND_INFER, KIND_SAVE, KIND_TRAIN_LATENT, KIND_INFER_LATENT };
 enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, CLASSES, RESERVED, HEADER_WORDS };
 #define JOB_MAGIC 0x424A544Du
 #define JOB_VERSION 1u
@@ -161,13 +155,12 @@ static uint32_t prepare(mt_context *context, const record_header *record, mt_res
     } else {
         *call = (mt_port_call){{c, r, 0, 0}, (uintptr_t)mt_infer};
     }
-    if (record->kind == KIND_TRAIN_LATENT || record->kind == KIND_INFER_LATENT) {
-        status = (uint32_t)mt_make_latent(context, latent_buffer);
-    }
-    if (status == MT_OK && is_training(record)) {
+    if (is_training(record)) {
         status = (uint32_t)mt_set_learning_rate(context, record->learning_rate);
     }
-    return status;
+    return status == MT_OK && record->kind >= KIND_TRAIN_LATENT
+               ? (uint32_t)mt_make_latent(context, latent_buffer)
+               : status;
 }
 
 static void run_sample(mt_context *context, const record_header *record, uint32_t measure,
