@@ -32,7 +32,11 @@ ENTRIES = (
 # Who calls through a pointer -> what the pointer may hold. The row callback of a firmware is
 # mt_read_frame_row; a callback of the application's own needs what it needs.
 POINTERS: Mapping[str, tuple[str, ...]] = {
-    "mt_infer": ("infer",), "mt_train_step": ("train",), "mt_stream": ("mt_read_frame_row",),
+    # The first two are inlined into the others or not.
+    "infer_from": ("infer",), "train_from": ("train",), "mt_make_latent": ("infer",),
+    "mt_infer": ("infer",), "mt_infer_latent": ("infer",),
+    "mt_train_step": ("train",), "mt_train_latent": ("train",),
+    "mt_stream": ("mt_read_frame_row",),
 }  # fmt: skip
 _NULL_WHEN_FROZEN = frozenset({"train"})
 _INDIRECT = "__indirect_call"

@@ -56,7 +56,7 @@ static mt_status begin(mt_context *context, const int8_t *latent, mt_part *part)
     return MT_OK;
 }
 
-static mt_status infer(mt_context *context, const int8_t *latent, mt_result *result) {
+static mt_status infer_from(mt_context *context, const int8_t *latent, mt_result *result) {
     mt_part part;
     mt_status status = begin(context, latent, &part);
     status = status == MT_OK ? context->model->infer(context, part) : status;
@@ -69,17 +69,17 @@ static mt_status infer(mt_context *context, const int8_t *latent, mt_result *res
 }
 
 mt_status mt_infer(mt_context *context, mt_result *result) {
-    return mt_is_context(context) && result != NULL ? infer(context, NULL, result)
+    return mt_is_context(context) && result != NULL ? infer_from(context, NULL, result)
                                                     : MT_ERROR_ARGUMENT;
 }
 
 mt_status mt_infer_latent(mt_context *context, const int8_t *latent, mt_result *result) {
     return mt_is_context(context) && latent != NULL && result != NULL
-               ? infer(context, latent, result)
+               ? infer_from(context, latent, result)
                : MT_ERROR_ARGUMENT;
 }
 
-static mt_status train_step(mt_context *context, const int8_t *latent, uint32_t label,
+static mt_status train_from(mt_context *context, const int8_t *latent, uint32_t label,
                             mt_result *result) {
     mt_part part;
     if (!mt_is_context(context) || result == NULL || label >= context->model->classes) {
@@ -101,10 +101,10 @@ static mt_status train_step(mt_context *context, const int8_t *latent, uint32_t 
 }
 
 mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result) {
-    return train_step(context, NULL, label, result);
+    return train_from(context, NULL, label, result);
 }
 
 mt_status mt_train_latent(mt_context *context, const int8_t *latent, uint32_t label,
                           mt_result *result) {
-    return latent == NULL ? MT_ERROR_ARGUMENT : train_step(context, latent, label, result);
+    return latent == NULL ? MT_ERROR_ARGUMENT : train_from(context, latent, label, result);
 }
