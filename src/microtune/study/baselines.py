@@ -121,8 +121,7 @@ class BaselineTraining:
         """Predicted classes, int64 (N,)."""
         with self.torch.no_grad():
             logits = [
-                self.network.logits(latents[i : i + _PIECE])
-                for i in range(0, len(latents), _PIECE)
+                self.network.logits(latents[i : i + _PIECE]) for i in range(0, len(latents), _PIECE)
             ]
         found: Array = self.torch.cat(logits).argmax(dim=1).numpy()
         return found

@@ -97,9 +97,7 @@ def _device(run: Run, sources: Sources) -> Result:
     )  # fmt: skip
 
 
-def _latents(
-    training: BaselineTraining, model: ModelFile, split: Split, cache: Path
-) -> Tensor:
+def _latents(training: BaselineTraining, model: ModelFile, split: Split, cache: Path) -> Tensor:
     """The frozen prefix's output of all images, computed once."""
     network, digest = training.network, hashlib.sha256(split.frames.tobytes())
     digest.update(f"{model.sha256()} {network.arithmetic} {network.cut}".encode())

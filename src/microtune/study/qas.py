@@ -50,9 +50,7 @@ def run_qas(work: Work, data: Sequence[str], seeds: int, epochs: int) -> QasTabl
         for method, candidates in RATES.items():
             run = Run(MODEL, name, SCHEME, method, candidates[0], 0, epochs)
             rate = work.best_rate(run, candidates)
-            runs = [
-                Run(MODEL, name, SCHEME, method, rate, seed, epochs) for seed in range(seeds)
-            ]
+            runs = [Run(MODEL, name, SCHEME, method, rate, seed, epochs) for seed in range(seeds)]
             rates[name][method] = rate
             results[name][method] = work.results(runs)
     return QasTable(results, rates)

@@ -65,7 +65,8 @@ class Result:
     @property
     def correct(self) -> Array:
         """bool (images,)."""
-        return np.array(self.predicted) == np.array(self.labels)
+        right: Array = np.array(self.predicted) == np.array(self.labels)
+        return right
 
     @property
     def accuracy(self) -> float:
@@ -95,7 +96,9 @@ class Store:
             content = json.loads(path.read_text(encoding="utf-8"))
             return Result(**(content | {"run": Run(**content["run"])}))
         except (ValueError, KeyError, TypeError) as error:
-            raise MicrotuneError(f"{path} is damaged ({error}); delete it to run it again") from error
+            raise MicrotuneError(
+                f"{path} is damaged ({error}); delete it to run it again"
+            ) from error
 
     def put(self, result: Result) -> None:
         """Keep a result, whole or not at all."""

@@ -40,7 +40,9 @@ def require_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise MicrotuneError("the baselines need PyTorch: pip install 'microtune[torch]'") from error
+        raise MicrotuneError(
+            "the baselines need PyTorch: pip install 'microtune[torch]'"
+        ) from error
     return torch
 
 
@@ -69,10 +71,14 @@ class TorchNetwork:
             values = self._run(self.nodes[: self.cut], {"input": start})
         return values[self._latent_name()]
 
+    def features_of(self, latents: Tensor) -> Tensor:
+        """What the head reads, in codes or in reals."""
+        values = self._run(self.nodes[self.cut :], {self._latent_name(): latents})
+        return values[self.features]
+
     def logits(self, latents: Tensor) -> Tensor:
         """(N, classes) of latents."""
-        values = self._run(self.nodes[self.cut :], {self._latent_name(): latents})
-        x = values[self.features]
+        x = self.features_of(latents)
         real = self._real(x, self.features) if self.arithmetic == "int8" else x
         return real.flatten(1) @ self.head_weight.T + self.head_bias
 
