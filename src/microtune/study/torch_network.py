@@ -9,7 +9,8 @@ float32 in both. Layers before the first trained one are frozen and run once per
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Leaf:
     scaling: Tensor
 
 
-def require_torch() -> Any:
+def require_torch() -> ModuleType:
     """The torch module, or a MicrotuneError that says how to get it."""
     try:
         import torch
@@ -43,7 +44,8 @@ def require_torch() -> Any:
         raise MicrotuneError(
             "the baselines need PyTorch: pip install 'microtune[torch]'"
         ) from error
-    return torch
+    module: ModuleType = torch
+    return module
 
 
 class TorchNetwork:
