@@ -309,6 +309,30 @@ def measure(
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="qas: our training beside float32 and "
+                    "other optimisers.")],
+    sources: Annotated[Path, typer.Option("--sources", metavar="DIR", envvar="MICROTUNE_DATA",
+                       help="Folder with data/ and models/.")],
+    output: Annotated[Path, typer.Option("-o", metavar="DIR", help="Raw results; finished runs "
+                      "that lie there are not repeated.")] = Path("out/study"),
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="Paired runs of each method.")] = 5,
+    data: Annotated[str | None, typer.Option(metavar="A.tar,B.tar", help="Fewer data sets.")]
+    = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: all cores).")]
+    = None,
+) -> None:  # fmt: skip
+    """Measure how well the generated C learns; resumes where it was stopped."""
+    from microtune.study.studies import Settings, make_work, run_study
+
+    settings = Settings(epochs, seeds, tuple(data.split(",")) if data else ())
+    with progress(f"study {name}") as bar:
+        tables = run_study(name, make_work(sources, output, workers, bar), settings)
+    console.print(*tables)
+
+
+@app.command()
 def demo(
     output: Annotated[Path, typer.Option("-o", metavar="DIR", help="Where to put the results.")]
     = Path("microtune-demo"),

@@ -1,0 +1,141 @@
+"""Training of the simulated baselines: minibatches, momentum, Adam, LARS, QAS; cosine schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from microtune.datasets import Split, epoch_order
+from microtune.ir.graph import Array, Graph
+from microtune.study.torch_network import Arithmetic, TorchNetwork, require_torch
+from microtune.training.scheme import Scheme
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Optimiser = Literal["sgdm", "adam", "lars"]
+Progress = Callable[[int, int], None]
+BATCH, MOMENTUM = 16, 0.9
+_ADAM = (0.9, 0.999, 1e-8)
+_LARS_TRUST = 0.001
+_PIECE = 64  # images of one pass through the frozen prefix
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One column of the published table. `qas` scales the gradients of int8 tensors by 1/s²."""
+
+    arithmetic: Arithmetic
+    optimiser: Optimiser
+    qas: bool = False
+
+
+BASELINES = {
+    "fp32 SGD-M": Baseline("float", "sgdm"),
+    "int8 SGD-M": Baseline("int8", "sgdm"),
+    "int8 Adam": Baseline("int8", "adam"),
+    "int8 LARS": Baseline("int8", "lars"),
+    "int8 SGD-M + QAS": Baseline("int8", "sgdm", qas=True),
+}
+
+
+@dataclass
+class _State:
+    value: Tensor
+    scaling: Tensor | None
+    first: Tensor
+    second: Tensor
+
+
+class BaselineTraining:
+    """A network with its optimiser; learns one epoch at a time from latents."""
+
+    def __init__(
+        self, graph: Graph, scheme: Scheme, baseline: Baseline, classes: int, lr: float
+    ) -> None:
+        self.torch = require_torch()
+        self.torch.set_num_threads(1)
+        self.network = TorchNetwork(graph, scheme, baseline.arithmetic, classes)
+        self.baseline, self.lr, self.steps = baseline, lr, 0
+        scaled = [(leaf.value, leaf.scaling) for leaf in self.network.leaves]
+        head = [(self.network.head_weight, None), (self.network.head_bias, None)]
+        zeros = self.torch.zeros_like
+        self.states = [
+            _State(value, scaling if baseline.qas else None, zeros(value), zeros(value))
+            for value, scaling in [*scaled, *head]
+        ]
+
+    def latents(self, split: Split) -> Tensor:
+        """The frozen prefix's output for every image."""
+        pieces = [
+            self.network.latents(split.frames[i : i + _PIECE])
+            for i in range(0, len(split.labels), _PIECE)
+        ]
+        return self.torch.cat(pieces)
+
+    def epoch(self, latents: Tensor, labels: Array, seed: int, epoch: int, epochs: int) -> float:
+        """One pass in the order of this seed; returns the mean loss in nats."""
+        count = len(labels)
+        order = epoch_order(count, seed, epoch)
+        targets = self.torch.from_numpy(labels.astype(np.int64))
+        total = epochs * math.ceil(count / BATCH)
+        losses = 0.0
+        for start in range(0, count, BATCH):
+            chosen = self.torch.from_numpy(order[start : start + BATCH])
+            logits = self.network.logits(latents[chosen])
+            loss = self.torch.nn.functional.cross_entropy(logits, targets[chosen])
+            gradients = self.torch.autograd.grad(loss, [s.value for s in self.states])
+            rate = self.lr * 0.5 * (1 + math.cos(math.pi * self.steps / total))
+            with self.torch.no_grad():
+                for state, gradient in zip(self.states, gradients, strict=True):
+                    self._step(state, gradient, rate)
+            self.steps += 1
+            losses += float(loss.detach()) * len(chosen)
+        return losses / count
+
+    def _step(self, state: _State, gradient: Tensor, rate: float) -> None:
+        torch = self.torch
+        if state.scaling is not None:
+            gradient = gradient * state.scaling
+        if self.baseline.optimiser == "adam":
+            one, two, epsilon = _ADAM
+            state.first.mul_(one).add_(gradient, alpha=1 - one)
+            state.second.mul_(two).addcmul_(gradient, gradient, value=1 - two)
+            step = self.steps + 1
+            mean = state.first / (1 - one**step)
+            deviation = torch.sqrt(state.second / (1 - two**step)) + epsilon
+            state.value -= rate * mean / deviation
+            return
+        if self.baseline.optimiser == "lars":
+            norm, size = torch.linalg.vector_norm(gradient), torch.linalg.vector_norm(state.value)
+            if norm > 0 and size > 0:
+                gradient = gradient * (_LARS_TRUST * size / norm)
+        state.first.mul_(MOMENTUM).add_(gradient)
+        state.value -= rate * state.first
+
+    def predictions(self, latents: Tensor) -> Array:
+        """Predicted classes, int64 (N,)."""
+        with self.torch.no_grad():
+            logits = [
+                self.network.logits(latents[i : i + _PIECE]) for i in range(0, len(latents), _PIECE)
+            ]
+        found: Array = self.torch.cat(logits).argmax(dim=1).numpy()
+        return found
+
+    def ratios(self, latents: Tensor, labels: Array) -> dict[str, float]:
+        """‖W‖/‖G‖ of every trained weight and bias, gradient of the mean loss over these images."""
+        logits = self.network.logits(latents)
+        targets = self.torch.from_numpy(labels.astype(np.int64))
+        loss = self.torch.nn.functional.cross_entropy(logits, targets)
+        leaves = self.network.leaves
+        gradients = self.torch.autograd.grad(loss, [leaf.value for leaf in leaves])
+        norm = self.torch.linalg.vector_norm
+        ratios = {}
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            scaled = gradient * leaf.scaling if self.baseline.qas else gradient
+            ratios[leaf.name] = float((norm(leaf.value) / norm(scaled)).detach())
+        return ratios

@@ -1,0 +1,92 @@
+"""Run what is missing, on all cores, resumable; choose learning rates by successive halving."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from microtune.errors import MicrotuneError
+from microtune.study.execute import Sources, execute
+from microtune.study.runs import Result, Run, Store
+
+Progress = Callable[[int, int, str], None]
+# Seed of the runs that choose a learning rate: none of those that are reported.
+CHOICE_SEED = 1000
+_ROUNDS = 2
+
+
+@dataclass
+class Work:
+    """Where runs come from and go to. A finished run is kept at once, so Ctrl-C loses only those
+    under way."""
+
+    sources: Sources
+    store: Store
+    workers: int
+    progress: Progress
+
+    def results(self, runs: Sequence[Run]) -> list[Result]:
+        """Of all runs, in order; those that the store has are not repeated."""
+        missing = list(self.store.missing(list(runs)))
+        total = len(dict.fromkeys(runs))
+        self.progress(total - len(missing), total, "")
+        if missing:
+            self._execute(missing, total)
+        return [self._kept(run) for run in runs]
+
+    def _kept(self, run: Run) -> Result:
+        found = self.store.get(run)
+        if found is None:
+            raise MicrotuneError(f"the result of {run} has gone from {self.store.folder}")
+        return found
+
+    def _execute(self, runs: list[Run], total: int) -> None:
+        done = total - len(runs)
+        if self.workers == 1:
+            for run in runs:
+                self.store.put(execute(run, self.sources))
+                done += 1
+                self.progress(done, total, str(run))
+            return
+        with ProcessPoolExecutor(self.workers, initializer=_ignore_interrupt) as pool:
+            futures = {pool.submit(execute, run, self.sources): run for run in runs}
+            try:
+                for future in as_completed(futures):
+                    self.store.put(future.result())
+                    done += 1
+                    self.progress(done, total, str(futures[future]))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+
+    def best_rate(self, run: Run, rates: Sequence[float]) -> float:
+        """The rate with the best validation accuracy (ties: the lower mean loss): all of them for a
+        third of the epochs, the better half of them for all."""
+        if len(rates) == 1:
+            return rates[0]
+        left = list(rates)
+        for step in range(_ROUNDS):
+            last = step == _ROUNDS - 1
+            epochs = run.epochs if last else max(1, run.epochs // 3)
+            trial = replace(run, split="val", seed=CHOICE_SEED, epochs=epochs)
+            results = self.results([replace(trial, lr=rate) for rate in left])
+            ranked = sorted(zip(results, left, strict=True), key=lambda pair: _rank(pair[0]))
+            left = [rate for _, rate in ranked[: 1 if last else (len(left) + 1) // 2]]
+        return left[0]
+
+
+def _rank(result: Result) -> tuple[float, float]:
+    loss = result.train_loss if np.isfinite(result.train_loss) else np.inf
+    return -result.accuracy, loss
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,20 @@
+"""The embedded model and images as the folder that studies read."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from microtune import embedded
+from microtune.study.execute import Sources
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """models/fashion5.mt and data/fashion_tops.npz."""
+    folder = tmp_path_factory.mktemp("sources")
+    for part, file in (("models", embedded.MODEL), ("data", embedded.DATA)):
+        (folder / part).mkdir()
+        shutil.copy(file, folder / part / file.name)
+    return Sources(folder, folder / "latents")

@@ -1,0 +1,66 @@
+"""Real runs of the embedded model: resumed, chosen, and worse where a rule is broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from microtune.errors import MicrotuneError
+from microtune.study.execute import Sources, execute
+from microtune.study.runs import OURS, Run, Store
+from microtune.study.work import CHOICE_SEED, Work
+
+RUN = Run("fashion5", "fashion_tops.npz", "last-7", OURS, 0.01, 0, 1)
+
+
+Seen = list[tuple[int, int]]
+
+
+def work(sources: Sources, folder: Path, workers: int = 1) -> tuple[Work, Seen]:
+    seen: Seen = []
+
+    def progress(done: int, total: int, note: str) -> None:
+        seen.append((done, total))
+
+    return Work(sources, Store(folder), workers, progress), seen
+
+
+def test_finished_runs_are_not_repeated(sources: Sources, tmp_path: Path) -> None:
+    first, seen = work(sources, tmp_path, workers=2)
+    runs = [RUN, replace(RUN, seed=1)]
+    results = first.results(runs)
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+    assert [r.run for r in results] == runs
+    assert results[0].parameters_sha256 != results[1].parameters_sha256
+    again, seen = work(sources, tmp_path)
+    assert again.results(runs) == results
+    assert seen == [(2, 2)]
+
+
+def test_the_rate_is_chosen_on_validation_images(sources: Sources, tmp_path: Path) -> None:
+    """A rate of almost nothing learns almost nothing."""
+    made, _ = work(sources, tmp_path, workers=2)
+    assert made.best_rate(RUN, (1e-7, 0.01)) == 0.01
+    stored = [made.store.get(replace(RUN, lr=lr, split="val", seed=CHOICE_SEED))
+              for lr in (1e-7, 0.01)]  # fmt: skip
+    assert all(stored)
+    assert made.store.get(replace(RUN, split="test")) is None
+
+
+@pytest.mark.parametrize("rule", [
+    "MT_STUDY_WEIGHTS=MT_TOWARDS_ZERO", "MT_STUDY_GRADIENTS=MT_TOWARDS_ZERO",
+])  # fmt: skip
+def test_rounding_towards_zero_learns_worse(sources: Sources, rule: str) -> None:
+    """A small real slice of the ablation: the law is at least as good on the training images."""
+    law, broken = (execute(replace(RUN, rule=r), sources) for r in ("", rule))
+    assert law.parameters_sha256 != broken.parameters_sha256
+    assert law.train_loss < broken.train_loss
+
+
+def test_what_there_is_not(sources: Sources) -> None:
+    with pytest.raises(MicrotuneError, match=r"no nothing\.pkl"):
+        execute(replace(RUN, model="nothing"), sources)
+    with pytest.raises(MicrotuneError, match="no method magic"):
+        execute(replace(RUN, method="magic"), sources)
