@@ -308,10 +308,16 @@ def measure(
     write_json(json_file, figures)
 
 
+def _names(listed: str | None) -> tuple[str, ...]:
+    """A,B -> names; nothing: none."""
+    return tuple(name for name in (listed or "").split(",") if name)
+
+
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="qas: our training beside float32 and "
-                    "other optimisers.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="qas: beside float32 and other "
+                    "optimisers; sparse: accuracy against memory; ablation: what each rule of "
+                    "the arithmetic is worth.")],
     sources: Annotated[Path, typer.Option("--sources", metavar="DIR", envvar="MICROTUNE_DATA",
                        help="Folder with data/ and models/.")],
     output: Annotated[Path, typer.Option("-o", metavar="DIR", help="Raw results; finished runs "
@@ -320,13 +326,15 @@ def study(
     seeds: Annotated[int, typer.Option(min=1, help="Paired runs of each method.")] = 5,
     data: Annotated[str | None, typer.Option(metavar="A.tar,B.tar", help="Fewer data sets.")]
     = None,
+    models: Annotated[str | None, typer.Option(metavar="A,B", help="Fewer models (sparse).")]
+    = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: all cores).")]
     = None,
 ) -> None:  # fmt: skip
     """Measure how well the generated C learns; resumes where it was stopped."""
     from microtune.study.studies import Settings, make_work, run_study
 
-    settings = Settings(epochs, seeds, tuple(data.split(",")) if data else ())
+    settings = Settings(epochs, seeds, _names(data), _names(models))
     with progress(f"study {name}") as bar:
         tables = run_study(name, make_work(sources, output, workers, bar), settings)
     console.print(*tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,21 +10,20 @@ from rich.table import Table
 
 from microtune.errors import MicrotuneError
 from microtune.simulate.runners import cores
+from microtune.study import ablation, qas, sparse
 from microtune.study.execute import Sources
-from microtune.study.qas import DATA, qas_tables, run_qas
 from microtune.study.runs import Store
 from microtune.study.work import Progress, Work
-
-NAMES = ("qas",)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How much of a study to run: paired seeds, epochs, which data sets (none: all of them)."""
+    """How much of a study to run: paired seeds, epochs, which data sets and models (none: all)."""
 
     epochs: int = 10
     seeds: int = 5
     data: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 def make_work(sources: Path, output: Path, workers: int | None, progress: Progress) -> Work:
@@ -37,7 +37,33 @@ def make_work(sources: Path, output: Path, workers: int | None, progress: Progre
 
 def run_study(name: str, work: Work, settings: Settings) -> list[Table]:
     """Run what is missing of a study and return its tables."""
-    if name not in NAMES:
-        raise MicrotuneError(f"no study {name}; there are: {', '.join(NAMES)}")
-    found = run_qas(work, settings.data or DATA, settings.seeds, settings.epochs)
-    return qas_tables(found)
+    if name not in STUDIES:
+        raise MicrotuneError(f"no study {name}; there are: {', '.join(STUDIES)}")
+    return STUDIES[name](work, settings)
+
+
+def _qas(work: Work, settings: Settings) -> list[Table]:
+    return qas.qas_tables(
+        qas.run_qas(work, settings.data or qas.DATA, settings.seeds, settings.epochs)
+    )
+
+
+def _sparse(work: Work, settings: Settings) -> list[Table]:
+    points: list[sparse.Point] = []
+    for data in settings.data or (sparse.DATA,):
+        models = settings.models or sparse.MODELS
+        points += sparse.run_sparse(work, models, data, settings.seeds, settings.epochs)
+    return sparse.sparse_tables(points)
+
+
+def _ablation(work: Work, settings: Settings) -> list[Table]:
+    tables: list[Table] = []
+    for data in settings.data or (ablation.DATA,):
+        found = ablation.run_ablation(work, data, settings.seeds, settings.epochs)
+        tables += ablation.ablation_tables(found)
+    return tables
+
+
+STUDIES: Mapping[str, Callable[[Work, Settings], list[Table]]] = {
+    "qas": _qas, "sparse": _sparse, "ablation": _ablation,
+}  # fmt: skip
