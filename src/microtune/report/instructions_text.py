@@ -17,7 +17,7 @@ from microtune.targets import load_target
 
 _TOP = 20
 _WIDE = 110
-"""Columns that the whole table of layers needs; with fewer, figures that others imply are left out."""
+"""Columns that the whole table of layers needs; with fewer it leaves out implied figures."""
 
 
 def _number(value: float | None, form: str = ".2f") -> str:
