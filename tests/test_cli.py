@@ -194,7 +194,7 @@ def test_measure_counts_exactly(tmp_path: Path) -> None:
         done = run("measure", folder, "--json", tmp_path / name, *options)
         assert done.returncode == 0, done.stderr
         results.append(json.loads((tmp_path / name).read_text()))
-    assert "dx depthwise 3x3" in done.stdout and "dense_rows" in done.stdout
+    assert "dW depthwise 3x3" in done.stdout and "mt_make_eight" in done.stdout
     first, calls = results[0], results[1].pop("calls")
     assert first == results[1]
     for call, found in calls.items():

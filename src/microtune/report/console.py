@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -12,8 +14,17 @@ from rich.table import Table
 
 from microtune.simulate.trainer import TrainingReport, mean_and_deviation
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+_UNBOUND = 160
+"""Columns where the output goes to a file or a pipe, which has no width to keep to."""
+
+
+def _make_console(stream: TextIO, *, stderr: bool = False) -> Console:
+    known = stream.isatty() or "COLUMNS" in os.environ
+    return Console(stderr=stderr, highlight=False, width=None if known else _UNBOUND)
+
+
+console = _make_console(sys.stdout)
+errors = _make_console(sys.stderr, stderr=True)
 
 
 def in_colour() -> bool:

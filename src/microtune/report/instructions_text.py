@@ -10,11 +10,14 @@ from rich import box
 from rich.table import Table
 
 from microtune.codegen.project import read_plan
+from microtune.report.console import console
 from microtune.report.instructions_rows import Row, layer_rows, rows_by_kind, sum_rows
 from microtune.simulate.profile import Build, profile_project
 from microtune.targets import load_target
 
 _TOP = 20
+_WIDE = 110
+"""Columns that the whole table of layers needs; with fewer it leaves out implied figures."""
 
 
 def _number(value: float | None, form: str = ".2f") -> str:
@@ -22,9 +25,10 @@ def _number(value: float | None, form: str = ".2f") -> str:
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    """Names fold where the terminal is narrow; figures are never cut."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in left:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -33,20 +37,36 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 def rows_table(title: str, rows: Sequence[Row], *, layers: bool = True) -> Table:
     """Rows with their total; `layers`: with name and shape of each, else their number."""
     left = ["layer", "kernel", "shape"] if layers else ["kernel"]
-    right = ["MAC", "instructions", "per MAC", "bound", "times"]
-    table = _table(title, left, right if layers else ["layers", *right, "per element"])
-    for row in [*rows, sum_rows(row for row in rows if row.instructions)]:
-        if row.name == "total":
-            table.add_section()
-        head = [row.name, row.kind, row.shape] if layers else [row.kind, row.shape]
-        tail = [] if layers else [_number(row.per_element, ".1f")]
-        if row.name == "total":
-            head, tail = ["total", *[""] * (len(head) - 1)], [""] * len(tail)
-        table.add_row(
-            *head, f"{row.macs:,}" if row.macs else "-", f"{row.instructions:,}",
-            _number(row.per_mac), _number(row.bound_per_mac), _number(row.over_bound), *tail,
-        )  # fmt: skip
+    right = [] if layers else ["layers"]
+    right += ["MAC", "instructions", "per MAC", "bound", "times", "per element"]
+    hidden = {"per element"} if layers else set()
+    if console.width < _WIDE:
+        hidden |= {"shape", "bound", "per element"}
+    shown = [name for name in (*left, *right) if name not in hidden]
+    table = _table(title, [n for n in left if n in shown], [n for n in right if n in shown])
+    for row in rows:
+        table.add_row(*(_cells(row)[name] for name in shown))
+    table.add_section()
+    total = _cells(sum_rows(row for row in rows if row.instructions))
+    total |= dict.fromkeys(("kernel", "shape", "layers", "per element"), "") | {left[0]: "total"}
+    table.add_row(*(total[name] for name in shown))
     return table
+
+
+def _cells(row: Row) -> dict[str, str]:
+    """What a row says, by column; the number of layers stands where the shape of one does."""
+    return {
+        "layer": row.name,
+        "kernel": row.kind,
+        "shape": row.shape,
+        "layers": row.shape,
+        "MAC": f"{row.macs:,}" if row.macs else "-",
+        "instructions": f"{row.instructions:,}",
+        "per MAC": _number(row.per_mac),
+        "bound": _number(row.bound_per_mac),
+        "times": _number(row.over_bound),
+        "per element": _number(row.per_element, ".1f"),
+    }
 
 
 def functions_table(title: str, counts: Mapping[str, int]) -> Table:
