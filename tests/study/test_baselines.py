@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from microtune import embedded
 from microtune.datasets import Preprocessing, open_dataset
-from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
-from microtune.study.baselines import BASELINES
+from microtune.ir.graph import Array
+from microtune.study.baselines import BASELINES, Baseline, BaselineTraining
 from microtune.study.execute import Sources, execute
 from microtune.study.runs import Run
-from microtune.study.torch_network import TorchNetwork
-from microtune.training.scheme import resolve_scheme
+from microtune.study.torch_backward import Backward, int8_gradient
+from microtune.study.torch_network import TorchNetwork, require_torch
+from microtune.training.scheme import Scheme, resolve_scheme, trained_channels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 pytestmark = pytest.mark.oracle
 RUN = Run("fashion5", "fashion_tops.npz", "last-7", "fp32 SGD-M", 0.03, 0, 3)
@@ -73,11 +78,100 @@ def test_scaling_is_what_float_sgd_would_do(sources: Sources) -> None:
     assert plain.train_loss > real.train_loss + 0.05
 
 
-def test_parts_of_layers_are_refused(sources: Sources) -> None:
+def network_and_latents(scheme: Scheme, backward: Backward) -> tuple[TorchNetwork, Tensor]:
+    model = load_any(embedded.MODEL)
+    data = open_dataset(embedded.DATA)
+    frames = data.load("test", Preprocessing.from_json(model.preprocessing)).frames[:4]
+    network = TorchNetwork(model.graph, scheme, "int8", 5, backward)
+    network.head_weight.data.normal_(generator=network.torch.Generator().manual_seed(1))
+    return network, network.latents(frames)
+
+
+def gradients(backward: Backward, scheme_name: str = "last-7") -> dict[str, Array]:
+    """Of every trained weight, for the loss of four images."""
+    graph = load_any(embedded.MODEL).graph
+    scheme = resolve_scheme(scheme_name, graph, graph.name)
+    network, latents = network_and_latents(scheme, backward)
+    torch = network.torch
+    torch.manual_seed(0)
+    loss = torch.nn.functional.cross_entropy(network.logits(latents), torch.tensor([0, 1, 2, 3]))
+    found = torch.autograd.grad(loss, [leaf.value for leaf in network.leaves])
+    pairs = zip(network.leaves, found, strict=True)
+    return {leaf.name: g.numpy() for leaf, g in pairs if g.ndim > 1}
+
+
+def cosines(backward: Backward) -> list[float]:
+    """Between the gradients of a backward pass and the exact ones, last layer first."""
+    exact, other = gradients(Backward()), gradients(backward)
+    pairs = [(exact[name].reshape(-1), other[name].reshape(-1)) for name in reversed(exact)]
+    return [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in pairs]
+
+
+def test_int8_gradients_are_close_and_channels_closer() -> None:
+    by_tensor, by_channel = (cosines(Backward(kind, "nearest")) for kind in ("tensor", "channel"))
+    assert min(by_tensor) > 0.9
+    assert min(by_channel) > min(by_tensor)
+
+
+def test_the_published_faults_turn_gradients() -> None:
+    """Each fault is far from rounding noise, in the layers where it must show."""
+    skips = cosines(Backward(lost_skips=True))
+    assert skips[0] > 0.9999
+    assert min(skips) < 0.95
+    assert min(cosines(Backward(raw_inputs=True))) < 0.95
+    hot = gradients(Backward(unscaled_logits=True))
+    cold = gradients(Backward())
+    assert all(np.linalg.norm(hot[name]) > 1.5 * np.linalg.norm(cold[name]) for name in cold)
+
+
+@pytest.mark.parametrize("backward", [Backward("tensor"), Backward("channel", "nearest")])
+def test_gradient_codes_are_int8(backward: Backward) -> None:
+    torch = require_torch()
+    gradient = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    kept = int8_gradient(torch, gradient, backward)
+    across = (0, 1, 2, 3) if backward.gradients == "tensor" else (0, 2, 3)
+    step = torch.exp2(torch.ceil(torch.log2(gradient.abs().amax(across, keepdim=True) / 127)))
+    codes = kept / step
+    assert torch.equal(codes, codes.round())
+    assert codes.abs().max() <= 127
+    assert (kept - gradient).abs().max() <= step.max() * (
+        1.0 if "stoch" in backward.rounding else 0.5
+    )
+
+
+@pytest.mark.parametrize("layer", ["block6_depthwise", "block6_project"])
+def test_only_trained_channels_move(layer: str) -> None:
     model = load_any(embedded.MODEL)
     graph = model.graph
     whole = resolve_scheme("last-3", graph, graph.name)
-    layer = next(iter(whole.weights))
-    part = replace(whole, weights={layer: whole.weights[layer] - 1})
-    with pytest.raises(MicrotuneError, match="whole layers only"):
-        TorchNetwork(graph, part, "int8", 5)
+    part = replace(whole, weights=dict(whole.weights) | {layer: 3})
+    data = open_dataset(embedded.DATA)
+    split = data.load("train", Preprocessing.from_json(model.preprocessing)).take(np.arange(32))
+    training = BaselineTraining(graph, part, Baseline("int8", "sgdm", qas=True), 5, 0.01)
+    weight = next(n.inputs[1] for n in graph.nodes if n.outputs[0] == layer)
+    leaf = next(leaf for leaf in training.network.leaves if leaf.name == weight)
+    before = leaf.value.detach().clone()
+    training.epoch(training.latents(split), split.labels, 0, 0, 1)
+    moved = (leaf.value.detach() != before).numpy()
+    channels = moved.any(axis=(1, 2, 3) if "depthwise" in layer else (0, 2, 3))
+    expected = np.zeros(len(channels), bool)
+    expected[trained_channels(graph, layer, 3)[:3]] = True
+    assert (channels <= expected).all()
+    assert channels.any()
+
+
+def test_weights_are_rounded_to_codes(sources: Sources) -> None:
+    model = load_any(embedded.MODEL)
+    graph = model.graph
+    scheme = resolve_scheme("last-3", graph, graph.name)
+    data = open_dataset(embedded.DATA)
+    split = data.load("train", Preprocessing.from_json(model.preprocessing)).take(np.arange(32))
+    for bits in (0, 4):
+        baseline = Baseline("int8", "sgdm", True, 1, 0.0, "stochastic", bits)
+        training = BaselineTraining(graph, scheme, baseline, 5, 0.01)
+        training.epoch(training.latents(split), split.labels, 0, 0, 1)
+        for leaf in training.network.leaves:
+            if leaf.value.ndim > 1:
+                codes = leaf.value.detach().numpy() * 2**bits
+                assert (codes == np.round(codes)).all()
+                assert bits == 0 or (codes % 2**bits != 0).any()

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from microtune.datasets import Split, epoch_order
 from microtune.ir.graph import Array, Graph
-from microtune.study.torch_network import Arithmetic, TorchNetwork, require_torch
+from microtune.study.torch_backward import Backward, Rounding, rounded
+from microtune.study.torch_network import Arithmetic, Leaf, TorchNetwork, require_torch
 from microtune.training.scheme import Scheme
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Optimiser = Literal["sgdm", "adam", "lars"]
-Progress = Callable[[int, int], None]
-BATCH, MOMENTUM = 16, 0.9
 _ADAM = (0.9, 0.999, 1e-8)
 _LARS_TRUST = 0.001
 _PIECE = 64  # images of one pass through the frozen prefix
@@ -27,13 +25,20 @@ _PIECE = 64  # images of one pass through the frozen prefix
 
 @dataclass(frozen=True)
 class Baseline:
-    """One column of the published table. `qas` scales the gradients of int8 tensors by 1/s²."""
+    """How a simulation trains. `qas` scales the gradients of int8 tensors by 1/s². `weights`: how
+    trained weights are rounded after each step, to codes with `extra_bits` more; None: float32."""
 
     arithmetic: Arithmetic
     optimiser: Optimiser
     qas: bool = False
+    batch: int = 16
+    momentum: float = 0.9
+    weights: Rounding | None = None
+    extra_bits: int = 0
+    backward: Backward = Backward()
 
 
+# The columns of the published table.
 BASELINES = {
     "fp32 SGD-M": Baseline("float", "sgdm"),
     "int8 SGD-M": Baseline("int8", "sgdm"),
@@ -42,11 +47,35 @@ BASELINES = {
     "int8 SGD-M + QAS": Baseline("int8", "sgdm", qas=True),
 }
 
+# The device's way of training in float32: batch 1, no momentum, QAS, weights kept as int8.
+SIMULATED_DEVICE = Baseline("int8", "sgdm", True, 1, 0.0, "stochastic")
+_FAULTY = Backward(None, lost_skips=True, raw_inputs=True, unscaled_logits=True)
+# One thing changed each, for the ablation.
+SIMULATIONS = BASELINES | {
+    "float32 gradients": SIMULATED_DEVICE,
+    "float32 weights": replace(SIMULATED_DEVICE, weights=None),
+    "weights with 2 extra bits": replace(SIMULATED_DEVICE, extra_bits=2),
+    "weights with 4 extra bits": replace(SIMULATED_DEVICE, extra_bits=4),
+    "weights nearest": replace(SIMULATED_DEVICE, weights="nearest"),
+    "weights nearest with 4 extra bits": replace(SIMULATED_DEVICE, weights="nearest", extra_bits=4),
+    "weights towards zero": replace(SIMULATED_DEVICE, weights="towards zero"),
+    "int8 gradients": replace(SIMULATED_DEVICE, backward=Backward("tensor")),
+    "int8 gradients per channel": replace(SIMULATED_DEVICE, backward=Backward("channel")),
+    "int8 gradients nearest": replace(SIMULATED_DEVICE, backward=Backward("tensor", "nearest")),
+    "accumulation over 8": replace(SIMULATED_DEVICE, batch=8),
+    "momentum 0.9": replace(SIMULATED_DEVICE, momentum=0.9),
+    "lost skips": replace(SIMULATED_DEVICE, backward=Backward(lost_skips=True)),
+    "raw inputs": replace(SIMULATED_DEVICE, backward=Backward(raw_inputs=True)),
+    "unscaled logits": replace(SIMULATED_DEVICE, backward=Backward(unscaled_logits=True)),
+    "as published, rounded well": replace(SIMULATED_DEVICE, backward=_FAULTY),
+    "as published": replace(SIMULATED_DEVICE, weights="towards zero", backward=_FAULTY),
+}
+
 
 @dataclass
 class _State:
     value: Tensor
-    scaling: Tensor | None
+    leaf: Leaf | None
     first: Tensor
     second: Tensor
 
@@ -59,14 +88,13 @@ class BaselineTraining:
     ) -> None:
         self.torch = require_torch()
         self.torch.set_num_threads(1)
-        self.network = TorchNetwork(graph, scheme, baseline.arithmetic, classes)
+        self.network = TorchNetwork(graph, scheme, baseline.arithmetic, classes, baseline.backward)
         self.baseline, self.lr, self.steps = baseline, lr, 0
-        scaled = [(leaf.value, leaf.scaling) for leaf in self.network.leaves]
+        backbone = [(leaf.value, leaf) for leaf in self.network.leaves]
         head = [(self.network.head_weight, None), (self.network.head_bias, None)]
         zeros = self.torch.zeros_like
         self.states = [
-            _State(value, scaling if baseline.qas else None, zeros(value), zeros(value))
-            for value, scaling in [*scaled, *head]
+            _State(value, leaf, zeros(value), zeros(value)) for value, leaf in [*backbone, *head]
         ]
 
     def latents(self, split: Split) -> Tensor:
@@ -79,13 +107,14 @@ class BaselineTraining:
 
     def epoch(self, latents: Tensor, labels: Array, seed: int, epoch: int, epochs: int) -> float:
         """One pass in the order of this seed; returns the mean loss in nats."""
-        count = len(labels)
+        count, batch = len(labels), self.baseline.batch
+        self.torch.manual_seed(seed * 1000 + epoch)
         order = epoch_order(count, seed, epoch)
         targets = self.torch.from_numpy(labels.astype(np.int64))
-        total = epochs * math.ceil(count / BATCH)
+        total = epochs * math.ceil(count / batch)
         losses = 0.0
-        for start in range(0, count, BATCH):
-            chosen = self.torch.from_numpy(order[start : start + BATCH])
+        for start in range(0, count, batch):
+            chosen = self.torch.from_numpy(order[start : start + batch])
             logits = self.network.logits(latents[chosen])
             loss = self.torch.nn.functional.cross_entropy(logits, targets[chosen])
             gradients = self.torch.autograd.grad(loss, [s.value for s in self.states])
@@ -93,14 +122,16 @@ class BaselineTraining:
             with self.torch.no_grad():
                 for state, gradient in zip(self.states, gradients, strict=True):
                     self._step(state, gradient, rate)
+                    self._round(state)
             self.steps += 1
             losses += float(loss.detach()) * len(chosen)
         return losses / count
 
     def _step(self, state: _State, gradient: Tensor, rate: float) -> None:
         torch = self.torch
-        if state.scaling is not None:
-            gradient = gradient * state.scaling
+        if state.leaf is not None:
+            gradient = gradient * state.leaf.mask
+            gradient = gradient * state.leaf.scaling if self.baseline.qas else gradient
         if self.baseline.optimiser == "adam":
             one, two, epsilon = _ADAM
             state.first.mul_(one).add_(gradient, alpha=1 - one)
@@ -114,8 +145,16 @@ class BaselineTraining:
             norm, size = torch.linalg.vector_norm(gradient), torch.linalg.vector_norm(state.value)
             if norm > 0 and size > 0:
                 gradient = gradient * (_LARS_TRUST * size / norm)
-        state.first.mul_(MOMENTUM).add_(gradient)
+        state.first.mul_(self.baseline.momentum).add_(gradient)
         state.value -= rate * state.first
+
+    def _round(self, state: _State) -> None:
+        """A trained weight to its codes; biases and head stay float32."""
+        how = self.baseline.weights
+        if how is not None and state.leaf is not None and state.value.ndim > 1:
+            steps = 2.0**self.baseline.extra_bits
+            codes = rounded(self.torch, state.value * steps, how) / steps
+            state.value.copy_(codes.clamp(-128, 127))
 
     def predictions(self, latents: Tensor) -> Array:
         """Predicted classes, int64 (N,)."""

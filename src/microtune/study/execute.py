@@ -21,7 +21,7 @@ from microtune.ir.modelfile import ModelFile
 from microtune.simulate.runners import HostRunner
 from microtune.simulate.session import write_whole
 from microtune.simulate.trainer import TrainingPlan, run_training
-from microtune.study.baselines import BASELINES, BaselineTraining
+from microtune.study.baselines import SIMULATIONS, BaselineTraining
 from microtune.study.runs import OURS, Result, Run
 from microtune.targets import load_target
 from microtune.training.build import Formats
@@ -64,8 +64,8 @@ def execute(run: Run, sources: Sources) -> Result:
     os.environ["OMP_NUM_THREADS"] = "1"
     if run.method == OURS:
         return _device(run, sources)
-    if run.method not in BASELINES:
-        raise MicrotuneError(f"no method {run.method}; there are {[OURS, *BASELINES]}")
+    if run.method not in SIMULATIONS:
+        raise MicrotuneError(f"no method {run.method}; there are {[OURS, *SIMULATIONS]}")
     return _baseline(run, sources)
 
 
@@ -116,7 +116,7 @@ def _baseline(run: Run, sources: Sources) -> Result:
     model = sources.model(run.model)
     classes, train, asked = sources.splits(run)
     scheme = resolve_scheme(run.scheme, model.graph, model.graph.name)
-    baseline = BASELINES[run.method]
+    baseline = SIMULATIONS[run.method]
     training = BaselineTraining(model.graph, scheme, baseline, len(classes), run.lr)
     latents = [_latents(training, model, split, sources.cache) for split in (train, asked)]
     start, loss = time.monotonic(), 0.0

@@ -59,8 +59,9 @@ def _sparse(work: Work, settings: Settings) -> list[Table]:
 def _ablation(work: Work, settings: Settings) -> list[Table]:
     tables: list[Table] = []
     for data in settings.data or (ablation.DATA,):
-        found = ablation.run_ablation(work, data, settings.seeds, settings.epochs)
-        tables += ablation.ablation_tables(found)
+        for variants in (ablation.DEVICE, ablation.SIMULATED):
+            found = ablation.run_ablation(work, variants, data, settings.seeds, settings.epochs)
+            tables.append(ablation.ablation_table(found))
     return tables
 
 

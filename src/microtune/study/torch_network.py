@@ -16,8 +16,9 @@ import numpy as np
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph, Node
+from microtune.study.torch_backward import Backward, gate
 from microtune.training.head import find_classifier
-from microtune.training.scheme import Scheme, channel_count
+from microtune.training.scheme import Scheme, channel_count, is_depthwise, trained_channels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,12 +29,13 @@ LAYERS = ("conv2d", "fully_connected")
 
 @dataclass(frozen=True)
 class Leaf:
-    """A trained tensor, and the factor with which QAS multiplies its gradient (scalar or per
-    output channel)."""
+    """A trained tensor; the factor with which QAS multiplies its gradient; 1 where it is trained,
+    0 where not. Both broadcast to the tensor."""
 
     name: str
     value: Tensor
     scaling: Tensor
+    mask: Tensor
 
 
 def require_torch() -> ModuleType:
@@ -51,12 +53,18 @@ def require_torch() -> ModuleType:
 class TorchNetwork:
     """Batches of NHWC codes -> features -> logits."""
 
-    def __init__(self, graph: Graph, scheme: Scheme, arithmetic: Arithmetic, classes: int) -> None:
+    def __init__(
+        self, graph: Graph, scheme: Scheme, arithmetic: Arithmetic, classes: int,
+        backward: Backward | None = None,
+    ) -> None:  # fmt: skip
         self.torch = require_torch()
         self.graph, self.arithmetic = graph, arithmetic
-        self.features = find_classifier(graph).inputs[0]
+        self.backward = backward or Backward()
+        classifier = find_classifier(graph)
+        self.features = classifier.inputs[0]
+        self.logits_scale = graph.scale(classifier.outputs[0])
         self.nodes = _backbone(graph, self.features)
-        self.cut = _cut(graph, self.nodes, scheme)
+        self.cut = _cut(self.nodes, scheme)
         self.constants: dict[str, Tensor] = {}
         self.leaves = self._leaves(scheme)
         width = graph.tensors[self.features].elements
@@ -82,7 +90,8 @@ class TorchNetwork:
         """(N, classes) of latents."""
         x = self.features_of(latents)
         real = self._real(x, self.features) if self.arithmetic == "int8" else x
-        return real.flatten(1) @ self.head_weight.T + self.head_bias
+        found = real.flatten(1) @ self.head_weight.T + self.head_bias
+        return found / self.logits_scale if self.backward.unscaled_logits else found
 
     def _latent_name(self) -> str:
         return "input" if self.cut == 0 else self.nodes[self.cut - 1].outputs[0]
@@ -90,7 +99,8 @@ class TorchNetwork:
     def _run(self, nodes: list[Node], values: dict[str, Tensor]) -> dict[str, Tensor]:
         for node in nodes:
             inputs = [values[name] for name in node.inputs if name in values]
-            values[node.outputs[0]] = getattr(self, f"_{node.op}")(node, *inputs)
+            value = getattr(self, f"_{node.op}")(node, *inputs)
+            values[node.outputs[0]] = gate(self.torch, value, self.backward)
         return values
 
     # -- parameters -----------------------------------------------------------------------------
@@ -105,8 +115,20 @@ class TorchNetwork:
                 if trained:
                     value = self._constant(node, name).clone().requires_grad_()
                     self.constants[name] = value
-                    leaves.append(Leaf(name, value, self._scaling(node, name)))
+                    mask = self._mask(node, name, scheme)
+                    leaves.append(Leaf(name, value, self._scaling(node, name), mask))
         return leaves
+
+    def _mask(self, node: Node, name: str, scheme: Scheme) -> Tensor:
+        """Trained channels: input channels of dense layers, channels of depthwise ones."""
+        layer = node.outputs[0]
+        if name != node.inputs[1] or scheme.weights[layer] == channel_count(self.graph, layer):
+            return self.torch.ones(1)
+        count = scheme.weights[layer]
+        mask = np.zeros(channel_count(self.graph, layer), np.float32)
+        mask[trained_channels(self.graph, layer, count)[:count]] = 1
+        shape = (-1, 1, 1, 1) if is_depthwise(self.graph, layer) else (1, -1, 1, 1)
+        return self.torch.from_numpy(mask).reshape(shape)
 
     def _scaling(self, node: Node, name: str) -> Tensor:
         """1/s² per output channel (docs/numerics.md); dead channels do not move."""
@@ -139,21 +161,28 @@ class TorchNetwork:
         return (x - quant.zero_point) * self.graph.scale(name)
 
     def _conv2d(self, node: Node, x: Tensor) -> Tensor:
-        functional = self.torch.nn.functional
         graph, y = self.graph, node.outputs[0]
-        if self.arithmetic == "int8":
-            x = x - graph.quant(node.inputs[0]).zero_point
-        top, left, bottom, right = node.ints("padding")
+        zero = graph.quant(node.inputs[0]).zero_point if self.arithmetic == "int8" else 0
         weight, bias = (self._constant(node, name) for name in node.inputs[1:3])
-        acc = functional.conv2d(
-            functional.pad(x, (left, right, top, bottom)), weight, bias, node.ints("stride"),
-            groups=node.int("groups"),
-        )  # fmt: skip
+        acc = self._convolve(node, x - zero, weight, bias)
+        if self.backward.raw_inputs and weight.requires_grad:
+            raw = self._convolve(node, x.detach(), weight, None)
+            clean = self._convolve(node, (x - zero).detach(), weight, None)
+            acc = acc + (raw - raw.detach()) - (clean - clean.detach())
         if self.arithmetic == "float":
             return self._clamped_real(acc, y)
         ratio = graph.scale(node.inputs[0]) * graph.channel_scales(node.inputs[1]) / graph.scale(y)
         scale = self.torch.from_numpy(ratio.astype(np.float32)).reshape(1, -1, 1, 1)
         return self._coded(acc * scale, node)
+
+    def _convolve(self, node: Node, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        functional = self.torch.nn.functional
+        top, left, bottom, right = node.ints("padding")
+        padded = functional.pad(x, (left, right, top, bottom))
+        acc: Tensor = functional.conv2d(
+            padded, weight, bias, node.ints("stride"), groups=node.int("groups")
+        )
+        return acc
 
     def _coded(self, smooth: Tensor, node: Node) -> Tensor:
         """Codes: rounded with a straight-through gradient, which the clamp stops."""
@@ -169,10 +198,17 @@ class TorchNetwork:
         return y.clamp(0, 6) if abs(highest - 6) < 0.05 else y.clamp(min=0)
 
     def _add(self, node: Node, a: Tensor, b: Tensor) -> Tensor:
+        if self.backward.lost_skips:
+            a, b = (a.detach(), b) if self._is_shortcut(*node.inputs) else (a, b.detach())
         if self.arithmetic == "float":
             return a + b
         total = self._real(a, node.inputs[0]) + self._real(b, node.inputs[1])
         return self._coded(total / self.graph.scale(node.outputs[0]), node)
+
+    def _is_shortcut(self, name: str, other: str) -> bool:
+        """Whether `name` was made first."""
+        made = [node.outputs[0] for node in self.nodes]
+        return name not in made or (other in made and made.index(name) < made.index(other))
 
     def _average_pool(self, node: Node, x: Tensor) -> Tensor:
         mean = self.torch.nn.functional.avg_pool2d(x, node.ints("kernel"), node.ints("stride"))
@@ -192,12 +228,8 @@ def _backbone(graph: Graph, features: str) -> list[Node]:
     raise MicrotuneError(f"{graph.name}: nothing makes {features}")
 
 
-def _cut(graph: Graph, nodes: list[Node], scheme: Scheme) -> int:
+def _cut(nodes: list[Node], scheme: Scheme) -> int:
     """The last index before the first trained layer where one tensor alone is alive."""
-    for node in nodes:
-        for layer, count in scheme.weights.items():
-            if node.outputs[0] == layer and count != channel_count(graph, layer):
-                raise MicrotuneError(f"scheme {scheme.name}: the baselines train whole layers only")
     trained = {*scheme.biases, *scheme.weights}
     first = next((i for i, n in enumerate(nodes) if n.outputs[0] in trained), len(nodes))
     for cut in range(first, 0, -1):

@@ -66,15 +66,15 @@ class Work:
                     process.terminate()
                 raise
 
-    def best_rate(self, run: Run, rates: Sequence[float]) -> float:
+    def best_rate(self, run: Run, rates: Sequence[float], rounds: int = _ROUNDS) -> float:
         """The rate with the best validation accuracy (ties: the lower mean loss): all of them for a
-        third of the epochs, the better half of them for all."""
+        third of the epochs, the better half of them for all. One round: all for a third only."""
         if len(rates) == 1:
             return rates[0]
         left = list(rates)
-        for step in range(_ROUNDS):
-            last = step == _ROUNDS - 1
-            epochs = run.epochs if last else max(1, run.epochs // 3)
+        for step in range(rounds):
+            last = step == rounds - 1
+            epochs = run.epochs if step > 0 else max(1, run.epochs // 3)
             trial = replace(run, split="val", seed=CHOICE_SEED, epochs=epochs)
             results = self.results([replace(trial, lr=rate) for rate in left])
             ranked = sorted(zip(results, left, strict=True), key=lambda pair: _rank(pair[0]))

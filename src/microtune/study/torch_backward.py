@@ -1,0 +1,72 @@
+"""How a simulated backward pass departs from exact float32: int8 gradients, and known faults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rounding = Literal["nearest", "stochastic", "towards zero"]
+Granularity = Literal["tensor", "channel"]
+_INT8_MAX = 127
+
+
+@dataclass(frozen=True)
+class Backward:
+    """`gradients`: int8 with one power-of-two exponent a tensor or a channel, None: float32.
+
+    The faults are those of the published engine: the gradient that flows over a residual's
+    shortcut is lost; weight gradients read input codes without their zero point; the loss reads
+    logits in units of their int8 codes, a softmax of another temperature.
+    """
+
+    gradients: Granularity | None = None
+    rounding: Rounding = "stochastic"
+    lost_skips: bool = False
+    raw_inputs: bool = False
+    unscaled_logits: bool = False
+
+
+def rounded(torch: ModuleType, x: Tensor, how: Rounding) -> Tensor:
+    """Whole numbers; the random bits are torch's."""
+    if how == "stochastic":
+        whole: Tensor = torch.floor(x + torch.rand_like(x))
+    else:
+        whole = torch.round(x) if how == "nearest" else torch.trunc(x)
+    return whole
+
+
+def int8_gradient(torch: ModuleType, gradient: Tensor, backward: Backward) -> Tensor:
+    """The values that int8 (N, C, ...) with power-of-two steps keeps of a gradient."""
+    across = tuple(i for i in range(gradient.ndim) if backward.gradients == "tensor" or i != 1)
+    largest = gradient.abs().amax(dim=across, keepdim=True).clamp(min=1e-30)
+    step = torch.exp2(torch.ceil(torch.log2(largest / _INT8_MAX)))
+    codes = rounded(torch, gradient / step, backward.rounding)
+    kept: Tensor = codes.clamp(-_INT8_MAX, _INT8_MAX) * step
+    return kept
+
+
+@cache
+def _gate(torch: ModuleType, backward: Backward) -> Any:
+    class Gate(torch.autograd.Function):  # type: ignore[name-defined,misc]
+        @staticmethod
+        def forward(context: Any, x: Tensor) -> Tensor:
+            return x.view_as(x)
+
+        @staticmethod
+        def backward(context: Any, gradient: Tensor) -> Tensor:
+            return int8_gradient(torch, gradient, backward)
+
+    return Gate
+
+
+def gate(torch: ModuleType, x: Tensor, backward: Backward) -> Tensor:
+    """x itself; its gradient passes through int8."""
+    if backward.gradients is None or not x.requires_grad:
+        return x
+    passed: Tensor = _gate(torch, backward).apply(x)
+    return passed
