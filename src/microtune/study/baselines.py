@@ -10,7 +10,7 @@ import numpy as np
 
 from microtune.datasets import Split, epoch_order
 from microtune.ir.graph import Array, Graph
-from microtune.study.torch_backward import Backward, Rounding, rounded
+from microtune.study.torch_backward import EXACT, Backward, Rounding, rounded
 from microtune.study.torch_network import Arithmetic, Leaf, TorchNetwork, require_torch
 from microtune.training.scheme import Scheme
 
@@ -35,7 +35,7 @@ class Baseline:
     momentum: float = 0.9
     weights: Rounding | None = None
     extra_bits: int = 0
-    backward: Backward = Backward()
+    backward: Backward = EXACT
 
 
 # The columns of the published table.

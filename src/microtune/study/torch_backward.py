@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +30,9 @@ class Backward:
     unscaled_logits: bool = False
 
 
+EXACT = Backward()
+
+
 def rounded(torch: ModuleType, x: Tensor, how: Rounding) -> Tensor:
     """Whole numbers; the random bits are torch's."""
     if how == "stochastic":
@@ -50,23 +52,8 @@ def int8_gradient(torch: ModuleType, gradient: Tensor, backward: Backward) -> Te
     return kept
 
 
-@cache
-def _gate(torch: ModuleType, backward: Backward) -> Any:
-    class Gate(torch.autograd.Function):  # type: ignore[name-defined,misc]
-        @staticmethod
-        def forward(context: Any, x: Tensor) -> Tensor:
-            return x.view_as(x)
-
-        @staticmethod
-        def backward(context: Any, gradient: Tensor) -> Tensor:
-            return int8_gradient(torch, gradient, backward)
-
-    return Gate
-
-
 def gate(torch: ModuleType, x: Tensor, backward: Backward) -> Tensor:
-    """x itself; its gradient passes through int8."""
-    if backward.gradients is None or not x.requires_grad:
-        return x
-    passed: Tensor = _gate(torch, backward).apply(x)
-    return passed
+    """x; its gradient passes through int8."""
+    if backward.gradients is not None and x.requires_grad:
+        x.register_hook(lambda gradient: int8_gradient(torch, gradient, backward))
+    return x

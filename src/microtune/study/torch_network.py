@@ -16,7 +16,7 @@ import numpy as np
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph, Node
-from microtune.study.torch_backward import Backward, gate
+from microtune.study.torch_backward import EXACT, Backward, gate
 from microtune.training.head import find_classifier
 from microtune.training.scheme import Scheme, channel_count, is_depthwise, trained_channels
 
@@ -55,11 +55,11 @@ class TorchNetwork:
 
     def __init__(
         self, graph: Graph, scheme: Scheme, arithmetic: Arithmetic, classes: int,
-        backward: Backward | None = None,
+        backward: Backward = EXACT,
     ) -> None:  # fmt: skip
         self.torch = require_torch()
         self.graph, self.arithmetic = graph, arithmetic
-        self.backward = backward or Backward()
+        self.backward = backward
         classifier = find_classifier(graph)
         self.features = classifier.inputs[0]
         self.logits_scale = graph.scale(classifier.outputs[0])
