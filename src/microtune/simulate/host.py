@@ -83,6 +83,7 @@ class HostLibrary:
         self._slots = [Slot.from_json(entry) for entry in plan["parameters"]]
         self._classes = int(plan["classes"])
         self._by_rows = plan["input"] == "rows"
+        self._replay_bytes = int(plan.get("replay_bytes", 0))
         with tempfile.TemporaryDirectory(prefix="microtune-host-") as folder:
             library = Path(folder) / "model.so"
             build_library(project.resolve(), library, compiler, flags)
@@ -97,6 +98,7 @@ class HostLibrary:
         self._context_memory = _aligned(self._c.mt_context_bytes())
         count = int(self._c.mt_arena_count())
         self._arenas = [_aligned(self._c.mt_arena_bytes(i)) for i in range(count)]
+        self._replay_memory = _aligned(self._replay_bytes)
 
     def twin(self) -> HostLibrary:
         """Another instance of the same code, with memory of its own and in the compiled state."""
@@ -119,6 +121,10 @@ class HostLibrary:
         c.mt_make_latent.argtypes = [pointer, pointer]
         c.mt_infer_latent.argtypes = [pointer, pointer, pointer]
         c.mt_train_latent.argtypes = [pointer, pointer, word, pointer]
+        c.mt_replay_init.argtypes = [_Memory, pointer]
+        c.mt_replay_train.argtypes = [pointer, pointer, word, pointer]
+        c.mt_replay_keep.argtypes = [pointer, pointer, pointer, word]
+        c.mt_replay_rehearse.argtypes = [pointer, pointer, pointer]
         c.mt_set_learning_rate.argtypes = [pointer, ctypes.c_float]
         c.mt_logits.argtypes, c.mt_logits.restype = [pointer], pointer
         c.mt_save.argtypes = [pointer, pointer, size, pointer]
@@ -135,6 +141,10 @@ class HostLibrary:
         _check(status, "mt_init")
         self._context = context
         self._result = _Result()
+        self._replay = ctypes.c_void_p()
+        if self._replay_bytes:
+            memory = _Memory.of(self._replay_memory)
+            _check(self._c.mt_replay_init(memory, ctypes.byref(self._replay)), "mt_replay_init")
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """The learning rate of the next steps."""
@@ -197,6 +207,23 @@ class HostLibrary:
         """`train_step` from a latent."""
         latent = self._checked(latent)
         self._call("mt_train_latent", latent.ctypes.data, label, ctypes.byref(self._result))
+        return int(self._result.predicted_class), int(self._result.loss_q16)
+
+    def train_keep(self, frame: Array, label: int) -> tuple[int, int]:
+        """`train_step`; the sample may be kept in the replay memory."""
+        self._fill(frame)
+        self._call("mt_replay_train", self._replay, label, ctypes.byref(self._result))
+        return int(self._result.predicted_class), int(self._result.loss_q16)
+
+    def train_keep_latent(self, latent: Array, label: int) -> tuple[int, int]:
+        """`train_keep` from a latent."""
+        latent = self._checked(latent)
+        self._call("mt_replay_keep", self._replay, latent.ctypes.data, label)
+        return self.train_latent(latent, label)
+
+    def rehearse(self) -> tuple[int, int]:
+        """One step on a stored sample; what `train_step` returns, of that sample."""
+        self._call("mt_replay_rehearse", self._replay, ctypes.byref(self._result))
         return int(self._result.predicted_class), int(self._result.loss_q16)
 
     def _checked(self, latent: Array) -> Array:

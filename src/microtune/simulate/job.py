@@ -29,11 +29,28 @@ class RecordKind(IntEnum):
     SAVE = 2
     TRAIN_LATENT = 3
     INFER_LATENT = 4
+    TRAIN_KEEP = 5
+    REHEARSE = 6
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether a record of this kind carries one."""
+        return self not in (RecordKind.SAVE, RecordKind.REHEARSE)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training step."""
+        return self in _TRAINING
+
+
+_TRAINING = (
+    RecordKind.TRAIN, RecordKind.TRAIN_LATENT, RecordKind.TRAIN_KEEP, RecordKind.REHEARSE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Record:
-    """One call. `frame` holds input bytes of int8 (any shape); a SAVE record has none."""
+    """One call. `frame` holds input bytes of int8 (any shape) if its kind has one."""
 
     kind: RecordKind
     frame: NDArray[np.int8] | None = None
@@ -95,7 +112,7 @@ def _header(seed: int, records: int, measure: bool, input_bytes: int, classes: i
 
 def _write_record(file: BinaryIO, record: Record, input_bytes: int) -> None:
     file.write(_RECORD.pack(record.kind, record.label, record.learning_rate))
-    if record.kind is RecordKind.SAVE:
+    if not record.kind.has_frame:
         return
     if record.frame is None or record.frame.dtype != np.int8 or record.frame.size != input_bytes:
         raise MicrotuneError(f"a frame for the chip must be {input_bytes} values of int8")

@@ -23,6 +23,7 @@ from microtune.datasets import Split
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
+from microtune.memory.latent import stored_samples
 from microtune.simulate.debug import DEBUG_FLAG
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.host import HostCompiler, HostLibrary
@@ -36,6 +37,7 @@ from microtune.simulate.job import (
     read_results,
     write_job,
 )
+from microtune.simulate.replay import ReplayMemory
 from microtune.simulate.toolchain import build_firmware
 from microtune.targets import load_target
 
@@ -44,6 +46,7 @@ Progress = Callable[[int, int], None]
 Twins = queue.SimpleQueue[HostLibrary]
 T = TypeVar("T")
 DEBUG_FLAGS = ("-O2", DEBUG_FLAG)
+NO_REPLAY = "rehearsing needs a project compiled with --replay"
 # mt_save: magic, version, two hashes, length, checksum come before the parameters.
 SAVE_HEADER_BYTES = 88
 
@@ -88,7 +91,7 @@ class HostRunner:
                 yield from self._infer_on_cores(group)
                 continue
             for record in group:
-                if kind is RecordKind.TRAIN and record.learning_rate != rate:
+                if kind.trains and record.learning_rate != rate:
                     rate = record.learning_rate
                     self.library.set_learning_rate(rate)
                 yield _host_result(self.library, record, self.from_latents)
@@ -145,20 +148,34 @@ class NumpyRunner:
 
     def __init__(self, project: Path, seed: int) -> None:
         self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
+        slots = stored_samples(self.interpreter.graph)
+        self.replay = ReplayMemory(slots, seed) if slots else None
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order."""
         for record in records:
-            frame, loss = _frame(record), 0
-            frame = frame.reshape(self.interpreter.graph.tensors["input"].shape)
-            if record.kind is RecordKind.TRAIN:
-                values = self.interpreter.train_step(frame, record.label, record.learning_rate)
+            frame, label = self._sample(record)
+            frame, loss = frame.reshape(self.interpreter.graph.tensors["input"].shape), 0
+            if record.kind.trains:
+                values = self.interpreter.train_step(frame, label, record.learning_rate)
                 logits, loss = values["logits"], _loss_q16(values["loss"])
             else:
                 logits = self.interpreter.infer(frame)
             flat = logits.reshape(-1)
             words = flat.view(np.int32) if flat.dtype == np.float32 else flat.astype(np.int32)
             yield RecordResult(record.kind, 0, int(flat.argmax()), loss, words, b"", None)
+
+    def _sample(self, record: Record) -> tuple[Array, int]:
+        """Frame and label, from the replay memory where the record asks for it."""
+        step = self.interpreter.step
+        if record.kind not in (RecordKind.REHEARSE, RecordKind.TRAIN_KEEP):
+            return _frame(record), record.label
+        if self.replay is None:
+            raise MicrotuneError(NO_REPLAY)
+        if record.kind is RecordKind.REHEARSE:
+            return self.replay.rehearsed(step)
+        self.replay.keep(_frame(record), record.label, step)
+        return _frame(record), record.label
 
     def parameters(self) -> dict[str, Array]:
         """Trained parameters by graph name."""
@@ -245,8 +262,15 @@ def _lent(idle: Twins, use: Callable[[HostLibrary], T]) -> T:
 
 
 def _host_result(library: HostLibrary, record: Record, latents: bool) -> RecordResult:
-    frame, loss = _frame(record), 0
-    if record.kind is RecordKind.TRAIN:
+    loss = 0
+    if record.kind is RecordKind.REHEARSE:
+        predicted, loss = library.rehearse()
+        return RecordResult(record.kind, 0, predicted, loss, library.logits(), b"", None)
+    frame = _frame(record)
+    if record.kind is RecordKind.TRAIN_KEEP:
+        keep = library.train_keep_latent if latents else library.train_keep
+        predicted, loss = keep(frame, record.label)
+    elif record.kind is RecordKind.TRAIN:
         train = library.train_latent if latents else library.train_step
         predicted, loss = train(frame, record.label)
     else:

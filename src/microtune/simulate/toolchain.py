@@ -47,9 +47,9 @@ class SectionSizes:
     """Bytes of a firmware, counted as a linker counts.
 
     `flash_bytes`: vectors, code, constants and the image of .data, libgcc included.
-    `static_bytes`: .data, .bss and the context without the arenas; `arenas` lists (bank, bytes) of
-    what `arena_bytes` sums; `stack_reserve_bytes` is what the linker script sets aside. The harness
-    is listed apart and is in none of the others.
+    `static_bytes`: .data, .bss, context and replay memory without the arenas; `arenas` lists
+    (bank, bytes) of what `arena_bytes` sums; `stack_reserve_bytes` is what the linker script sets
+    aside. The harness is listed apart and is in none of the others.
     """
 
     flash_bytes: int
@@ -248,7 +248,7 @@ def section_sizes(elf: Path) -> SectionSizes:
     allocated = [section for section in read_elf(elf).sections if section.allocated]
     harness = [section for section in allocated if section.name.startswith(".harness")]
     product = [section for section in allocated if section not in harness]
-    ram = {".data", ".bss", ".context", ".stack"}
+    ram = {".data", ".bss", ".context", ".replay", ".stack"}
     arenas = [section for section in product if section.name.startswith(_ARENA)]
 
     def total(*names: str) -> int:
@@ -257,7 +257,7 @@ def section_sizes(elf: Path) -> SectionSizes:
     return SectionSizes(
         flash_bytes=sum(s.bytes for s in product if s.name not in ram and s not in arenas)
         + total(".data"),
-        static_bytes=total(".data", ".bss", ".context"),
+        static_bytes=total(".data", ".bss", ".context", ".replay"),
         arenas=tuple((s.name.removeprefix(_ARENA), s.bytes) for s in arenas if s.bytes),
         stack_reserve_bytes=total(".stack"),
         harness_flash_bytes=sum(s.bytes for s in harness if s.name != ".harness.bss"),

@@ -3,9 +3,10 @@
  * All numbers are little-endian. A job is a header of eight 32-bit words
  *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, classes, 0
  * and then the records, each
- *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame),
- *     u8[3] zero, u32 label, f32 learning rate, i8 frame[input bytes] (not for save).
- * The result has one entry for each record: for train and infer
+ *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame,
+ *              5 train and keep, 6 rehearse: the replay memory),
+ *     u8[3] zero, u32 label, f32 learning rate, i8 frame[input bytes] (not for 2 and 6).
+ * The result has one entry for each record: for all but save
  *     u32 status, i32 predicted class, i32 loss in Q16 (0 for infer), 4-byte logits[classes]
  * and for save
  *     u32 status, u32 bytes, u8 blob[bytes];
@@ -15,13 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "harness_debug.h"
 #include "memory.h"
 #include "microtune.h"
 #include "port.h"
 #include "semihosting.h"
-#if defined(MT_DEBUG)
-#include "mt_debug.h"
-#endif
 
 enum {
     EXIT_DONE = 0,
@@ -31,7 +30,15 @@ enum {
     EXIT_INIT = 10,
     EXIT_OVERFLOW = 98
 };
-enum { KIND_TRAIN, KIND_INFER, KIND_SAVE, KIND_TRAIN_LATENT, KIND_INFER_LATENT };
+enum {
+    KIND_TRAIN,
+    KIND_INFER,
+    KIND_SAVE,
+    KIND_TRAIN_LATENT,
+    KIND_INFER_LATENT,
+    KIND_TRAIN_KEEP,
+    KIND_REHEARSE
+};
 enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, CLASSES, RESERVED, HEADER_WORDS };
 #define JOB_MAGIC 0x424A544Du
 #define JOB_VERSION 1u
@@ -59,6 +66,7 @@ static int8_t frame_buffer[MT_INPUT_BYTES];
 #endif
 /* The flash or external memory where an application keeps its latents. */
 static int8_t latent_buffer[MT_LATENT_BYTES + 1];
+static mt_replay *replay;
 
 #define LIST_ARENA(bank, bytes) {mt_arena_##bank, bytes},
 static const mt_memory arenas[MT_ARENA_COUNT] = {MT_ARENAS(LIST_ARENA)};
@@ -115,30 +123,8 @@ static int32_t open_job(uint32_t header[HEADER_WORDS]) {
     return job;
 }
 
-/* Debug build: prints what the call counted, and ends the run if an accumulator overflowed. */
-static void report_debug(void) {
-#if defined(MT_DEBUG)
-    mt_debug_macs macs;
-    mt_debug_counts(&macs);
-    semihosting_print("macs ");
-    semihosting_print_number((uint32_t)macs.performed);
-    semihosting_print(" ");
-    semihosting_print_number((uint32_t)macs.skipped);
-    semihosting_print(" ");
-    semihosting_print_number((uint32_t)macs.repeated);
-    semihosting_print("\n");
-    if (mt_debug_overflow() != NULL) {
-        semihosting_print("harness: accumulator overflow at ");
-        semihosting_print(mt_debug_overflow());
-        semihosting_print("\n");
-        semihosting_exit(EXIT_OVERFLOW);
-    }
-    mt_debug_reset();
-#endif
-}
-
 static int is_training(const record_header *record) {
-    return record->kind == KIND_TRAIN || record->kind == KIND_TRAIN_LATENT;
+    return record->kind != KIND_INFER && record->kind != KIND_INFER_LATENT;
 }
 
 /* The call of a record. Its latent is made before, so that the call alone is measured. */
@@ -152,15 +138,19 @@ static uint32_t prepare(mt_context *context, const record_header *record, mt_res
         *call = (mt_port_call){{c, latent, record->label, r}, (uintptr_t)mt_train_latent};
     } else if (record->kind == KIND_INFER_LATENT) {
         *call = (mt_port_call){{c, latent, r, 0}, (uintptr_t)mt_infer_latent};
+    } else if (record->kind == KIND_TRAIN_KEEP) {
+        *call = (mt_port_call){{c, (uint32_t)replay, record->label, r}, (uintptr_t)mt_replay_train};
+    } else if (record->kind == KIND_REHEARSE) {
+        *call = (mt_port_call){{c, (uint32_t)replay, r, 0}, (uintptr_t)mt_replay_rehearse};
     } else {
         *call = (mt_port_call){{c, r, 0, 0}, (uintptr_t)mt_infer};
     }
     if (is_training(record)) {
         status = (uint32_t)mt_set_learning_rate(context, record->learning_rate);
     }
-    return status == MT_OK && record->kind >= KIND_TRAIN_LATENT
-               ? (uint32_t)mt_make_latent(context, latent_buffer)
-               : status;
+    const int from_latent = record->kind == KIND_TRAIN_LATENT || record->kind == KIND_INFER_LATENT;
+    return status == MT_OK && from_latent ? (uint32_t)mt_make_latent(context, latent_buffer)
+                                          : status;
 }
 
 static void run_sample(mt_context *context, const record_header *record, uint32_t measure,
@@ -173,7 +163,7 @@ static void run_sample(mt_context *context, const record_header *record, uint32_
         const uint32_t *base = measure ? mt_port_stack_paint() : _stack_limit;
         status = mt_port_call_marked(&call);
         stack_bytes = measure ? mt_port_stack_used(base - MT_PORT_CALL_FRAME_WORDS) : 0;
-        report_debug();
+        harness_report_debug(EXIT_OVERFLOW);
     }
     const uint32_t head[3] = {status, (uint32_t)result.predicted_class,
                               is_training(record) ? (uint32_t)result.loss_q16 : 0u};
@@ -217,6 +207,16 @@ static int8_t *frame_of(mt_context *context) {
 #endif
 }
 
+static void make_replay(void) {
+#if MT_REPLAY_BYTES
+    const mt_memory memory = {mt_replay_memory, sizeof mt_replay_memory};
+    if (mt_replay_init(memory, &replay) != MT_OK) {
+        semihosting_print("harness: mt_replay_init failed\n");
+        semihosting_exit(EXIT_INIT);
+    }
+#endif
+}
+
 int main(void) {
     uint32_t header[HEADER_WORDS];
     mt_context *context = NULL;
@@ -229,13 +229,16 @@ int main(void) {
         semihosting_print("harness: mt_init failed\n");
         semihosting_exit(EXIT_INIT + (uint32_t)status);
     }
+    make_replay();
     for (uint32_t i = 0; i < header[RECORDS]; i++) {
         record_header record;
         read_or_exit(job, &record, sizeof record);
         if (record.kind == KIND_SAVE) {
             run_save(context, header[FLAGS] & FLAG_MEASURE, output);
         } else {
-            read_or_exit(job, frame_of(context), MT_INPUT_BYTES);
+            if (record.kind != KIND_REHEARSE) {
+                read_or_exit(job, frame_of(context), MT_INPUT_BYTES);
+            }
             run_sample(context, &record, header[FLAGS] & FLAG_MEASURE, output);
         }
         print_progress(i + 1, header[RECORDS]);
