@@ -221,4 +221,8 @@ def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
     body = "".join(f"\n    .{key} = {value}," for key, value in fields.items())
     sizes = ", ".join(f"MT_ARENA_BYTES_{i}" for i in range(len(plan.arenas)))
     table = f"static const uint32_t arena_bytes[MT_ARENA_COUNT] = {{{sizes}}};"
-    return f"{table}\n\nconst mt_model mt_generated_model = {{{body}\n}};"
+    model = f"const mt_model mt_generated_model = {{{body}\n}};"
+    shape = graph.tensors[INPUT].shape
+    frame = struct_text({"rows": graph.tensors[INPUT].bytes // row_bytes(graph, INPUT),
+                         "pixel_bytes": shape[-1]})  # fmt: skip
+    return f"{table}\n\n{model}\n\nconst mt_frame_shape mt_generated_frame = {frame};"

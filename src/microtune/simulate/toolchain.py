@@ -159,14 +159,15 @@ def build_firmware(
     flash_bytes: int | None = None,
     placement: Placement | None = None,
     debug: bool = False,
+    augment: bool = False,
 ) -> Firmware:
     """Compile and link the project at `project_dir` for `target` into `out_elf`.
 
     The sources are `src/**/*.c`, `model/*.c` and `port/*.c`. The linker script is rendered for
     `target` with the given budgets (bytes; default: all the target has), so that one project can
     be measured on several cores; `placement` says what goes to which of its memories (default:
-    everything to the fastest). `debug` checks and counts (`simulate.debug`). What does not compile
-    or does not fit is a MicrotuneError.
+    everything to the fastest). `debug` checks and counts (`simulate.debug`), `augment`
+    links what changes frames. What does not compile or does not fit is a MicrotuneError.
     """
     found = find_cross_gcc(target.architecture) if compiler == "gcc" else find_clang()
     cpu_flags = target.gcc_flags if compiler == "gcc" else target.zig_flags
@@ -180,7 +181,7 @@ def build_firmware(
     # Without -g, zig strips the symbols that counting needs where it optimises for size.
     zig_flags = ["-fno-sanitize=undefined", "-w", "-g"]
     base += zig_flags if compiler == "zig" else ["-fcallgraph-info=su"]
-    base += [DEBUG_FLAG] if debug else []
+    base += ([DEBUG_FLAG] if debug else []) + (["-DMT_HARNESS_AUGMENT"] if augment else [])
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
         build = Path(name)
         (build / "linker.ld").write_text(script, encoding="utf-8")

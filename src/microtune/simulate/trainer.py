@@ -20,6 +20,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.memory.latent import stored_samples
+from microtune.simulate.augment import NONE, Augmentation
 from microtune.simulate.canonical import LogitsHash, parameters_sha256
 from microtune.simulate.job import Record, RecordKind, RecordResult
 from microtune.simulate.runners import NO_REPLAY, Runner
@@ -45,6 +46,7 @@ class TrainingPlan:
     steps: int | None = None
     evaluate: Literal["each epoch", "at the end"] = "each epoch"
     rehearse: int = 0
+    augmentation: Augmentation = NONE
 
     def evaluates(self, step: int, samples: int) -> bool:
         """Whether the test split is run when `step` steps are done."""
@@ -127,7 +129,8 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
         for index in order[: total - step]:
             rate = learning_rate(plan, step, planned)
             kind = RecordKind.TRAIN_KEEP if plan.rehearse else RecordKind.TRAIN
-            yield Record(kind, train.frames[index], int(train.labels[index]), rate)
+            label = int(train.labels[index])
+            yield Record(kind, train.frames[index], label, rate, plan.augmentation)
             yield from (Record(RecordKind.REHEARSE, None, 0, rate) for _ in range(plan.rehearse))
             step += 1
         if test is not None and plan.evaluates(step, samples):
