@@ -21,12 +21,12 @@ SRAM, FLASH = 256 * 1024, 1024 * 1024
 def compile_project(
     folder: Path, scheme: str, formats: Formats | None = None, model: ModelFile | None = None,
     classes: int = 5, sram: int = SRAM, input_mode: pipeline.InputMode = "resident",
-    schedule: pipeline.Schedule = "stream", target: str = "cortex-m7",
+    schedule: pipeline.Schedule = "stream", target: str = "cortex-m7", replay: int = 0,
 ) -> Project:  # fmt: skip
     """Compile a model (the embedded one by default), for the Cortex-M7 by default."""
     request = pipeline.Request(
         classes, scheme, load_target(target), sram, FLASH, formats or Formats(),
-        input_mode, schedule,
+        input_mode, schedule, replay,
     )  # fmt: skip
     return pipeline.compile_model(model or load_any(embedded.MODEL), request, folder)
 

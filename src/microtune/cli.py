@@ -26,6 +26,7 @@ from microtune.report.console import (
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
 
 if TYPE_CHECKING:
+    from microtune.simulate.augment import NONE, parse_augmentation
     from microtune.simulate.session import Session
     from microtune.simulate.trainer import TrainingPlan
 
@@ -171,6 +172,9 @@ def compile_command(
     schedule: Annotated[
         ScheduleKind, typer.Option(help="How the step is executed; the bits are the same.")
     ] = ScheduleKind.stream,
+    replay: Annotated[
+        str | None, typer.Option(help="Memory for stored samples to rehearse, for instance 16KB.")
+    ] = None,
     emit: Annotated[
         Emit | None, typer.Option(help="Print this and stop: the int8 graph, the training graph, "
                                   "or the plan.")
@@ -187,6 +191,7 @@ def compile_command(
     request = pipeline.Request(
         classes, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
         Formats(bias.value, head.value), input_mode.value, schedule.value,
+        0 if replay is None else parse_bytes(replay),
     )  # fmt: skip
     if emit is None and output is None:
         raise MicrotuneError("say where to write the project: -o DIR (or use --emit)")
@@ -242,6 +247,10 @@ def train(
     save: Annotated[Path | None, typer.Option(help="Write what was learnt here.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Stop where an accumulator overflows "
                      "(portable kernels, slower, the same bits).")] = False,
+    augment: Annotated[str | None, typer.Option(metavar="flip,shift=4,brightness=20", help=
+                       "Change training frames at random, as the device can.")] = None,
+    rehearse: Annotated[int, typer.Option(min=0, help="Steps on stored samples after each new one "
+                        "(a project compiled with --replay).")] = 0,
     latents: Annotated[bool, typer.Option("--latents", help="Run the frozen layers once an image "
                        "(the same bits, faster; --on host).")] = False,
     json_file: JsonFile = None,
@@ -250,8 +259,13 @@ def train(
     from microtune.simulate.session import Session
     from microtune.simulate.trainer import TrainingPlan
 
-    plan = TrainingPlan(epochs, lr, lr_schedule.value, seed, steps)
+    change = NONE if augment is None else parse_augmentation(augment)
+    plan = TrainingPlan(
+        epochs, lr, lr_schedule.value, seed, steps, rehearse=rehearse, augmentation=change
+    )
     several = [] if seeds is None else parse_seeds(seeds)
+    if latents and augment is not None:
+        raise MicrotuneError("--latents runs the frozen layers once an image: not with --augment")
     if several and save is not None:
         raise MicrotuneError("--save keeps one run: use --seed, not --seeds")
     if several and on is not OnBackEnd.host:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from microtune.codegen import layout
-from microtune.codegen.project import CONTEXT, STACK, Project, write_project
+from microtune.codegen.project import CONTEXT, REPLAY, STACK, Project, write_project
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
@@ -17,6 +17,7 @@ from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.banks import Bank, MemoryPlan, assign_banks
 from microtune.memory.heat import accesses, heat
+from microtune.memory.latent import replay_bytes, replay_slots, stored_samples
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.order import minimise_peak_order
 from microtune.passes.early_updates import early_updates
@@ -51,6 +52,7 @@ class Request:
     formats: Formats = field(default_factory=Formats)
     input: InputMode = "resident"
     schedule: Schedule = "stream"
+    replay_bytes: int = 0
 
 
 def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
@@ -58,7 +60,10 @@ def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
     scheme = resolve_scheme(request.scheme, model.graph, model.graph.name)
     graph = build_training_graph(model.graph, request.classes, scheme, request.formats)
     graph.attrs["input"] = request.input
-    return schedule(graph, request.schedule), scheme
+    graph = schedule(graph, request.schedule)
+    if request.replay_bytes:
+        graph.attrs["replay_slots"] = replay_slots(graph, request.replay_bytes)
+    return graph, scheme
 
 
 def schedule(graph: Graph, level: Schedule) -> Graph:
@@ -72,13 +77,15 @@ def schedule(graph: Graph, level: Schedule) -> Graph:
 
 
 def resident_bytes(graph: Graph) -> dict[str, int]:
-    """What SRAM holds besides arenas: the stack's reserve with static data, and the context."""
+    """What SRAM holds besides arenas: the stack's reserve with static data, the context, and the
+    replay memory if there is one."""
     parameters = layout.block_bytes(layout.parameter_slots(graph))
     offsets = len(layout.offset_names(graph))
-    return {
+    sizes = {
         STACK: DEFAULT_STACK_BYTES + STATIC_BYTES,
         CONTEXT: parameters + offsets + CONTEXT_BYTES - STATIC_BYTES,
     }
+    return sizes | ({REPLAY: size} if (size := replay_bytes(graph)) else {})
 
 
 def plan_graph(graph: Graph, request: Request | None = None) -> MemoryPlan:
@@ -115,6 +122,10 @@ def constant_bytes(graph: Graph) -> int:
     return total
 
 
+def _with_replay(graph: Graph) -> str:
+    return f", and {size:,} of replay memory" if (size := replay_bytes(graph)) else ""
+
+
 def _per_bank(plan: MemoryPlan) -> str:
     if len(plan.arenas) == 1:
         return ""
@@ -133,7 +144,8 @@ def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
             f"({sram - request.sram_bytes:,} too many).\n"
             f"{plan.arena_bytes:,} bytes are the arena{_per_bank(plan)}, whose peak is at "
             f"{step.op} %{step.outputs[0]}; alive there (bytes, tensor):\n{rows}\n"
-            f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack."
+            f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack"
+            f"{_with_replay(graph)}."
         )
     flash = constant_bytes(graph) + CODE_BYTES
     if flash > request.flash_bytes:
@@ -180,6 +192,10 @@ def _alternatives(model: ModelFile, request: Request) -> Iterator[tuple[str, Req
     """(what to write, request): each differs in one choice; the last in all that cost nothing."""
     free = replace(request, schedule="stream", input="rows")
     narrow = replace(request.formats, bias="int16")
+    if request.replay_bytes:
+        half = request.replay_bytes // 2
+        yield f"--replay {half}", replace(request, replay_bytes=half)
+        yield "no --replay", replace(request, replay_bytes=0)
     if request.schedule != "stream":
         yield "--schedule stream", replace(request, schedule="stream")
     if request.input != "rows":
@@ -222,6 +238,8 @@ def summary(project: Project) -> dict[str, object]:
         "arena_lower_bound": plan.lower_bound,
         "proven_minimal": "yes, for this order" if plan.optimal else "no",
         "trained_parameter_bytes": layout.block_bytes(layout.parameter_slots(graph)),
+        **({"replay_bytes": size, "replay_samples": stored_samples(graph)}
+           if (size := replay_bytes(graph)) else {}),
         "planned_sram_bytes": planned_sram(graph, plan),
         "flash_constant_bytes": constant_bytes(graph), "infer_macs": forward, "train_macs": step,
     }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
+from microtune.simulate.augment import NONE, Augmentation
 from microtune.simulate.host import HostLibrary
 from tests.projects import compile_project
 
@@ -29,7 +30,8 @@ class ByCallback(HostLibrary):
         self.asked: list[int] = []
         super().__init__(project, 3, flags=FLAGS)
 
-    def _fill(self, frame: Array) -> None:
+    def _fill(self, frame: Array, augmentation: Augmentation = NONE) -> None:
+        assert augmentation == NONE
         rows = np.ascontiguousarray(frame, np.int8)
 
         def read(_: int, row: int, to: int) -> int:

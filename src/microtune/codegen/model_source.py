@@ -12,7 +12,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
 from microtune.memory.banks import MemoryPlan
-from microtune.memory.latent import latent_cut
+from microtune.memory.latent import latent_bytes, latent_cut, replay_bytes
 from microtune.memory.rings import INPUT, row_bytes, segments_of
 
 FORWARD_OPS = frozenset({
@@ -42,6 +42,8 @@ _HEADER = """\
 #define MT_SAVE_BYTES (88 + MT_PARAMETER_BYTES + MT_OFFSET_COUNT + 16)
 #define MT_TRAINABLE {trainable}
 #define MT_LATENT_BYTES {latent_bytes}
+/* Of mt_replay_memory; 0 without `compile --replay`. */
+#define MT_REPLAY_BYTES {replay_bytes}
 #define MT_LOGITS_ARE_FLOAT {logits_are_float}
 
 #endif
@@ -69,14 +71,10 @@ def model_header(graph: Graph, plan: MemoryPlan) -> str:
         parameter_bytes=layout.block_bytes(layout.parameter_slots(graph)),
         offset_count=len(layout.offset_names(graph)),
         trainable=int(bool(graph.updates)),
-        latent_bytes=_latent_bytes(graph),
+        latent_bytes=latent_bytes(graph),
+        replay_bytes=replay_bytes(graph),
         logits_are_float=int(graph.tensors["logits"].dtype == "f32"),
     )
-
-
-def _latent_bytes(graph: Graph) -> int:
-    cut = latent_cut(graph)
-    return 0 if cut is None else graph.tensors[cut.tensor].bytes
 
 
 def _by_rows(graph: Graph) -> bool:
@@ -223,4 +221,8 @@ def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
     body = "".join(f"\n    .{key} = {value}," for key, value in fields.items())
     sizes = ", ".join(f"MT_ARENA_BYTES_{i}" for i in range(len(plan.arenas)))
     table = f"static const uint32_t arena_bytes[MT_ARENA_COUNT] = {{{sizes}}};"
-    return f"{table}\n\nconst mt_model mt_generated_model = {{{body}\n}};"
+    model = f"const mt_model mt_generated_model = {{{body}\n}};"
+    shape = graph.tensors[INPUT].shape
+    frame = struct_text({"rows": graph.tensors[INPUT].bytes // row_bytes(graph, INPUT),
+                         "pixel_bytes": shape[-1]})  # fmt: skip
+    return f"{table}\n\n{model}\n\nconst mt_frame_shape mt_generated_frame = {frame};"

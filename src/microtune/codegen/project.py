@@ -23,10 +23,11 @@ from microtune.ir import numerics
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile, save_model
 from microtune.memory.banks import MemoryPlan
+from microtune.memory.latent import replay_bytes
 from microtune.targets import Placement, Target, write_port
 
 PLAN_SCHEMA_VERSION = 2
-STACK, CONTEXT = "stack", "context"
+STACK, CONTEXT, REPLAY = "stack", "context", "replay"
 RUNTIME = Path(__file__).parent.parent / "runtime"
 TEMPLATES = Path(__file__).parent / "templates"
 # The compiler's flags choose among the instruction sets (mt_isa.h).
@@ -89,6 +90,8 @@ def plan_json(project: Project) -> dict[str, Any]:
         ],
         "stack_bank": plan.resident_banks[STACK],
         "context_bank": plan.resident_banks[CONTEXT],
+        "replay_bank": plan.resident_banks.get(REPLAY),
+        "replay_bytes": replay_bytes(graph),
         "parameter_bytes": layout.block_bytes(slots),
         "buffers": [
             {
@@ -165,14 +168,16 @@ def _fill(project: Project, root: Path) -> None:
 def _placement(plan: MemoryPlan) -> Placement:
     """What the linker script needs to know of the plan."""
     banks = tuple(arena.bank for arena in plan.arenas)
-    return Placement(plan.resident_banks[STACK], plan.resident_banks[CONTEXT], banks)
+    stack, context = plan.resident_banks[STACK], plan.resident_banks[CONTEXT]
+    return Placement(stack, context, banks, plan.resident_banks.get(REPLAY))
 
 
 def placement_on(plan: Mapping[str, Any], target: Target) -> Placement | None:
     """The placement of a plan.json on `target`; None (everything together) if it lacks a bank."""
     arenas = tuple(arena["bank"] for arena in plan["arenas"])
-    placement = Placement(plan["stack_bank"], plan["context_bank"], arenas)
-    wanted = {placement.stack, placement.context, *arenas}
+    replay = plan.get("replay_bank")
+    placement = Placement(plan["stack_bank"], plan["context_bank"], arenas, replay)
+    wanted = {placement.stack, placement.context, *arenas} | ({replay} if replay else set())
     return placement if wanted <= {bank.name for bank in target.memories} else None
 
 

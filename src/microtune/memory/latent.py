@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.memory.rings import INPUT, prefix_length
+
+# mt_replay of core/mt_replay.c, and the label of a stored sample.
+REPLAY_HEADER_BYTES, REPLAY_LABEL_BYTES = 24, 2
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,35 @@ def _cuts(graph: Graph) -> Iterator[LatentCut]:
         read = {name for node in graph.nodes[index:] for name in node.inputs} | set(graph.outputs)
         if len(alive := made & read) == 1 and INPUT not in alive:
             yield LatentCut(index, alive.pop())
+
+
+def latent_bytes(graph: Graph) -> int:
+    """Bytes of a latent; 0 if the first layer is trained."""
+    cut = latent_cut(graph)
+    return 0 if cut is None else graph.tensors[cut.tensor].bytes
+
+
+def replay_slots(graph: Graph, memory_bytes: int) -> int:
+    """How many samples a replay memory of so many bytes holds. Raises MicrotuneError for none."""
+    if not graph.updates:
+        raise MicrotuneError("--replay: this scheme trains nothing")
+    if (size := latent_bytes(graph)) == 0:
+        raise MicrotuneError("--replay: the first layer is trained, so that no latent can be kept")
+    least = REPLAY_HEADER_BYTES + size + REPLAY_LABEL_BYTES
+    if memory_bytes < least:
+        raise MicrotuneError(f"--replay: one sample takes {least:,} bytes, {memory_bytes:,} given")
+    return (memory_bytes - REPLAY_HEADER_BYTES) // (size + REPLAY_LABEL_BYTES)
+
+
+def replay_bytes(graph: Graph) -> int:
+    """Bytes of the replay memory that the graph asks for; 0 if it has none."""
+    slots = stored_samples(graph)
+    if slots == 0:
+        return 0
+    return REPLAY_HEADER_BYTES + slots * (latent_bytes(graph) + REPLAY_LABEL_BYTES)
+
+
+def stored_samples(graph: Graph) -> int:
+    """Samples that the graph's replay memory holds; 0 if it has none."""
+    slots = graph.attrs.get("replay_slots", 0)
+    return slots if isinstance(slots, int) else 0

@@ -18,6 +18,7 @@ from microtune.codegen.project import TRAINING_FILE, read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import load_model
+from microtune.memory.latent import replay_bytes
 from microtune.pipeline import resident_bytes
 from microtune.targets import DEFAULT_STACK_BYTES
 
@@ -257,7 +258,8 @@ def sram_parts(plan: Mapping[str, Any], graph: Graph) -> dict[str, int]:
     sizes = {
         "arena": int(plan["arena_bytes"]), "trained weights": parts["weights"],
         "trained biases": parts["biases"], "head": parts["head"],
-        "context": resident - sum(parts.values()) - DEFAULT_STACK_BYTES,
+        "context": resident - sum(parts.values()) - DEFAULT_STACK_BYTES - replay_bytes(graph),
+        "replay memory": replay_bytes(graph),
         "stack reserve": DEFAULT_STACK_BYTES,
     }  # fmt: skip
     return {name: size for name, size in sizes.items() if size}

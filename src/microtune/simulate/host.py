@@ -6,6 +6,7 @@ import copy
 import ctypes
 import tempfile
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from microtune.codegen.layout import Slot, unpack_block
 from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
+from microtune.simulate.augment import NONE, Augmentation
 from microtune.simulate.debug import DEBUG_FLAG, DebugLibrary, MacCounts
 from microtune.simulate.toolchain import (
     Compiler,
@@ -40,6 +42,14 @@ class _Memory(ctypes.Structure):
     @classmethod
     def of(cls, array: Array) -> _Memory:
         return cls(array.ctypes.data, array.nbytes)
+
+
+class _Change(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_int8) for name in ("flip", "shift_rows", "brightness"))
+
+
+class _ChangedSource(ctypes.Structure):
+    _fields_ = (("read", ctypes.c_void_p), ("user", ctypes.c_void_p), ("change", _Change))
 
 
 class _Result(ctypes.Structure):
@@ -83,6 +93,7 @@ class HostLibrary:
         self._slots = [Slot.from_json(entry) for entry in plan["parameters"]]
         self._classes = int(plan["classes"])
         self._by_rows = plan["input"] == "rows"
+        self._replay_bytes = int(plan.get("replay_bytes", 0))
         with tempfile.TemporaryDirectory(prefix="microtune-host-") as folder:
             library = Path(folder) / "model.so"
             build_library(project.resolve(), library, compiler, flags)
@@ -97,6 +108,7 @@ class HostLibrary:
         self._context_memory = _aligned(self._c.mt_context_bytes())
         count = int(self._c.mt_arena_count())
         self._arenas = [_aligned(self._c.mt_arena_bytes(i)) for i in range(count)]
+        self._replay_memory = _aligned(self._replay_bytes)
 
     def twin(self) -> HostLibrary:
         """Another instance of the same code, with memory of its own and in the compiled state."""
@@ -119,6 +131,12 @@ class HostLibrary:
         c.mt_make_latent.argtypes = [pointer, pointer]
         c.mt_infer_latent.argtypes = [pointer, pointer, pointer]
         c.mt_train_latent.argtypes = [pointer, pointer, word, pointer]
+        c.mt_draw_change.argtypes = [pointer, pointer, pointer]
+        c.mt_change_frame.argtypes = [pointer, pointer]
+        c.mt_replay_init.argtypes = [_Memory, pointer]
+        c.mt_replay_train.argtypes = [pointer, pointer, word, pointer]
+        c.mt_replay_keep.argtypes = [pointer, pointer, pointer, word]
+        c.mt_replay_rehearse.argtypes = [pointer, pointer, pointer]
         c.mt_set_learning_rate.argtypes = [pointer, ctypes.c_float]
         c.mt_logits.argtypes, c.mt_logits.restype = [pointer], pointer
         c.mt_save.argtypes = [pointer, pointer, size, pointer]
@@ -135,19 +153,41 @@ class HostLibrary:
         _check(status, "mt_init")
         self._context = context
         self._result = _Result()
+        self._replay = ctypes.c_void_p()
+        if self._replay_bytes:
+            memory = _Memory.of(self._replay_memory)
+            _check(self._c.mt_replay_init(memory, ctypes.byref(self._replay)), "mt_replay_init")
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """The learning rate of the next steps."""
         _check(self._c.mt_set_learning_rate(self._context, learning_rate), "mt_set_learning_rate")
 
-    def _fill(self, frame: Array) -> None:
+    def _fill(self, frame: Array, augmentation: Augmentation = NONE) -> None:
+        """Give the next call its frame, changed at random if asked for."""
         self._frame = np.ascontiguousarray(frame, np.int8)
         data = self._frame.ctypes.data
+        change = self._draw(augmentation)
         if self._by_rows:
-            read = ctypes.cast(self._c.mt_read_frame_row, ctypes.c_void_p)
-            _check(self._c.mt_set_input(self._context, read, data), "mt_set_input")
-        else:
-            ctypes.memmove(self._c.mt_input(self._context), data, self._frame.nbytes)
+            plain = ctypes.cast(self._c.mt_read_frame_row, ctypes.c_void_p)
+            read, user = plain, ctypes.c_void_p(data)
+            if change is not None:
+                self._source = _ChangedSource(plain, data, change)
+                read = ctypes.cast(self._c.mt_read_changed_row, ctypes.c_void_p)
+                user = ctypes.cast(ctypes.byref(self._source), ctypes.c_void_p)
+            _check(self._c.mt_set_input(self._context, read, user), "mt_set_input")
+            return
+        ctypes.memmove(self._c.mt_input(self._context), data, self._frame.nbytes)
+        if change is not None:
+            status = self._c.mt_change_frame(self._context, ctypes.byref(change))
+            _check(status, "mt_change_frame")
+
+    def _draw(self, augmentation: Augmentation) -> _Change | None:
+        if augmentation == NONE:
+            return None
+        most, change = (ctypes.c_uint8 * 3)(*astuple(augmentation)), _Change()
+        status = self._c.mt_draw_change(self._context, most, ctypes.byref(change))
+        _check(status, "mt_draw_change")
+        return change
 
     def _call(self, name: str, *arguments: object) -> None:
         """One step; in a debug build counted, and refused if an accumulator overflowed."""
@@ -169,9 +209,11 @@ class HostLibrary:
         self._call("mt_infer", ctypes.byref(self._result))
         return int(self._result.predicted_class)
 
-    def train_step(self, frame: Array, label: int) -> tuple[int, int]:
-        """One step; (class predicted before it, loss in Q16)."""
-        self._fill(frame)
+    def train_step(
+        self, frame: Array, label: int, augmentation: Augmentation = NONE
+    ) -> tuple[int, int]:
+        """One step, on a changed frame if asked for; (class predicted before it, loss in Q16)."""
+        self._fill(frame, augmentation)
         self._call("mt_train_step", label, ctypes.byref(self._result))
         return int(self._result.predicted_class), int(self._result.loss_q16)
 
@@ -197,6 +239,25 @@ class HostLibrary:
         """`train_step` from a latent."""
         latent = self._checked(latent)
         self._call("mt_train_latent", latent.ctypes.data, label, ctypes.byref(self._result))
+        return int(self._result.predicted_class), int(self._result.loss_q16)
+
+    def train_keep(
+        self, frame: Array, label: int, augmentation: Augmentation = NONE
+    ) -> tuple[int, int]:
+        """`train_step`; the sample may be kept in the replay memory."""
+        self._fill(frame, augmentation)
+        self._call("mt_replay_train", self._replay, label, ctypes.byref(self._result))
+        return int(self._result.predicted_class), int(self._result.loss_q16)
+
+    def train_keep_latent(self, latent: Array, label: int) -> tuple[int, int]:
+        """`train_keep` from a latent."""
+        latent = self._checked(latent)
+        self._call("mt_replay_keep", self._replay, latent.ctypes.data, label)
+        return self.train_latent(latent, label)
+
+    def rehearse(self) -> tuple[int, int]:
+        """One step on a stored sample; what `train_step` returns, of that sample."""
+        self._call("mt_replay_rehearse", self._replay, ctypes.byref(self._result))
         return int(self._result.predicted_class), int(self._result.loss_q16)
 
     def _checked(self, latent: Array) -> Array:

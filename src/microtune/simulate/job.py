@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.augment import NONE, Augmentation
 
 JOB_NAME = "job.bin"
 RESULT_NAME = "result.bin"
@@ -18,7 +19,7 @@ _MAGIC = b"MTJB"
 _VERSION = 1
 _MEASURE = 1
 _HEADER = struct.Struct("<4s7I")
-_RECORD = struct.Struct("<B3xIf")
+_RECORD = struct.Struct("<B3BIf")
 
 
 class RecordKind(IntEnum):
@@ -29,16 +30,35 @@ class RecordKind(IntEnum):
     SAVE = 2
     TRAIN_LATENT = 3
     INFER_LATENT = 4
+    TRAIN_KEEP = 5
+    REHEARSE = 6
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether a record of this kind carries one."""
+        return self not in (RecordKind.SAVE, RecordKind.REHEARSE)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training step."""
+        return self in _TRAINING
+
+
+_TRAINING = (
+    RecordKind.TRAIN, RecordKind.TRAIN_LATENT, RecordKind.TRAIN_KEEP, RecordKind.REHEARSE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Record:
-    """One call. `frame` holds input bytes of int8 (any shape); a SAVE record has none."""
+    """One call. `frame` holds input bytes of int8 (any shape) if its kind has one; only TRAIN and
+    TRAIN_KEEP change it."""
 
     kind: RecordKind
     frame: NDArray[np.int8] | None = None
     label: int = 0
     learning_rate: float = 0.0
+    augmentation: Augmentation = NONE
 
 
 @dataclass(frozen=True)
@@ -94,8 +114,9 @@ def _header(seed: int, records: int, measure: bool, input_bytes: int, classes: i
 
 
 def _write_record(file: BinaryIO, record: Record, input_bytes: int) -> None:
-    file.write(_RECORD.pack(record.kind, record.label, record.learning_rate))
-    if record.kind is RecordKind.SAVE:
+    change = astuple(record.augmentation)
+    file.write(_RECORD.pack(record.kind, *change, record.label, record.learning_rate))
+    if not record.kind.has_frame:
         return
     if record.frame is None or record.frame.dtype != np.int8 or record.frame.size != input_bytes:
         raise MicrotuneError(f"a frame for the chip must be {input_bytes} values of int8")

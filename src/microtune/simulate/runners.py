@@ -12,6 +12,7 @@ import queue
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -23,6 +24,8 @@ from microtune.datasets import Split
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
+from microtune.memory.latent import stored_samples
+from microtune.simulate.augment import NONE, change_frame, draw_change
 from microtune.simulate.debug import DEBUG_FLAG
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.host import HostCompiler, HostLibrary
@@ -36,6 +39,7 @@ from microtune.simulate.job import (
     read_results,
     write_job,
 )
+from microtune.simulate.replay import ReplayMemory
 from microtune.simulate.toolchain import build_firmware
 from microtune.targets import load_target
 
@@ -44,6 +48,7 @@ Progress = Callable[[int, int], None]
 Twins = queue.SimpleQueue[HostLibrary]
 T = TypeVar("T")
 DEBUG_FLAGS = ("-O2", DEBUG_FLAG)
+NO_REPLAY = "rehearsing needs a project compiled with --replay"
 # mt_save: magic, version, two hashes, length, checksum come before the parameters.
 SAVE_HEADER_BYTES = 88
 
@@ -88,7 +93,7 @@ class HostRunner:
                 yield from self._infer_on_cores(group)
                 continue
             for record in group:
-                if kind is RecordKind.TRAIN and record.learning_rate != rate:
+                if kind.trains and record.learning_rate != rate:
                     rate = record.learning_rate
                     self.library.set_learning_rate(rate)
                 yield _host_result(self.library, record, self.from_latents)
@@ -145,20 +150,39 @@ class NumpyRunner:
 
     def __init__(self, project: Path, seed: int) -> None:
         self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
+        slots = stored_samples(self.interpreter.graph)
+        self.replay = ReplayMemory(slots, seed) if slots else None
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order."""
         for record in records:
-            frame, loss = _frame(record), 0
-            frame = frame.reshape(self.interpreter.graph.tensors["input"].shape)
-            if record.kind is RecordKind.TRAIN:
-                values = self.interpreter.train_step(frame, record.label, record.learning_rate)
+            frame, label = self._sample(record)
+            frame, loss = frame.reshape(self.interpreter.graph.tensors["input"].shape), 0
+            if record.kind.trains:
+                values = self.interpreter.train_step(frame, label, record.learning_rate)
                 logits, loss = values["logits"], _loss_q16(values["loss"])
             else:
                 logits = self.interpreter.infer(frame)
             flat = logits.reshape(-1)
             words = flat.view(np.int32) if flat.dtype == np.float32 else flat.astype(np.int32)
             yield RecordResult(record.kind, 0, int(flat.argmax()), loss, words, b"", None)
+
+    def _sample(self, record: Record) -> tuple[Array, int]:
+        """Frame and label, changed or from the replay memory where the record asks for it."""
+        step = self.interpreter.step
+        if record.augmentation != NONE:
+            shape = self.interpreter.graph.tensors["input"].shape[1:]
+            change = draw_change(record.augmentation, self.interpreter.seed, step)
+            frame = change_frame(_frame(record).reshape(shape), change)
+            record = replace(record, frame=frame, augmentation=NONE)
+        if record.kind not in (RecordKind.REHEARSE, RecordKind.TRAIN_KEEP):
+            return _frame(record), record.label
+        if self.replay is None:
+            raise MicrotuneError(NO_REPLAY)
+        if record.kind is RecordKind.REHEARSE:
+            return self.replay.rehearsed(step)
+        self.replay.keep(_frame(record), record.label, step)
+        return _frame(record), record.label
 
     def parameters(self) -> dict[str, Array]:
         """Trained parameters by graph name."""
@@ -186,6 +210,7 @@ class QemuRunner:
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order, after the job has run."""
         graph = load_model(self._project / TRAINING_FILE).graph
+        first, records = _peek(records)
         last = [Record(RecordKind.SAVE)] if graph.updates else []
         with tempfile.TemporaryDirectory(prefix="microtune-chip-") as name:
             folder = Path(name)
@@ -193,6 +218,7 @@ class QemuRunner:
             build_firmware(
                 self._project, self._target, elf, self._optimisation,
                 placement=placement_on(self._plan, self._target), debug=self._debug,
+                augment=first is not None and first.augmentation != NONE,
             )  # fmt: skip
             job = write_job(
                 folder / JOB_NAME, self._seed, itertools.chain(records, last),
@@ -235,6 +261,13 @@ def make_runner(
     return HostRunner(project, seed, threads=cores())
 
 
+def _peek(records: Iterable[Record]) -> tuple[Record | None, Iterator[Record]]:
+    """The first record, and all of them."""
+    iterator = iter(records)
+    first = next(iterator, None)
+    return first, iterator if first is None else itertools.chain([first], iterator)
+
+
 def _lent(idle: Twins, use: Callable[[HostLibrary], T]) -> T:
     """Use an idle instance."""
     library = idle.get()
@@ -245,13 +278,20 @@ def _lent(idle: Twins, use: Callable[[HostLibrary], T]) -> T:
 
 
 def _host_result(library: HostLibrary, record: Record, latents: bool) -> RecordResult:
-    frame, loss = _frame(record), 0
-    if record.kind is RecordKind.TRAIN:
-        train = library.train_latent if latents else library.train_step
-        predicted, loss = train(frame, record.label)
+    kind, loss = record.kind, 0
+    if kind is RecordKind.REHEARSE:
+        predicted, loss = library.rehearse()
+    elif kind.trains and latents:
+        keeps = kind is RecordKind.TRAIN_KEEP
+        train = library.train_keep_latent if keeps else library.train_latent
+        predicted, loss = train(_frame(record), record.label)
+    elif kind.trains:
+        step = library.train_keep if kind is RecordKind.TRAIN_KEEP else library.train_step
+        predicted, loss = step(_frame(record), record.label, record.augmentation)
     else:
-        predicted = library.infer_latent(frame) if latents else library.infer(frame)
-    return RecordResult(record.kind, 0, predicted, loss, library.logits(), b"", None)
+        infer = library.infer_latent if latents else library.infer
+        predicted = infer(_frame(record))
+    return RecordResult(kind, 0, predicted, loss, library.logits(), b"", None)
 
 
 def _frame(record: Record) -> Array:

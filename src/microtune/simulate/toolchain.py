@@ -47,9 +47,9 @@ class SectionSizes:
     """Bytes of a firmware, counted as a linker counts.
 
     `flash_bytes`: vectors, code, constants and the image of .data, libgcc included.
-    `static_bytes`: .data, .bss and the context without the arenas; `arenas` lists (bank, bytes) of
-    what `arena_bytes` sums; `stack_reserve_bytes` is what the linker script sets aside. The harness
-    is listed apart and is in none of the others.
+    `static_bytes`: .data, .bss, context and replay memory without the arenas; `arenas` lists
+    (bank, bytes) of what `arena_bytes` sums; `stack_reserve_bytes` is what the linker script sets
+    aside. The harness is listed apart and is in none of the others.
     """
 
     flash_bytes: int
@@ -159,14 +159,15 @@ def build_firmware(
     flash_bytes: int | None = None,
     placement: Placement | None = None,
     debug: bool = False,
+    augment: bool = False,
 ) -> Firmware:
     """Compile and link the project at `project_dir` for `target` into `out_elf`.
 
     The sources are `src/**/*.c`, `model/*.c` and `port/*.c`. The linker script is rendered for
     `target` with the given budgets (bytes; default: all the target has), so that one project can
     be measured on several cores; `placement` says what goes to which of its memories (default:
-    everything to the fastest). `debug` checks and counts (`simulate.debug`). What does not compile
-    or does not fit is a MicrotuneError.
+    everything to the fastest). `debug` checks and counts (`simulate.debug`), `augment`
+    links what changes frames. What does not compile or does not fit is a MicrotuneError.
     """
     found = find_cross_gcc(target.architecture) if compiler == "gcc" else find_clang()
     cpu_flags = target.gcc_flags if compiler == "gcc" else target.zig_flags
@@ -180,7 +181,7 @@ def build_firmware(
     # Without -g, zig strips the symbols that counting needs where it optimises for size.
     zig_flags = ["-fno-sanitize=undefined", "-w", "-g"]
     base += zig_flags if compiler == "zig" else ["-fcallgraph-info=su"]
-    base += [DEBUG_FLAG] if debug else []
+    base += ([DEBUG_FLAG] if debug else []) + (["-DMT_HARNESS_AUGMENT"] if augment else [])
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
         build = Path(name)
         (build / "linker.ld").write_text(script, encoding="utf-8")
@@ -248,7 +249,7 @@ def section_sizes(elf: Path) -> SectionSizes:
     allocated = [section for section in read_elf(elf).sections if section.allocated]
     harness = [section for section in allocated if section.name.startswith(".harness")]
     product = [section for section in allocated if section not in harness]
-    ram = {".data", ".bss", ".context", ".stack"}
+    ram = {".data", ".bss", ".context", ".replay", ".stack"}
     arenas = [section for section in product if section.name.startswith(_ARENA)]
 
     def total(*names: str) -> int:
@@ -257,7 +258,7 @@ def section_sizes(elf: Path) -> SectionSizes:
     return SectionSizes(
         flash_bytes=sum(s.bytes for s in product if s.name not in ram and s not in arenas)
         + total(".data"),
-        static_bytes=total(".data", ".bss", ".context"),
+        static_bytes=total(".data", ".bss", ".context", ".replay"),
         arenas=tuple((s.name.removeprefix(_ARENA), s.bytes) for s in arenas if s.bytes),
         stack_reserve_bytes=total(".stack"),
         harness_flash_bytes=sum(s.bytes for s in harness if s.name != ".harness.bss"),

@@ -19,9 +19,11 @@ from microtune.datasets import Split, epoch_order
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.numerics import NUMERICS_VERSION
+from microtune.memory.latent import stored_samples
+from microtune.simulate.augment import NONE, Augmentation
 from microtune.simulate.canonical import LogitsHash, parameters_sha256
 from microtune.simulate.job import Record, RecordKind, RecordResult
-from microtune.simulate.runners import Runner
+from microtune.simulate.runners import NO_REPLAY, Runner
 
 # Chosen on the validation split of clothing10 (benchmarks/ablation.py).
 DEFAULT_LEARNING_RATE = 0.002
@@ -34,7 +36,8 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What to run. `steps` stops anywhere; `evaluate` says when the test split is run."""
+    """What to run. `steps` stops anywhere; `evaluate` says when the test split is run; `rehearse`
+    steps on stored samples follow each step on a new one, and are not counted in `steps`."""
 
     epochs: int
     learning_rate: float
@@ -42,6 +45,8 @@ class TrainingPlan:
     seed: int
     steps: int | None = None
     evaluate: Literal["each epoch", "at the end"] = "each epoch"
+    rehearse: int = 0
+    augmentation: Augmentation = NONE
 
     def evaluates(self, step: int, samples: int) -> bool:
         """Whether the test split is run when `step` steps are done."""
@@ -123,7 +128,10 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
         order = epoch_order(samples, plan.seed, step // samples)
         for index in order[: total - step]:
             rate = learning_rate(plan, step, planned)
-            yield Record(RecordKind.TRAIN, train.frames[index], int(train.labels[index]), rate)
+            kind = RecordKind.TRAIN_KEEP if plan.rehearse else RecordKind.TRAIN
+            label = int(train.labels[index])
+            yield Record(kind, train.frames[index], label, rate, plan.augmentation)
+            yield from (Record(RecordKind.REHEARSE, None, 0, rate) for _ in range(plan.rehearse))
             step += 1
         if test is not None and plan.evaluates(step, samples):
             yield from (Record(RecordKind.INFER, f) for f in test.frames)
@@ -155,6 +163,8 @@ def run_training(
 ) -> TrainingReport:  # fmt: skip
     """Train and evaluate; `graph` is the project's training graph (for the canonical hash)."""
     check_learning_rate(plan.learning_rate)
+    if plan.rehearse and not stored_samples(graph):
+        raise MicrotuneError(NO_REPLAY)
     check_classes(train, graph.tensors["logits"].shape[1])
     samples = len(train.labels)
     total = plan.total_steps(samples)
@@ -162,7 +172,9 @@ def run_training(
     order = _labels_in_order(plan, train)
     start = time.monotonic()
     for result in runner.run(training_records(plan, train, test)):
-        if result.kind is RecordKind.TRAIN:
+        if result.kind is RecordKind.REHEARSE:
+            logits.update(result.logits)
+        elif result.kind is not RecordKind.INFER:
             logits.update(result.logits)
             tally.train(result, next(order))
             report.steps += 1

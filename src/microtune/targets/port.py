@@ -30,11 +30,13 @@ FIRST_VECTORS = (
 
 @dataclass(frozen=True)
 class Placement:
-    """The names of the banks that hold the stack (with static data), the context and each arena."""
+    """The names of the banks that hold the stack (with static data), the context, each arena and
+    the replay memory, if there is one."""
 
     stack: str
     context: str
     arenas: tuple[str, ...]
+    replay: str | None = None
 
 
 def render_linker_script(
@@ -57,7 +59,8 @@ def render_linker_script(
     )
     banks = {bank.name: replace(bank, bytes=min(bank.bytes, ram)) for bank in target.memories}
     chosen = placement or Placement(target.ram.name, target.ram.name, ())
-    for name in (chosen.stack, chosen.context, *chosen.arenas):
+    replay = chosen.replay or chosen.context
+    for name in (chosen.stack, chosen.context, *chosen.arenas, replay):
         if name not in banks:
             raise MicrotuneError(f"target '{target.name}' has no memory called '{name}'")
     arenas = _arena_inputs(chosen, placement is None)
@@ -69,6 +72,7 @@ def render_linker_script(
         FIRST_VECTORS=FIRST_VECTORS if target.harness_vectors is not None else "",
         STACK_REGION=banks[chosen.stack].region,
         CONTEXT_REGION=banks[chosen.context].region,
+        REPLAY_REGION=banks[replay].region,
         STACK_BYTES=stack_bytes,
         ARENAS="\n".join(
             f"  .arena.{name} (NOLOAD) : {{ . = ALIGN(8); {inputs} . = ALIGN(8); }}"

@@ -50,6 +50,13 @@ typedef struct {
 
 extern const mt_model mt_generated_model;
 
+/* Shape of the input; apart, so that only applications that augment link it. */
+typedef struct {
+    uint32_t rows, pixel_bytes;
+} mt_frame_shape;
+
+extern const mt_frame_shape mt_generated_frame;
+
 /* Followed in the caller's memory by the parameter block (8-aligned) and the offsets. */
 struct mt_context {
     uint32_t magic;

@@ -135,6 +135,70 @@ MT_NODISCARD mt_status mt_infer_latent(mt_context *context, const int8_t *latent
 MT_NODISCARD mt_status mt_train_latent(mt_context *context, const int8_t *latent, uint32_t label,
                                        mt_result *result);
 
+/* Replay: a memory of samples that the device has seen, as latents with their labels, to rehearse
+ * between new ones so that what was learnt before is not forgotten. Of all samples given to
+ * mt_replay_train each is equally likely to be kept. The memory is the caller's (`compile --replay`
+ * plans it); it holds no pointers and may be copied to flash and back as it is. */
+typedef struct mt_replay mt_replay;
+
+/* Bytes of a memory of so many samples (up to 65,536 classes). */
+size_t mt_replay_bytes(uint32_t slots);
+
+/* An empty memory of as many samples as `memory` (aligned to MT_ALIGNMENT) holds.
+ * MT_ERROR_ARGUMENT: NULL, misaligned, or the model has no latent. MT_ERROR_SIZE: too small for one
+ * sample. MT_ERROR_FROZEN. */
+MT_NODISCARD mt_status mt_replay_init(mt_memory memory, mt_replay **replay);
+
+/* Samples that are stored. 0 for what is no replay memory of this model. */
+uint32_t mt_replay_count(const mt_replay *replay);
+
+/* mt_train_step with the same bits; the sample may be kept, in the place of another. Errors as
+ * there, and nothing is kept then. */
+MT_NODISCARD mt_status mt_replay_train(mt_context *context, mt_replay *replay, uint32_t label,
+                                       mt_result *result);
+
+/* For a latent made before: what mt_replay_train keeps of its sample; call it before the step on
+ * the latent. MT_ERROR_ARGUMENT: NULL, or label out of range. */
+MT_NODISCARD mt_status mt_replay_keep(mt_context *context, mt_replay *replay, const int8_t *latent,
+                                      uint32_t label);
+
+/* A training step on one of the stored samples, drawn at random; not on that which was kept last if
+ * there are others. `result` is that of the stored sample. MT_ERROR_INPUT: nothing is stored. */
+MT_NODISCARD mt_status mt_replay_rehearse(mt_context *context, mt_replay *replay,
+                                          mt_result *result);
+
+/* Augmentation: the frame of a step changed at random, so that one frame teaches more. Costs no
+ * memory; the change is drawn from seed and step and is the same on every device.
+ *
+ * How far a change may go. */
+typedef struct {
+    uint8_t flip;       /* 1: every second frame, on average, is mirrored left to right; or 0 */
+    uint8_t shift_rows; /* 0 .. 127: up or down by at most so many rows; border rows are repeated */
+    uint8_t brightness; /* 0 .. 127: every code plus or minus at most so many, saturating */
+} mt_augmentation;
+
+/* One change: row r of the frame becomes what row r + shift_rows was, and so on. */
+typedef struct {
+    int8_t flip, shift_rows, brightness;
+} mt_change;
+
+/* The change for the next training step. MT_ERROR_ARGUMENT: NULL or out of range. */
+MT_NODISCARD mt_status mt_draw_change(const mt_context *context, const mt_augmentation *most,
+                                      mt_change *change);
+
+/* Changes the frame in mt_input, in place. MT_ERROR_ARGUMENT: NULL, or input by rows. */
+MT_NODISCARD mt_status mt_change_frame(mt_context *context, const mt_change *change);
+
+/* A row source that changes what another one reads: mt_set_input(context, mt_read_changed_row,
+ * &source). With a shift the other one is asked for the border row several times, or not for the
+ * first rows. */
+typedef struct {
+    mt_read_row read;
+    void *user;
+    mt_change change;
+} mt_changed_source;
+int mt_read_changed_row(void *user, uint32_t row, int8_t *to);
+
 /* 0 <= learning_rate <= MT_LEARNING_RATE_MAX, else MT_ERROR_ARGUMENT and nothing changes.
  * 0 trains nothing, but steps are counted. */
 MT_NODISCARD mt_status mt_set_learning_rate(mt_context *context, float learning_rate);

@@ -3,25 +3,23 @@
  * All numbers are little-endian. A job is a header of eight 32-bit words
  *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, classes, 0
  * and then the records, each
- *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame),
- *     u8[3] zero, u32 label, f32 learning rate, i8 frame[input bytes] (not for save).
- * The result has one entry for each record: for train and infer
- *     u32 status, i32 predicted class, i32 loss in Q16 (0 for infer), 4-byte logits[classes]
- * and for save
- *     u32 status, u32 bytes, u8 blob[bytes];
- * with the measure flag each is followed by u32 stack bytes of the call (0 for save).
- * Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable,
+ *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame,
+ *              5 train and keep, 6 rehearse: the replay memory),
+ *     u8[3] mt_augmentation (for 0 and 5), u32 label, f32 learning rate, i8 frame[input bytes] (not
+ * for 2 and 6). The result has one entry for each record: for all but save u32 status, i32
+ * predicted class, i32 loss in Q16 (0 for infer), 4-byte logits[classes] and for save u32 status,
+ * u32 bytes, u8 blob[bytes]; with the measure flag each is followed by u32 stack bytes of the call
+ * (0 for save). Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable,
  * 10 + status if mt_init failed, 98 accumulator overflow (debug build), 99 fault. */
 #include <stddef.h>
 #include <stdint.h>
 
+#include "harness_calls.h"
+#include "harness_debug.h"
 #include "memory.h"
 #include "microtune.h"
 #include "port.h"
 #include "semihosting.h"
-#if defined(MT_DEBUG)
-#include "mt_debug.h"
-#endif
 
 enum {
     EXIT_DONE = 0,
@@ -31,7 +29,6 @@ enum {
     EXIT_INIT = 10,
     EXIT_OVERFLOW = 98
 };
-enum { KIND_TRAIN, KIND_INFER, KIND_SAVE, KIND_TRAIN_LATENT, KIND_INFER_LATENT };
 enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, CLASSES, RESERVED, HEADER_WORDS };
 #define JOB_MAGIC 0x424A544Du
 #define JOB_VERSION 1u
@@ -42,23 +39,9 @@ extern const uint32_t _harness_data_image[];
 extern uint32_t _harness_data_start[], _harness_data_end[];
 extern uint32_t _harness_bss_start[], _harness_bss_end[];
 
-typedef struct {
-    uint8_t kind;
-    uint8_t zero[3];
-    uint32_t label;
-    float learning_rate;
-} record_header;
-
 int main(void);
 
 static uint8_t save_buffer[MT_SAVE_BYTES];
-
-/* The frame of a model that reads rows is not the product's memory. */
-#if MT_INPUT_BY_ROWS
-static int8_t frame_buffer[MT_INPUT_BYTES];
-#endif
-/* The flash or external memory where an application keeps its latents. */
-static int8_t latent_buffer[MT_LATENT_BYTES + 1];
 
 #define LIST_ARENA(bank, bytes) {mt_arena_##bank, bytes},
 static const mt_memory arenas[MT_ARENA_COUNT] = {MT_ARENAS(LIST_ARENA)};
@@ -115,68 +98,20 @@ static int32_t open_job(uint32_t header[HEADER_WORDS]) {
     return job;
 }
 
-/* Debug build: prints what the call counted, and ends the run if an accumulator overflowed. */
-static void report_debug(void) {
-#if defined(MT_DEBUG)
-    mt_debug_macs macs;
-    mt_debug_counts(&macs);
-    semihosting_print("macs ");
-    semihosting_print_number((uint32_t)macs.performed);
-    semihosting_print(" ");
-    semihosting_print_number((uint32_t)macs.skipped);
-    semihosting_print(" ");
-    semihosting_print_number((uint32_t)macs.repeated);
-    semihosting_print("\n");
-    if (mt_debug_overflow() != NULL) {
-        semihosting_print("harness: accumulator overflow at ");
-        semihosting_print(mt_debug_overflow());
-        semihosting_print("\n");
-        semihosting_exit(EXIT_OVERFLOW);
-    }
-    mt_debug_reset();
-#endif
-}
-
-static int is_training(const record_header *record) {
-    return record->kind == KIND_TRAIN || record->kind == KIND_TRAIN_LATENT;
-}
-
-/* The call of a record. Its latent is made before, so that the call alone is measured. */
-static uint32_t prepare(mt_context *context, const record_header *record, mt_result *result,
-                        mt_port_call *call) {
-    const uint32_t c = (uint32_t)context, r = (uint32_t)result, latent = (uint32_t)latent_buffer;
-    uint32_t status = MT_OK;
-    if (record->kind == KIND_TRAIN) {
-        *call = (mt_port_call){{c, record->label, r, 0}, (uintptr_t)mt_train_step};
-    } else if (record->kind == KIND_TRAIN_LATENT) {
-        *call = (mt_port_call){{c, latent, record->label, r}, (uintptr_t)mt_train_latent};
-    } else if (record->kind == KIND_INFER_LATENT) {
-        *call = (mt_port_call){{c, latent, r, 0}, (uintptr_t)mt_infer_latent};
-    } else {
-        *call = (mt_port_call){{c, r, 0, 0}, (uintptr_t)mt_infer};
-    }
-    if (is_training(record)) {
-        status = (uint32_t)mt_set_learning_rate(context, record->learning_rate);
-    }
-    return status == MT_OK && record->kind >= KIND_TRAIN_LATENT
-               ? (uint32_t)mt_make_latent(context, latent_buffer)
-               : status;
-}
-
-static void run_sample(mt_context *context, const record_header *record, uint32_t measure,
+static void run_sample(mt_context *context, const harness_record *record, uint32_t measure,
                        int32_t output) {
     mt_result result = {0, 0};
     mt_port_call call;
-    uint32_t status = prepare(context, record, &result, &call);
+    uint32_t status = harness_prepare(context, record, &result, &call);
     uint32_t stack_bytes = 0;
     if (status == MT_OK) {
         const uint32_t *base = measure ? mt_port_stack_paint() : _stack_limit;
         status = mt_port_call_marked(&call);
         stack_bytes = measure ? mt_port_stack_used(base - MT_PORT_CALL_FRAME_WORDS) : 0;
-        report_debug();
+        harness_report_debug(EXIT_OVERFLOW);
     }
     const uint32_t head[3] = {status, (uint32_t)result.predicted_class,
-                              is_training(record) ? (uint32_t)result.loss_q16 : 0u};
+                              harness_is_training(record) ? (uint32_t)result.loss_q16 : 0u};
     write_or_exit(output, head, sizeof head);
     write_or_exit(output, mt_logits(context), 4u * MT_CLASSES);
     if (measure) {
@@ -204,17 +139,13 @@ static void print_progress(uint32_t done, uint32_t total) {
     semihosting_print("\n");
 }
 
-/* Where the frame of the next call goes. */
 static int8_t *frame_of(mt_context *context) {
-#if MT_INPUT_BY_ROWS
-    if (mt_set_input(context, mt_read_frame_row, frame_buffer) != MT_OK) {
+    int8_t *frame = harness_frame(context);
+    if (frame == NULL) {
         semihosting_print("harness: mt_set_input failed\n");
         semihosting_exit(EXIT_INIT);
     }
-    return frame_buffer;
-#else
-    return mt_input(context);
-#endif
+    return frame;
 }
 
 int main(void) {
@@ -229,13 +160,19 @@ int main(void) {
         semihosting_print("harness: mt_init failed\n");
         semihosting_exit(EXIT_INIT + (uint32_t)status);
     }
+    if (harness_make_replay() != MT_OK) {
+        semihosting_print("harness: mt_replay_init failed\n");
+        semihosting_exit(EXIT_INIT);
+    }
     for (uint32_t i = 0; i < header[RECORDS]; i++) {
-        record_header record;
+        harness_record record;
         read_or_exit(job, &record, sizeof record);
-        if (record.kind == KIND_SAVE) {
+        if (record.kind == HARNESS_SAVE) {
             run_save(context, header[FLAGS] & FLAG_MEASURE, output);
         } else {
-            read_or_exit(job, frame_of(context), MT_INPUT_BYTES);
+            if (record.kind != HARNESS_REHEARSE) {
+                read_or_exit(job, frame_of(context), MT_INPUT_BYTES);
+            }
             run_sample(context, &record, header[FLAGS] & FLAG_MEASURE, output);
         }
         print_progress(i + 1, header[RECORDS]);

@@ -7,3 +7,7 @@ __attribute__((section(".bss.mt_context"), aligned(8))) uint8_t mt_context_memor
 #define DEFINE_ARENA(bank, bytes)                                                                  \
     __attribute__((section(".bss.mt_arena_" #bank), aligned(8))) uint8_t mt_arena_##bank[bytes];
 MT_ARENAS(DEFINE_ARENA)
+
+#if MT_REPLAY_BYTES
+__attribute__((section(".bss.mt_replay"), aligned(8))) uint8_t mt_replay_memory[MT_REPLAY_BYTES];
+#endif

@@ -12,4 +12,9 @@ extern uint8_t mt_context_memory[MT_CONTEXT_BYTES];
 #define MT_DECLARE_ARENA(bank, bytes) extern uint8_t mt_arena_##bank[bytes];
 MT_ARENAS(MT_DECLARE_ARENA)
 
+/* For mt_replay_init; only with `compile --replay`. */
+#if MT_REPLAY_BYTES
+extern uint8_t mt_replay_memory[MT_REPLAY_BYTES];
+#endif
+
 #endif

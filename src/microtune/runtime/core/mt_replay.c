@@ -1,0 +1,133 @@
+/* Replay memory: labels and latents of samples seen, each of them equally likely to be there
+ * (reservoir sampling), and steps on stored ones. No pointers in it: it may be copied as it is. */
+#include "microtune.h"
+#include "mt_internal.h"
+#include "mt_memory.h"
+#include "mt_numerics.h"
+
+#define REPLAY_MAGIC UINT32_C(0x4C50524D) /* "MRPL" */
+#define NO_SLOT UINT32_MAX
+/* Sites of random numbers that no tensor has. */
+#define SITE_KEEP UINT32_C(0xFFFF0001)
+#define SITE_REHEARSE UINT32_C(0xFFFF0002)
+
+/* Followed by uint16_t labels[slots] and int8_t latents[slots][latent bytes]. */
+struct mt_replay {
+    uint32_t magic, latent_bytes, slots, filled, seen;
+    uint32_t last; /* slot of the sample before, if it was kept */
+};
+
+static uint16_t *labels_of(mt_replay *replay) { return (uint16_t *)(void *)(replay + 1); }
+
+static int8_t *latent_of(mt_replay *replay, uint32_t slot) {
+    int8_t *latents = (int8_t *)(labels_of(replay) + replay->slots);
+    return latents + (size_t)slot * replay->latent_bytes;
+}
+
+static int is_replay(const mt_replay *replay) {
+    return replay != NULL && replay->magic == REPLAY_MAGIC &&
+           replay->latent_bytes == mt_latent_bytes();
+}
+
+/* 0 .. bound - 1 */
+static uint32_t draw(const mt_context *context, uint32_t site, uint32_t bound) {
+    const uint32_t word = mt_random_word(mt_random_key(&context->state, site), 0);
+    return (uint32_t)(((uint64_t)word * bound) >> 32);
+}
+
+size_t mt_replay_bytes(uint32_t slots) {
+    return sizeof(mt_replay) + slots * (sizeof(uint16_t) + mt_latent_bytes());
+}
+
+mt_status mt_replay_init(mt_memory memory, mt_replay **replay) {
+    if (memory.base == NULL || replay == NULL || (uintptr_t)memory.base % MT_ALIGNMENT != 0 ||
+        mt_latent_bytes() == 0) {
+        return MT_ERROR_ARGUMENT;
+    }
+    if (mt_generated_model.train == NULL) {
+        return MT_ERROR_FROZEN;
+    }
+    if (memory.bytes < mt_replay_bytes(1)) {
+        return MT_ERROR_SIZE;
+    }
+    const size_t room = memory.bytes - sizeof(mt_replay);
+    mt_replay *r = (mt_replay *)memory.base;
+    r->magic = REPLAY_MAGIC;
+    r->latent_bytes = (uint32_t)mt_latent_bytes();
+    r->slots = (uint32_t)(room / (sizeof(uint16_t) + mt_latent_bytes()));
+    r->filled = 0;
+    r->seen = 0;
+    r->last = NO_SLOT;
+    *replay = r;
+    return MT_OK;
+}
+
+uint32_t mt_replay_count(const mt_replay *replay) { return is_replay(replay) ? replay->filled : 0; }
+
+/* Where the next sample goes: a free slot; then one of all seen, if it is a slot. */
+static uint32_t slot_for(const mt_context *context, const mt_replay *replay) {
+    if (replay->filled < replay->slots) {
+        return replay->filled;
+    }
+    const uint32_t chosen = draw(context, SITE_KEEP, replay->seen + 1);
+    return chosen < replay->slots ? chosen : NO_SLOT;
+}
+
+static void count_kept(mt_replay *replay, uint32_t slot) {
+    replay->last = slot;
+    replay->filled += slot == replay->filled;
+    replay->seen += replay->seen < UINT32_MAX - 1;
+}
+
+static int is_label(const mt_context *context, uint32_t label) {
+    return mt_is_context(context) && label < context->model->classes && label <= UINT16_MAX;
+}
+
+mt_status mt_replay_keep(mt_context *context, mt_replay *replay, const int8_t *latent,
+                         uint32_t label) {
+    if (!is_replay(replay) || !is_label(context, label) || latent == NULL) {
+        return MT_ERROR_ARGUMENT;
+    }
+    const uint32_t slot = slot_for(context, replay);
+    if (slot != NO_SLOT) {
+        memcpy(latent_of(replay, slot), latent, replay->latent_bytes);
+        labels_of(replay)[slot] = (uint16_t)label;
+    }
+    count_kept(replay, slot);
+    return MT_OK;
+}
+
+mt_status mt_replay_train(mt_context *context, mt_replay *replay, uint32_t label,
+                          mt_result *result) {
+    if (!is_replay(replay) || !is_label(context, label) || result == NULL) {
+        return MT_ERROR_ARGUMENT;
+    }
+    const uint32_t slot = slot_for(context, replay);
+    mt_status status = MT_OK;
+    if (slot == NO_SLOT) {
+        status = mt_train_step(context, label, result);
+    } else {
+        status = mt_make_latent(context, latent_of(replay, slot));
+        if (status == MT_OK) {
+            labels_of(replay)[slot] = (uint16_t)label;
+            status = mt_train_latent(context, latent_of(replay, slot), label, result);
+        }
+    }
+    if (status == MT_OK) {
+        count_kept(replay, slot);
+    }
+    return status;
+}
+
+mt_status mt_replay_rehearse(mt_context *context, mt_replay *replay, mt_result *result) {
+    if (!is_replay(replay) || !mt_is_context(context) || result == NULL) {
+        return MT_ERROR_ARGUMENT;
+    }
+    if (replay->filled == 0) {
+        return MT_ERROR_INPUT;
+    }
+    const int others = replay->last != NO_SLOT && replay->filled > 1;
+    uint32_t slot = draw(context, SITE_REHEARSE, replay->filled - (others ? 1u : 0u));
+    slot += others && slot >= replay->last;
+    return mt_train_latent(context, latent_of(replay, slot), labels_of(replay)[slot], result);
+}

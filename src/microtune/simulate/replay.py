@@ -1,0 +1,43 @@
+"""The meaning of the replay memory (runtime/core/mt_replay.c): which samples stay, which return."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from microtune.ir.graph import Array
+from microtune.ir.numerics import random_key, random_word
+
+_SITE_KEEP, _SITE_REHEARSE = 0xFFFF0001, 0xFFFF0002
+
+
+class ReplayMemory:
+    """Samples (anything) with labels. `step` is the number of training steps before the call."""
+
+    def __init__(self, slots: int, seed: int) -> None:
+        self.slots, self.seed, self.seen = slots, seed, 0
+        self.samples: list[tuple[Array, int]] = []
+        self._last: int | None = None
+
+    def keep(self, sample: Array, label: int, step: int) -> None:
+        """Reservoir sampling: of all samples seen each is equally likely to be stored."""
+        slot = len(self.samples)
+        if slot < self.slots:
+            self.samples.append((sample, label))
+        else:
+            slot = self._draw(step, _SITE_KEEP, self.seen + 1)
+            if slot < self.slots:
+                self.samples[slot] = (sample, label)
+        self._last = slot if slot < self.slots else None
+        self.seen += 1
+
+    def rehearsed(self, step: int) -> tuple[Array, int]:
+        """A stored sample, not that kept last if there are others."""
+        others = self._last is not None and len(self.samples) > 1
+        slot = self._draw(step, _SITE_REHEARSE, len(self.samples) - others)
+        if self._last is not None and others and slot >= self._last:
+            slot += 1
+        return self.samples[slot]
+
+    def _draw(self, step: int, site: int, bound: int) -> int:
+        word = random_word(random_key(self.seed, step, site), np.zeros(1, np.int64))[0]
+        return int(word) * bound >> 32
