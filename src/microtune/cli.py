@@ -331,7 +331,8 @@ def _names(listed: str | None) -> tuple[str, ...]:
 def study(
     name: Annotated[str, typer.Argument(metavar="NAME", help="qas: beside float32 and other "
                     "optimisers; sparse: accuracy against memory; ablation: what each rule of "
-                    "the arithmetic is worth.")],
+                    "the arithmetic is worth; streams: little data, ordered data, other domains; "
+                    "two-classes.")],
     sources: Annotated[Path, typer.Option("--sources", metavar="DIR", envvar="MICROTUNE_DATA",
                        help="Folder with data/ and models/.")],
     output: Annotated[Path, typer.Option("-o", metavar="DIR", help="Raw results; finished runs "

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from microtune import embedded
-from microtune.study.execute import Sources
+from microtune.study.sources import Sources
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array
 from microtune.study.baselines import BASELINES, Baseline, BaselineTraining
-from microtune.study.execute import Sources, execute
+from microtune.study.execute import execute
 from microtune.study.runs import Run
+from microtune.study.sources import Sources
 from microtune.study.torch_backward import Backward, int8_gradient
 from microtune.study.torch_network import TorchNetwork, require_torch
 from microtune.training.scheme import Scheme, resolve_scheme, trained_channels

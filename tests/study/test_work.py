@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from microtune.errors import MicrotuneError
-from microtune.study.execute import Sources, execute
+from microtune.study.execute import execute
 from microtune.study.runs import OURS, Run, Store
+from microtune.study.sources import Sources
 from microtune.study.work import CHOICE_SEED, Work
 
 RUN = Run("fashion5", "fashion_tops.npz", "last-7", OURS, 0.01, 0, 1)

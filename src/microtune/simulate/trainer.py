@@ -37,7 +37,8 @@ Progress = Callable[[int, int, str], None]
 @dataclass(frozen=True)
 class TrainingPlan:
     """What to run. `steps` stops anywhere; `evaluate` says when the test split is run; `rehearse`
-    steps on stored samples follow each step on a new one, and are not counted in `steps`."""
+    steps on stored samples follow each step on a new one, and are not counted in `steps`. Samples
+    that are not `shuffled` come as the split has them."""
 
     epochs: int
     learning_rate: float
@@ -46,12 +47,19 @@ class TrainingPlan:
     steps: int | None = None
     evaluate: Literal["each epoch", "at the end"] = "each epoch"
     rehearse: int = 0
+    shuffled: bool = True
     augmentation: Augmentation = NONE
 
     def evaluates(self, step: int, samples: int) -> bool:
         """Whether the test split is run when `step` steps are done."""
         last = step == self.total_steps(samples)
         return last or (self.evaluate == "each epoch" and step % samples == 0)
+
+    def order(self, samples: int, epoch: int) -> list[int]:
+        """Indices of an epoch's samples."""
+        if not self.shuffled:
+            return list(range(samples))
+        return [int(index) for index in epoch_order(samples, self.seed, epoch)]
 
     def total_steps(self, samples: int) -> int:
         """Training steps of the whole run; the schedule always spans all epochs."""
@@ -125,8 +133,7 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
     planned, total = plan.epochs * samples, plan.total_steps(samples)
     step = 0
     while step < total:
-        order = epoch_order(samples, plan.seed, step // samples)
-        for index in order[: total - step]:
+        for index in plan.order(samples, step // samples)[: total - step]:
             rate = learning_rate(plan, step, planned)
             kind = RecordKind.TRAIN_KEEP if plan.rehearse else RecordKind.TRAIN
             label = int(train.labels[index])
@@ -196,7 +203,7 @@ def run_training(
 
 def _labels_in_order(plan: TrainingPlan, train: Split) -> Iterator[int]:
     for epoch in range(plan.epochs):
-        yield from train.labels[epoch_order(len(train.labels), plan.seed, epoch)].tolist()
+        yield from train.labels[plan.order(len(train.labels), epoch)].tolist()
 
 
 class _Tally:

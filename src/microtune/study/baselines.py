@@ -10,6 +10,7 @@ import numpy as np
 
 from microtune.datasets import Split, epoch_order
 from microtune.ir.graph import Array, Graph
+from microtune.simulate.trainer import Schedule
 from microtune.study.torch_backward import EXACT, Backward, Rounding, rounded
 from microtune.study.torch_network import Arithmetic, Leaf, TorchNetwork, require_torch
 from microtune.training.scheme import Scheme
@@ -84,12 +85,13 @@ class BaselineTraining:
     """A network with its optimiser; learns one epoch at a time from latents."""
 
     def __init__(
-        self, graph: Graph, scheme: Scheme, baseline: Baseline, classes: int, lr: float
-    ) -> None:
+        self, graph: Graph, scheme: Scheme, baseline: Baseline, classes: int, lr: float,
+        schedule: Schedule = "cosine",
+    ) -> None:  # fmt: skip
         self.torch = require_torch()
         self.torch.set_num_threads(1)
         self.network = TorchNetwork(graph, scheme, baseline.arithmetic, classes, baseline.backward)
-        self.baseline, self.lr, self.steps = baseline, lr, 0
+        self.baseline, self.lr, self.schedule, self.steps = baseline, lr, schedule, 0
         backbone = [(leaf.value, leaf) for leaf in self.network.leaves]
         head = [(self.network.head_weight, None), (self.network.head_bias, None)]
         zeros = self.torch.zeros_like
@@ -118,7 +120,7 @@ class BaselineTraining:
             logits = self.network.logits(latents[chosen])
             loss = self.torch.nn.functional.cross_entropy(logits, targets[chosen])
             gradients = self.torch.autograd.grad(loss, [s.value for s in self.states])
-            rate = self.lr * 0.5 * (1 + math.cos(math.pi * self.steps / total))
+            rate = self._rate(total)
             with self.torch.no_grad():
                 for state, gradient in zip(self.states, gradients, strict=True):
                     self._step(state, gradient, rate)
@@ -126,6 +128,11 @@ class BaselineTraining:
             self.steps += 1
             losses += float(loss.detach()) * len(chosen)
         return losses / count
+
+    def _rate(self, total: int) -> float:
+        if self.schedule == "constant":
+            return self.lr
+        return self.lr * 0.5 * (1 + math.cos(math.pi * self.steps / total))
 
     def _step(self, state: _State, gradient: Tensor, rate: float) -> None:
         torch = self.torch

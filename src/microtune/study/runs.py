@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.simulate.session import write_whole
+from microtune.simulate.trainer import Schedule
 
 OURS = "ours"
 # Raise it when the same run would come out otherwise though the numerics have not changed.
@@ -25,7 +26,13 @@ Split = Literal["val", "test"]
 @dataclass(frozen=True)
 class Run:
     """Everything that decides a run. `method` is OURS (the generated C, device arithmetic, batch 1)
-    or a baseline's name; `rule` a macro of a study build (mt_study.h) or ""."""
+    or a baseline's name; `rule` a macro of a study build (mt_study.h) or "".
+
+    Of OURS only: `per_class` samples of each class (0: all), `order` of the samples, `augment` as
+    `train --augment` takes it, `replay_bytes` of memory and steps on `rehearse` stored samples
+    after each. With a `domain` (study/domains.py) the changed images are a stream of one pass after
+    the epochs on the plain ones.
+    """
 
     model: str
     data: str
@@ -38,22 +45,42 @@ class Run:
     bias: str = "int16"
     head: str = "int16"
     rule: str = ""
+    schedule: Schedule = "cosine"
+    per_class: int = 0
+    order: Literal["shuffled", "by class"] = "shuffled"
+    domain: str = ""
+    replay_bytes: int = 0
+    rehearse: int = 0
+    augment: str = ""
 
     @property
     def key(self) -> str:
-        """Names the run's file."""
-        content = [STUDY_VERSION, NUMERICS_VERSION, asdict(self)]
+        """Names the run's file. What was added later counts where it is used."""
+        fields = {
+            name: value for name, value in asdict(self).items()
+            if name not in _LATER or value != _LATER[name]
+        }  # fmt: skip
+        content = [STUDY_VERSION, NUMERICS_VERSION, fields]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
     def __str__(self) -> str:
-        rule = f" {self.rule}" if self.rule else ""
-        return f"{self.data} {self.scheme} {self.method}{rule} lr {self.lr:g} seed {self.seed}"
+        extras = [self.rule, self.domain, self.augment, f"{self.per_class} a class"]
+        special = "".join(f" {text}" for text in extras if text and text != "0 a class")
+        return f"{self.data} {self.scheme} {self.method}{special} lr {self.lr:g} seed {self.seed}"
+
+
+_LATER = {
+    "schedule": "cosine", "per_class": 0, "order": "shuffled", "domain": "", "replay_bytes": 0,
+    "rehearse": 0, "augment": "",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Result:
     """Of the last epoch. `predicted` and `labels` are classes of the split's images; the log-loss
-    is the mean over the last epoch's training samples, in nats."""
+    is the mean over the last epoch's training samples, in nats. For a run with a domain: first the
+    plain images, then the changed ones, and `curve` has rows [samples of the stream, accuracy on
+    plain images, on changed ones] in percent."""
 
     run: Run
     predicted: list[int]
@@ -61,6 +88,7 @@ class Result:
     train_loss: float
     seconds: float
     parameters_sha256: str = ""
+    curve: list[list[float]] = field(default_factory=list)
 
     @property
     def correct(self) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from rich.table import Table
 
 from microtune import pipeline
-from microtune.study.execute import request_of
+from microtune.study.device import request_of
 from microtune.study.runs import OURS, Result, Run
 from microtune.study.statistics import mean_and_deviation
 from microtune.study.work import Work

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from microtune.errors import MicrotuneError
 from microtune.simulate.runners import cores
-from microtune.study import ablation, qas, sparse
-from microtune.study.execute import Sources
+from microtune.study import ablation, qas, sparse, streams, two_classes
 from microtune.study.runs import Store
+from microtune.study.sources import Sources
 from microtune.study.work import Progress, Work
 
 
@@ -65,6 +65,28 @@ def _ablation(work: Work, settings: Settings) -> list[Table]:
     return tables
 
 
+def _streams(work: Work, settings: Settings) -> list[Table]:
+    tables: list[Table] = []
+    for data in settings.data or (streams.DATA,):
+        tables += [
+            streams.few_table(streams.run_few(work, data, settings.seeds)),
+            streams.ordered_table(streams.run_ordered(work, data, settings.seeds)),
+            streams.domain_table(streams.run_domains(work, data, settings.seeds, settings.epochs)),
+        ]
+    return tables
+
+
+def _two_classes(work: Work, settings: Settings) -> list[Table]:
+    data = settings.data or (two_classes.DATA,)
+    return [
+        two_classes.two_classes_table(
+            two_classes.run_two_classes(work, name, settings.seeds, settings.epochs)
+        )
+        for name in data
+    ]
+
+
 STUDIES: Mapping[str, Callable[[Work, Settings], list[Table]]] = {
-    "qas": _qas, "sparse": _sparse, "ablation": _ablation,
+    "qas": _qas, "sparse": _sparse, "ablation": _ablation, "streams": _streams,
+    "two-classes": _two_classes,
 }  # fmt: skip

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from microtune.errors import MicrotuneError
-from microtune.study.execute import Sources, execute
+from microtune.study.execute import execute
 from microtune.study.runs import Result, Run, Store
+from microtune.study.sources import Sources
 
 Progress = Callable[[int, int, str], None]
 # Seed of the runs that choose a learning rate: none of those that are reported.

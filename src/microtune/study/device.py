@@ -1,0 +1,111 @@
+"""A run of the generated C on this machine: device arithmetic, batch 1."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from microtune import pipeline
+from microtune.datasets import Split
+from microtune.ir.graph import Graph
+from microtune.simulate.augment import NONE, parse_augmentation
+from microtune.simulate.runners import HostRunner
+from microtune.simulate.trainer import TrainingPlan, evaluate_accuracy, run_training
+from microtune.study.domains import DOMAINS, changed
+from microtune.study.runs import Result, Run
+from microtune.study.sources import Sources
+from microtune.targets import load_target
+from microtune.training.build import Formats
+
+UNLIMITED = 1 << 28  # what fits is the question of `compile`
+_FLAGS = ("-O3", "-march=native")
+_PIECES = 8  # of a stream: accuracy is measured after each
+
+
+def request_of(run: Run, classes: int) -> pipeline.Request:
+    """What the device's project of a run is compiled for; no budget."""
+    formats = Formats(
+        "int16" if run.bias == "int16" else "int32", "float32" if run.head == "float32" else "int16"
+    )
+    chip = load_target("cortex-m7")
+    return pipeline.Request(
+        classes, run.scheme, chip, UNLIMITED, UNLIMITED, formats, replay_bytes=run.replay_bytes
+    )
+
+
+def run_device(run: Run, sources: Sources) -> Result:
+    """Compile, train, evaluate after the last epoch or along the stream."""
+    classes, train, asked = sources.splits(run)
+    flags = (*_FLAGS, "-DMT_PORTABLE", f"-D{run.rule}") if run.rule else _FLAGS
+    with tempfile.TemporaryDirectory(prefix="microtune-study-") as name:
+        folder = Path(name) / "project"
+        request = request_of(run, len(classes))
+        graph = pipeline.compile_model(sources.model(run.model), request, folder).graph
+        runner = HostRunner(folder, run.seed, flags=flags)
+    train = _few(train, run.per_class, run.seed)
+    if run.order == "by class":
+        train = train.take(np.argsort(train.labels, kind="stable"))
+    prepare = runner.use_latents if runner.library.latent_bytes and not run.augment else _as_is
+    result = _learn(run, runner, graph, prepare(train), prepare(asked))
+    return _follow(run, runner, graph, result, train, asked, prepare) if run.domain else result
+
+
+def _as_is(split: Split) -> Split:
+    return split
+
+
+def _plan(run: Run) -> TrainingPlan:
+    return TrainingPlan(
+        run.epochs, run.lr, run.schedule, run.seed, evaluate="at the end", rehearse=run.rehearse,
+        shuffled=run.order == "shuffled",
+        augmentation=parse_augmentation(run.augment) if run.augment else NONE,
+    )  # fmt: skip
+
+
+def _learn(run: Run, runner: HostRunner, graph: Graph, train: Split, asked: Split) -> Result:
+    report = run_training(runner, graph, _plan(run), train, asked)
+    predicted = [] if report.predictions is None else report.predictions.tolist()
+    return Result(
+        run, predicted, asked.labels.tolist(), report.epochs[-1].train_loss, report.seconds,
+        report.parameters_sha256,
+    )  # fmt: skip
+
+
+def _few(split: Split, per_class: int, seed: int) -> Split:
+    """The same number of samples of every class, drawn by the seed."""
+    if per_class == 0:
+        return split
+    random = np.random.default_rng(seed)
+    chosen = [
+        random.permutation(np.flatnonzero(split.labels == label))[:per_class]
+        for label in range(int(split.labels.max()) + 1)
+    ]
+    return split.take(np.sort(np.concatenate(chosen)))
+
+
+def _follow(
+    run: Run, runner: HostRunner, graph: Graph, before: Result, train: Split, asked: Split,
+    prepare: Callable[[Split], Split],
+) -> Result:  # fmt: skip
+    """The stream of changed images, once, at a constant rate."""
+    change = DOMAINS[run.domain]
+    order = np.random.default_rng(run.seed).permutation(len(train.labels))
+    stream = prepare(changed(train.take(order), change))
+    old, new = prepare(asked), prepare(changed(asked, change))
+    plan = replace(_plan(run), epochs=1, schedule="constant", shuffled=False)
+    curve, seconds = [_row(0, runner, old, new)], before.seconds
+    for part in np.array_split(np.arange(len(order)), _PIECES):
+        report = run_training(runner, graph, plan, stream.take(part), None)
+        seconds += report.seconds
+        curve.append(_row(int(part[-1]) + 1, runner, old, new))
+    predicted = [int(c) for split in (old, new) for c in evaluate_accuracy(runner, split)[1]]
+    labels = [*before.labels, *before.labels]
+    return replace(before, predicted=predicted, labels=labels, curve=curve, seconds=seconds)
+
+
+def _row(samples: int, runner: HostRunner, old: Split, new: Split) -> list[float]:
+    return [samples, *(100 * evaluate_accuracy(runner, split)[0] for split in (old, new))]

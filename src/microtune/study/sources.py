@@ -1,0 +1,37 @@
+"""Where studies find models and images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.errors import MicrotuneError
+from microtune.importers import load_any
+from microtune.ir.modelfile import ModelFile
+from microtune.study.runs import Run
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The folder with data/ and models/, and one for what the frozen prefix makes of images."""
+
+    folder: Path
+    cache: Path
+
+    def model(self, name: str) -> ModelFile:
+        """By its file's name without ending."""
+        found = sorted(p for p in (self.folder / "models").rglob(f"{name}.*") if p.is_file())
+        for path in found:
+            if path.suffix in (".pkl", ".mt"):
+                return load_any(path)
+        raise MicrotuneError(f"{self.folder}/models has no {name}.pkl or {name}.mt")
+
+    def splits(self, run: Run) -> tuple[list[str], Split, Split]:
+        """(classes, what is learnt, what is asked). For "val" the test split is not opened."""
+        preprocessing = Preprocessing.from_json(self.model(run.model).preprocessing)
+        dataset = open_dataset(self.folder / "data" / run.data)
+        if run.split == "val":
+            return dataset.classes, *dataset.load_choice(preprocessing)
+        train, test = (dataset.load(name, preprocessing) for name in ("train", "test"))
+        return dataset.classes, train, test

@@ -1,0 +1,139 @@
+"""Little data, one class after the other, a domain that shifts: what devices in the field meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rich.table import Table
+
+from microtune.study.domains import DOMAINS
+from microtune.study.runs import OURS, Result, Run
+from microtune.study.statistics import mean_and_deviation, paired_difference
+from microtune.study.work import Work
+
+MODEL, DATA = "mcunet-5fps", "clothing10.tar"
+PER_CLASS = (1, 5, 20)
+FEW_SCHEMES = ("head-only", "last-6", "49KB")
+AUGMENT = "flip,shift=8,brightness=25"
+# Epochs for 1, 5 and 20 samples a class: about as many steps each, as far as patience goes.
+_FEW_EPOCHS = {1: 40, 5: 40, 20: 20}
+SCHEME = "49KB"
+# Bytes of replay memory and samples rehearsed after each new one.
+REPLAYS = ((0, 0), (16 << 10, 1), (64 << 10, 1), (256 << 10, 1), (64 << 10, 4))
+RATES = (0.0005, 0.001, 0.002)
+_ROUNDS = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting: the rate that was chosen, and a result a seed."""
+
+    run: Run
+    results: Sequence[Result]
+
+
+def _cell(work: Work, run: Run, seeds: int, rates: Sequence[float] = RATES) -> Cell:
+    rate = work.best_rate(run, rates, _ROUNDS)
+    runs = [replace(run, lr=rate, seed=seed) for seed in range(seeds)]
+    return Cell(runs[0], work.results(runs))
+
+
+def run_few(work: Work, data: str, seeds: int) -> list[Cell]:
+    """Every scheme with 1, 5 and 20 samples a class, plain and augmented."""
+    return [
+        _cell(work, Run(MODEL, data, scheme, OURS, RATES[0], 0, _FEW_EPOCHS[count],
+                        per_class=count, augment=augment), seeds)
+        for scheme in FEW_SCHEMES
+        for augment in ("", AUGMENT)
+        for count in PER_CLASS
+    ]  # fmt: skip
+
+
+def few_table(cells: Sequence[Cell]) -> Table:
+    """Accuracy by samples a class."""
+    run = cells[0].run
+    title = (
+        f"{MODEL}, {run.data.partition('.')[0]}, {len(cells[0].results)} draws of the samples, "
+        f"test accuracy in %"
+    )
+    table = Table("trained", "frames", *(f"{n} a class" for n in PER_CLASS), title=title)
+    rows: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        mean, deviation = mean_and_deviation(cell.results)
+        key = (cell.run.scheme, cell.run.augment or "as they are")
+        rows.setdefault(key, []).append(f"{mean:.1f} ± {deviation:.1f}")
+    for (scheme, frames), values in rows.items():
+        table.add_row(scheme, frames, *values)
+    return table
+
+
+def run_ordered(work: Work, data: str, seeds: int) -> list[Cell]:
+    """One pass over the samples: shuffled, and class after class with more and more replay."""
+    base = Run(MODEL, data, SCHEME, OURS, RATES[0], 0, 1, schedule="constant")
+    cells = [_cell(work, base, seeds)]
+    for size, rehearse in REPLAYS:
+        run = replace(base, order="by class", replay_bytes=size, rehearse=rehearse)
+        cells.append(_cell(work, run, seeds))
+    return cells
+
+
+def _memory(run: Run) -> str:
+    if not run.replay_bytes:
+        return "none"
+    return f"{run.replay_bytes >> 10} KB, {run.rehearse} rehearsed"
+
+
+def ordered_table(cells: Sequence[Cell]) -> Table:
+    """What the order of classes costs and what replay wins back."""
+    run = cells[0].run
+    title = f"{MODEL}, {SCHEME}, {run.data.partition('.')[0]}, each sample once, constant rate"
+    table = Table("order of samples", "replay memory", "test accuracy, %", "less no replay",
+                  title=title)  # fmt: skip
+    without = cells[1]
+    for cell in cells:
+        mean, deviation = mean_and_deviation(cell.results)
+        found = "" if cell is without else str(paired_difference(cell.results, without.results))
+        table.add_row(cell.run.order, _memory(cell.run), f"{mean:.1f} ± {deviation:.1f}", found)
+    return table
+
+
+def run_domains(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
+    """Plain images first, then a stream of changed ones, with and without replay."""
+    base = Run(MODEL, data, SCHEME, OURS, RATES[0], 0, epochs)
+    return [
+        _cell(work, replace(base, domain=name, replay_bytes=size, rehearse=rehearse), seeds)
+        for name in DOMAINS
+        for size, rehearse in REPLAYS[:-1]
+    ]
+
+
+def mean_curve(cell: Cell) -> np.ndarray:
+    """(points, 3): samples of the stream, accuracy on plain and on changed images, in percent."""
+    curve: np.ndarray = np.mean([result.curve for result in cell.results], axis=0)
+    return curve
+
+
+def domain_table(cells: Sequence[Cell]) -> Table:
+    """Accuracy on both domains before and after the stream."""
+    run = cells[0].run
+    title = (
+        f"{MODEL}, {SCHEME}, {run.data.partition('.')[0]}: {run.epochs} epochs on plain images, "
+        f"then each changed image once; {len(cells[0].results)} seeds, test accuracy in %"
+    )
+    table = Table("domain", "replay memory", "changed: before", "after", "plain: before", "after",
+                  title=title)  # fmt: skip
+    for cell in cells:
+        first, last = mean_curve(cell)[0], mean_curve(cell)[-1]
+        values = (first[2], last[2], first[1], last[1])
+        table.add_row(cell.run.domain, _memory(cell.run), *(f"{value:.1f}" for value in values))
+    return table
+
+
+def curves(cells: Sequence[Cell]) -> Mapping[str, Mapping[str, np.ndarray]]:
+    """Domain -> memory -> curve."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for cell in cells:
+        found.setdefault(cell.run.domain, {})[_memory(cell.run)] = mean_curve(cell)
+    return found

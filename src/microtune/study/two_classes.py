@@ -1,0 +1,71 @@
+"""Two classes at batch 1: what the published training loses there, and a rule that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rich.table import Table
+
+from microtune.simulate.trainer import Schedule
+from microtune.study.runs import OURS, Result, Run
+from microtune.study.statistics import mean_and_deviation, paired_difference
+from microtune.study.work import Work
+
+MODEL, SCHEME, DATA = "mcunet-5fps", "last-6", "person_cc.tar"
+RATES = (0.0005, 0.001, 0.002)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to train: a method and how its rate runs."""
+
+    label: str
+    method: str
+    schedule: Schedule
+    rates: tuple[float, ...] = RATES
+
+
+WAYS = (
+    Way("accumulation over 8, cosine", "accumulation over 8", "cosine", (0.002, 0.004, 0.008)),
+    Way("accumulation over 8, constant", "accumulation over 8", "constant", (0.002, 0.004, 0.008)),
+    Way("batch 1, constant", "float32 gradients", "constant"),
+    Way("batch 1, cosine", "float32 gradients", "cosine"),
+    Way("device, batch 1, constant", OURS, "constant"),
+    Way("device, batch 1, cosine", OURS, "cosine"),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A way with the rate chosen for it and a result a seed."""
+
+    way: Way
+    rate: float
+    results: Sequence[Result]
+
+
+def run_two_classes(work: Work, data: str, seeds: int, epochs: int) -> list[Found]:
+    """Every way with its best rate."""
+    found = []
+    for way in WAYS:
+        run = replace(Run(MODEL, data, SCHEME, way.method, way.rates[0], 0, epochs),
+                      schedule=way.schedule)  # fmt: skip
+        rate = work.best_rate(run, way.rates)
+        runs = [replace(run, lr=rate, seed=seed) for seed in range(seeds)]
+        found.append(Found(way, rate, work.results(runs)))
+    return found
+
+
+def two_classes_table(found: Sequence[Found]) -> Table:
+    """Accuracy of each way, less that of accumulation."""
+    first = found[0]
+    title = f"{MODEL}, {SCHEME}, {DATA.partition('.')[0]}, {len(first.results)} seeds, last epoch"
+    table = Table("", "rate", "test accuracy, %", "less the first row", title=title)
+    for one in found:
+        mean, deviation = mean_and_deviation(one.results)
+        less = "" if one is first else str(paired_difference(one.results, first.results))
+        simulated = "" if one.way.method == OURS else " (simulated)"
+        table.add_row(f"{one.way.label}{simulated}", f"{one.rate:g}",
+                      f"{mean:.1f} ± {deviation:.1f}", less)  # fmt: skip
+    return table

@@ -1,0 +1,81 @@
+"""Runs of the generated C in studies: few samples, ordered streams, other domains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from microtune.datasets import Split
+from microtune.study.device import _few
+from microtune.study.domains import DOMAINS, changed
+from microtune.study.execute import execute
+from microtune.study.runs import OURS, Run
+from microtune.study.sources import Sources
+
+RUN = Run("fashion5", "fashion_tops.npz", "last-3", OURS, 0.005, 0, 2)
+
+
+def test_few_samples_are_balanced_and_drawn_by_the_seed() -> None:
+    labels = np.repeat(np.arange(3, dtype=np.int32), [40, 5, 9])
+    split = Split(np.arange(54, dtype=np.int8).reshape(54, 1, 1, 1), labels, [""] * 54)
+    chosen = [_few(split, 5, seed) for seed in (0, 0, 1)]
+    assert all(Counter(s.labels.tolist()) == {0: 5, 1: 5, 2: 5} for s in chosen)
+    assert (chosen[0].frames == chosen[1].frames).all()
+    assert (chosen[0].frames != chosen[2].frames).any()
+    assert _few(split, 0, 0) is split
+
+
+def test_more_samples_teach_more(sources: Sources) -> None:
+    few, more = (execute(replace(RUN, per_class=n), sources).accuracy for n in (1, 40))
+    assert few < more
+
+
+def test_augmentation_changes_what_is_learnt(sources: Sources) -> None:
+    plain, augmented = (
+        execute(replace(RUN, per_class=20, augment=text), sources) for text in ("", "flip,shift=2")
+    )
+    assert plain.parameters_sha256 != augmented.parameters_sha256
+    assert augmented.accuracy > 40
+
+
+def test_replay_keeps_old_classes(sources: Sources) -> None:
+    """One class after the other: without rehearsing the last ones are all that is left."""
+    ordered = replace(RUN, epochs=1, schedule="constant", order="by class")
+    plain = execute(ordered, sources)
+    rehearsed = execute(replace(ordered, replay_bytes=32 << 10, rehearse=2), sources)
+    assert rehearsed.accuracy > plain.accuracy + 10
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_stream_adapts(sources: Sources, domain: str) -> None:
+    """Accuracy along the stream, for images as they were and changed; predictions of both."""
+    result = execute(replace(RUN, domain=domain, replay_bytes=16 << 10, rehearse=1), sources)
+    curve = np.array(result.curve)
+    assert curve[0, 0] == 0
+    assert (np.diff(curve[:, 0]) > 0).all()
+    assert len(result.predicted) == len(result.labels)
+    assert result.accuracy == pytest.approx(curve[-1, 1:].mean())
+    assert curve[-1, 2] > curve[0, 2] - 2
+
+
+def test_domains_change_images_and_nothing_else(sources: Sources) -> None:
+    train = sources.splits(RUN)[1].take(np.arange(4))
+    for change in DOMAINS.values():
+        other = changed(train, change)
+        assert other.frames.shape == train.frames.shape
+        assert other.frames.dtype == np.int8
+        assert (other.labels == train.labels).all()
+        assert (other.frames != train.frames).any(axis=(1, 2, 3)).all()
+
+
+def test_a_later_field_counts_where_it_is_used() -> None:
+    """Results of runs that do not use it stay valid."""
+    assert replace(RUN, domain="dark").key != RUN.key
+    old = Run("mcunet-5fps", "person_cc.tar", "last-6", "int8 LARS", 0.1, 1000, 3, "val")
+    assert old.key == OLD_KEY
+
+
+OLD_KEY = "01b5827a7ea42e770e952807"
