@@ -291,3 +291,32 @@ def test_a_missing_compiler_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     message = refused("measure", folder)
     assert "arm-none-eabi-gcc not found" in message and "apt-get install" in message
+
+
+def test_replay_and_augmentation_from_the_command_line(tmp_path: Path) -> None:
+    folder = compile_to(tmp_path / "p", "last-3", "--replay", "8KB")
+    plan = json.loads((folder / "plan.json").read_text())
+    assert 0 < plan["replay_bytes"] <= 8192
+    hashes = []
+    for options in ([], ["--rehearse", "1"], ["--augment", "flip,shift=2,brightness=9"]):
+        done = run("train", folder, "--data", embedded.DATA, "--steps", 20, *options)
+        assert done.returncode == 0, done.stderr
+        hashes.append(done.stdout)
+    assert len(set(hashes)) == 3
+    assert "write for instance" in refused(
+        "train", folder, "--data", embedded.DATA, "--augment", "spin"
+    )
+    message = refused("train", folder, "--data", embedded.DATA, "--augment", "flip", "--latents")
+    assert "not with --augment" in message
+    plain = compile_to(tmp_path / "q")
+    assert "--replay" in refused("train", plain, "--data", embedded.DATA, "--rehearse", "1")
+
+
+def test_a_replay_memory_that_does_not_fit_says_so(tmp_path: Path) -> None:
+    message = refused(
+        "compile", embedded.MODEL, "--classes", "5", "--scheme", "last-3", "--sram", "40KB",
+        "--replay", "64KB", "-o", tmp_path / "p",
+    )  # fmt: skip
+    assert "of replay memory" in message
+    assert "no --replay" in message
+    assert not (tmp_path / "p").exists()

@@ -26,7 +26,6 @@ from microtune.report.console import (
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
 
 if TYPE_CHECKING:
-    from microtune.simulate.augment import NONE, parse_augmentation
     from microtune.simulate.session import Session
     from microtune.simulate.trainer import TrainingPlan
 
@@ -256,6 +255,7 @@ def train(
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Train the compiled network on DATA with the generated C."""
+    from microtune.simulate.augment import NONE, parse_augmentation
     from microtune.simulate.session import Session
     from microtune.simulate.trainer import TrainingPlan
 
