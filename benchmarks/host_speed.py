@@ -15,12 +15,16 @@ import statistics
 import time
 
 import numpy as np
-from accuracy import OUT, compile_for_host, data_folder
+from common import OUT, data_folder
 
+from microtune import pipeline
 from microtune.datasets import Preprocessing, Split, open_dataset
 from microtune.importers import load_any
 from microtune.ir.graph import Array
 from microtune.simulate.host import HostLibrary
+from microtune.targets import load_target
+
+HUGE = 1 << 28  # what fits is the question of `compile`
 
 SCHEMES = {
     "mcunet-5fps": ("49KB", "99KB"),
@@ -72,7 +76,8 @@ def main() -> None:
         images = dataset.load("train", Preprocessing.from_json(model.preprocessing))
         for scheme in SCHEMES[name]:
             project = OUT / f"speed-{name}-{scheme}"
-            compile_for_host(model, 10, scheme, project, "int16", "int16")
+            request = pipeline.Request(10, scheme, load_target("cortex-m7"), HUGE, HUGE)
+            pipeline.compile_model(model, request, project)
             libraries = [
                 HostLibrary(project, 0, "default", flags)
                 for flags in (FLAGS, (*FLAGS, "-DMT_PORTABLE"))

@@ -13,9 +13,7 @@ there.
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -25,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import instructions_tables as tables
-from accuracy import OUT, data_folder
+from common import DOCS, OUT, data_folder, put_tables
 from rich.console import Console
 from rich.table import Table
 
@@ -41,7 +39,6 @@ from microtune.simulate.toolchain import FirmwareCompiler
 from microtune.targets import Target, load_target
 
 PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 REFERENCE = "mcunet-5fps"
 CLASSES, UNLIMITED = 10, 1 << 26
@@ -170,16 +167,7 @@ def show(block: str, table: Table) -> None:
 
 def write_docs() -> None:
     """Put the tables between the marks of docs/instructions.md, and the pictures beside it."""
-    page = DOCS / "instructions.md"
-    text = page.read_text(encoding="utf-8")
-    for block, shown in SHOWN.items():
-        plain = Console(width=console.width, file=io.StringIO(), record=True)
-        plain.print(*shown)
-        lines = [line.rstrip() for line in plain.export_text().splitlines()]
-        content = "\n".join(line for line in lines if line)
-        mark = re.compile(rf"(<!-- {block} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = mark.sub(lambda m, c=content: f"{m[1]}```text\n{c}\n```\n{m[2]}", text)  # type: ignore[misc]
-    page.write_text(text, encoding="utf-8")
+    put_tables(DOCS / "instructions.md", SHOWN, console.width)
     for name in ("instructions.png", "instructions-ladder.png"):
         if (OUT / name).is_file():
             shutil.copyfile(OUT / name, DOCS / "images" / name)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import OUT, data_folder
+from common import OUT, data_folder
 from memory_torch import torch_peak
 from rich.console import Console
 from rich.table import Table

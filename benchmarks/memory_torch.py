@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import data_folder
+from common import data_folder
 
 from microtune.importers import load_any
 from microtune.ir.graph import Graph, Node

@@ -13,7 +13,7 @@ import argparse
 import json
 
 import numpy as np
-from accuracy import OUT, data_folder
+from common import OUT, data_folder
 
 from microtune.datasets import Preprocessing
 from microtune.datasets.sources import open_source

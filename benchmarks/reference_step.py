@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from accuracy import OUT, data_folder
+from common import OUT, data_folder
 
 from microtune import pipeline
 from microtune.importers import load_any

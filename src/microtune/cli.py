@@ -351,8 +351,11 @@ def study(
 
     settings = Settings(epochs, seeds, _names(data), _names(models))
     with progress(f"study {name}") as bar:
-        tables = run_study(name, make_work(sources, output, workers, bar), settings)
-    console.print(*tables)
+        found = run_study(name, make_work(sources, output, workers, bar), settings)
+    console.print(*found.tables)
+    for file, save in found.pictures.items():
+        save(output / file)
+        console.print(f"written: {output / file}")
 
 
 @app.command()

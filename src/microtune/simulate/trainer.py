@@ -25,7 +25,7 @@ from microtune.simulate.canonical import LogitsHash, parameters_sha256
 from microtune.simulate.job import Record, RecordKind, RecordResult
 from microtune.simulate.runners import NO_REPLAY, Runner
 
-# Chosen on the validation split of clothing10 (benchmarks/ablation.py).
+# Chosen on the validation split of clothing10 (docs/accuracy.md).
 DEFAULT_LEARNING_RATE = 0.002
 # MT_LEARNING_RATE_MAX of the runtime.
 MAX_LEARNING_RATE = 1024.0

@@ -35,7 +35,9 @@ def execute(run: Run, sources: Sources) -> Result:
     return _baseline(run, sources)
 
 
-def _latents(training: BaselineTraining, model: ModelFile, split: Split, cache: Path) -> Tensor:
+def prefix_latents(
+    training: BaselineTraining, model: ModelFile, split: Split, cache: Path
+) -> Tensor:
     """The frozen prefix's output of all images, computed once."""
     network, digest = training.network, hashlib.sha256(split.frames.tobytes())
     digest.update(f"{model.sha256()} {network.arithmetic} {network.cut}".encode())
@@ -56,7 +58,7 @@ def _baseline(run: Run, sources: Sources) -> Result:
     scheme = resolve_scheme(run.scheme, model.graph, model.graph.name)
     baseline = SIMULATIONS[run.method]
     training = BaselineTraining(model.graph, scheme, baseline, len(classes), run.lr, run.schedule)
-    latents = [_latents(training, model, split, sources.cache) for split in (train, asked)]
+    latents = [prefix_latents(training, model, split, sources.cache) for split in (train, asked)]
     start, loss = time.monotonic(), 0.0
     for epoch in range(run.epochs):
         loss = training.epoch(latents[0], train.labels, run.seed, epoch, run.epochs)

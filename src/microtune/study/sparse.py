@@ -15,8 +15,8 @@ from microtune.study.work import Work
 from microtune.training.scheme import analytic_kb, published_schemes
 
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
-DATA = "clothing10.tar"
-GENERAL = ("head-only", "bias-only", "last-3", "last-6", "last-9", "last-12", "last-18", "full")
+PAIRS = (*((model, "clothing10.tar") for model in MODELS), ("mcunet-5fps", "signdigits10.tar"))
+GENERAL = ("head-only", "bias-only", "last-3", "last-6", "last-9", "last-12", "full")
 RATES = (0.0005, 0.001, 0.002)
 _CLASSES_FOR_PLAN = 10
 

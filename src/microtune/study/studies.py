@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
@@ -11,7 +12,9 @@ from rich.table import Table
 from microtune.errors import MicrotuneError
 from microtune.simulate.runners import cores
 from microtune.study import ablation, qas, sparse, streams, two_classes
-from microtune.study.runs import Store
+from microtune.study.pictures import save_curves, save_ratios, save_sparse
+from microtune.study.ratios import run_ratios
+from microtune.study.runs import Run, Store
 from microtune.study.sources import Sources
 from microtune.study.work import Progress, Work
 
@@ -35,58 +38,79 @@ def make_work(sources: Path, output: Path, workers: int | None, progress: Progre
     return Work(places, Store(output / "runs"), workers or cores(), progress)
 
 
-def run_study(name: str, work: Work, settings: Settings) -> list[Table]:
-    """Run what is missing of a study and return its tables."""
+@dataclass(frozen=True)
+class Findings:
+    """What a study found: tables, and pictures by file name that draw themselves."""
+
+    tables: Sequence[Table]
+    pictures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+
+
+def run_study(name: str, work: Work, settings: Settings) -> Findings:
+    """Run what is missing of a study and return what it found."""
     if name not in STUDIES:
         raise MicrotuneError(f"no study {name}; there are: {', '.join(STUDIES)}")
     return STUDIES[name](work, settings)
 
 
-def _qas(work: Work, settings: Settings) -> list[Table]:
-    return qas.qas_tables(
-        qas.run_qas(work, settings.data or qas.DATA, settings.seeds, settings.epochs)
+def _qas(work: Work, settings: Settings) -> Findings:
+    data = settings.data or qas.DATA
+    found = qas.run_qas(work, data, settings.seeds, settings.epochs)
+    run = Run(qas.MODEL, data[0], qas.SCHEME, qas.REFERENCE, 0.0, 0, 1)
+    ratios = run_ratios(work, run)
+    title = f"{qas.MODEL}, {data[0].partition('.')[0]}: weights over gradients, by trained tensor"
+    return Findings(
+        qas.qas_tables(found), {"ratios.png": lambda path: save_ratios(path, ratios, title)}
     )
 
 
-def _sparse(work: Work, settings: Settings) -> list[Table]:
+def _sparse(work: Work, settings: Settings) -> Findings:
     points: list[sparse.Point] = []
-    for data in settings.data or (sparse.DATA,):
-        models = settings.models or sparse.MODELS
-        points += sparse.run_sparse(work, models, data, settings.seeds, settings.epochs)
-    return sparse.sparse_tables(points)
+    for model, data in sparse.PAIRS:
+        if model in (settings.models or (model,)) and data in (settings.data or (data,)):
+            points += sparse.run_sparse(work, [model], data, settings.seeds, settings.epochs)
+    return Findings(
+        sparse.sparse_tables(points), {"sparse.png": lambda path: save_sparse(path, points)}
+    )
 
 
-def _ablation(work: Work, settings: Settings) -> list[Table]:
+def _ablation(work: Work, settings: Settings) -> Findings:
     tables: list[Table] = []
     for data in settings.data or (ablation.DATA,):
         for variants in (ablation.DEVICE, ablation.SIMULATED):
             found = ablation.run_ablation(work, variants, data, settings.seeds, settings.epochs)
             tables.append(ablation.ablation_table(found))
-    return tables
+    return Findings(tables)
 
 
-def _streams(work: Work, settings: Settings) -> list[Table]:
+def _streams(work: Work, settings: Settings) -> Findings:
     tables: list[Table] = []
+    pictures: dict[str, Callable[[Path], None]] = {}
     for data in settings.data or (streams.DATA,):
+        cells = streams.run_domains(work, data, settings.seeds, settings.epochs)
         tables += [
             streams.few_table(streams.run_few(work, data, settings.seeds)),
             streams.ordered_table(streams.run_ordered(work, data, settings.seeds)),
-            streams.domain_table(streams.run_domains(work, data, settings.seeds, settings.epochs)),
+            streams.domain_table(cells),
         ]
-    return tables
+        curves = streams.curves(cells)
+        pictures[f"domains-{data.partition('.')[0]}.png"] = partial(save_curves, curves=curves)
+    return Findings(tables, pictures)
 
 
-def _two_classes(work: Work, settings: Settings) -> list[Table]:
+def _two_classes(work: Work, settings: Settings) -> Findings:
     data = settings.data or (two_classes.DATA,)
-    return [
-        two_classes.two_classes_table(
-            two_classes.run_two_classes(work, name, settings.seeds, settings.epochs)
-        )
-        for name in data
-    ]
+    return Findings(
+        [
+            two_classes.two_classes_table(
+                two_classes.run_two_classes(work, name, settings.seeds, settings.epochs)
+            )
+            for name in data
+        ]
+    )
 
 
-STUDIES: Mapping[str, Callable[[Work, Settings], list[Table]]] = {
+STUDIES: Mapping[str, Callable[[Work, Settings], Findings]] = {
     "qas": _qas, "sparse": _sparse, "ablation": _ablation, "streams": _streams,
     "two-classes": _two_classes,
 }  # fmt: skip

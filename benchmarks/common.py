@@ -1,0 +1,37 @@
+"""What the benchmarks share: where data are, where results go, tables into pages of docs/."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+OUT = Path("out")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def data_folder() -> Path:
+    """The optional data folder; exits with a message where it is absent."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("MICROTUNE_DATA", beside))
+    if not folder.is_dir():
+        raise SystemExit("set MICROTUNE_DATA to the folder with data/ and models/")
+    return folder
+
+
+def put_tables(page: Path, blocks: Mapping[str, Sequence[Table]], width: int) -> None:
+    """Put the tables of each block between its marks `<!-- name -->` and `<!-- end -->`."""
+    text = page.read_text(encoding="utf-8")
+    for block, shown in blocks.items():
+        plain = Console(width=width, file=io.StringIO(), record=True)
+        plain.print(*shown)
+        lines = [line.rstrip() for line in plain.export_text().splitlines()]
+        content = "\n".join(line for line in lines if line)
+        mark = re.compile(rf"(<!-- {block} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = mark.sub(lambda m, c=content: f"{m[1]}```text\n{c}\n```\n{m[2]}", text)  # type: ignore[misc]
+    page.write_text(text, encoding="utf-8")

@@ -1,0 +1,116 @@
+"""The pictures of the studies (matplotlib, no display)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from microtune.ir.graph import Array
+from microtune.study.sparse import Point
+from microtune.study.statistics import mean_and_deviation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
+# Kind of a scheme -> (label, marker, colour); the published ones are named by their size.
+_KINDS = {
+    "last": ("last k layers", "o", "#7f7f7f"), "published": ("sparse (published)", "D", "#d62728"),
+    "head-only": ("head only", "s", "#1f77b4"), "bias-only": ("biases only", "^", "#2ca02c"),
+    "full": ("everything", "X", "#000000"),
+}  # fmt: skip
+
+
+@contextmanager
+def _axes(path: Path, columns: int, width: float, height: float = 4.4) -> Iterator[list[Axes]]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        1, columns, figsize=(width, height), squeeze=False, layout="constrained"
+    )
+    yield list(axes[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _tidy(axis: Axes, title: str, x: str, y: str) -> None:
+    axis.set_title(title, fontsize=11)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    axis.grid(visible=True, alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def save_ratios(path: Path, ratios: Mapping[str, Mapping[str, float]], title: str) -> None:
+    """‖W‖/‖G‖ of each trained tensor, a line a way of training, logarithmic."""
+    with _axes(path, 1, 8.5) as (axis,):
+        for (name, found), colour in zip(ratios.items(), _COLOURS, strict=False):
+            axis.semilogy(range(len(found)), list(found.values()), "o-", label=name, color=colour)
+        names = [name.removesuffix(".weight") for name in next(iter(ratios.values()))]
+        axis.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=8)
+        _tidy(axis, title, "", "‖W‖ / ‖G‖")
+        axis.legend(frameon=False)
+
+
+def _kind(scheme: str) -> str:
+    if scheme in ("head-only", "bias-only", "full"):
+        return scheme
+    return "last" if scheme.startswith("last-") else "published"
+
+
+def save_sparse(path: Path, points: Sequence[Point]) -> None:
+    """Accuracy against planned SRAM, one panel a model and data set."""
+    panels: dict[str, list[Point]] = {}
+    for point in points:
+        run = point.results[0].run
+        panels.setdefault(f"{point.model}, {run.data.partition('.')[0]}", []).append(point)
+    with _axes(path, len(panels), 5.2 * len(panels)) as axes:
+        for axis, (title, own) in zip(axes, panels.items(), strict=True):
+            _sparse_panel(axis, own)
+            _tidy(axis, title, "planned SRAM by rows, KB", "test accuracy, %")
+            axis.set_xscale("log")
+            ticks = [t for t in (32, 64, 128, 256, 512, 1024, 2048) if t < 1.3 * _largest(own)]
+            axis.set_xticks(ticks, [str(t) for t in ticks])
+            axis.minorticks_off()
+        axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def _largest(points: Sequence[Point]) -> float:
+    return max(p.planned_bytes for p in points) / 1024
+
+
+def _sparse_panel(axis: Axes, points: Sequence[Point]) -> None:
+    for kind, (label, marker, colour) in _KINDS.items():
+        own = sorted((p for p in points if _kind(p.scheme) == kind), key=lambda p: p.planned_bytes)
+        if not own:
+            continue
+        means, deviations = zip(*(mean_and_deviation(p.results) for p in own), strict=True)
+        kilobytes = [p.planned_bytes / 1024 for p in own]
+        axis.errorbar(
+            kilobytes, means, yerr=deviations, fmt=f"{marker}-" if len(own) > 1 else marker,
+            color=colour, label=label, capsize=2, markersize=5, linewidth=1.2,
+        )  # fmt: skip
+
+
+def save_curves(path: Path, curves: Mapping[str, Mapping[str, Array]]) -> None:
+    """Accuracy along a stream: changed images solid, plain ones dashed; a colour a memory."""
+    with _axes(path, len(curves), 4.4 * len(curves)) as axes:
+        for axis, (domain, found) in zip(axes, curves.items(), strict=True):
+            for (memory, curve), colour in zip(found.items(), _COLOURS, strict=False):
+                axis.plot(curve[:, 0], curve[:, 2], "-", color=colour, label=memory)
+                axis.plot(curve[:, 0], curve[:, 1], "--", color=colour)
+            _tidy(axis, domain, "samples of the stream", "test accuracy, %")
+            axis.set_ylim(bottom=max(0, np.floor(axis.get_ylim()[0] / 5) * 5), top=100)
+        axes[0].legend(frameon=False, fontsize=8, title="replay memory", loc="lower left")
+        axes[-1].plot([], [], "-", color="grey", label="changed images")
+        axes[-1].plot([], [], "--", color="grey", label="plain images")
+        lines = axes[-1].get_lines()[-2:]
+        axes[-1].legend(handles=lines, frameon=False, fontsize=8, loc="lower left")
