@@ -320,3 +320,15 @@ def test_a_replay_memory_that_does_not_fit_says_so(tmp_path: Path) -> None:
     assert "of replay memory" in message
     assert "no --replay" in message
     assert not (tmp_path / "p").exists()
+
+
+def test_divergence_is_said(tmp_path: Path) -> None:
+    """A rate that destroys what was learnt must not pass for training."""
+    folder = compile_to(tmp_path / "p", "full")
+    options = ("--data", embedded.DATA, "--steps", 200, "--epochs", 1)
+    done = run("train", folder, *options, "--lr", 1, "--json", tmp_path / "j")
+    assert done.returncode == 0
+    assert "diverged" in done.stderr
+    assert json.loads((tmp_path / "j").read_text())["diverged"] is True
+    calm = run("train", folder, *options, "--lr", "0.002")
+    assert "diverged" not in calm.stderr

@@ -22,6 +22,7 @@ from microtune.report.console import (
     progress,
     seeds_table,
     training_table,
+    warn_of_divergence,
 )
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
 
@@ -278,6 +279,7 @@ def train(
     with progress(f"training on {on.value}") as bar:
         report = session.train(plan, bar, save, debug=debug, latents=latents)
     console.print(training_table(report))
+    warn_of_divergence([report])
     console.print(f"parameters sha256 {report.parameters_sha256}")
     console.print(f"logits     sha256 {report.logits_sha256}")
     write_json(json_file, report.to_json())
@@ -294,6 +296,7 @@ def _train_seeds(
     with runs, progress(f"training {len(seeds)} seeds") as bar:
         reports = runs.reports(bar)
     console.print(seeds_table(reports))
+    warn_of_divergence(reports)
     write_json(json_file, seeds_json(reports))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -67,6 +68,17 @@ def training_table(report: TrainingReport) -> Table:
             str(number), f"{epoch.train_loss:.3f}", f"{100 * epoch.train_accuracy:.1f} %", test
         )
     return table
+
+
+def warn_of_divergence(reports: Sequence[TrainingReport]) -> None:
+    """Say on stderr that a run has learnt worse than nothing."""
+    for report in (r for r in reports if r.diverged):
+        errors.print(
+            f"warning: seed {report.plan.seed} diverged: the last epoch's mean loss, "
+            f"{report.epochs[-1].train_loss:.2f}, is above that of guessing, "
+            f"{math.log(report.classes):.2f}. Try a quarter of the learning rate "
+            f"({report.plan.learning_rate / 4:g})."
+        )
 
 
 def seeds_table(reports: Sequence[TrainingReport]) -> Table:

@@ -87,6 +87,12 @@ class TrainingReport:
     parameters_sha256: str = ""
     logits_sha256: str = ""
     predictions: Array | None = None
+    classes: int = 0
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last epoch's mean loss is above that of guessing, ln(classes)."""
+        return bool(self.epochs) and not self.epochs[-1].train_loss <= math.log(self.classes)
 
     @property
     def test_accuracy(self) -> float | None:
@@ -97,7 +103,7 @@ class TrainingReport:
         """The fields that `--json` promises."""
         return {
             "epochs": [vars(epoch) for epoch in self.epochs],
-            "test_accuracy": self.test_accuracy, "steps": self.steps,
+            "test_accuracy": self.test_accuracy, "diverged": self.diverged, "steps": self.steps,
             "seconds": round(self.seconds, 3), "seed": self.plan.seed,
             "lr": self.plan.learning_rate, "lr_schedule": self.plan.schedule,
             "numerics_version": NUMERICS_VERSION, "parameters_sha256": self.parameters_sha256,
@@ -172,10 +178,11 @@ def run_training(
     check_learning_rate(plan.learning_rate)
     if plan.rehearse and not stored_samples(graph):
         raise MicrotuneError(NO_REPLAY)
-    check_classes(train, graph.tensors["logits"].shape[1])
+    classes = graph.tensors["logits"].shape[1]
+    check_classes(train, classes)
     samples = len(train.labels)
     total = plan.total_steps(samples)
-    report, tally, logits = TrainingReport(plan), _Tally(), LogitsHash()
+    report, tally, logits = TrainingReport(plan, classes=classes), _Tally(), LogitsHash()
     order = _labels_in_order(plan, train)
     start = time.monotonic()
     for result in runner.run(training_records(plan, train, test)):
