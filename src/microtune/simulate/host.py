@@ -87,16 +87,18 @@ class HostLibrary:
 
     def __init__(
         self, project: Path, seed: int = 0, compiler: HostCompiler = "default",
-        flags: tuple[str, ...] = ("-O3", "-march=native"),
+        flags: tuple[str, ...] = ("-O3", "-march=native"), built: Path | None = None,
     ) -> None:  # fmt: skip
+        """`built`: what `build_library` made of this project; else it is compiled now."""
         plan = read_plan(project)
         self._slots = [Slot.from_json(entry) for entry in plan["parameters"]]
         self._classes = int(plan["classes"])
         self._by_rows = plan["input"] == "rows"
         self._replay_bytes = int(plan.get("replay_bytes", 0))
         with tempfile.TemporaryDirectory(prefix="microtune-host-") as folder:
-            library = Path(folder) / "model.so"
-            build_library(project.resolve(), library, compiler, flags)
+            library = built or Path(folder) / "model.so"
+            if built is None:
+                build_library(project.resolve(), library, compiler, flags)
             self._c = ctypes.CDLL(str(library))
         self._declare()
         self._debug = DebugLibrary(self._c) if DEBUG_FLAG in flags else None

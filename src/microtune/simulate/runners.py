@@ -80,8 +80,9 @@ class HostRunner:
     def __init__(
         self, project: Path, seed: int, compiler: HostCompiler = "default",
         flags: tuple[str, ...] = ("-O3", "-march=native"), threads: int = 1,
+        built: Path | None = None,
     ) -> None:  # fmt: skip
-        self.library = HostLibrary(project, seed, compiler, flags)
+        self.library = HostLibrary(project, seed, compiler, flags, built)
         self.threads = threads
         self.from_latents = False
 

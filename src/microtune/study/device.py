@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import platform
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+import microtune
 from microtune import pipeline
+from microtune.codegen.project import TRAINING_FILE
 from microtune.datasets import Split
 from microtune.ir.graph import Graph
+from microtune.ir.modelfile import load_model
 from microtune.simulate.augment import NONE, parse_augmentation
+from microtune.simulate.host import build_library
 from microtune.simulate.runners import HostRunner
+from microtune.simulate.session import write_whole
 from microtune.simulate.trainer import TrainingPlan, evaluate_accuracy, run_training
 from microtune.study.domains import DOMAINS, changed
 from microtune.study.runs import Result, Run
 from microtune.study.sources import Sources
 from microtune.targets import load_target
 from microtune.training.build import Formats
+from microtune.training.scheme import resolve_scheme
 
 UNLIMITED = 1 << 28  # what fits is the question of `compile`
+LIBRARY = "library.so"
 _FLAGS = ("-O3", "-march=native")
 _PIECES = 8  # of a stream: accuracy is measured after each
 
@@ -41,21 +54,72 @@ def run_device(run: Run, sources: Sources) -> Result:
     """Compile, train, evaluate after the last epoch or along the stream."""
     classes, train, asked = sources.splits(run)
     flags = (*_FLAGS, "-DMT_PORTABLE", f"-D{run.rule}") if run.rule else _FLAGS
-    with tempfile.TemporaryDirectory(prefix="microtune-study-") as name:
-        folder = Path(name) / "project"
-        request = request_of(run, len(classes))
-        graph = pipeline.compile_model(sources.model(run.model), request, folder).graph
-        runner = HostRunner(folder, run.seed, flags=flags)
+    folder = compiled(sources, run, request_of(run, len(classes)), flags)
+    graph = load_model(folder / "project" / TRAINING_FILE).graph
+    runner = HostRunner(folder / "project", run.seed, flags=flags, built=folder / LIBRARY)
     train = _few(train, run.per_class, run.seed)
     if run.order == "by class":
         train = train.take(np.argsort(train.labels, kind="stable"))
-    prepare = runner.use_latents if runner.library.latent_bytes and not run.augment else _as_is
+    prepare = _preparation(run, runner, sources.cache)
     result = _learn(run, runner, graph, prepare(train), prepare(asked))
     return _follow(run, runner, graph, result, train, asked, prepare) if run.domain else result
 
 
-def _as_is(split: Split) -> Split:
-    return split
+def compiled(sources: Sources, run: Run, request: pipeline.Request, flags: tuple[str, ...]) -> Path:
+    """A folder with `project` and its library for this machine, made once for all runs."""
+    model = sources.model(run.model)
+    scheme = resolve_scheme(request.scheme, model.graph, model.graph.name).sha256()
+    content = [code_version(), model.sha256(), scheme, str(request), str(flags), platform.node()]
+    folder = sources.cache / f"compiled-{_digest(*content)}"
+    if not (folder / LIBRARY).is_file():
+        staging = Path(tempfile.mkdtemp(prefix=".compiling-", dir=_made(sources.cache)))
+        try:
+            pipeline.compile_model(model, request, staging / "project")
+            build_library(staging / "project", staging / LIBRARY, flags=flags)
+            with suppress(OSError):  # another process was faster
+                staging.rename(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@cache
+def code_version() -> str:
+    """Changes with any file of this package."""
+    root = Path(microtune.__file__).parent
+    files = sorted(p for p in root.rglob("*") if p.suffix in (".py", ".c", ".h", ".in", ".toml"))
+    return _digest(*(path.read_text(encoding="utf-8") for path in files))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def _preparation(run: Run, runner: HostRunner, folder: Path) -> Callable[[Split], Split]:
+    """Frames to latents, each image through the frozen layers once for all runs; frames as they
+    are where nothing is frozen in front or every step changes them."""
+    if not runner.library.latent_bytes or run.augment:
+        return lambda split: split
+
+    def prepare(split: Split) -> Split:
+        name = _digest(code_version(), run.model, run.scheme,
+                       hashlib.sha256(split.frames.tobytes()).hexdigest())  # fmt: skip
+        path = folder / f"device-latents-{name}.npy"
+        if path.is_file():
+            runner.from_latents = True
+            return Split(np.load(path, allow_pickle=False), split.labels, split.names)
+        latents = runner.use_latents(split)
+        content = io.BytesIO()
+        np.save(content, latents.frames)
+        write_whole(path, content.getvalue())
+        return latents
+
+    return prepare
 
 
 def _plan(run: Run) -> TrainingPlan:

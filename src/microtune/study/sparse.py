@@ -18,6 +18,7 @@ MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 PAIRS = (*((model, "clothing10.tar") for model in MODELS), ("mcunet-5fps", "signdigits10.tar"))
 GENERAL = ("head-only", "bias-only", "last-3", "last-6", "last-9", "last-12", "full")
 RATES = (0.0005, 0.001, 0.002)
+_ROUNDS = 1
 _CLASSES_FOR_PLAN = 10
 
 
@@ -36,12 +37,13 @@ class Point:
 def run_sparse(
     work: Work, models: Sequence[str], data: str, seeds: int, epochs: int
 ) -> list[Point]:
-    """Every scheme of every model, each with the best of RATES on the validation split."""
+    """Every scheme of every model, each with the best of RATES on the validation split, after
+    a third of the epochs."""
     points = []
     for model in models:
         for scheme in (*GENERAL, *published_schemes(model)):
             run = Run(model, data, scheme, OURS, RATES[0], 0, epochs)
-            rate = work.best_rate(run, RATES)
+            rate = work.best_rate(run, RATES, _ROUNDS)
             results = work.results([replace(run, lr=rate, seed=seed) for seed in range(seeds)])
             points.append(Point(model, scheme, *_cost(work, run), rate, results))
     return points
