@@ -24,6 +24,7 @@ SETTINGS = {
     "ablation": Settings(epochs=2, seeds=3),
     "streams": Settings(epochs=3, seeds=3),
     "two-classes": Settings(epochs=10, seeds=5),
+    "small-steps": Settings(epochs=2, seeds=2),
 }
 
 

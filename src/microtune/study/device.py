@@ -53,15 +53,20 @@ def request_of(run: Run, classes: int) -> pipeline.Request:
 def run_device(run: Run, sources: Sources) -> Result:
     """Compile, train, evaluate after the last epoch or along the stream."""
     classes, train, asked = sources.splits(run)
-    flags = (*_FLAGS, "-DMT_PORTABLE", f"-D{run.rule}") if run.rule else _FLAGS
-    folder = compiled(sources, run, request_of(run, len(classes)), flags)
-    graph = load_model(folder / "project" / TRAINING_FILE).graph
-    runner = HostRunner(folder / "project", run.seed, flags=flags, built=folder / LIBRARY)
+    broken = (*_FLAGS, "-DMT_PORTABLE", f"-D{run.rule}") if run.rule else _FLAGS
+    flags = _FLAGS if run.then_lr else broken
+    runner, graph = _runner(run, sources, len(classes), flags)
     train = _few(train, run.per_class, run.seed)
     if run.order == "by class":
         train = train.take(np.argsort(train.labels, kind="stable"))
     prepare = _preparation(run, runner, sources.cache)
     result = _learn(run, runner, graph, prepare(train), prepare(asked))
+    if run.then_lr:
+        last, _ = _runner(run, sources, len(classes), broken)
+        last.library.load(runner.saved())
+        return _go_on(
+            run, last, graph, result, _preparation(run, last, sources.cache), train, asked
+        )
     return _follow(run, runner, graph, result, train, asked, prepare) if run.domain else result
 
 
@@ -120,6 +125,28 @@ def _preparation(run: Run, runner: HostRunner, folder: Path) -> Callable[[Split]
         return latents
 
     return prepare
+
+
+def _runner(
+    run: Run, sources: Sources, classes: int, flags: tuple[str, ...]
+) -> tuple[HostRunner, Graph]:
+    folder = compiled(sources, run, request_of(run, classes), flags)
+    graph = load_model(folder / "project" / TRAINING_FILE).graph
+    project = folder / "project"
+    return HostRunner(project, run.seed, flags=flags, built=folder / LIBRARY), graph
+
+
+def _go_on(
+    run: Run, runner: HostRunner, graph: Graph, before: Result,
+    prepare: Callable[[Split], Split], train: Split, asked: Split,
+) -> Result:  # fmt: skip
+    """One more epoch, at a constant rate."""
+    plan = replace(_plan(run), epochs=1, learning_rate=run.then_lr, schedule="constant")
+    report = run_training(runner, graph, plan, prepare(train), prepare(asked))
+    predicted = [] if report.predictions is None else report.predictions.tolist()
+    after = replace(before, predicted=predicted, train_loss=report.epochs[-1].train_loss)
+    curve = [[0.0, before.accuracy], [float(report.steps), after.accuracy]]
+    return replace(after, curve=curve, parameters_sha256=report.parameters_sha256)
 
 
 def _plan(run: Run) -> TrainingPlan:

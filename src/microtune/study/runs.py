@@ -31,7 +31,8 @@ class Run:
     Of OURS only: `per_class` samples of each class (0: all), `order` of the samples, `augment` as
     `train --augment` takes it, `replay_bytes` of memory and steps on `rehearse` stored samples
     after each. With a `domain` (study/domains.py) the changed images are a stream of one pass after
-    the epochs on the plain ones.
+    the epochs on the plain ones. With `then_lr` one more epoch follows at that constant rate; only
+    in it the `rule` is replaced.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Run:
     replay_bytes: int = 0
     rehearse: int = 0
     augment: str = ""
+    then_lr: float = 0.0
 
     @property
     def key(self) -> str:
@@ -71,7 +73,7 @@ class Run:
 
 _LATER = {
     "schedule": "cosine", "per_class": 0, "order": "shuffled", "domain": "", "replay_bytes": 0,
-    "rehearse": 0, "augment": "",
+    "rehearse": 0, "augment": "", "then_lr": 0.0,
 }  # fmt: skip
 
 
@@ -80,7 +82,8 @@ class Result:
     """Of the last epoch. `predicted` and `labels` are classes of the split's images; the log-loss
     is the mean over the last epoch's training samples, in nats. For a run with a domain: first the
     plain images, then the changed ones, and `curve` has rows [samples of the stream, accuracy on
-    plain images, on changed ones] in percent."""
+    plain images, on changed ones] in percent. With `then_lr` the rows are [steps, accuracy] before
+    and after the last epoch."""
 
     run: Run
     predicted: list[int]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from microtune.errors import MicrotuneError
 from microtune.simulate.runners import cores
-from microtune.study import ablation, qas, sparse, streams, two_classes
+from microtune.study import ablation, qas, small_steps, sparse, streams, two_classes
 from microtune.study.pictures import save_curves, save_ratios, save_sparse
 from microtune.study.ratios import run_ratios
 from microtune.study.runs import Run, Store
@@ -110,7 +110,19 @@ def _two_classes(work: Work, settings: Settings) -> Findings:
     )
 
 
+def _small_steps(work: Work, settings: Settings) -> Findings:
+    data = settings.data or (small_steps.DATA,)
+    return Findings(
+        [
+            small_steps.small_steps_table(
+                small_steps.run_small_steps(work, name, settings.seeds, settings.epochs)
+            )
+            for name in data
+        ]
+    )
+
+
 STUDIES: Mapping[str, Callable[[Work, Settings], Findings]] = {
     "qas": _qas, "sparse": _sparse, "ablation": _ablation, "streams": _streams,
-    "two-classes": _two_classes,
+    "two-classes": _two_classes, "small-steps": _small_steps,
 }  # fmt: skip
