@@ -20,8 +20,8 @@ from microtune.study.studies import STUDIES, Settings, make_work, run_study
 WIDTH = 120
 SETTINGS = {
     "qas": Settings(epochs=10, seeds=5),
-    "sparse": Settings(epochs=5, seeds=3),
-    "ablation": Settings(epochs=2, seeds=3),
+    "sparse": Settings(epochs=10, seeds=3),
+    "ablation": Settings(epochs=10, seeds=3),
     "streams": Settings(epochs=3, seeds=3),
     "two-classes": Settings(epochs=10, seeds=5),
     "small-steps": Settings(epochs=2, seeds=2),

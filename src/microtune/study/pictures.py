@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microtune.ir.graph import Array
-from microtune.study.sparse import Point
+from microtune.study.sparse import Point, panels
 from microtune.study.statistics import mean_and_deviation
 
 if TYPE_CHECKING:
@@ -60,20 +60,11 @@ def save_ratios(path: Path, ratios: Mapping[str, Mapping[str, float]], title: st
         axis.legend(frameon=False)
 
 
-def _kind(scheme: str) -> str:
-    if scheme in ("head-only", "bias-only", "full"):
-        return scheme
-    return "last" if scheme.startswith("last-") else "published"
-
-
 def save_sparse(path: Path, points: Sequence[Point]) -> None:
     """Accuracy against planned SRAM, one panel a model and data set."""
-    panels: dict[str, list[Point]] = {}
-    for point in points:
-        run = point.results[0].run
-        panels.setdefault(f"{point.model}, {run.data.partition('.')[0]}", []).append(point)
-    with _axes(path, len(panels), 5.2 * len(panels)) as axes:
-        for axis, (title, own) in zip(axes, panels.items(), strict=True):
+    found = panels(points)
+    with _axes(path, len(found), 5.2 * len(found)) as axes:
+        for axis, (title, own) in zip(axes, found.items(), strict=True):
             _sparse_panel(axis, own)
             _tidy(axis, title, "planned SRAM by rows, KB", "test accuracy, %")
             axis.set_xscale("log")
@@ -89,7 +80,7 @@ def _largest(points: Sequence[Point]) -> float:
 
 def _sparse_panel(axis: Axes, points: Sequence[Point]) -> None:
     for kind, (label, marker, colour) in _KINDS.items():
-        own = sorted((p for p in points if _kind(p.scheme) == kind), key=lambda p: p.planned_bytes)
+        own = sorted((p for p in points if p.kind == kind), key=lambda p: p.planned_bytes)
         if not own:
             continue
         means, deviations = zip(*(mean_and_deviation(p.results) for p in own), strict=True)

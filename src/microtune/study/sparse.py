@@ -10,7 +10,7 @@ from rich.table import Table
 from microtune import pipeline
 from microtune.study.device import request_of
 from microtune.study.runs import OURS, Result, Run
-from microtune.study.statistics import mean_and_deviation
+from microtune.study.statistics import mean_and_deviation, paired_difference
 from microtune.study.work import Work
 from microtune.training.scheme import analytic_kb, published_schemes
 
@@ -20,18 +20,33 @@ GENERAL = ("head-only", "bias-only", "last-3", "last-6", "last-9", "last-12", "f
 RATES = (0.0005, 0.001, 0.002)
 _ROUNDS = 1
 _CLASSES_FOR_PLAN = 10
+_NOISE = 0.5  # points
 
 
 @dataclass(frozen=True)
 class Point:
-    """One scheme: what it costs (bytes by rows; the published formula in KB) and what it learns."""
+    """One scheme: what it costs (bytes by rows, in all and beyond inference; the published formula
+    in KB) and what it learns."""
 
     model: str
     scheme: str
     planned_bytes: int
+    extra_bytes: int
     analytic_kb: float | None
     rate: float
     results: Sequence[Result]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over seeds, in percent."""
+        return mean_and_deviation(self.results)[0]
+
+    @property
+    def kind(self) -> str:
+        """head-only, bias-only, full, last (k layers) or published."""
+        if self.scheme in ("head-only", "bias-only", "full"):
+            return self.scheme
+        return "last" if self.scheme.startswith("last-") else "published"
 
 
 def run_sparse(
@@ -49,30 +64,60 @@ def run_sparse(
     return points
 
 
-def _cost(work: Work, run: Run) -> tuple[int, float | None]:
+def _cost(work: Work, run: Run) -> tuple[int, int, float | None]:
     model = work.sources.model(run.model)
     request = replace(request_of(run, _CLASSES_FOR_PLAN), input="rows")
     graph, scheme = pipeline.training_graph(model, request)
-    planned = pipeline.planned_sram(graph, pipeline.plan_graph(graph))
-    return planned, analytic_kb(model.graph, scheme)
+    inference, _ = pipeline.training_graph(model, replace(request, scheme="none"))
+    planned, least = (pipeline.planned_sram(g, pipeline.plan_graph(g)) for g in (graph, inference))
+    return planned, planned - least, analytic_kb(model.graph, scheme)
+
+
+def panels(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """ "model, data" -> its points, least memory first."""
+    found: dict[str, list[Point]] = {}
+    for point in sorted(points, key=lambda p: p.planned_bytes):
+        data = point.results[0].run.data.partition(".")[0]
+        found.setdefault(f"{point.model}, {data}", []).append(point)
+    return {key: found[key] for key in sorted(found)}
 
 
 def sparse_tables(points: Sequence[Point]) -> list[Table]:
-    """A table a model, least memory first."""
+    """A table for each model and data set, least memory first; then sparse against last k."""
     tables = []
-    for model in dict.fromkeys(point.model for point in points):
-        own = sorted((p for p in points if p.model == model), key=lambda p: p.planned_bytes)
-        data = own[0].results[0].run.data.partition(".")[0]
+    for name, own in panels(points).items():
+        run = own[0].results[0].run
         table = Table(
-            "scheme", "planned SRAM, bytes", "analytic KB", "rate", "test accuracy, %",
-            title=f"{model}, {data}, generated C, input by rows, last epoch",
+            "scheme", "planned SRAM, bytes", "beyond inference", "analytic KB", "rate",
+            "test accuracy, %",
+            title=f"{name}, generated C, input by rows, {len(own[0].results)} seeds, "
+            f"{run.epochs} epochs, the last one",
         )  # fmt: skip
         for point in own:
             mean, deviation = mean_and_deviation(point.results)
             analytic = "" if point.analytic_kb is None else f"{point.analytic_kb:.1f}"
             table.add_row(
-                point.scheme, f"{point.planned_bytes:,}", analytic, f"{point.rate:g}",
-                f"{mean:.1f} ± {deviation:.1f}",
+                point.scheme, f"{point.planned_bytes:,}", f"{point.extra_bytes:,}", analytic,
+                f"{point.rate:g}", f"{mean:.1f} ± {deviation:.1f}",
             )  # fmt: skip
         tables.append(table)
-    return tables
+    return [*tables, _against_last(points)]
+
+
+def _against_last(points: Sequence[Point]) -> Table:
+    """The best last-k scheme, and the smallest sparse one that is within half a point of it."""
+    table = Table("", "best last k", "sparse", "difference of accuracy", "extra bytes, ratio",
+                  title="Sparse update against the last k layers")  # fmt: skip
+    for name, own in panels(points).items():
+        last = max((p for p in own if p.kind == "last"), key=lambda p: p.accuracy, default=None)
+        sparse = [p for p in own if p.kind == "published"]
+        if last is None or not sparse:
+            continue
+        good = [p for p in sparse if p.accuracy >= last.accuracy - _NOISE]
+        best = good[0] if good else max(sparse, key=lambda p: p.accuracy)
+        table.add_row(
+            name, f"{last.scheme} {last.accuracy:.1f} %", f"{best.scheme} {best.accuracy:.1f} %",
+            str(paired_difference(best.results, last.results)),
+            f"{last.extra_bytes / best.extra_bytes:.1f}",
+        )  # fmt: skip
+    return table
