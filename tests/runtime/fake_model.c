@@ -80,3 +80,6 @@ const mt_model mt_generated_model = {
     infer,
     FAKE_FROZEN ? NULL : train,
 };
+
+/* One row of four pixels. */
+const mt_frame_shape mt_generated_frame = {1, 1};
