@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import hashlib
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import Literal
@@ -64,9 +66,10 @@ def library_sources(project: Path) -> list[str]:
 
 def build_library(
     project: Path, output: Path, compiler: HostCompiler = "default",
-    flags: tuple[str, ...] = ("-O3", "-march=native"),
+    flags: tuple[str, ...] = ("-O3", "-march=native"), kept: Path | None = None,
 ) -> None:  # fmt: skip
-    """Compile the project's product sources into the shared library `output`."""
+    """Compile the project's product sources into the shared library `output`. `kept`: a folder
+    where the compiled runtime stays for other projects, of which only the model is new then."""
     finders: dict[str, Callable[[], Compiler]] = {
         "default": find_host_compiler,
         "gcc": find_host_gcc,
@@ -75,7 +78,30 @@ def build_library(
     found = finders[compiler]()
     command = [*found.command, *HOST_FLAGS, *flags, "-shared", "-fPIC", *INCLUDES]
     sources = library_sources(project)
+    if kept is not None:
+        own = [name for name in sources if name.startswith("model/")]
+        runtime = [name for name in sources if name not in own]
+        sources = own + _kept_objects(project, command, runtime, kept)
     run_tool([*command, *sources, "-o", str(output)], "compiling for the host", cwd=project)
+
+
+def _kept_objects(project: Path, command: list[str], sources: list[str], kept: Path) -> list[str]:
+    """The runtime's object files, compiled once for this command and these sources."""
+    files = [p for part in ("src", "include") for p in sorted((project / part).rglob("*.[ch]"))]
+    content = "\0".join([*command, *(path.read_text(encoding="utf-8") for path in files)])
+    folder = kept / f"runtime-{hashlib.sha256(content.encode()).hexdigest()[:24]}"
+    names = [f"{name.replace('/', '-')}.o" for name in sources]
+    if not folder.is_dir():
+        kept.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".compiling-", dir=kept) as staging:
+            compile_only = [part for part in command if part != "-shared"]
+            for source, name in zip(sources, names, strict=True):
+                arguments = ["-c", source, "-o", str(Path(staging, "o", name).resolve())]
+                Path(staging, "o").mkdir(exist_ok=True)
+                run_tool([*compile_only, *arguments], f"compiling {source}", cwd=project)
+            with suppress(OSError):  # another process was faster
+                Path(staging, "o").rename(folder)
+    return [str((folder / name).resolve()) for name in names]
 
 
 class HostLibrary:

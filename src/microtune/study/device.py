@@ -21,6 +21,7 @@ from microtune.codegen.project import TRAINING_FILE
 from microtune.datasets import Split
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import load_model
+from microtune.memory.latent import latent_cut
 from microtune.simulate.augment import NONE, parse_augmentation
 from microtune.simulate.host import build_library
 from microtune.simulate.runners import HostRunner
@@ -59,13 +60,13 @@ def run_device(run: Run, sources: Sources) -> Result:
     train = _few(train, run.per_class, run.seed)
     if run.order == "by class":
         train = train.take(np.argsort(train.labels, kind="stable"))
-    prepare = _preparation(run, runner, sources.cache)
+    prepare = _preparation(run, runner, graph, sources.cache)
     result = _learn(run, runner, graph, prepare(train), prepare(asked))
     if run.then_lr:
         last, _ = _runner(run, sources, len(classes), broken)
         last.library.load(runner.saved())
         return _go_on(
-            run, last, graph, result, _preparation(run, last, sources.cache), train, asked
+            run, last, graph, result, _preparation(run, last, graph, sources.cache), train, asked
         )
     return _follow(run, runner, graph, result, train, asked, prepare) if run.domain else result
 
@@ -80,7 +81,7 @@ def compiled(sources: Sources, run: Run, request: pipeline.Request, flags: tuple
         staging = Path(tempfile.mkdtemp(prefix=".compiling-", dir=_made(sources.cache)))
         try:
             pipeline.compile_model(model, request, staging / "project")
-            build_library(staging / "project", staging / LIBRARY, flags=flags)
+            build_library(staging / "project", staging / LIBRARY, flags=flags, kept=sources.cache)
             with suppress(OSError):  # another process was faster
                 staging.rename(folder)
         finally:
@@ -105,15 +106,18 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
-def _preparation(run: Run, runner: HostRunner, folder: Path) -> Callable[[Split], Split]:
+def _preparation(
+    run: Run, runner: HostRunner, graph: Graph, folder: Path
+) -> Callable[[Split], Split]:
     """Frames to latents, each image through the frozen layers once for all runs; frames as they
     are where nothing is frozen in front or every step changes them."""
-    if not runner.library.latent_bytes or run.augment:
+    cut = latent_cut(graph)
+    if cut is None or run.augment:
         return lambda split: split
 
     def prepare(split: Split) -> Split:
-        name = _digest(code_version(), run.model, run.scheme,
-                       hashlib.sha256(split.frames.tobytes()).hexdigest())  # fmt: skip
+        frames = hashlib.sha256(split.frames.tobytes()).hexdigest()
+        name = _digest(code_version(), run.model, cut.tensor, frames)
         path = folder / f"device-latents-{name}.npy"
         if path.is_file():
             runner.from_latents = True
