@@ -1,0 +1,70 @@
+"""Replay memory and augmentation on the hand-written model: bad calls, counting."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.runtime.test_microtune_api import ARGUMENT, OK, SIZE, Device, Memory, Result, build
+
+INPUT = 7
+
+
+@pytest.fixture(scope="module")
+def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return build(tmp_path_factory.mktemp("fake"))
+
+
+def replay_of(device: Device, size: int = 64, shift: int = 0) -> tuple[int, ctypes.c_void_p, Any]:
+    """(status of mt_replay_init, the replay memory, what keeps it alive)."""
+    device.lib.mt_replay_init.argtypes = [Memory, ctypes.c_void_p]
+    device.lib.mt_replay_bytes.restype = ctypes.c_size_t
+    memory, replay = np.zeros(32, np.int64), ctypes.c_void_p()
+    piece = Memory(memory.ctypes.data + shift, size)
+    return device.lib.mt_replay_init(piece, ctypes.byref(replay)), replay, memory
+
+
+def test_replay_memory_is_checked(lib: ctypes.CDLL) -> None:
+    device = Device(lib)
+    one = 24 + 2 + 4
+    assert replay_of(device, one)[0] == OK
+    assert device.lib.mt_replay_bytes(3) == 24 + 3 * 6
+    assert replay_of(device, one - 1)[0] == SIZE
+    assert replay_of(device, one, shift=4)[0] == ARGUMENT
+    assert lib.mt_replay_init(Memory(None, 64), ctypes.byref(ctypes.c_void_p())) == ARGUMENT
+    foreign = np.zeros(32, np.int64)
+    address = ctypes.c_void_p(foreign.ctypes.data)
+    result = ctypes.byref(Result())
+    assert lib.mt_replay_count(address) == 0
+    assert lib.mt_replay_rehearse(device.context, address, result) == ARGUMENT
+    assert lib.mt_replay_train(device.context, address, 0, result) == ARGUMENT
+    assert lib.mt_replay_keep(device.context, address, foreign.ctypes.data, 0) == ARGUMENT
+
+
+def test_replay_keeps_and_rehearses(lib: ctypes.CDLL) -> None:
+    """Errors keep nothing; kept samples are counted up to the number of slots."""
+    device = Device(lib)
+    _, replay, memory = replay_of(device, 24 + 2 * 6)
+    result = Result()
+    assert lib.mt_replay_rehearse(device.context, replay, ctypes.byref(result)) == INPUT
+    assert lib.mt_replay_train(device.context, replay, 3, ctypes.byref(result)) == ARGUMENT
+    assert lib.mt_replay_count(replay) == 0
+    for step in range(4):
+        device.frame([step, 1, 2, 3])
+        assert lib.mt_replay_train(device.context, replay, step % 3, ctypes.byref(result)) == OK
+        assert lib.mt_replay_count(replay) == min(step + 1, 2)
+    assert lib.mt_replay_rehearse(device.context, replay, ctypes.byref(result)) == OK
+    assert memory[5:].any() == 0
+
+
+def test_a_change_is_checked(lib: ctypes.CDLL) -> None:
+    device = Device(lib)
+    change = (ctypes.c_int8 * 3)()
+    for most, status in (((1, 127, 127), OK), ((2, 0, 0), ARGUMENT), ((0, 128, 0), ARGUMENT),
+                         ((0, 0, 128), ARGUMENT)):  # fmt: skip
+        limits = (ctypes.c_uint8 * 3)(*most)
+        assert lib.mt_draw_change(device.context, limits, change) == status
+    assert lib.mt_change_frame(device.context, None) == ARGUMENT
