@@ -18,6 +18,7 @@ from microtune.study.execute import execute
 from microtune.study.runs import Run
 from microtune.study.sources import Sources
 from microtune.study.torch_backward import Backward, int8_gradient
+from microtune.study.torch_depthwise import depthwise, suits
 from microtune.study.torch_network import TorchNetwork, require_torch
 from microtune.training.scheme import Scheme, resolve_scheme, trained_channels
 
@@ -45,6 +46,27 @@ def test_the_int8_forward_pass_is_the_networks(scheme: str) -> None:
     ]).reshape(IMAGES, -1)  # fmt: skip
     assert np.abs(codes - expected).max() <= 1
     assert (codes == expected).mean() > 0.97
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 1, 1, 1), (3, 2, 0, 4)])
+def test_depthwise_as_matrices(stride: tuple[int, int], padding: tuple[int, ...]) -> None:
+    """Outputs and both gradients are those of PyTorch's convolution."""
+    torch = require_torch()
+    torch.manual_seed(0)
+    x, w = torch.randn(2, 3, 5, 4, requires_grad=True), torch.randn(3, 1, 3, 2, requires_grad=True)
+    top, left, bottom, right = padding
+    padded = torch.nn.functional.pad(x, (left, right, top, bottom))
+    expected = torch.nn.functional.conv2d(padded, w, stride=stride, groups=3)
+    assert suits(x, w, 3)
+    found = depthwise(torch, x, w, stride, padding)
+    weights = torch.randn(expected.shape)
+    for a, b in zip(
+        (found, *torch.autograd.grad((found * weights).sum(), [x, w])),
+        (expected, *torch.autograd.grad((expected * weights).sum(), [x, w])),
+        strict=True,
+    ):
+        assert torch.allclose(a, b, atol=1e-5)
 
 
 def test_the_float_network_is_close_to_the_int8_one() -> None:

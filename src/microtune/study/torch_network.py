@@ -17,6 +17,7 @@ import numpy as np
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph, Node
 from microtune.study.torch_backward import EXACT, Backward, gate
+from microtune.study.torch_depthwise import depthwise, suits
 from microtune.training.head import find_classifier
 from microtune.training.scheme import Scheme, channel_count, is_depthwise, trained_channels
 
@@ -177,11 +178,13 @@ class TorchNetwork:
 
     def _convolve(self, node: Node, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         functional = self.torch.nn.functional
-        top, left, bottom, right = node.ints("padding")
+        padding, stride, groups = node.ints("padding"), node.ints("stride"), node.int("groups")
+        if suits(x, weight, groups):
+            y = depthwise(self.torch, x, weight, stride, padding)
+            return y if bias is None else y + bias.reshape(1, -1, 1, 1)
+        top, left, bottom, right = padding
         padded = functional.pad(x, (left, right, top, bottom))
-        acc: Tensor = functional.conv2d(
-            padded, weight, bias, node.ints("stride"), groups=node.int("groups")
-        )
+        acc: Tensor = functional.conv2d(padded, weight, bias, stride, groups=groups)
         return acc
 
     def _coded(self, smooth: Tensor, node: Node) -> Tensor:
