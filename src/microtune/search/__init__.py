@@ -1,0 +1,1 @@
+"""Which weights deserve the memory: contributions, selection under a budget, verification."""
