@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from microtune import embedded
-from microtune.cli import parse_bytes
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from microtune import __version__
+from microtune.cli_search import InputKind, search
 from microtune.errors import MicrotuneError
 from microtune.report.console import (
     console,
@@ -24,6 +25,7 @@ from microtune.report.console import (
     training_table,
     warn_of_divergence,
 )
+from microtune.report.sizes import parse_bytes
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
 
 if TYPE_CHECKING:
@@ -71,13 +73,6 @@ class BiasKind(StrEnum):
     int16 = "int16"
 
 
-class InputKind(StrEnum):
-    """Where the frame is."""
-
-    resident = "resident"
-    rows = "rows"
-
-
 class ScheduleKind(StrEnum):
     """How a step is executed."""
 
@@ -91,15 +86,6 @@ class HeadKind(StrEnum):
 
     int16 = "int16"
     float32 = "float32"
-
-
-def parse_bytes(text: str) -> int:
-    """ "256KB", "1MB" or a number of bytes (1 KB = 1024 B)."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|KB|KIB|MB|MIB)?", text.strip().upper())
-    if match is None:
-        raise MicrotuneError(f"'{text}' is not a size; write for instance 256KB or 1MB")
-    unit = {"K": 1024, "M": 1024**2}.get((match[2] or "B")[0], 1)
-    return int(float(match[1]) * unit)
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -359,6 +345,9 @@ def study(
     for file, save in found.pictures.items():
         save(output / file)
         console.print(f"written: {output / file}")
+
+
+app.command()(search)
 
 
 @app.command()

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import platform
-import shutil
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-import microtune
 from microtune import pipeline
-from microtune.codegen.project import TRAINING_FILE
 from microtune.datasets import Split
 from microtune.ir.graph import Graph
-from microtune.ir.modelfile import load_model
 from microtune.memory.latent import latent_cut
 from microtune.simulate.augment import NONE, parse_augmentation
-from microtune.simulate.host import build_library
+from microtune.simulate.builds import (
+    FLAGS,
+    UNLIMITED,
+    compiled,
+    frames_sha256,
+    host_runner,
+    kept_latents,
+)
 from microtune.simulate.runners import HostRunner
-from microtune.simulate.session import write_whole
 from microtune.simulate.trainer import TrainingPlan, evaluate_accuracy, run_training
 from microtune.study.domains import DOMAINS, changed
 from microtune.study.runs import Result, Run
 from microtune.study.sources import Sources
 from microtune.targets import load_target
 from microtune.training.build import Formats
-from microtune.training.scheme import resolve_scheme
 
-UNLIMITED = 1 << 28  # what fits is the question of `compile`
-LIBRARY = "library.so"
-_FLAGS = ("-O3", "-march=native")
 _PIECES = 8  # of a stream: accuracy is measured after each
 
 
@@ -54,8 +46,8 @@ def request_of(run: Run, classes: int) -> pipeline.Request:
 def run_device(run: Run, sources: Sources) -> Result:
     """Compile, train, evaluate after the last epoch or along the stream."""
     classes, train, asked = sources.splits(run)
-    broken = (*_FLAGS, "-DMT_PORTABLE", f"-D{run.rule}") if run.rule else _FLAGS
-    flags = _FLAGS if run.then_lr else broken
+    broken = (*FLAGS, "-DMT_PORTABLE", f"-D{run.rule}") if run.rule else FLAGS
+    flags = FLAGS if run.then_lr else broken
     runner, graph = _runner(run, sources, len(classes), flags)
     train = _few(train, run.per_class, run.seed)
     if run.order == "by class":
@@ -71,73 +63,23 @@ def run_device(run: Run, sources: Sources) -> Result:
     return _follow(run, runner, graph, result, train, asked, prepare) if run.domain else result
 
 
-def compiled(sources: Sources, run: Run, request: pipeline.Request, flags: tuple[str, ...]) -> Path:
-    """A folder with `project` and its library for this machine, made once for all runs."""
-    model = sources.model(run.model)
-    scheme = resolve_scheme(request.scheme, model.graph, model.graph.name).sha256()
-    content = [code_version(), model.sha256(), scheme, str(request), str(flags), platform.node()]
-    folder = sources.cache / f"compiled-{_digest(*content)}"
-    if not (folder / LIBRARY).is_file():
-        staging = Path(tempfile.mkdtemp(prefix=".compiling-", dir=_made(sources.cache)))
-        try:
-            pipeline.compile_model(model, request, staging / "project")
-            build_library(staging / "project", staging / LIBRARY, flags=flags, kept=sources.cache)
-            with suppress(OSError):  # another process was faster
-                staging.rename(folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    return folder
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@cache
-def code_version() -> str:
-    """Changes with any file of this package."""
-    root = Path(microtune.__file__).parent
-    files = sorted(p for p in root.rglob("*") if p.suffix in (".py", ".c", ".h", ".in", ".toml"))
-    return _digest(*(path.read_text(encoding="utf-8") for path in files))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-
-
 def _preparation(
     run: Run, runner: HostRunner, graph: Graph, folder: Path
 ) -> Callable[[Split], Split]:
     """Frames to latents, each image through the frozen layers once for all runs; frames as they
     are where nothing is frozen in front or every step changes them."""
-    cut = latent_cut(graph)
-    if cut is None or run.augment:
+    if latent_cut(graph) is None or run.augment:
         return lambda split: split
-
-    def prepare(split: Split) -> Split:
-        frames = hashlib.sha256(split.frames.tobytes()).hexdigest()
-        name = _digest(code_version(), run.model, cut.tensor, frames)
-        path = folder / f"device-latents-{name}.npy"
-        if path.is_file():
-            runner.from_latents = True
-            return Split(np.load(path, allow_pickle=False), split.labels, split.names)
-        latents = runner.use_latents(split)
-        content = io.BytesIO()
-        np.save(content, latents.frames)
-        write_whole(path, content.getvalue())
-        return latents
-
-    return prepare
+    return lambda split: kept_latents(
+        runner, graph, split, (run.model, frames_sha256(split)), folder
+    )
 
 
 def _runner(
     run: Run, sources: Sources, classes: int, flags: tuple[str, ...]
 ) -> tuple[HostRunner, Graph]:
-    folder = compiled(sources, run, request_of(run, classes), flags)
-    graph = load_model(folder / "project" / TRAINING_FILE).graph
-    project = folder / "project"
-    return HostRunner(project, run.seed, flags=flags, built=folder / LIBRARY), graph
+    folder = compiled(sources.model(run.model), request_of(run, classes), flags, sources.cache)
+    return host_runner(folder, run.seed, flags)
 
 
 def _go_on(

@@ -23,7 +23,8 @@ from microtune.ir.graph import Array, Graph, Node
 from microtune.training.head import find_classifier
 
 PUBLISHED = Path(__file__).parent / "schemes"
-_KEYS = {"name", "model", "bias_layers", "weights", "head", "analytic_kb"}
+# `evidence` is what a search knows of its scheme; it decides nothing.
+_KEYS = {"name", "model", "bias_layers", "weights", "head", "analytic_kb", "evidence"}
 
 
 @dataclass(frozen=True)

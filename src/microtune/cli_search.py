@@ -1,0 +1,89 @@
+"""The command `search`: parse, call, print."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microtune.report.console import console, progress
+from microtune.report.sizes import parse_bytes
+from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
+
+
+class OnBackend(StrEnum):
+    """Where training runs are executed."""
+
+    local = "local"
+    ray = "ray"
+    dask = "dask"
+
+
+class InputKind(StrEnum):
+    """Where the frame is."""
+
+    resident = "resident"
+    rows = "rows"
+
+
+def search(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
+    data: Annotated[Path, typer.Option(help="Folder, .tar or .npz with train and test images.")],
+    output: Annotated[Path, typer.Option("-o", metavar="SCHEME.toml", help="The file to write.")],
+    target: Annotated[str, typer.Option(help="Chip, for instance cortex-m7.")] = "cortex-m7",
+    sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",
+    flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
+    step_instructions: Annotated[
+        int | None, typer.Option(min=1, help="Instructions of a training step, at most.")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Estimate contributions without training; "
+                    "nothing is verified.")] = False,
+    all_layers: Annotated[bool, typer.Option("--all-layers", help="Measure also what cannot be "
+                          "afforded.")] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the verification; contributions are "
+                      "measured over a third of them.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="Paired runs: of the verification, and at most "
+                     "of a contribution.")] = 3,
+    lr: Annotated[float, typer.Option(help="Learning rate per sample.")] = DEFAULT_LEARNING_RATE,
+    backend: Annotated[OnBackend, typer.Option(help="Where to train.")] = OnBackend.local,
+    address: Annotated[str | None, typer.Option(help="Of the Ray or Dask cluster.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: all cores).")]
+    = None,
+    cache: Annotated[Path | None, typer.Option(metavar="DIR", help="What is computed is kept here "
+                     "(default: ~/.cache/microtune/search).")] = None,
+    input_mode: Annotated[
+        InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")
+    ] = InputKind.resident,
+) -> None:  # fmt: skip
+    """Find the scheme that learns DATA best within the budgets, with its evidence."""
+    from microtune import pipeline
+    from microtune.errors import MicrotuneError
+    from microtune.importers import load_any
+    from microtune.report.search_text import search_tables
+    from microtune.search.cache import default_folder
+    from microtune.search.costs import Limits
+    from microtune.search.evidence import save_scheme
+    from microtune.search.one_machine import Backend
+    from microtune.search.search import Options
+    from microtune.search.search import search as run_search
+    from microtune.targets import load_target
+
+    if output.suffix != ".toml":
+        raise MicrotuneError(f"{output}: a scheme file is called NAME.toml")
+    limits = Limits(parse_bytes(sram), parse_bytes(flash), step_instructions)
+    request = pipeline.Request(
+        2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes,
+        input=input_mode.value,
+    )  # fmt: skip
+    where = Backend(backend.value, address, workers)
+    options = Options(
+        request, limits, cache or default_folder(), fast, all_layers, epochs, seeds, lr, where
+    )
+    loaded = load_any(model)
+    with progress("search") as bar:
+        finding = run_search(loaded, data, options, bar)
+    save_scheme(finding, output)
+    console.print(*search_tables(finding))
+    console.print(f"written: {output}")

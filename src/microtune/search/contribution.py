@@ -1,0 +1,239 @@
+"""Contribution analysis: what biases of the last k layers, and each (layer, ratio), are worth.
+
+Every gain is a paired difference of two schemes trained by the same seeds: of the log-loss of each
+validation image. Biases are compared with the head alone, weights with biases alone of the deepest
+depth. All candidates are run with one seed; in each further round at most half of them, those near
+a decision, with one seed more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from microtune.ir.graph import Array
+from microtune.search.laboratory import Laboratory
+from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.trials import Outcome, Trial
+from microtune.study.statistics import Difference, bootstrap
+
+HEAD_ONLY = Selection(0, ())
+# Depths that are measured; between them gains are interpolated.
+MEASURED_DEPTHS = 8
+# Standard errors that a difference must be away from a decision.
+SURE = 2.0
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Decrease of the mean validation log-loss in nats with its standard error; the change of the
+    accuracy in percentage points (None where interpolated); how many paired seeds (0:
+    interpolated)."""
+
+    nats: float
+    error: float
+    points: Difference | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Gains of bias depths over the head alone, of choices over the biases of `depth` layers."""
+
+    depth: int
+    biases: Mapping[int, Gain]
+    weights: Mapping[Choice, Gain]
+
+    @property
+    def contributions(self) -> Contributions:
+        """As the selection takes them."""
+        return Contributions(
+            {depth: gain.nats for depth, gain in self.biases.items()},
+            {choice: gain.nats for choice, gain in self.weights.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How candidates are trained: learning rate, epochs, and at most so many paired seeds."""
+
+    lr: float
+    epochs: int
+    seeds: int
+
+
+def gain(ours: Sequence[Outcome], others: Sequence[Outcome], labels: Array) -> Gain:
+    """What `ours` gain over `others`, seed by seed and image by image.
+
+    The standard error is over images and, with several seeds, over seeds.
+    """
+    pairs = list(zip(ours, others, strict=True))
+    losses = np.stack([b.log_loss - a.log_loss for a, b in pairs])
+    seeds, images = losses.shape
+    variance = float(losses.mean(axis=0).var(ddof=1)) / images
+    if seeds > 1:
+        variance += float(losses.mean(axis=1).var(ddof=1)) / seeds
+    right = np.stack([
+        (a.predicted == labels).astype(np.float64) - (b.predicted == labels) for a, b in pairs
+    ])  # fmt: skip
+    points = bootstrap(right, _RESAMPLES)
+    return Gain(float(losses.mean()), math.sqrt(variance), points, seeds)
+
+
+def analyse(
+    laboratory: Laboratory, depths: Sequence[int], choices: Sequence[Choice], training: Training
+) -> Analysis:
+    """Measure all candidates. The order of the lists does not matter; equal input, equal answer."""
+    if not depths:
+        return Analysis(0, {}, {})
+    depth = max(depths)
+    rungs = ladder(sorted(depths))
+    ends = [choice for pair in _ends(choices) for choice in dict.fromkeys(pair)]
+    candidates = [Selection(k, ()) for k in rungs] + [Selection(depth, (c,)) for c in ends]
+    laboratory.expected = expected_trials(len(candidates), training.seeds)
+    bench = _Bench(laboratory, training, depth)
+    gains = bench.halving(candidates)
+    between = [Selection(depth, (c,)) for c in _disagreeing(choices, gains, depth)]
+    gains |= bench.halving(between)
+    measured = {s.choices[0]: g for s, g in gains.items() if s.choices}
+    return Analysis(
+        depth,
+        interpolated_depths({s.bias_layers: g for s, g in gains.items() if not s.choices}, depths),
+        interpolated_ratios(measured, choices),
+    )
+
+
+def expected_trials(candidates: int, seeds: int) -> int:
+    """How many trials the rounds take at most, with the two references."""
+    rounds = range(seeds)
+    return sum(-(-candidates // 2**number) for number in rounds) + 2 * seeds
+
+
+class _Bench:
+    """Candidates and the references that they are compared with."""
+
+    def __init__(self, laboratory: Laboratory, training: Training, depth: int) -> None:
+        self._laboratory, self._training = laboratory, training
+        self._base = Selection(depth, ())
+
+    def halving(self, candidates: Sequence[Selection]) -> dict[Selection, Gain]:
+        """Gains of all: with one seed, with each more of those near a decision."""
+        gains: dict[Selection, Gain] = {}
+        left = list(candidates)
+        for seeds in range(1, self._training.seeds + 1):
+            gains |= self._measured(left, seeds)
+            left = near_decision({c: gains[c] for c in left})
+            if not left:
+                break
+        return gains
+
+    def _measured(self, candidates: Sequence[Selection], seeds: int) -> dict[Selection, Gain]:
+        trials = [self._trials(s, seeds) for c in candidates for s in (self._reference(c), c)]
+        self._laboratory.outcomes([trial for part in trials for trial in part])
+        labels = self._laboratory.materials.asked.labels
+        return {
+            c: gain(self._outcomes(c, seeds), self._outcomes(self._reference(c), seeds), labels)
+            for c in candidates
+        }
+
+    def _reference(self, candidate: Selection) -> Selection:
+        return self._base if candidate.choices else HEAD_ONLY
+
+    def _trials(self, selection: Selection, seeds: int) -> list[Trial]:
+        how = self._training
+        return [Trial(selection, how.lr, seed, how.epochs) for seed in range(seeds)]
+
+    def _outcomes(self, selection: Selection, seeds: int) -> list[Outcome]:
+        return self._laboratory.outcomes(self._trials(selection, seeds))
+
+
+def near_decision(gains: Mapping[Selection, Gain]) -> list[Selection]:
+    """At most half of the candidates, those that promise most first: whose gain is not surely
+    negative, and lies within SURE standard errors of 0 or of a neighbour in the ranking."""
+    ranked = sorted(gains, key=lambda s: (-gains[s].nats, str(s)))
+    unsure: list[Selection] = []
+    for place, selection in enumerate(ranked):
+        own = gains[selection]
+        neighbours = ranked[max(place - 1, 0) : place] + ranked[place + 1 : place + 2]
+        distances = [abs(own.nats), *(abs(own.nats - gains[n].nats) for n in neighbours)]
+        if own.nats + SURE * own.error > 0 and min(distances) < SURE * own.error:
+            unsure.append(selection)
+    unsure.sort(key=lambda s: -(gains[s].nats + SURE * gains[s].error))
+    return unsure[: len(gains) // 2]
+
+
+def ladder(depths: Sequence[int]) -> list[int]:
+    """At most MEASURED_DEPTHS of ascending depths, evenly spread, the first and last among them."""
+    if len(depths) <= MEASURED_DEPTHS:
+        return list(depths)
+    places = np.linspace(0, len(depths) - 1, MEASURED_DEPTHS).round().astype(int)
+    return [depths[place] for place in places]
+
+
+def _by_layer(choices: Iterable[Choice]) -> dict[int, list[Choice]]:
+    found: dict[int, list[Choice]] = {}
+    for choice in sorted(choices):
+        found.setdefault(choice.layer, []).append(choice)
+    return found
+
+
+def _ends(choices: Iterable[Choice]) -> list[tuple[Choice, Choice]]:
+    """The smallest and the largest ratio of each layer."""
+    return [(of[0], of[-1]) for of in _by_layer(choices).values()]
+
+
+def _disagreeing(
+    choices: Sequence[Choice], gains: Mapping[Selection, Gain], depth: int
+) -> list[Choice]:
+    """Ratios between ends whose gains surely differ."""
+    found: list[Choice] = []
+    for of in _by_layer(choices).values():
+        low, high = (gains[Selection(depth, (end,))] for end in (of[0], of[-1]))
+        if abs(high.nats - low.nats) > SURE * math.hypot(low.error, high.error):
+            found += of[1:-1]
+    return found
+
+
+def _between(low: Gain, high: Gain, part: float) -> Gain:
+    """Interpolated; as unsure as the less sure end."""
+    nats = (1 - part) * low.nats + part * high.nats
+    return Gain(nats, max(low.error, high.error), None, 0)
+
+
+def interpolated_ratios(
+    measured: Mapping[Choice, Gain], choices: Iterable[Choice]
+) -> dict[Choice, Gain]:
+    """Gains of all choices, linear in the ratio's logarithm between measured ends of the layer."""
+    found: dict[Choice, Gain] = {}
+    for of in _by_layer(choices).values():
+        low, high = of[0], of[-1]
+        for choice in of:
+            if choice in measured:
+                found[choice] = measured[choice]
+            else:
+                part = _log(choice.ratio / low.ratio) / _log(high.ratio / low.ratio)
+                found[choice] = _between(measured[low], measured[high], part)
+    return found
+
+
+def _log(ratio: Fraction) -> float:
+    return math.log(float(ratio))
+
+
+def interpolated_depths(measured: Mapping[int, Gain], depths: Iterable[int]) -> dict[int, Gain]:
+    """Gains of all depths, linear between those that were measured (depth 0 gains nothing)."""
+    known = {0: Gain(0.0, 0.0, None, 0), **measured}
+    found: dict[int, Gain] = {}
+    for depth in sorted(depths):
+        if depth in measured:
+            found[depth] = measured[depth]
+        else:
+            low = max(k for k in known if k < depth)
+            high = min(k for k in known if k > depth)
+            found[depth] = _between(known[low], known[high], (depth - low) / (high - low))
+    return found

@@ -1,0 +1,136 @@
+"""The training-free estimate: Fisher information of biases and weights, behind a trained head.
+
+The head alone is trained. Then a few images go through the float-gradient graph, the whole network
+at once. A channel's score is the mean over images of its squared gradient with respect to the
+*float* weights (codes' gradients over the weights' scales): to first order what a step of plain
+SGD, and so of quantisation-aware scaling, takes off the loss per unit of learning rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from microtune.ir.evaluate import evaluate
+from microtune.ir.graph import Array, Graph, Node
+from microtune.ir.ops.forward import full_weight
+from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.trials import Materials, Trial, trained_parameters
+from microtune.training.apply_scheme import apply_scheme
+from microtune.training.autodiff import differentiate
+from microtune.training.build import Formats
+from microtune.training.head import replace_head
+from microtune.training.scheme import (
+    Scheme,
+    backbone_layers,
+    channel_count,
+    is_depthwise,
+    trained_channels,
+)
+
+IMAGES = 24
+_HEAD_EPOCHS = 2
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Fisher information by layer name: of the biases, and of each channel's weights (C,) in the
+    channels' original order (the channels that a ratio selects)."""
+
+    biases: Mapping[str, float]
+    channels: Mapping[str, Array]
+
+
+def estimate(
+    materials: Materials, depths: Iterable[int], choices: Iterable[Choice], lr: float,
+    progress: Progress, images: int = IMAGES,
+) -> Contributions:  # fmt: skip
+    """Contributions in nats for one step of each image, to first order: comparable with each other,
+    and too large for the whole training."""
+    layers = backbone_layers(materials.model.graph)
+    scores = fisher(materials, lr, progress, len(layers) - min(_first(depths, choices, layers)),
+                    images)  # fmt: skip
+    graph = materials.model.graph
+    biases = {
+        depth: lr * sum(scores.biases[name] for name in layers[len(layers) - depth :])
+        for depth in depths
+    }
+    weights: dict[Choice, float] = {}
+    for choice in choices:
+        name = layers[choice.layer]
+        count = max(1, int(choice.ratio * channel_count(graph, name)))
+        chosen = trained_channels(graph, name, count)[:count]
+        weights[choice] = lr * float(scores.channels[name][chosen].sum())
+    return Contributions(biases, weights)
+
+
+def _first(depths: Iterable[int], choices: Iterable[Choice], layers: list[str]) -> list[int]:
+    """Indices of first trained layers; of nothing: the last layer."""
+    return [
+        len(layers) - 1, *(len(layers) - depth for depth in depths), *(c.layer for c in choices)
+    ]  # fmt: skip
+
+
+def fisher(
+    materials: Materials, lr: float, progress: Progress, depth: int, images: int = IMAGES
+) -> Scores:
+    """Scores of the last `depth` layers, over images spread evenly over what is learnt."""
+    floating = replace(materials, formats=Formats(head="float32"))
+    head = trained_parameters(Trial(Selection(0, ()), lr, 0, _HEAD_EPOCHS), floating)
+    forward, graph, gradients = _gradient_graph(materials, depth)
+    count = len(materials.learn.labels)
+    chosen = np.linspace(0, count - 1, min(images, count)).round().astype(int)
+    totals: dict[str, Array] = {}
+    shape = graph.tensors["input"].shape
+    for number, index in enumerate(chosen):
+        inputs = {
+            "input": materials.learn.frames[index].reshape(shape),
+            "label": materials.learn.labels[index : index + 1],
+        }
+        values = evaluate(graph, inputs, head, real=np.float32)
+        for param, gradient in gradients.items():
+            if param not in head:
+                square = values[gradient].astype(np.float64) ** 2 / len(chosen)
+                totals[param] = totals.get(param, 0.0) + square
+        progress(number + 1, len(chosen), "gradients")
+    return _scores(forward, totals, depth)
+
+
+def _gradient_graph(materials: Materials, depth: int) -> tuple[Graph, Graph, dict[str, str]]:
+    """(device graph, the same with float gradients of all of the last `depth` layers, param ->
+    gradient)."""
+    device = materials.model.graph.copy()
+    device.attrs["requantize"] = "device"
+    names = backbone_layers(device)[-depth:]
+    whole = Scheme("all", tuple(names), {n: channel_count(device, n) for n in names}, True)
+    prepared = apply_scheme(replace_head(device, materials.classes, "float32"), whole)
+    graph, gradients = differentiate(prepared)
+    return device, graph, gradients
+
+
+def _scores(graph: Graph, squares: Mapping[str, Array], depth: int) -> Scores:
+    biases: dict[str, float] = {}
+    channels: dict[str, Array] = {}
+    nodes = {node.outputs[0]: node for node in graph.nodes}
+    for name in backbone_layers(graph)[-depth:]:
+        x, weight, bias = nodes[name].inputs[:3]
+        scales = np.where(_live(graph, nodes[name]), graph.channel_scales(weight), np.inf)
+        biases[name] = float((squares[bias] / (graph.scale(x) * scales) ** 2).sum())
+        by_output = squares[weight].reshape(len(scales), -1) / scales[:, None] ** 2
+        if is_depthwise(graph, name):
+            channels[name] = by_output.sum(axis=1)
+        else:
+            channels[name] = by_output.reshape(squares[weight].shape).reshape(
+                -1, squares[weight].shape[-1]
+            ).sum(axis=0)  # fmt: skip
+    return Scores(biases, channels)
+
+
+def _live(graph: Graph, node: Node) -> Array:
+    """Channels that are not dead: those are never trained. bool (O,)."""
+    weight = full_weight(node.int("groups", 1), graph.data[node.inputs[1]], [])
+    live: Array = weight.reshape(weight.shape[0], -1).any(axis=1)
+    return live

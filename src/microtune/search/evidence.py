@@ -1,0 +1,127 @@
+"""The scheme file of a search: the scheme, and in a table `[evidence]` why it was chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from microtune import __version__
+from microtune.ir.numerics import NUMERICS_VERSION
+from microtune.search.contribution import Analysis, Gain
+from microtune.search.problem import Choice, Contributions
+from microtune.search.search import Finding, Verified
+from microtune.simulate.session import write_whole
+
+
+def save_scheme(finding: Finding, path: Path) -> None:
+    """Write the scheme with its evidence, whole or not at all; `compile --scheme` reads it. Raises
+    MicrotuneError where it cannot be written."""
+    table = finding.solution.selection.table(path.stem, finding.model)
+    text = toml_text(table | {"evidence": _evidence(finding)})
+    write_whole(path, text.encode("utf-8"))
+
+
+def _evidence(finding: Finding) -> dict[str, Any]:
+    planned, solution, limits = finding.planned, finding.solution, finding.limits
+    biases, weights = _gains(finding.analysis, finding.contributions)
+    return {
+        "microtune": __version__, "numerics_version": NUMERICS_VERSION,
+        "model_sha256": finding.model_sha256, "data_sha256": finding.data_sha256,
+        "target": finding.target, "input": finding.input,
+        "contributions": "estimated" if finding.analysis is None else "measured",
+        "learning_rate": finding.training.lr,
+        "predicted_gain_nats": solution.objective, "bound_nats": solution.bound,
+        "proven": solution.proven, "plans_checked": solution.evaluations,
+        **({} if finding.rank_correlation is None
+           else {"rank_correlation_of_estimate": finding.rank_correlation}),
+        "planned": {
+            "sram_bytes": planned.sram, "flash_bytes": planned.flash,
+            "step_instructions": planned.instructions,
+        },
+        "limits": {name: value for name, value in vars(limits).items() if value is not None},
+        "verification": [_verified(v) for v in finding.verified],
+        "biases": [{"layers": k} | g for k, g in biases],
+        "weights": [{"layer": c.layer, "ratio": str(c.ratio)} | g for c, g in weights],
+    }  # fmt: skip
+
+
+def _gains(
+    analysis: Analysis | None, contributions: Contributions
+) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[Choice, dict[str, Any]]]]:
+    """(depths, choices) in order, each with what is known of its gain."""
+    biases, weights = sorted(contributions.biases.items()), sorted(contributions.weights.items())
+    if analysis is None:
+        return [(k, {"nats": v}) for k, v in biases], [(c, {"nats": v}) for c, v in weights]
+    return (
+        [(k, _gain(analysis.biases[k])) for k, _ in biases],
+        [(c, _gain(analysis.weights[c])) for c, _ in weights],
+    )
+
+
+def _gain(gain: Gain) -> dict[str, Any]:
+    row: dict[str, Any] = {"nats": gain.nats, "standard_error": gain.error, "seeds": gain.seeds}
+    if gain.points is not None:
+        row["accuracy_points"] = gain.points.mean
+        row["accuracy_interval"] = [gain.points.low, gain.points.high]
+    return row
+
+
+def _verified(row: Verified) -> dict[str, Any]:
+    return {
+        "scheme": row.name, "split": row.split, "seeds": row.seeds, "epochs": row.epochs,
+        "log_loss": row.log_loss, "accuracy": row.accuracy,
+        "accuracy_deviation": row.deviation,
+        "gain_over_head_nats": row.gain.nats, "gain_standard_error": row.gain.error,
+        **({} if row.gain.points is None else {
+            "gain_points": row.gain.points.mean,
+            "gain_interval": [row.gain.points.low, row.gain.points.high],
+        }),
+    }  # fmt: skip
+
+
+# -- TOML -----------------------------------------------------------------------------------------
+
+
+def toml_text(table: Mapping[str, Any]) -> str:
+    """A table as TOML: plain values first, then tables, then arrays of tables."""
+    return "\n".join(_lines(table, ())) + "\n"
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping) and not _tables(v)}
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        name = ".".join(map(_key, (*path, key)))
+        if isinstance(value, Mapping):
+            lines += ["", f"[{name}]", *_lines(value, (*path, key))]
+        elif _tables(value):
+            for row in value:
+                lines += ["", f"[[{name}]]", *_lines(row, (*path, key))]
+    return lines
+
+
+def _tables(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _key(name: str) -> str:
+    bare = name.replace("_", "").replace("-", "")
+    return name if bare.isascii() and bare.isalnum() else _text(name)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, Fraction)):
+        return _text(str(value))
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return repr(value)
+
+
+def _text(value: str) -> str:
+    # A JSON string is a basic string of TOML, but for DEL, which JSON leaves as it is.
+    return json.dumps(value).replace("\x7f", "\\u007F")

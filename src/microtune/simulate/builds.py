@@ -1,0 +1,101 @@
+"""Projects compiled once for many runs, and what their frozen prefix makes of images."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import platform
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import microtune
+from microtune import pipeline
+from microtune.codegen.project import TRAINING_FILE
+from microtune.datasets import Split
+from microtune.ir.graph import Graph
+from microtune.ir.modelfile import ModelFile, load_model
+from microtune.memory.latent import latent_cut
+from microtune.simulate.host import build_library
+from microtune.simulate.runners import HostRunner
+from microtune.simulate.session import write_whole
+from microtune.training.scheme import resolve_scheme
+
+UNLIMITED = 1 << 28  # what fits is the question of `compile`
+LIBRARY = "library.so"
+FLAGS = ("-O3", "-march=native")
+# Where the results of a training run come from; the other rooms print, plan or search.
+DECIDING_ROOMS = ("codegen", "datasets", "ir", "passes", "runtime", "simulate", "training")
+
+
+@cache
+def code_version(rooms: Sequence[str] = ()) -> str:
+    """Changes with any file of these rooms of the package (none: of the whole package)."""
+    root = Path(microtune.__file__).parent
+    roots = [root / room for room in rooms] or [root]
+    files = sorted(
+        p for folder in roots for p in folder.rglob("*")
+        if p.suffix in (".py", ".c", ".h", ".in", ".toml")
+    )  # fmt: skip
+    return digest(*(path.read_text(encoding="utf-8") for path in files))
+
+
+def digest(*parts: str) -> str:
+    """24 hexadecimal digits of the parts' hash."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def compiled(
+    model: ModelFile, request: pipeline.Request, flags: tuple[str, ...], kept: Path
+) -> Path:
+    """A folder within `kept` with `project` and its library for this machine, made once."""
+    scheme = resolve_scheme(request.scheme, model.graph, model.graph.name).sha256()
+    content = [code_version(), model.sha256(), scheme, str(request), str(flags), platform.node()]
+    folder = kept / f"compiled-{digest(*content)}"
+    if not (folder / LIBRARY).is_file():
+        kept.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".compiling-", dir=kept))
+        try:
+            pipeline.compile_model(model, request, staging / "project")
+            build_library(staging / "project", staging / LIBRARY, flags=flags, kept=kept)
+            with suppress(OSError):  # another process was faster
+                staging.rename(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def host_runner(folder: Path, seed: int, flags: tuple[str, ...]) -> tuple[HostRunner, Graph]:
+    """A fresh context of what `compiled` returned, and its training graph."""
+    project = folder / "project"
+    graph = load_model(project / TRAINING_FILE).graph
+    return HostRunner(project, seed, flags=flags, built=folder / LIBRARY), graph
+
+
+def frames_sha256(split: Split) -> str:
+    """Of the frames alone."""
+    return hashlib.sha256(np.ascontiguousarray(split.frames).data).hexdigest()
+
+
+def kept_latents(
+    runner: HostRunner, graph: Graph, split: Split, of: tuple[str, str], kept: Path
+) -> Split:
+    """The split with latents, each image through the frozen layers once for all runs that are cut
+    at the same tensor; as it is where nothing is frozen. `of` names the model and the frames."""
+    cut = latent_cut(graph)
+    if cut is None:
+        return split
+    path = kept / f"device-latents-{digest(code_version(), of[0], cut.tensor, of[1])}.npy"
+    if path.is_file():
+        runner.from_latents = True
+        return Split(np.load(path, allow_pickle=False), split.labels, split.names)
+    latents = runner.use_latents(split)
+    content = io.BytesIO()
+    np.save(content, latents.frames)
+    write_whole(path, content.getvalue())
+    return latents
