@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from microtune import pipeline
+from microtune.codegen.layout import ALIGNMENT
 from microtune.codegen.scratch import scratch_rule
 from microtune.ir.graph import Graph
-from microtune.memory.lifetimes import aligned, step_buffers, views
+from microtune.memory.lifetimes import Buffer, aligned, step_buffers, views
 from microtune.memory.order import backward_part
 from microtune.memory.rings import prefix_length
 from microtune.passes.early_updates import early_updates
@@ -35,13 +36,18 @@ def surely_alive(graph: Graph) -> Steps:
     buffers = step_buffers(graph, scratch)
     steps: dict[str, Alive] = {}
     for step in range(prefix_length(graph), end):
-        alive = (b for b in buffers if b.first <= step < b.last)
-        steps[graph.nodes[step].outputs[0]] = {b.name: aligned(b.bytes) for b in alive}
+        live = (b for b in buffers if b.first <= step < b.last)
+        steps[graph.nodes[step].outputs[0]] = _sizes(live)
     if part is not None:
         for task, node in enumerate(graph.nodes[part.start :]):
-            memories = part.tasks.surely_alive(task)
-            steps[node.outputs[0]] = {m.buffer.name: m.bytes for m in memories}
+            live = (m.buffer for m in part.tasks.surely_alive(task))
+            steps[node.outputs[0]] = _sizes(live)
     return Steps(steps, views(graph))
+
+
+def _sizes(buffers: Iterable[Buffer]) -> Alive:
+    """Without the smallest, which may lie in what the alignment of others leaves free."""
+    return {b.name: aligned(b.bytes) for b in buffers if b.alignment >= ALIGNMENT}
 
 
 def resident(graph: Graph) -> int:

@@ -47,7 +47,7 @@ class Depth:
     steps: Steps
 
     def row(self, step: str, needs: Mapping[Choice, Need]) -> tuple[int, list[Choice]]:
-        """(bytes alive in a step, choices whose saved input is alive in it besides)."""
+        """(the arena that a step needs, choices whose saved input is alive in it besides)."""
         alive = self.steps.alive[step]
         owner = self.steps.owner
         more = [

@@ -157,8 +157,8 @@ class Costs:
 def least_sram(costs: Costs, selection: Selection) -> int:
     """Bytes that no plan of the selection goes below, as far as is known without planning it."""
     graph = costs.sketch(selection)
-    alive = surely_alive(graph).alive.values()
-    return max(prefix_arena(costs), *(sum(step.values()) for step in alive)) + resident(graph)
+    alive = max(sum(step.values()) for step in surely_alive(graph).alive.values())
+    return max(prefix_arena(costs), alive) + resident(graph)
 
 
 def prefix_arena(costs: Costs) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,49 @@ from microtune.search.bounds import Bounds
 from microtune.search.costs import Limits
 from microtune.search.problem import Choice, Selection
 
+if TYPE_CHECKING:
+    from ortools.sat.python import cp_model
+
 Whole = npt.NDArray[np.int64]
 # The solver's numbers are whole: gains are multiples of this part of a nat. Rounding moves an
 # objective by at most half of it for each choice and depth.
 GAIN_UNIT = 1e-9
 DETERMINISTIC_SECONDS = 60.0
 SEED = 1
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What does not fit: this selection or, with `more`, all that train at least as much in every
+    part of it."""
+
+    selection: Selection
+    more: bool
+
+    def forbids(self, other: Selection) -> bool:
+        """Whether the other selection is cut off."""
+        if not self.more:
+            return other == self.selection
+        ratios = {c.layer: c.ratio for c in other.choices}
+        return other.bias_layers >= self.selection.bias_layers and all(
+            ratios.get(c.layer, 0) >= c.ratio for c in self.selection.choices
+        )
+
+    def limits(
+        self, depth: int, chosen: Mapping[Choice, cp_model.IntVar]
+    ) -> Iterator[tuple[list[cp_model.LinearExprT], int]]:
+        """(literals, how many may be true) of the constraint at this depth, if there is one."""
+        ours = self.selection.choices
+        if self.more and depth >= self.selection.bias_layers:
+            as_much: list[cp_model.LinearExprT] = [
+                v
+                for c, v in chosen.items()
+                if any(c.layer == o.layer and c.ratio >= o.ratio for o in ours)
+            ]
+            yield as_much, len(ours) - 1
+        elif not self.more and depth == self.selection.bias_layers:
+            others = [1 - v for c, v in chosen.items() if c not in ours]
+            yield [*(chosen[c] for c in ours), *others], len(chosen) - 1
 
 
 @dataclass(frozen=True)
@@ -54,9 +92,9 @@ class Program:
             return self.gain + int(self.gains.sum())
         return self.gain + int(np.ceil((-found.fun * (1 + 1e-6) + 1e-6) / GAIN_UNIT))
 
-    def solve(self, cuts: Iterable[Selection]) -> tuple[Selection | None, int, bool]:
-        """(the best selection without those that need as much as one of `cuts`, a bound of the
-        objective, whether it is reached); None if there is none."""
+    def solve(self, cuts: Iterable[Cut]) -> tuple[Selection | None, int, bool]:
+        """(the best selection that no cut forbids, a bound of the objective, whether it is
+        reached); None if there is none."""
         from ortools.sat.python import cp_model
 
         model = cp_model.CpModel()
@@ -67,13 +105,8 @@ class Program:
         for row, limit in zip(self.rows.tolist(), self.limits.tolist(), strict=True):
             model.add(cp_model.LinearExpr.weighted_sum(columns, row) <= limit)
         for cut in cuts:
-            if cut.bias_layers <= self.depth:
-                more = [
-                    [v for c, v in chosen.items() if c.layer == o.layer and c.ratio >= o.ratio]
-                    for o in cut.choices
-                ]
-                literals = [v for group in more for v in group]
-                model.add(cp_model.LinearExpr.sum(literals) <= len(cut.choices) - 1)
+            for literals, most in cut.limits(self.depth, chosen):
+                model.add(cp_model.LinearExpr.sum(literals) <= most)
         model.maximize(cp_model.LinearExpr.weighted_sum(columns, self.gains.tolist()))
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
