@@ -1,9 +1,11 @@
 """All studies of docs/accuracy.md, resumable; with --docs the page's tables and pictures.
 
-    python benchmarks/study.py [--output out/study] [--only qas,sparse] [--docs]
+    python benchmarks/study.py [--output out/study] [--only qas,sparse] [--docs] [--fresh]
 
-The settings are those of the page; `microtune study NAME` runs one study with any other. Needs the
-optional data folder and PyTorch (extra `torch`) for what is simulated.
+The settings are those of the page; `microtune study NAME` runs one study with any other. Raw
+results of the page's runs are recorded in benchmarks/results and not repeated, unless --fresh says
+so; --record puts those of the output folder there. Needs the optional data folder and PyTorch
+(extra `torch`) for what is simulated.
 """
 
 from __future__ import annotations
@@ -13,15 +15,19 @@ from pathlib import Path
 
 from common import DOCS, OUT, data_folder, put_tables
 from rich.console import Console
+from rich.table import Table
 
 from microtune.report.console import progress
+from microtune.study.runs import Store
 from microtune.study.studies import STUDIES, Settings, make_work, run_study
 
 WIDTH = 120
+RECORDED = Path(__file__).parent / "results" / "study.jsonl.xz"
 SETTINGS = {
     "qas": Settings(epochs=10, seeds=5),
-    "sparse": Settings(epochs=10, seeds=3),
-    "ablation": Settings(epochs=10, seeds=3),
+    "sparse": Settings(epochs=5, seeds=3),
+    "ablation": Settings(epochs=5, seeds=3),
+    "ablation-simulated": Settings(epochs=2, seeds=2),
     "streams": Settings(epochs=3, seeds=3),
     "two-classes": Settings(epochs=10, seeds=5),
     "small-steps": Settings(epochs=2, seeds=2),
@@ -35,12 +41,20 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(STUDIES))
     parser.add_argument("--workers", type=int)
     parser.add_argument("--docs", action="store_true")
+    parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
     console = Console(width=WIDTH, highlight=False)
+    store = Store(args.output / "runs")
+    if RECORDED.is_file() and not args.fresh:
+        store.unpack(RECORDED)
+    times = Table("study", "runs", "core hours", "on two cores, h", title="How long the runs took")
     for name in args.only.split(","):
         with progress(f"study {name}") as bar:
             work = make_work(data_folder(), args.output, args.workers, bar)
             found = run_study(name, work, SETTINGS[name])
+        hours = sum(work.seconds.values()) / 3600
+        times.add_row(name, str(len(work.seconds)), f"{hours:.2f}", f"{hours / 2:.2f}")
         console.print(*found.tables)
         for file, save in found.pictures.items():
             save(args.output / file)
@@ -48,6 +62,11 @@ def main() -> None:
                 save(DOCS / "images" / file)
         if args.docs:
             put_tables(DOCS / "accuracy.md", {name: found.tables}, WIDTH)
+    console.print(times)
+    if args.docs and args.only == ",".join(STUDIES):
+        put_tables(DOCS / "accuracy.md", {"times": [times]}, WIDTH)
+    if args.record:
+        store.pack(RECORDED)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from PIL import Image
 from microtune import embedded
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
+from microtune.report.sizes import parse_bytes
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -320,8 +320,9 @@ def _names(listed: str | None) -> tuple[str, ...]:
 def study(
     name: Annotated[str, typer.Argument(metavar="NAME", help="qas: beside float32 and other "
                     "optimisers; sparse: accuracy against memory; ablation: what each rule of "
-                    "the arithmetic is worth; streams: little data, ordered data, other domains; "
-                    "two-classes; small-steps.")],
+                    "the arithmetic is worth; ablation-simulated: more bits, float32, momentum; "
+                    "streams: little data, ordered data, other domains; two-classes; "
+                    "small-steps.")],
     sources: Annotated[Path, typer.Option("--sources", metavar="DIR", envvar="MICROTUNE_DATA",
                        help="Folder with data/ and models/.")],
     output: Annotated[Path, typer.Option("-o", metavar="DIR", help="Raw results; finished runs "

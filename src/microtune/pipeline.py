@@ -42,10 +42,13 @@ Schedule = Literal["layers", "in-place", "stream"]
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked `compile` for; bytes are counted as a linker counts."""
+    """What the user asked `compile` for; bytes are counted as a linker counts.
+
+    `scheme` is what `resolve_scheme` takes: a name, a file or a scheme that is made already.
+    """
 
     classes: int
-    scheme: str
+    scheme: str | Scheme
     target: Target
     sram_bytes: int
     flash_bytes: int

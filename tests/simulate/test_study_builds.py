@@ -12,6 +12,7 @@ import pytest
 from microtune import embedded
 from microtune.importers import load_any
 from microtune.ir import numerics
+from microtune.ir.graph import Node
 from microtune.ir.ops import int8_gradients
 from microtune.simulate.runners import HostRunner, NumpyRunner
 from tests.projects import compile_project, hashes, load_train
@@ -74,6 +75,50 @@ def previous(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(int8_gradients, "_rounded", rounded)
 
 
+def raw_codes(patch: pytest.MonkeyPatch) -> None:
+    read = Node.int
+
+    def without_zero(node: Node, name: str, default: int | None = None) -> int:
+        if (node.op, name) == ("conv2d_weight_update", "x_zero"):
+            return 0
+        return read(node, name, default)
+
+    patch.setattr(Node, "int", without_zero)
+
+
+def lost_shortcuts(patch: pytest.MonkeyPatch) -> None:
+    """Of a gradient sum only the second, the branch's, is left."""
+    law = int8_gradients._aligned
+    calls: list[None] = []
+
+    def aligned(v: Any, d: int) -> Any:
+        calls.append(None)
+        return law(v * (len(calls) % 2 == 0), d)
+
+    patch.setattr(int8_gradients, "_aligned", aligned)
+
+
+def logit_gain(patch: pytest.MonkeyPatch) -> None:
+    law = numerics.softmax_q15
+    patch.setattr(numerics, "softmax_q15", lambda logits, label: law(logits * 6, label))
+
+
+def head_of_8_bits(patch: pytest.MonkeyPatch) -> None:
+    law = numerics.apply_step
+
+    def apply_step(value: Any, d: Any, r16: Any, limit: int) -> Any:
+        if limit != 32767 or value.ndim != 2:
+            return law(value, d, r16, limit)
+        return np.clip(((value << 16) - d + (r16 << 8)) >> 24, -127, 127) << 8
+
+    patch.setattr(numerics, "apply_step", apply_step)
+
+
+def exact_maximum(patch: pytest.MonkeyPatch) -> None:
+    read = Node.str
+    patch.setattr(Node, "str", lambda n, name: "exact" if name == "rule" else read(n, name))
+
+
 RULES: dict[str, Patch] = {
     "MT_STUDY_WEIGHTS=MT_NEAREST": weights(lambda exact: (exact + 32768) >> 16),
     "MT_STUDY_WEIGHTS=MT_TOWARDS_ZERO": weights(lambda exact: _towards_zero(exact, 65536)),
@@ -82,18 +127,28 @@ RULES: dict[str, Patch] = {
     "MT_STUDY_EXPONENT=MT_FIXED_OFFSET": exponent(0, 0, 127, 0),
     "MT_STUDY_EXPONENT=MT_HEADROOM": exponent(1, 16, 63, 1),
     "MT_STUDY_EXPONENT=MT_PREVIOUS_SAMPLE": previous,
+    "MT_STUDY_EXPONENT=MT_EXACT_MAXIMUM": exact_maximum,
+    "MT_STUDY_INPUTS=MT_RAW_CODES": raw_codes,
+    "MT_STUDY_SHORTCUTS=MT_LOST": lost_shortcuts,
+    "MT_STUDY_LOGIT_GAIN=6": logit_gain,
+    "MT_STUDY_HEAD_BITS=8": head_of_8_bits,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_one_rule_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
-    """A dense and a depthwise layer and the head learn the same bits, and not those of the law."""
+    """Dense and depthwise layers, a residual and the head learn the same bits with portable and
+    with AVX2 kernels, and not those of the law."""
     model = load_any(embedded.MODEL)
     tops = load_train(embedded.DATA, model)
-    project = compile_project(tmp_path / "p", "last-7", model=model)
+    project = compile_project(tmp_path / "p", "last-10", model=model)
     law = hashes(HostRunner(tmp_path / "p", 0), project, tops, STEPS)
-    flags = ("-O3", "-march=native", "-DMT_PORTABLE", f"-D{rule}")
-    found = hashes(HostRunner(tmp_path / "p", 0, flags=flags), project, tops, STEPS)
+    fast = ("-O3", "-march=native", f"-D{rule}")
+    found, portable = (
+        hashes(HostRunner(tmp_path / "p", 0, flags=flags), project, tops, STEPS)
+        for flags in (fast, (*fast, "-DMT_PORTABLE"))
+    )
+    assert found == portable
     RULES[rule](monkeypatch)
     assert hashes(NumpyRunner(tmp_path / "p", 0), project, tops, STEPS) == found
     assert found != law

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,29 @@ def test_the_store_gives_back_what_it_got(tmp_path: Path) -> None:
     assert list(store.missing([RUN, replace(RUN, seed=1), replace(RUN, seed=1)])) == [
         replace(RUN, seed=1)
     ]
+
+
+def test_results_travel_in_one_file(tmp_path: Path) -> None:
+    """Packed, and taken over where they are missing; the same results give the same bytes."""
+    here, there, file = Store(tmp_path / "a"), Store(tmp_path / "b"), tmp_path / "runs.xz"
+    mine, other = result([True, False]), result([False, False], seed=1)
+    for one in (other, mine):
+        here.put(one)
+    here.pack(file)
+    packed = file.read_bytes()
+    there.put(replace(mine, train_loss=0.25))
+    there.unpack(file)
+    assert there.get(mine.run) == replace(mine, train_loss=0.25)
+    assert there.get(other.run) == other
+    here.pack(file)
+    assert file.read_bytes() == packed
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", lzma.compress(b"{}\n")])
+def test_a_damaged_file_of_results_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "runs.xz").write_bytes(content)
+    with pytest.raises(MicrotuneError, match=r"runs\.xz is no file of recorded results"):
+        Store(tmp_path / "runs").unpack(tmp_path / "runs.xz")
 
 
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:

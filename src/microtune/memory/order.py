@@ -81,17 +81,25 @@ def minimise_peak_order(
     get equal orders. Where that arena is not known to be minimal, order and offsets are searched
     together. A graph without a loss comes back as it is.
     """
-    start = next((i + 1 for i, node in enumerate(graph.nodes) if node.op == LOSS), None)
-    if start is None or start == len(graph.nodes):
+    backward = backward_part(graph, scratch_bytes)
+    if backward is None:
         return graph
-    tasks = _tasks(graph, start, step_buffers(graph, scratch_bytes))
-    backward = Backward(graph, scratch_bytes, start, tasks)
+    tasks = backward.tasks
     given, *listed = _list_schedules(tasks)
     quick = min(listed, key=backward.cost)
     best = min((_improved(tasks, quick), quick, given), key=backward.full_cost)
     if solve and available():
         best = _solved(backward, best, deterministic_seconds)
     return verify(backward.reordered(best))
+
+
+def backward_part(graph: Graph, scratch_bytes: Scratch) -> Backward | None:
+    """What follows the loss; None if nothing does."""
+    start = next((i + 1 for i, node in enumerate(graph.nodes) if node.op == LOSS), None)
+    if start is None or start == len(graph.nodes):
+        return None
+    tasks = _tasks(graph, start, step_buffers(graph, scratch_bytes))
+    return Backward(graph, scratch_bytes, start, tasks)
 
 
 # -- what binds the nodes -------------------------------------------------------------------------

@@ -67,16 +67,20 @@ class Tasks:
 
     def least_peak(self) -> int:
         """Bytes that are alive in some step of every order: a lower bound of every peak."""
-        used = [sum(1 << user for user in m.users) for m in self.memories]
-        peak = 0
-        for i, (earlier, later) in enumerate(zip(self.ancestors, self.descendants, strict=True)):
-            until, since, live = earlier | 1 << i, later | 1 << i, 0
-            for m, users in zip(self.memories, used, strict=True):
-                born = m.before or (m.users and until >> m.users[0] & 1)
-                if born and (m.after or users & since):
-                    live += m.bytes
-            peak = max(peak, live)
-        return peak
+        alive = (self.surely_alive(i) for i in range(len(self.follows)))
+        return max((sum(m.bytes for m in memories) for memories in alive), default=0)
+
+    def surely_alive(self, task: int) -> list[Memory]:
+        """The memories that are alive while the task runs, in every order."""
+        until, since = self.ancestors[task] | 1 << task, self.descendants[task] | 1 << task
+        return [
+            m for m, users in zip(self.memories, self._user_masks, strict=True)
+            if (m.before or (m.users and until >> m.users[0] & 1)) and (m.after or users & since)
+        ]  # fmt: skip
+
+    @cached_property
+    def _user_masks(self) -> list[int]:
+        return [sum(1 << user for user in m.users) for m in self.memories]
 
     def cost(self, order: Order) -> tuple[int, int]:
         """(largest live set, sum of live bytes over the steps)."""

@@ -111,7 +111,7 @@ def analyse(
 def expected_trials(candidates: int, seeds: int) -> int:
     """How many trials the rounds take at most, with the two references."""
     rounds = range(seeds)
-    return sum(-(-candidates // 2**number) for number in rounds) + 2 * seeds
+    return sum(math.ceil(candidates / (1 << number)) for number in rounds) + 2 * seeds
 
 
 class _Bench:

@@ -132,5 +132,4 @@ def _scores(graph: Graph, squares: Mapping[str, Array], depth: int) -> Scores:
 def _live(graph: Graph, node: Node) -> Array:
     """Channels that are not dead: those are never trained. bool (O,)."""
     weight = full_weight(node.int("groups", 1), graph.data[node.inputs[1]], [])
-    live: Array = weight.reshape(weight.shape[0], -1).any(axis=1)
-    return live
+    return np.any(weight.reshape(weight.shape[0], -1) != 0, axis=1)

@@ -46,7 +46,7 @@ def request_of(run: Run, classes: int) -> pipeline.Request:
 def run_device(run: Run, sources: Sources) -> Result:
     """Compile, train, evaluate after the last epoch or along the stream."""
     classes, train, asked = sources.splits(run)
-    broken = (*FLAGS, "-DMT_PORTABLE", f"-D{run.rule}") if run.rule else FLAGS
+    broken = (*FLAGS, *(f"-D{rule}" for rule in run.rule.split()))
     flags = FLAGS if run.then_lr else broken
     runner, graph = _runner(run, sources, len(classes), flags)
     train = _few(train, run.per_class, run.seed)

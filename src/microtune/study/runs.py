@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ Split = Literal["val", "test"]
 @dataclass(frozen=True)
 class Run:
     """Everything that decides a run. `method` is OURS (the generated C, device arithmetic, batch 1)
-    or a baseline's name; `rule` a macro of a study build (mt_study.h) or "".
+    or a baseline's name; `rule` macros of a study build (mt_study.h), "A=B C=D", or "".
 
     Of OURS only: `per_class` samples of each class (0: all), `order` of the samples, `augment` as
     `train --augment` takes it, `replay_bytes` of memory and steps on `rehearse` stored samples
@@ -109,6 +110,11 @@ class Result:
         return asdict(self)
 
 
+def _result(content: dict[str, Any]) -> Result:
+    """What `to_json` gave."""
+    return Result(**(content | {"run": Run(**content["run"])}))
+
+
 class Store:
     """A folder with one JSON file for every finished run."""
 
@@ -124,8 +130,7 @@ class Store:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return Result(**(content | {"run": Run(**content["run"])}))
+            return _result(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError) as error:
             raise MicrotuneError(
                 f"{path} is damaged ({error}); delete it to run it again"
@@ -135,6 +140,23 @@ class Store:
         """Keep a result, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self._path(result.run), (json.dumps(result.to_json()) + "\n").encode())
+
+    def pack(self, path: Path) -> None:
+        """All results in one file: JSON lines in the order of their keys, compressed (xz)."""
+        lines = [p.read_text(encoding="utf-8") for p in sorted(self.folder.glob("*.json"))]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lzma.compress("".join(lines).encode(), preset=9))
+
+    def unpack(self, path: Path) -> None:
+        """Take over what `pack` wrote; results that are here already stay."""
+        try:
+            lines = lzma.decompress(path.read_bytes()).decode().splitlines()
+            results = [_result(json.loads(line)) for line in lines]
+        except (OSError, lzma.LZMAError, ValueError, KeyError, TypeError) as error:
+            raise MicrotuneError(f"{path} is no file of recorded results: {error}") from error
+        for result in results:
+            if not self._path(result.run).is_file():
+                self.put(result)
 
     def missing(self, runs: list[Run]) -> Iterator[Run]:
         """Those that have not been finished, each once."""

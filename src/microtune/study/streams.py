@@ -100,13 +100,17 @@ def ordered_table(cells: Sequence[Cell]) -> Table:
 
 
 def run_domains(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
-    """Plain images first, then a stream of changed ones, with and without replay."""
-    base = Run(MODEL, data, SCHEME, OURS, RATES[0], 0, epochs)
-    return [
-        _cell(work, replace(base, domain=name, replay_bytes=size, rehearse=rehearse), seeds)
-        for name in DOMAINS
-        for size, rehearse in REPLAYS[:-1]
-    ]
+    """Plain images first, then a stream of changed ones, with and without replay. The rate of a
+    domain is that which is best without."""
+    cells = []
+    for name in DOMAINS:
+        base = Run(MODEL, data, SCHEME, OURS, RATES[0], 0, epochs, domain=name)
+        rates = (work.best_rate(base, RATES, _ROUNDS),)
+        cells += [
+            _cell(work, replace(base, lr=rates[0], replay_bytes=size, rehearse=n), seeds, rates)
+            for size, n in REPLAYS[:-1]
+        ]
+    return cells
 
 
 def mean_curve(cell: Cell) -> np.ndarray:

@@ -74,13 +74,13 @@ def _sparse(work: Work, settings: Settings) -> Findings:
     )
 
 
-def _ablation(work: Work, settings: Settings) -> Findings:
-    tables: list[Table] = []
-    for data in settings.data or (ablation.DATA,):
-        for variants in (ablation.DEVICE, ablation.SIMULATED):
-            found = ablation.run_ablation(work, variants, data, settings.seeds, settings.epochs)
-            tables.append(ablation.ablation_table(found))
-    return Findings(tables)
+def _ablation(variants: Sequence[ablation.Variant], work: Work, settings: Settings) -> Findings:
+    return Findings([
+        ablation.ablation_table(
+            ablation.run_ablation(work, variants, data, settings.seeds, settings.epochs)
+        )
+        for data in settings.data or (ablation.DATA,)
+    ])  # fmt: skip
 
 
 def _streams(work: Work, settings: Settings) -> Findings:
@@ -123,6 +123,7 @@ def _small_steps(work: Work, settings: Settings) -> Findings:
 
 
 STUDIES: Mapping[str, Callable[[Work, Settings], Findings]] = {
-    "qas": _qas, "sparse": _sparse, "ablation": _ablation, "streams": _streams,
+    "qas": _qas, "sparse": _sparse, "ablation": partial(_ablation, ablation.DEVICE),
+    "ablation-simulated": partial(_ablation, ablation.SIMULATED), "streams": _streams,
     "two-classes": _two_classes, "small-steps": _small_steps,
 }  # fmt: skip

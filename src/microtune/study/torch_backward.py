@@ -1,4 +1,4 @@
-"""How a simulated backward pass departs from exact float32: int8 gradients, and known faults."""
+"""Simulated int8 gradients, and how numbers are rounded."""
 
 from __future__ import annotations
 
@@ -9,25 +9,17 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-Rounding = Literal["nearest", "stochastic", "towards zero"]
+Rounding = Literal["nearest", "stochastic"]
 Granularity = Literal["tensor", "channel"]
 _INT8_MAX = 127
 
 
 @dataclass(frozen=True)
 class Backward:
-    """`gradients`: int8 with one power-of-two exponent a tensor or a channel, None: float32.
-
-    The faults are those of the published engine: the gradient that flows over a residual's
-    shortcut is lost; weight gradients read input codes without their zero point; the loss reads
-    logits in units of their int8 codes, a softmax of another temperature.
-    """
+    """`gradients`: int8 with one power-of-two exponent a tensor or a channel, None: float32."""
 
     gradients: Granularity | None = None
     rounding: Rounding = "stochastic"
-    lost_skips: bool = False
-    raw_inputs: bool = False
-    unscaled_logits: bool = False
 
 
 EXACT = Backward()
@@ -35,10 +27,7 @@ EXACT = Backward()
 
 def rounded(torch: ModuleType, x: Tensor, how: Rounding) -> Tensor:
     """Whole numbers; the random bits are torch's."""
-    if how == "stochastic":
-        whole: Tensor = torch.floor(x + torch.rand_like(x))
-    else:
-        whole = torch.round(x) if how == "nearest" else torch.trunc(x)
+    whole: Tensor = torch.round(x) if how == "nearest" else torch.floor(x + torch.rand_like(x))
     return whole
 
 

@@ -6,6 +6,7 @@ of 16, which made it most of a study's time. The sums are the same, in another o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -22,11 +23,12 @@ def suits(x: Tensor, weight: Tensor, groups: int) -> bool:
     """Whether `depthwise` is the faster way for x (N, C, H, W) and weight (O, I, KH, KW)."""
     batch, channels, height, width = x.shape
     one_each = groups == channels == weight.shape[0]
-    return one_each and batch > 1 and height * width <= _LARGEST_FRAME and weight.shape[-1] > 1
+    small = height * width <= _LARGEST_FRAME
+    return bool(one_each and batch > 1 and small and weight.shape[-1] > 1)
 
 
 def depthwise(
-    torch: ModuleType, x: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...]
+    torch: ModuleType, x: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int]
 ) -> Tensor:
     """x (N, C, H, W), weight (C, 1, KH, KW), zero padding (top, left, bottom, right)
     -> (N, C, OH, OW)."""

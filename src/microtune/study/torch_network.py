@@ -63,7 +63,6 @@ class TorchNetwork:
         self.backward = backward
         classifier = find_classifier(graph)
         self.features = classifier.inputs[0]
-        self.logits_scale = graph.scale(classifier.outputs[0])
         self.nodes = _backbone(graph, self.features)
         self.cut = _cut(self.nodes, scheme)
         self.constants: dict[str, Tensor] = {}
@@ -91,8 +90,7 @@ class TorchNetwork:
         """(N, classes) of latents."""
         x = self.features_of(latents)
         real = self._real(x, self.features) if self.arithmetic == "int8" else x
-        found = real.flatten(1) @ self.head_weight.T + self.head_bias
-        return found / self.logits_scale if self.backward.unscaled_logits else found
+        return real.flatten(1) @ self.head_weight.T + self.head_bias
 
     def _latent_name(self) -> str:
         return "input" if self.cut == 0 else self.nodes[self.cut - 1].outputs[0]
@@ -166,10 +164,6 @@ class TorchNetwork:
         zero = graph.quant(node.inputs[0]).zero_point if self.arithmetic == "int8" else 0
         weight, bias = (self._constant(node, name) for name in node.inputs[1:3])
         acc = self._convolve(node, x - zero, weight, bias)
-        if self.backward.raw_inputs and weight.requires_grad:
-            raw = self._convolve(node, x.detach(), weight, None)
-            clean = self._convolve(node, (x - zero).detach(), weight, None)
-            acc = acc + (raw - raw.detach()) - (clean - clean.detach())
         if self.arithmetic == "float":
             return self._clamped_real(acc, y)
         ratio = graph.scale(node.inputs[0]) * graph.channel_scales(node.inputs[1]) / graph.scale(y)
@@ -201,17 +195,10 @@ class TorchNetwork:
         return y.clamp(0, 6) if abs(highest - 6) < 0.05 else y.clamp(min=0)
 
     def _add(self, node: Node, a: Tensor, b: Tensor) -> Tensor:
-        if self.backward.lost_skips:
-            a, b = (a.detach(), b) if self._is_shortcut(*node.inputs) else (a, b.detach())
         if self.arithmetic == "float":
             return a + b
         total = self._real(a, node.inputs[0]) + self._real(b, node.inputs[1])
         return self._coded(total / self.graph.scale(node.outputs[0]), node)
-
-    def _is_shortcut(self, name: str, other: str) -> bool:
-        """Whether `name` was made first."""
-        made = [node.outputs[0] for node in self.nodes]
-        return name not in made or (other in made and made.index(name) < made.index(other))
 
     def _average_pool(self, node: Node, x: Tensor) -> Tensor:
         mean = self.torch.nn.functional.avg_pool2d(x, node.ints("kernel"), node.ints("stride"))

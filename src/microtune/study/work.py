@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,12 +24,13 @@ _ROUNDS = 2
 @dataclass
 class Work:
     """Where runs come from and go to. A finished run is kept at once, so Ctrl-C loses only those
-    under way."""
+    under way. `seconds` of one core that each run took that was asked for, stored ones too."""
 
     sources: Sources
     store: Store
     workers: int
     progress: Progress
+    seconds: dict[Run, float] = field(default_factory=dict)
 
     def results(self, runs: Sequence[Run]) -> list[Result]:
         """Of all runs, in order; those that the store has are not repeated."""
@@ -38,7 +39,9 @@ class Work:
         self.progress(total - len(missing), total, "")
         if missing:
             self._execute(missing, total)
-        return [self._kept(run) for run in runs]
+        results = [self._kept(run) for run in runs]
+        self.seconds |= {result.run: result.seconds for result in results}
+        return results
 
     def _kept(self, run: Run) -> Result:
         found = self.store.get(run)

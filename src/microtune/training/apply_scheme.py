@@ -27,7 +27,7 @@ def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
         depthwise = _is_depthwise(result, node)
         if count >= weight.shape[0 if depthwise else -1]:
             result.set_role(weight.name, "param")
-        elif not _can_split(result, node):
+        elif not can_split(result, layer):
             raise MicrotuneError(
                 f"scheme {scheme.name}: a ratio needs a dense or depthwise convolution, which "
                 f"{layer} is not; train all or none of its weights"
@@ -49,8 +49,10 @@ def _is_depthwise(graph: Graph, node: Node) -> bool:
     return node.op == "conv2d" and 1 < node.int("groups") == channels
 
 
-def _can_split(graph: Graph, node: Node) -> bool:
-    """Dense (input channels) or plain depthwise (output channels) convolutions."""
+def can_split(graph: Graph, layer: str) -> bool:
+    """Whether a part of its channels can be trained: dense (input channels) or plain depthwise
+    (output channels) convolutions."""
+    node = _node(graph, layer)
     if node.op != "conv2d":
         return False
     outputs = graph.tensors[node.outputs[0]].shape[-1]

@@ -102,8 +102,13 @@ def scheme_names(model_name: str) -> list[str]:
     return [*published_schemes(model_name), *general]
 
 
-def resolve_scheme(name_or_path: str, graph: Graph, model_name: str) -> Scheme:
-    """The scheme for this graph. Raises MicrotuneError saying what is wrong and what exists."""
+def resolve_scheme(name_or_path: str | Scheme, graph: Graph, model_name: str) -> Scheme:
+    """The scheme for this graph; one that is made already stands.
+
+    Raises MicrotuneError saying what is wrong and what exists.
+    """
+    if isinstance(name_or_path, Scheme):
+        return name_or_path
     layers = backbone_layers(graph)
     name = name_or_path.strip()
     general = _general(name.lower(), graph, layers)
@@ -160,7 +165,12 @@ def _from_file(path: Path, graph: Graph, layers: list[str], model_name: str) -> 
     return _from_table(str(table.get("name", path.stem)), table, graph, layers)
 
 
-def _from_table(name: str, table: dict[str, Any], graph: Graph, layers: list[str]) -> Scheme:
+def scheme_from_table(table: Mapping[str, Any], graph: Graph) -> Scheme:
+    """The scheme of a file's content (docs/schemes.md). Raises MicrotuneError."""
+    return _from_table(str(table.get("name", "scheme")), table, graph, backbone_layers(graph))
+
+
+def _from_table(name: str, table: Mapping[str, Any], graph: Graph, layers: list[str]) -> Scheme:
     unknown = table.keys() - _KEYS
     if unknown:
         raise MicrotuneError(

@@ -51,12 +51,11 @@ def _rounded(ctx: Context, acc: Array, e_acc: int, rule_inputs: list[Array]) -> 
     shape = tuple(ctx.node.ints("shape"))
     acc = acc.reshape(shape)
     mask = rule_inputs[4].astype(np.bool_) if len(rule_inputs) > 4 else None
-    wanted = base + offset
-    if ctx.node.str("rule") == "exact":
-        wanted = numerics.exact_exponent(acc, mask, e_acc)
+    exact = ctx.node.str("rule") == "exact"
+    wanted = numerics.exact_exponent(acc, mask, e_acc) if exact else base + offset
     key = numerics.random_key(seed, step, site(ctx.node.outputs[0]))
     g, exponent, change = numerics.round_gradient(acc, mask, e_acc, wanted, key)
-    moved = min(max(offset + change, -64), 63)
+    moved = offset if exact else min(max(offset + change, -64), 63)
     return [g, np.array([exponent], np.int32), np.array([moved], np.int8)]
 
 

@@ -58,6 +58,7 @@ void mt_mask_read(uint8_t *inside, const uint8_t *mask, int32_t index, int32_t c
     }
 }
 
+#if !MT_ROUND_HELD
 #if MT_STUDY_EXPONENT == MT_PREVIOUS_SAMPLE
 /* The offset is the exponent itself. */
 static int32_t exponent_of(const mt_round_io *io) { return *io->offset; }
@@ -92,7 +93,13 @@ mt_rounder mt_round_begin(uint32_t site, const mt_round_io *io, int32_t acc_expo
     return r;
 }
 
-#if !MT_ISA_MVE && !MT_ISA_DSP && !MT_ISA_AVX2
+void mt_round_end(const mt_rounder *r) {
+    *r->io->offset = (int8_t)mt_clamp_int32(next_offset(r), -64, 63);
+    *r->io->exponent = r->acc_exponent + r->k;
+}
+#endif
+
+#if MT_ROUND_PORTABLE
 void mt_round_run(mt_rounder *r, const int32_t *acc, int32_t index, int32_t count) {
     const int32_t k = r->k;
     int32_t largest = r->largest;
@@ -122,11 +129,6 @@ void mt_round_run(mt_rounder *r, const int32_t *acc, int32_t index, int32_t coun
 }
 
 #endif
-
-void mt_round_end(const mt_rounder *r) {
-    *r->io->offset = (int8_t)mt_clamp_int32(next_offset(r), -64, 63);
-    *r->io->exponent = r->acc_exponent + r->k;
-}
 
 const int8_t *mt_depthwise_columns(const mt_depthwise_weights *w, int32_t first, int32_t count,
                                    int32_t *row_stride) {

@@ -3,6 +3,7 @@
 #define MT_BLOCKS_H
 
 #include "mt_kernels_gradient.h"
+#include "mt_study.h"
 
 /* Run `call` with an int32_t `width` equal to n: the length of a block (n <= MT_BLOCK), or of any
  * row. On hosts, whose compilers vectorise, the frequent widths are constants, so that no remainder

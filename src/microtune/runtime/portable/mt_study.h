@@ -1,8 +1,10 @@
-/* One rule of the arithmetic replaced, for studies of what the rule is worth (docs/accuracy.md):
- * compile the portable kernels with one of these macros. Without them the law of docs/numerics.md
- * holds; no product is ever built with them. */
+/* Rules of the arithmetic replaced, for studies of what each is worth (docs/accuracy.md): compile
+ * the portable or the AVX2 kernels with some of these macros. Without them the law of
+ * docs/numerics.md holds; no product is ever built with them. */
 #ifndef MT_STUDY_H
 #define MT_STUDY_H
+
+#include "mt_isa.h"
 
 /* How weights of the backbone, and how gradients are rounded. */
 #define MT_STOCHASTIC 0
@@ -20,8 +22,45 @@
 #define MT_FIXED_OFFSET 1    /* the offset stays as calibrated */
 #define MT_HEADROOM 2        /* the law, and one bit more */
 #define MT_PREVIOUS_SAMPLE 3 /* what the tensor of the sample before would have needed */
+#define MT_EXACT_MAXIMUM 4   /* the tensor's own maximum: needs it whole in int32 */
 #ifndef MT_STUDY_EXPONENT
 #define MT_STUDY_EXPONENT MT_ADAPTED_OFFSET
+#endif
+
+/* What the weight gradient multiplies with: codes without their zero point, or raw ones. */
+#define MT_CENTRED_CODES 0
+#define MT_RAW_CODES 1
+#ifndef MT_STUDY_INPUTS
+#define MT_STUDY_INPUTS MT_CENTRED_CODES
+#endif
+
+/* What becomes of the gradient that flows over a residual's shortcut. */
+#define MT_SUMMED 0
+#define MT_LOST 1
+#ifndef MT_STUDY_SHORTCUTS
+#define MT_STUDY_SHORTCUTS MT_SUMMED
+#endif
+
+/* The loss sees logits so many times too large: logits in codes of a scale of 1/n. */
+#ifndef MT_STUDY_LOGIT_GAIN
+#define MT_STUDY_LOGIT_GAIN 1
+#endif
+
+/* Bits of a head weight, at most 16. */
+#ifndef MT_STUDY_HEAD_BITS
+#define MT_STUDY_HEAD_BITS 16
+#endif
+
+/* Which version of the rounding (mt_round_run) is compiled. */
+#define MT_ROUND_HELD (MT_STUDY_EXPONENT == MT_EXACT_MAXIMUM)
+#define MT_ROUND_AVX2 (MT_ISA_AVX2 && MT_STUDY_GRADIENTS == MT_STOCHASTIC && !MT_ROUND_HELD)
+#define MT_ROUND_PORTABLE (!MT_ISA_MVE && !MT_ISA_DSP && !MT_ROUND_AVX2 && !MT_ROUND_HELD)
+
+#if MT_ISA_DSP || MT_ISA_MVE
+#if MT_STUDY_WEIGHTS || MT_STUDY_GRADIENTS || MT_STUDY_EXPONENT || MT_STUDY_INPUTS ||              \
+    MT_STUDY_SHORTCUTS || MT_STUDY_LOGIT_GAIN != 1 || MT_STUDY_HEAD_BITS != 16
+#error "study builds are for hosts: the kernels of this core know only the law"
+#endif
 #endif
 
 /* exact / 2^16, int32_t or int64_t */

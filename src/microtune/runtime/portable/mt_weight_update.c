@@ -223,6 +223,11 @@ static void depthwise(mt_tap *t, uint32_t key) {
 void mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
                              const mt_conv2d_weight_update_io *io) {
     const uint32_t key = mt_random_key(io->state, p->site);
+#if MT_STUDY_INPUTS == MT_RAW_CODES
+    mt_conv2d_weight_update_params raw = *p;
+    raw.x_zero = 0;
+    p = &raw;
+#endif
     if (mt_is_depthwise(&p->shape)) {
         const int32_t stored = p->channel_order == NULL ? p->shape.in_c : p->trained_channels;
         mt_tap tap = {p, io, 0, 0, stored, 0, 0};
