@@ -1,9 +1,10 @@
 """Contribution analysis: what biases of the last k layers, and each (layer, ratio), are worth.
 
 Every gain is a paired difference of two schemes trained by the same seeds: of the log-loss of each
-validation image. Biases are compared with the head alone, weights with biases alone of the deepest
-depth. All candidates are run with one seed; in each further round at most half of them, those near
-a decision, with one seed more.
+validation image. Biases are compared with the head alone, weights with biases alone, of the least
+of a few depths (`levels`) that covers their layer: of no budget, so that what was measured serves
+every budget. All candidates are run with one seed; in each further round at most half of them,
+those near a decision, with one seed more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from microtune.search.laboratory import Laboratory
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.trials import Outcome, Trial
 from microtune.study.statistics import Difference, bootstrap
+from microtune.training.scheme import backbone_layers
 
 HEAD_ONLY = Selection(0, ())
 # Depths that are measured; between them gains are interpolated.
@@ -43,9 +45,8 @@ class Gain:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Gains of bias depths over the head alone, of choices over the biases of `depth` layers."""
+    """Gains of bias depths over the head alone, of choices over biases alone."""
 
-    depth: int
     biases: Mapping[int, Gain]
     weights: Mapping[Choice, Gain]
 
@@ -85,31 +86,42 @@ def gain(ours: Sequence[Outcome], others: Sequence[Outcome], labels: Array) -> G
     return Gain(float(losses.mean()), math.sqrt(variance), points, seeds)
 
 
+def levels(layers: int) -> list[int]:
+    """Depths of the biases that weights are compared with: half, three quarters, all layers."""
+    return sorted({math.ceil(layers * part / 4) for part in (2, 3, 4)})
+
+
+def level(layers: int, depth: int) -> int:
+    """The least level that is as deep as `depth`."""
+    return next(known for known in levels(layers) if known >= depth)
+
+
 def analyse(
-    laboratory: Laboratory, depths: Sequence[int], choices: Sequence[Choice], training: Training
+    laboratory: Laboratory, depth: int, choices: Sequence[Choice], training: Training
 ) -> Analysis:
-    """Measure all candidates. The order of the lists does not matter; equal input, equal answer."""
-    if not depths:
-        return Analysis(0, {}, {})
-    depth = max(depths)
-    rungs = ladder(sorted(depths))
+    """Measure bias depths from 1 to `depth` and all choices, which lie within the last `depth`
+    layers. The order of choices does not matter; equal input, equal answer."""
+    rungs = ladder(range(1, depth + 1))
     ends = [choice for pair in _ends(choices) for choice in dict.fromkeys(pair)]
-    candidates = [Selection(k, ()) for k in rungs] + [Selection(depth, (c,)) for c in ends]
+    bench = _Bench(laboratory, training)
+    candidates = [Selection(k, ()) for k in rungs] + [bench.over_biases(c) for c in ends]
     laboratory.expected = expected_trials(len(candidates), training.seeds)
-    bench = _Bench(laboratory, training, depth)
     gains = bench.halving(candidates)
-    between = [Selection(depth, (c,)) for c in _disagreeing(choices, gains, depth)]
-    gains |= bench.halving(between)
-    measured = {s.choices[0]: g for s, g in gains.items() if s.choices}
+    measured = _of_choices(gains)
+    between = [bench.over_biases(c) for c in _disagreeing(choices, measured)]
+    measured |= _of_choices(bench.halving(between))
+    biases = {s.bias_layers: g for s, g in gains.items() if not s.choices}
     return Analysis(
-        depth,
-        interpolated_depths({s.bias_layers: g for s, g in gains.items() if not s.choices}, depths),
-        interpolated_ratios(measured, choices),
+        interpolated_depths(biases, range(1, depth + 1)), interpolated_ratios(measured, choices)
     )
 
 
+def _of_choices(gains: Mapping[Selection, Gain]) -> dict[Choice, Gain]:
+    return {s.choices[0]: g for s, g in gains.items() if s.choices}
+
+
 def expected_trials(candidates: int, seeds: int) -> int:
-    """How many trials the rounds take at most, with the two references."""
+    """How many trials the rounds take at most, with two references."""
     rounds = range(seeds)
     return sum(math.ceil(candidates / (1 << number)) for number in rounds) + 2 * seeds
 
@@ -117,9 +129,13 @@ def expected_trials(candidates: int, seeds: int) -> int:
 class _Bench:
     """Candidates and the references that they are compared with."""
 
-    def __init__(self, laboratory: Laboratory, training: Training, depth: int) -> None:
+    def __init__(self, laboratory: Laboratory, training: Training) -> None:
         self._laboratory, self._training = laboratory, training
-        self._base = Selection(depth, ())
+        self._layers = len(backbone_layers(laboratory.materials.model.graph))
+
+    def over_biases(self, choice: Choice) -> Selection:
+        """The choice with the biases that it is compared with."""
+        return Selection(level(self._layers, self._layers - choice.layer), (choice,))
 
     def halving(self, candidates: Sequence[Selection]) -> dict[Selection, Gain]:
         """Gains of all: with one seed, with each more of those near a decision."""
@@ -142,7 +158,7 @@ class _Bench:
         }
 
     def _reference(self, candidate: Selection) -> Selection:
-        return self._base if candidate.choices else HEAD_ONLY
+        return Selection(candidate.bias_layers, ()) if candidate.choices else HEAD_ONLY
 
     def _trials(self, selection: Selection, seeds: int) -> list[Trial]:
         how = self._training
@@ -187,13 +203,11 @@ def _ends(choices: Iterable[Choice]) -> list[tuple[Choice, Choice]]:
     return [(of[0], of[-1]) for of in _by_layer(choices).values()]
 
 
-def _disagreeing(
-    choices: Sequence[Choice], gains: Mapping[Selection, Gain], depth: int
-) -> list[Choice]:
+def _disagreeing(choices: Sequence[Choice], measured: Mapping[Choice, Gain]) -> list[Choice]:
     """Ratios between ends whose gains surely differ."""
     found: list[Choice] = []
     for of in _by_layer(choices).values():
-        low, high = (gains[Selection(depth, (end,))] for end in (of[0], of[-1]))
+        low, high = measured[of[0]], measured[of[-1]]
         if abs(high.nats - low.nats) > SURE * math.hypot(low.error, high.error):
             found += of[1:-1]
     return found

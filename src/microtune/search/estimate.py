@@ -8,7 +8,7 @@ SGD, and so of quantisation-aware scaling, takes off the loss per unit of learni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,15 +45,15 @@ class Scores:
 
 
 def estimate(
-    materials: Materials, depths: Iterable[int], choices: Iterable[Choice], lr: float,
+    materials: Materials, depths: Sequence[int], choices: Sequence[Choice], lr: float,
     progress: Progress, images: int = IMAGES,
 ) -> Contributions:  # fmt: skip
     """Contributions in nats for one step of each image, to first order: comparable with each other,
     and too large for the whole training."""
-    layers = backbone_layers(materials.model.graph)
-    scores = fisher(materials, lr, progress, len(layers) - min(_first(depths, choices, layers)),
-                    images)  # fmt: skip
     graph = materials.model.graph
+    layers = backbone_layers(graph)
+    deepest = max([1, *depths, *(len(layers) - choice.layer for choice in choices)])
+    scores = fisher(materials, lr, progress, deepest, images)
     biases = {
         depth: lr * sum(scores.biases[name] for name in layers[len(layers) - depth :])
         for depth in depths
@@ -65,13 +65,6 @@ def estimate(
         chosen = trained_channels(graph, name, count)[:count]
         weights[choice] = lr * float(scores.channels[name][chosen].sum())
     return Contributions(biases, weights)
-
-
-def _first(depths: Iterable[int], choices: Iterable[Choice], layers: list[str]) -> list[int]:
-    """Indices of first trained layers; of nothing: the last layer."""
-    return [
-        len(layers) - 1, *(len(layers) - depth for depth in depths), *(c.layer for c in choices)
-    ]  # fmt: skip
 
 
 def fisher(
@@ -123,13 +116,13 @@ def _scores(graph: Graph, squares: Mapping[str, Array], depth: int) -> Scores:
         if is_depthwise(graph, name):
             channels[name] = by_output.sum(axis=1)
         else:
-            channels[name] = by_output.reshape(squares[weight].shape).reshape(
-                -1, squares[weight].shape[-1]
-            ).sum(axis=0)  # fmt: skip
+            inputs = squares[weight].shape[-1]
+            channels[name] = by_output.reshape(-1, inputs).sum(axis=0)
     return Scores(biases, channels)
 
 
 def _live(graph: Graph, node: Node) -> Array:
     """Channels that are not dead: those are never trained. bool (O,)."""
     weight = full_weight(node.int("groups", 1), graph.data[node.inputs[1]], [])
-    return np.any(weight.reshape(weight.shape[0], -1) != 0, axis=1)
+    alive: Array = np.array([row.any() for row in weight])
+    return alive

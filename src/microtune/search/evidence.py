@@ -51,13 +51,16 @@ def _evidence(finding: Finding) -> dict[str, Any]:
 def _gains(
     analysis: Analysis | None, contributions: Contributions
 ) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[Choice, dict[str, Any]]]]:
-    """(depths, choices) in order, each with what is known of its gain."""
-    biases, weights = sorted(contributions.biases.items()), sorted(contributions.weights.items())
-    if analysis is None:
-        return [(k, {"nats": v}) for k, v in biases], [(c, {"nats": v}) for c, v in weights]
+    """(depths, choices) in order, each with what is known of its gain, also where it cannot be
+    afforded."""
+    if analysis is not None:
+        return (
+            [(depth, _gain(gain)) for depth, gain in sorted(analysis.biases.items())],
+            [(choice, _gain(gain)) for choice, gain in sorted(analysis.weights.items())],
+        )
     return (
-        [(k, _gain(analysis.biases[k])) for k, _ in biases],
-        [(c, _gain(analysis.weights[c])) for c, _ in weights],
+        [(depth, {"nats": nats}) for depth, nats in sorted(contributions.biases.items())],
+        [(choice, {"nats": nats}) for choice, nats in sorted(contributions.weights.items())],
     )
 
 

@@ -20,8 +20,9 @@ from microtune.search.contribution import (
     Training,
     analyse,
     gain,
+    level,
 )
-from microtune.search.costs import Costs, Limits, candidates
+from microtune.search.costs import Costs, Limits, candidates, distinct_ratios
 from microtune.search.estimate import estimate
 from microtune.search.laboratory import Laboratory
 from microtune.search.one_machine import Backend
@@ -115,19 +116,43 @@ def search(model: ModelFile, data: Path, options: Options, progress: Progress) -
     if options.fast:
         contributions = estimated.contributions(depths, choices)
     else:
-        analysis = analyse(laboratory, depths, choices, training)
-        contributions = analysis.contributions
+        depth, measured = scope(costs, depths)
+        analysis = analyse(laboratory, depth, measured, training)
+        contributions = affordable(analysis.contributions, depths, choices)
     progress(laboratory.done, max(laboratory.expected, laboratory.done), "choosing the scheme")
     solution = best_selection(contributions, costs, options.limits)
     verified = [] if options.fast else _verify(laboratory, solution.selection, data, options)
     return Finding(
         model=model.graph.name, model_sha256=model.sha256(),
-        data_sha256=digest(materials.learn_sha256, materials.asked_sha256),
+        data_sha256=materials.data_sha256,
         target=options.request.target.name, input=options.request.input, limits=options.limits,
         training=training, contributions=contributions, analysis=analysis, solution=solution,
         planned=_planned(costs, solution.selection), verified=verified,
         rank_correlation=estimated.correlation(analysis), trials=laboratory.ran,
     )  # fmt: skip
+
+
+def scope(costs: Costs, depths: Sequence[int]) -> tuple[int, list[Choice]]:
+    """What is measured where these depths can be afforded: (deepest biases, choices), all of a
+    level, so that other budgets ask for the same trials."""
+    layers = len(costs.layers)
+    depth = level(layers, max(depths, default=1))
+    choices = [
+        Choice(layer, ratio)
+        for layer in range(layers - depth, layers)
+        for ratio in distinct_ratios(costs.model.graph, costs.layers[layer])
+    ]
+    return depth, choices
+
+
+def affordable(
+    contributions: Contributions, depths: Sequence[int], choices: Sequence[Choice]
+) -> Contributions:
+    """Those of these depths and choices."""
+    return Contributions(
+        {depth: contributions.biases[depth] for depth in depths},
+        {choice: contributions.weights[choice] for choice in choices},
+    )
 
 
 def _check(options: Options) -> None:

@@ -121,13 +121,17 @@ class Materials:
         return self.model.sha256()
 
     @cached_property
+    def data_sha256(self) -> str:
+        """Of frames and labels, wherever the images came from."""
+        labels = (hashlib.sha256(s.labels.tobytes()).hexdigest() for s in (self.learn, self.asked))
+        return digest(self.learn_sha256, self.asked_sha256, *labels)
+
+    @cached_property
     def context(self) -> str:
         """Hash of all that decides outcomes besides the trial."""
-        labels = (hashlib.sha256(s.labels.tobytes()).hexdigest() for s in (self.learn, self.asked))
         return digest(
             f"{_TRIAL_VERSION} {NUMERICS_VERSION} {self.classes} {self.formats}",
-            code_version(DECIDING_ROOMS), self.model_sha256, self.learn_sha256, self.asked_sha256,
-            *labels,
+            code_version(DECIDING_ROOMS), self.model_sha256, self.data_sha256,
         )  # fmt: skip
 
     def scheme(self, selection: Selection) -> Scheme:
