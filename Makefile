@@ -13,11 +13,11 @@ setup: ## leave a working .venv/bin/microtune (says what it installs; safe to re
 demo: setup ## the whole way on the embedded model: an emulated Cortex-M7 learns new garments
 	@.venv/bin/microtune demo
 
-test: setup ## the tests that need no PyTorch
+test: setup ## the tests that need neither PyTorch nor Ray and Dask
 	@$(PY) -m pytest -n 2 -rs
 
-test-all: setup ## all tests, with PyTorch as the oracle of the gradients
-	@scripts/setup.sh torch
+test-all: setup ## all tests, with PyTorch as the oracle of the gradients and real local clusters
+	@scripts/setup.sh torch cluster
 	@$(PY) -m pytest -n 2 -rs
 
 lint: setup ## ruff, mypy, clang-format, size limits

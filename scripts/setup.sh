@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up everything the project needs; safe to repeat. Arguments name further extras: torch, lint.
+# Sets up everything the project needs; safe to repeat. Arguments name further extras: torch, cluster, lint.
 #
 #   system   gcc (host library), gcc-arm-none-eabi and qemu-system-arm (the emulated Cortex-M),
 #            gcc-riscv64-unknown-elf and qemu-system-misc (the emulated RISC-V, 400 MB), by apt where

@@ -26,6 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reasons = []
     if find_spec("torch") is None:
         reasons.append(("oracle", "PyTorch is not installed (make test-all installs it)"))
+    if find_spec("ray") is None or find_spec("distributed") is None:
+        reasons.append(("cluster", "Ray or Dask is not installed (make test-all installs them)"))
     if not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")):
         reasons.append(("chip", "arm-none-eabi-gcc or qemu-system-arm is not installed"))
     if not (shutil.which("riscv64-unknown-elf-gcc") and shutil.which("qemu-system-riscv32")):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from microtune.errors import MicrotuneError
+from microtune.search.parallel import Backend, run_tasks
 from microtune.study.execute import execute
 from microtune.study.runs import Result, Run, Store
 from microtune.study.sources import Sources
@@ -51,24 +49,14 @@ class Work:
 
     def _execute(self, runs: list[Run], total: int) -> None:
         done = total - len(runs)
-        if self.workers == 1:
-            for run in runs:
-                self.store.put(execute(run, self.sources))
-                done += 1
-                self.progress(done, total, str(run))
-            return
-        with ProcessPoolExecutor(self.workers, initializer=_ignore_interrupt) as pool:
-            futures = {pool.submit(execute, run, self.sources): run for run in runs}
-            try:
-                for future in as_completed(futures):
-                    self.store.put(future.result())
-                    done += 1
-                    self.progress(done, total, str(futures[future]))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
-                    process.terminate()
-                raise
+
+        def keep(run: Run, result: Result) -> None:
+            nonlocal done
+            self.store.put(result)
+            done += 1
+            self.progress(done, total, str(run))
+
+        run_tasks(execute, runs, self.sources, Backend(workers=self.workers), keep)
 
     def best_rate(self, run: Run, rates: Sequence[float], rounds: int = _ROUNDS) -> float:
         """The rate with the best validation accuracy (ties: the lower mean loss): all of them for a
@@ -89,8 +77,3 @@ class Work:
 def _rank(result: Result) -> tuple[float, float]:
     loss = result.train_loss if np.isfinite(result.train_loss) else np.inf
     return -result.accuracy, loss
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C is the parent's business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,101 @@
+"""Tasks on the cores of this machine: joblib with its loky processes."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import joblib
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from microtune.errors import MicrotuneError
+from microtune.search.worker import MAX_LOSSES, Outcome, attempt, given_up
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every task knows. The folder holds what is shared, and a mark for each begun task."""
+
+    function: Callable[[Any, Any], Any]
+    key: str
+    folder: Path
+
+    def run(self, index: int, task: object) -> tuple[int, Outcome]:
+        """In a worker."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+        self.mark(index).touch()
+        return index, attempt(self.function, task, self.key, self._read, None)
+
+    def mark(self, index: int) -> Path:
+        """The file that says: begun."""
+        return self.folder / str(index)
+
+    def _read(self) -> bytes:
+        return (self.folder / "shared").read_bytes()
+
+
+def run_local(
+    function: Callable[[Any, Any], Any], tasks: Sequence[Any], shared: object, workers: int,
+    on_done: Callable[[Any, Any], None],
+) -> None:  # fmt: skip
+    """`run_tasks` in `workers` ≥ 2 processes. When a process dies, loky ends them all and does not
+    say which task it was: all under way are begun again. A task that was under way at the last but
+    one death is begun again alone, so that nothing else is blamed for the last."""
+    left, losses = dict.fromkeys(range(len(tasks))), Counter[int | None]()
+    with tempfile.TemporaryDirectory(prefix="microtune-tasks-") as folder:
+        job = _Job(function, uuid4().hex, Path(folder))
+        (job.folder / "shared").write_bytes(pickle.dumps(shared))
+        while left:
+            doubtful = [index for index in left if losses[index] == MAX_LOSSES - 1]
+            try:
+                for index, outcome in _outcomes(job, tasks, doubtful[:1] or list(left), workers):
+                    on_done(tasks[index], outcome.result())
+                    del left[index]
+            except TerminatedWorkerError:
+                _count_losses(job, tasks, list(left), losses)
+
+
+def _outcomes(
+    job: _Job, tasks: Sequence[Any], batch: list[int], workers: int
+) -> Iterator[tuple[int, Outcome]]:
+    """As they come. Whatever stops the caller, no process stays behind."""
+    calls = (joblib.delayed(job.run)(index, tasks[index]) for index in batch)
+    warnings.filterwarnings("ignore", ".*tasks which were still being processed", UserWarning)
+    with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
+        # max_nbytes: an array of a task stays an array, not a read-only file in memory.
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
+        try:
+            yield from parallel(calls)
+        except TerminatedWorkerError:
+            raise
+        except BaseException:
+            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+            raise
+
+
+def _count_losses(
+    job: _Job, tasks: Sequence[Any], left: list[int], losses: Counter[int | None]
+) -> None:
+    begun = [index for index in left if job.mark(index).exists()]
+    if begun:
+        losses.update(begun)
+    else:
+        losses[None] += 1
+    if losses[None] == MAX_LOSSES:
+        raise MicrotuneError(
+            f"the worker processes died {MAX_LOSSES} times before they began a task;"
+            " is there enough memory? Fewer need less (--workers)"
+        )
+    for index in begun:
+        job.mark(index).unlink()
+        if losses[index] == MAX_LOSSES:
+            raise given_up(tasks[index])

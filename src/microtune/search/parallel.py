@@ -1,0 +1,77 @@
+"""Run independent tasks on the cores of this machine or on an existing Ray or Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+from microtune.errors import MicrotuneError
+from microtune.search.clusters import Cluster, DaskCluster, RayCluster, run_on_cluster
+from microtune.search.local import run_local
+from microtune.simulate.runners import cores
+
+T = TypeVar("T")
+S = TypeVar("S")
+R = TypeVar("R")
+Kind = Literal["local", "ray", "dask"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where tasks run. `address`: of the cluster; `workers`: tasks at a time at most, None: as many
+    as there are cores. A MicrotuneError if these do not go together."""
+
+    kind: Kind = "local"
+    address: str | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise MicrotuneError(f"--workers {self.workers}: at least 1")
+        if self.kind == "local" and self.address is not None:
+            raise MicrotuneError(
+                f"--address {self.address} is for a cluster: add --backend ray or --backend dask"
+            )
+        if self.kind == "dask" and self.address is None:
+            raise MicrotuneError("--backend dask needs --address, as tcp://HOST:8786")
+
+    @staticmethod
+    def parse(kind: str, address: str | None = None, workers: int | None = None) -> Backend:
+        """From the command line: --backend, --address, --workers. A Ray cluster without an address
+        is the one that this machine belongs to."""
+        for known in get_args(Kind):
+            if kind == known:
+                return Backend(known, address, workers)
+        raise MicrotuneError(f"--backend {kind}: there are {', '.join(get_args(Kind))}")
+
+
+def run_tasks(
+    function: Callable[[T, S], R], tasks: Sequence[T], shared: S, backend: Backend,
+    on_done: Callable[[T, R], None],
+) -> None:  # fmt: skip
+    """Call function(task, shared) for every task, in any order, and on_done(task, result) here for
+    each as soon as it is finished.
+
+    `function` is on the top level of a module that workers can import; tasks, results and `shared`
+    are pickled, `shared` once for each worker process. A task whose worker dies is begun again; the
+    third death is a MicrotuneError that names it. An exception of `function`, and Ctrl-C, stop all
+    and are raised as they are; what on_done was given stays done.
+    """
+    if not tasks:
+        return
+    if backend.kind != "local":
+        run_on_cluster(_connect(function, shared, backend), tasks, backend.workers, on_done)
+        return
+    workers = min(backend.workers or cores(), len(tasks))
+    if workers > 1:
+        run_local(function, tasks, shared, workers, on_done)
+        return
+    for task in tasks:
+        on_done(task, function(task, shared))
+
+
+def _connect(function: Callable[[T, S], R], shared: S, backend: Backend) -> Cluster:
+    if backend.kind == "ray":
+        return RayCluster(backend.address or "auto", function, shared)
+    return DaskCluster(backend.address or "", function, shared)

@@ -1,0 +1,116 @@
+"""What happens inside a worker, whatever the backend: check it, load what is shared, run a task."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import microtune
+from microtune.errors import MicrotuneError
+from microtune.simulate.toolchain import find_host_compiler
+from microtune.study.device import code_version
+
+MAX_LOSSES = 3  # so many workers may die under one task
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a worker on another machine must agree with; the same bits come from nothing less."""
+
+    code: str
+    compiler: str
+
+    @staticmethod
+    def here() -> Needs:
+        """What this machine has; a MicrotuneError if it has no C compiler."""
+        return Needs(code_version(), find_host_compiler().version)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: a value, or the exception of the user's function and where it rose."""
+
+    value: object
+    error: BaseException | None = None
+    trace: str = ""
+
+    def result(self) -> object:
+        """The value; raises the function's exception as it was, its cause says where it rose."""
+        if self.error is not None:
+            raise self.error from RuntimeError(f"in a worker:\n{self.trace}")
+        return self.value
+
+
+def attempt(
+    function: Callable[[Any, Any], Any], task: object, key: str, read: Callable[[], bytes],
+    needs: Needs | None,
+) -> Outcome:  # fmt: skip
+    """Run one task. `key` names what is shared, `read` brings it (pickled) when this process has
+    not loaded it yet; `needs` is None on the machine that asks."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # a core belongs to one task
+    try:
+        if needs is not None:
+            check_worker(needs)
+        return Outcome(function(task, _shared(key, read)))
+    except Exception as error:
+        trace = f"{platform.node()}, process {os.getpid()}\n{traceback.format_exc()}"
+        return Outcome(None, _portable(error), trace)
+
+
+@cache
+def check_worker(needs: Needs) -> None:
+    """Once per process: a MicrotuneError that names this node if its code or compiler differ."""
+    node = f"node {platform.node()}"
+    if code_version() != needs.code:
+        raise MicrotuneError(
+            f"{node} has other code of microtune ({code_version()[:8]}, version"
+            f" {microtune.__version__}) than the machine that asks ({needs.code[:8]}):"
+            " install the same version on all nodes"
+        )
+    try:
+        compiler = find_host_compiler().version
+    except MicrotuneError as error:
+        raise MicrotuneError(f"{node}: {error}") from error
+    if compiler != needs.compiler:
+        raise MicrotuneError(
+            f"{node} has the C compiler {compiler!r}, the machine that asks {needs.compiler!r}:"
+            " use the same on all nodes (the same container image is the simplest)"
+        )
+
+
+_kept: tuple[str, object] | None = None
+_loading = Lock()  # a Dask worker may have several threads
+
+
+def _shared(key: str, read: Callable[[], bytes]) -> object:
+    """What is shared, loaded once per process; only the latest is kept."""
+    global _kept
+    with _loading:
+        if _kept is None or _kept[0] != key:
+            _kept = None  # the memory of the former first
+            _kept = key, pickle.loads(read())
+        return _kept[1]
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception if it survives the way home, otherwise its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return MicrotuneError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def given_up(task: object) -> MicrotuneError:
+    """The error of a task that is not tried again."""
+    return MicrotuneError(
+        f"{MAX_LOSSES} or more workers died while they ran the task {task}; finished tasks are"
+        " kept. Is there enough memory? Run it alone (--workers 1) to see why"
+    )
