@@ -65,7 +65,7 @@ def search(
     from microtune.search.cache import default_folder
     from microtune.search.costs import Limits
     from microtune.search.evidence import save_scheme
-    from microtune.search.one_machine import Backend
+    from microtune.search.parallel import Backend
     from microtune.search.search import Options
     from microtune.search.search import search as run_search
     from microtune.targets import load_target
@@ -77,7 +77,7 @@ def search(
         2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes,
         input=input_mode.value,
     )  # fmt: skip
-    where = Backend(backend.value, address, workers)
+    where = Backend.parse(backend.value, address, workers)
     options = Options(
         request, limits, cache or default_folder(), fast, all_layers, epochs, seeds, lr, where
     )

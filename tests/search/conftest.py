@@ -23,6 +23,12 @@ __all__ = ["sources"]
 
 
 @pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where trials keep what they compile: the runtime is compiled once for all tests."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Backend]:
     """A head node with two CPUs in processes of its own."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: sockets lie in it

@@ -23,7 +23,7 @@ from microtune.search.contribution import (
     near_decision,
 )
 from microtune.search.laboratory import Laboratory
-from microtune.search.one_machine import Backend
+from microtune.search.parallel import Backend
 from microtune.search.problem import Choice, Selection
 from microtune.search.trials import Outcome, Trial, open_materials
 from tests.search.tiny import tiny_model, write_images
@@ -97,10 +97,10 @@ def test_levels_cover_all_layers() -> None:
 
 
 @pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+def laboratory(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     folder = tmp_path_factory.mktemp("analysis")
     data = write_images(folder / "images.npz", 120)
-    materials = open_materials(tiny_model(), data, folder, "val")
+    materials = open_materials(tiny_model(), data, kept, "val")
     return Laboratory(materials, Cache(folder), Backend(workers=1), lambda *_: None)
 
 

@@ -21,20 +21,17 @@ from microtune.search.trials import (
     open_materials,
     run_trial,
 )
-from microtune.simulate.canonical import parameters_sha256
-from microtune.simulate.runners import HostRunner
+from microtune.simulate.builds import FLAGS, compiled, host_runner
 from microtune.simulate.trainer import TrainingPlan, run_training
 from microtune.training.build import Formats
-from tests.projects import compile_project
-from tests.search.small import embedded_model
+from tests.search.small import embedded_model, request
 
 TRIAL = Trial(Selection(3, (Choice(18, Fraction(1, 2)),)), 0.01, 1, 1)
 
 
 @pytest.fixture(scope="module")
-def materials(tmp_path_factory: pytest.TempPathFactory) -> Materials:
-    folder = tmp_path_factory.mktemp("trials")
-    found = open_materials(embedded_model(), embedded.DATA, folder, "val")
+def materials(kept: Path) -> Materials:
+    found = open_materials(embedded_model(), embedded.DATA, kept, "val")
     return replace(
         found, learn=found.learn.take(np.arange(80)), asked=found.asked.take(np.arange(20))
     )
@@ -46,18 +43,17 @@ def outcome(materials: Materials) -> Outcome:
 
 
 def test_a_trial_learns_what_a_streamed_project_learns(
-    materials: Materials, outcome: Outcome, tmp_path: Path
+    materials: Materials, outcome: Outcome
 ) -> None:
-    scheme = tmp_path / "some.toml"
-    scheme.write_text('bias_layers = 3\n[weights]\n18 = "1/2"\n')
-    project = compile_project(tmp_path / "project", str(scheme))
-    runner = HostRunner(tmp_path / "project", TRIAL.seed)
+    scheme = materials.scheme(TRIAL.selection)
+    folder = compiled(materials.model, replace(request(5), scheme=scheme), FLAGS, materials.folder)
+    runner, graph = host_runner(folder, TRIAL.seed, FLAGS)
+    assert any("segment" in node.attrs for node in graph.nodes)
     plan = TrainingPlan(TRIAL.epochs, TRIAL.lr, "cosine", TRIAL.seed, evaluate="at the end")
-    report = run_training(runner, project.graph, plan, materials.learn, materials.asked)
+    report = run_training(runner, graph, plan, materials.learn, materials.asked)
     assert report.predictions is not None
     assert outcome.predicted.tolist() == report.predictions.tolist()
-    expected = parameters_sha256(project.graph, runner.parameters())
-    assert outcome.parameters_sha256 == expected
+    assert outcome.parameters_sha256 == report.parameters_sha256
 
 
 def test_the_losses_of_both_heads_agree(materials: Materials, outcome: Outcome) -> None:
@@ -85,7 +81,8 @@ def test_the_key_is_of_content(materials: Materials) -> None:
     labels = (materials.learn.labels + 1) % 5
     others = [
         materials.key(replace(TRIAL, lr=0.02)), materials.key(replace(TRIAL, seed=2)),
-        materials.key(replace(TRIAL, epochs=2)), materials.key(replace(TRIAL, selection=Selection(3, ()))),
+        materials.key(replace(TRIAL, epochs=2)),
+        materials.key(replace(TRIAL, selection=Selection(3, ()))),
         replace(materials, learn=replace(materials.learn, labels=labels)).key(TRIAL),
         replace(materials, asked=materials.learn).key(TRIAL),
         replace(materials, formats=Formats(bias="int32")).key(TRIAL),

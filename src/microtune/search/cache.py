@@ -44,8 +44,6 @@ class Cache:
 
     def _open(self) -> None:
         self._db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
         (ours,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -55,6 +53,8 @@ class Cache:
                 f"{self.path} is not a cache of this version of microtune search; "
                 "move it away or give another folder with --cache"
             )
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
         self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")

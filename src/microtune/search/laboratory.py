@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from microtune.search.cache import Cache
-from microtune.search.one_machine import Backend, run_tasks
+from microtune.search.parallel import Backend, run_tasks
 from microtune.search.trials import Materials, Outcome, Trial, run_trial
 
 Progress = Callable[[int, int, str], None]

@@ -25,7 +25,7 @@ from microtune.search.contribution import (
 from microtune.search.costs import Costs, Limits, candidates, distinct_ratios
 from microtune.search.estimate import estimate
 from microtune.search.laboratory import Laboratory
-from microtune.search.one_machine import Backend
+from microtune.search.parallel import Backend
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.select import Solution, best_selection
 from microtune.search.trials import Asked, Materials, Outcome, Trial, open_materials

@@ -14,8 +14,8 @@ from typing import Any
 
 import microtune
 from microtune.errors import MicrotuneError
+from microtune.simulate.builds import code_version
 from microtune.simulate.toolchain import find_host_compiler
-from microtune.study.device import code_version
 
 MAX_LOSSES = 3  # so many workers may die under one task
 

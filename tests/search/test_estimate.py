@@ -1,0 +1,76 @@
+"""The training-free estimate: squared float gradients of the channels that a ratio trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microtune.ir.evaluate import evaluate
+from microtune.search import estimate
+from microtune.search.problem import Choice, Selection
+from microtune.search.trials import Materials, Trial, open_materials, trained_parameters
+from microtune.training.build import Formats
+from microtune.training.scheme import trained_channels
+from tests.search.tiny import tiny_model, write_images
+
+LR = 0.02
+
+
+@pytest.fixture(scope="module")
+def materials(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Materials:
+    data = write_images(tmp_path_factory.mktemp("estimate") / "images.npz", 60)
+    return open_materials(tiny_model(), data, kept, "val")
+
+
+@pytest.fixture(scope="module")
+def scores(materials: Materials) -> estimate.Scores:
+    return estimate.fisher(materials, LR, lambda *_: None, 4, 3)
+
+
+def test_scores_are_mean_squares_in_units_of_float_weights(
+    materials: Materials, scores: estimate.Scores
+) -> None:
+    floating = replace(materials, formats=Formats(head="float32"))
+    head = trained_parameters(Trial(Selection(0, ()), LR, 0, 2), floating)
+    graph, backward, gradients = estimate._gradient_graph(materials, 4)
+    last = len(materials.learn.labels) - 1
+    dense, depthwise, bias = np.zeros(8), np.zeros(8), 0.0
+    for index in (0, round(last / 2), last):
+        inputs = {
+            "input": materials.learn.frames[index][None],
+            "label": materials.learn.labels[index : index + 1],
+        }
+        values = evaluate(backward, inputs, head, real=np.float64)
+        scale = graph.channel_scales("dense.weight")[:, None, None, None]
+        dense += ((values[gradients["dense.weight"]] / scale) ** 2).sum(axis=(0, 1, 2)) / 3
+        scale = graph.channel_scales("depthwise.weight")[:, None, None, None]
+        depthwise += ((values[gradients["depthwise.weight"]] / scale) ** 2).sum(axis=(1, 2, 3)) / 3
+        scale = graph.channel_scales("dense.weight") * graph.scale("depthwise")
+        bias += float(((values[gradients["dense.bias"]] / scale) ** 2).sum()) / 3
+    assert dense.min() > 0
+    assert scores.channels["dense"] == pytest.approx(dense, rel=1e-3)
+    assert scores.channels["depthwise"] == pytest.approx(depthwise, rel=1e-3)
+    assert scores.biases["dense"] == pytest.approx(bias, rel=1e-3)
+
+
+def test_contributions_sum_what_is_trained(materials: Materials, scores: estimate.Scores) -> None:
+    half, whole = Choice(2, Fraction(1, 2)), Choice(2, Fraction(1))
+    found = estimate.estimate(materials, [1, 4], [half, whole], LR, lambda *_: None, 3)
+    chosen = trained_channels(materials.model.graph, "dense", 4)[:4]
+    assert found.weights[whole] == pytest.approx(LR * scores.channels["dense"].sum())
+    assert found.weights[half] == pytest.approx(LR * scores.channels["dense"][chosen].sum())
+    assert found.biases[4] == pytest.approx(LR * sum(scores.biases.values()))
+    assert found.biases[1] == pytest.approx(LR * scores.biases["pointwise"])
+
+
+def test_dead_channels_are_worth_nothing(materials: Materials) -> None:
+    graph = materials.model.graph.copy()
+    weight = graph.data["dense.weight"].copy()
+    weight[5] = 0
+    graph.data = graph.data | {"dense.weight": weight}
+    nodes = {node.outputs[0]: node for node in graph.nodes}
+    assert estimate._live(graph, nodes["dense"]).tolist() == [n != 5 for n in range(8)]

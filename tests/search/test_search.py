@@ -1,0 +1,170 @@
+"""The whole search: a scheme file with evidence, warm caches, Ctrl-C, refusals."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from microtune import pipeline
+from microtune.errors import MicrotuneError
+from microtune.ir.modelfile import save_model
+from microtune.report.search_text import search_tables
+from microtune.search.cache import Cache
+from microtune.search.costs import Limits
+from microtune.search.evidence import save_scheme, toml_text
+from microtune.search.laboratory import Laboratory
+from microtune.search.parallel import Backend
+from microtune.search.problem import Selection
+from microtune.search.search import Finding, Options, rank_correlation, search
+from microtune.search.trials import Trial, open_materials
+from microtune.targets import load_target
+from microtune.training.scheme import resolve_scheme
+from tests.search.tiny import tiny_model, write_images
+
+pytest.importorskip("ortools", reason="the selection needs ortools")
+COMMAND = [sys.executable, "-c", "from microtune.cli import main; main()", "search"]
+# The tiny network with everything trained takes 6 KB.
+ROOM = Limits(1 << 20, 1 << 20)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("images") / "images.npz", 180)
+
+
+@pytest.fixture(scope="module")
+def options(kept: Path) -> Options:
+    """With a cache that knows nothing yet."""
+    request = pipeline.Request(
+        2, "none", load_target("cortex-m7"), ROOM.sram_bytes, ROOM.flash_bytes
+    )
+    return Options(request, ROOM, kept, epochs=2, lr=0.02, backend=Backend(workers=1))
+
+
+@pytest.fixture(scope="module")
+def finding(options: Options, data: Path) -> Finding:
+    return search(tiny_model(), data, options, lambda *_: None)
+
+
+def test_the_scheme_is_verified_and_fits(finding: Finding) -> None:
+    assert finding.planned.sram <= ROOM.sram_bytes and finding.trials > 10
+    assert finding.solution.proven and finding.solution.selection.bias_layers > 0
+    names = [(row.name, row.split) for row in finding.verified]
+    assert names == [(n, s) for s in ("val", "test") for n in ("head-only", "bias-only", "found")]
+    head, _, found = finding.verified[3:]
+    assert head.gain.nats == 0 and found.gain.nats == pytest.approx(head.log_loss - found.log_loss)
+    assert len(search_tables(finding)) == 3
+
+
+def test_the_file_is_a_scheme(finding: Finding, tmp_path: Path) -> None:
+    path = tmp_path / "found.toml"
+    save_scheme(finding, path)
+    graph = tiny_model().graph
+    scheme, selection = resolve_scheme(str(path), graph, "tiny"), finding.solution.selection
+    assert len(scheme.biases) == selection.bias_layers
+    assert len(scheme.weights) == len(selection.choices)
+    evidence = tomllib.loads(path.read_text())["evidence"]
+    assert evidence["model_sha256"] == tiny_model().sha256()
+    assert evidence["planned"]["sram_bytes"] == finding.planned.sram
+    assert [row["layers"] for row in evidence["biases"]] == [1, 2, 3, 4]
+    assert {row["layer"] for row in evidence["weights"]} == {0, 1, 2, 3}
+    assert len(evidence["verification"]) == 6
+
+
+def test_a_warm_cache_serves_another_budget(finding: Finding, options: Options, data: Path) -> None:
+    assert search(tiny_model(), data, options, lambda *_: None).trials == 0
+    less = Limits(finding.planned.sram - 1, ROOM.flash_bytes)
+    other = search(tiny_model(), data, replace(options, limits=less), lambda *_: None)
+    assert other.planned.sram < finding.planned.sram
+    assert other.solution.objective <= finding.solution.objective
+    # Only the new scheme had to be verified.
+    assert other.trials <= 4 * options.seeds
+
+
+def test_the_estimate_is_compared_where_it_is_known(
+    finding: Finding, options: Options, data: Path
+) -> None:
+    assert finding.rank_correlation is None
+    fast = search(tiny_model(), data, replace(options, fast=True), lambda *_: None)
+    assert (fast.trials, fast.verified, fast.analysis) == (0, [], None)
+    assert len(search_tables(fast)) == 2
+    again = search(tiny_model(), data, options, lambda *_: None)
+    assert again.rank_correlation is not None and -1 <= again.rank_correlation <= 1
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    assert rank_correlation([1, 2, 3], [10, 100, 1000]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 3, 4], [1, 3, 2, 4]) == pytest.approx(0.8)
+    assert rank_correlation([1, 2, 3], [5, 5, 5]) == 0
+
+
+def test_toml_reads_back() -> None:
+    table = {
+        "text": 'a "quote" \\ \n \x7f é', "yes": True, "list": [1.5, 2.0], "tiny": 5e-324,
+        "weights": {"3": "1/2", "a b": "1"}, 
+        "deep": {"n": 1, "rows": [{"x": 1}, {"x": 2, "y": []}]},
+    }  # fmt: skip
+    assert tomllib.loads(toml_text(table)) == table
+
+
+def test_fewer_than_three_seeds_verify_nothing(options: Options, data: Path) -> None:
+    with pytest.raises(MicrotuneError, match="--seeds 2"):
+        search(tiny_model(), data, replace(options, seeds=2), lambda *_: None)
+
+
+def arguments(folder: Path, data: Path, *more: str) -> list[str]:
+    model = folder / "tiny.mt"
+    save_model(tiny_model(), model)
+    return [
+        *COMMAND, str(model), "--data", str(data), "--cache", str(folder / "cache"), "--lr",
+        "0.02", "-o", str(folder / "found.toml"), *more,
+    ]  # fmt: skip
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path, options: Options) -> None:
+    for runtime in options.cache.glob("runtime-*"):
+        shutil.copytree(runtime, tmp_path / "cache" / runtime.name)
+    process = subprocess.Popen(
+        arguments(tmp_path, data, "--workers", "2", "--epochs", "3"), stderr=subprocess.DEVNULL
+    )
+    cache = Cache(tmp_path / "cache")
+    materials = open_materials(tiny_model(), data, tmp_path / "cache", "val")
+    first = Trial(Selection(0, ()), 0.02, 0, 1)
+    deadline = time.monotonic() + 60
+    while cache.get(materials.key(first)) is None:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) != 0
+    assert not (tmp_path / "found.toml").exists()
+    again = Laboratory(materials, cache, Backend(workers=1), lambda *_: None)
+    again.outcomes([first])
+    assert again.ran == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--sram", "100"], "nothing can be trained"),
+        (["--sram", "lots"], "is not a size"),
+        (["--lr", "-1"], "learning rate"),
+        (["--address", "tcp://a:1"], "add --backend"),
+        (["-o", "scheme.txt"], "NAME.toml"),
+    ],
+)
+def test_bad_input_is_refused(tmp_path: Path, data: Path, more: list[str], message: str) -> None:
+    done = subprocess.run(
+        arguments(tmp_path, data, *more), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert not (tmp_path / "found.toml").exists()
