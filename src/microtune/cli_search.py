@@ -61,11 +61,11 @@ def search(
     from microtune import pipeline
     from microtune.errors import MicrotuneError
     from microtune.importers import load_any
+    from microtune.parallel.tasks import Backend
     from microtune.report.search_text import search_tables
     from microtune.search.cache import default_folder
     from microtune.search.costs import Limits
     from microtune.search.evidence import save_scheme
-    from microtune.search.parallel import Backend
     from microtune.search.search import Options
     from microtune.search.search import search as run_search
     from microtune.targets import load_target

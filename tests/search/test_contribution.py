@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from microtune.parallel.tasks import Backend
 from microtune.search.cache import Cache
 from microtune.search.contribution import (
     HEAD_ONLY,
@@ -23,7 +24,6 @@ from microtune.search.contribution import (
     near_decision,
 )
 from microtune.search.laboratory import Laboratory
-from microtune.search.parallel import Backend
 from microtune.search.problem import Choice, Selection
 from microtune.search.trials import Outcome, Trial, open_materials
 from tests.search.tiny import tiny_model, write_images

@@ -16,12 +16,12 @@ import pytest
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import save_model
+from microtune.parallel.tasks import Backend
 from microtune.report.search_text import search_tables
 from microtune.search.cache import Cache
 from microtune.search.costs import Limits
 from microtune.search.evidence import save_scheme, toml_text
 from microtune.search.laboratory import Laboratory
-from microtune.search.parallel import Backend
 from microtune.search.problem import Selection
 from microtune.search.search import Finding, Options, rank_correlation, search
 from microtune.search.trials import Trial, open_materials

@@ -12,6 +12,7 @@ import numpy as np
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
+from microtune.parallel.tasks import Backend
 from microtune.search.cache import Cache
 from microtune.search.contribution import (
     HEAD_ONLY,
@@ -25,7 +26,6 @@ from microtune.search.contribution import (
 from microtune.search.costs import Costs, Limits, candidates, distinct_ratios
 from microtune.search.estimate import estimate
 from microtune.search.laboratory import Laboratory
-from microtune.search.parallel import Backend
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.select import Solution, best_selection
 from microtune.search.trials import Asked, Materials, Outcome, Trial, open_materials

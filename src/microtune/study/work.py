@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from microtune.errors import MicrotuneError
-from microtune.search.parallel import Backend, run_tasks
+from microtune.parallel.tasks import Backend, run_tasks
 from microtune.study.execute import execute
 from microtune.study.runs import Result, Run, Store
 from microtune.study.sources import Sources

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from microtune.search.parallel import Backend, run_tasks
+from microtune.parallel.tasks import Backend, run_tasks
 from microtune.study.execute import execute
 from microtune.study.runs import OURS, Run
 from microtune.study.sources import Sources
@@ -71,7 +71,7 @@ def sleep(task: int, shared: float) -> int:
 
 
 if __name__ == "__main__":
-    from tests.search import tasks
+    from tests.parallel import tasks
 
     run_tasks(
         tasks.sleep, range(1000), 0.2, Backend(workers=2),

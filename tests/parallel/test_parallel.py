@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from microtune.errors import MicrotuneError
-from microtune.search.parallel import Backend, run_tasks
-from microtune.search.worker import Needs, attempt, check_worker
+from microtune.parallel.tasks import Backend, run_tasks
+from microtune.parallel.worker import Needs, attempt, check_worker
 from microtune.study.sources import Sources
 from tests.conftest import ROOT
-from tests.search.tasks import Shared, Task, learn, sleep
+from tests.parallel.tasks import Shared, Task, learn, sleep
 
 SEEDS = range(6)
 BACKENDS = [
@@ -98,7 +98,7 @@ def test_an_exception_comes_home_as_it_was(
 def test_ctrl_c_leaves_no_process_and_keeps_what_is_finished() -> None:
     """As a terminal does it: the signal goes to the whole group."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.search.tasks"], cwd=ROOT, start_new_session=True, text=True,
+        [sys.executable, "-m", "tests.parallel.tasks"], cwd=ROOT, start_new_session=True, text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
@@ -173,6 +173,6 @@ def test_backends_of_the_command_line() -> None:
 
 @pytest.mark.cluster
 def test_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microtune.search.clusters._PATIENCE_S", 1)
+    monkeypatch.setattr("microtune.parallel.clusters._PATIENCE_S", 1)
     with pytest.raises(MicrotuneError, match=r"no Dask cluster answers at --address tcp://127"):
         run_tasks(sleep, [1], 0.0, Backend("dask", "tcp://127.0.0.1:9"), lambda t, r: None)

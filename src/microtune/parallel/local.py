@@ -18,7 +18,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from microtune.errors import MicrotuneError
-from microtune.search.worker import MAX_LOSSES, Outcome, attempt, given_up
+from microtune.parallel.worker import MAX_LOSSES, Outcome, attempt, given_up
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from microtune.errors import MicrotuneError
-from microtune.search.clusters import Cluster, DaskCluster, RayCluster, run_on_cluster
-from microtune.search.local import run_local
+from microtune.parallel.clusters import Cluster, DaskCluster, RayCluster, run_on_cluster
+from microtune.parallel.local import run_local
 from microtune.simulate.runners import cores
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import microtune
 from microtune.errors import MicrotuneError
-from microtune.search.worker import MAX_LOSSES, Needs, Outcome, attempt, given_up
+from microtune.parallel.worker import MAX_LOSSES, Needs, Outcome, attempt, given_up
 
 Function = Callable[[Any, Any], Any]
 _PATIENCE_S = 60  # for the first worker of a cluster
