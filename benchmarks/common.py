@@ -24,8 +24,12 @@ def data_folder() -> Path:
     return folder
 
 
-def put_tables(page: Path, blocks: Mapping[str, Sequence[Table]], width: int) -> None:
-    """Put the tables of each block between its marks `<!-- name -->` and `<!-- end -->`."""
+def put_tables(
+    page: Path, blocks: Mapping[str, Sequence[Table]], width: int, pictures: Sequence[str] = ()
+) -> None:
+    """Put the tables of each block between its marks `<!-- name -->` and `<!-- end -->`, and behind
+    them the pictures of docs/images."""
+    shown_below = "".join(f"\n![{Path(name).stem}](images/{name})\n" for name in pictures)
     text = page.read_text(encoding="utf-8")
     for block, shown in blocks.items():
         plain = Console(width=width, file=io.StringIO(), record=True)
@@ -33,5 +37,5 @@ def put_tables(page: Path, blocks: Mapping[str, Sequence[Table]], width: int) ->
         lines = [line.rstrip() for line in plain.export_text().splitlines()]
         content = "\n".join(line for line in lines if line)
         mark = re.compile(rf"(<!-- {block} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = mark.sub(lambda m, c=content: f"{m[1]}```text\n{c}\n```\n{m[2]}", text)  # type: ignore[misc]
+        text = mark.sub(lambda m, c=content: f"{m[1]}```text\n{c}\n```\n{shown_below}{m[2]}", text)  # type: ignore[misc]
     page.write_text(text, encoding="utf-8")

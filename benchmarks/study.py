@@ -61,9 +61,9 @@ def main() -> None:
             if args.docs:
                 save(DOCS / "images" / file)
         if args.docs:
-            put_tables(DOCS / "accuracy.md", {name: found.tables}, WIDTH)
+            put_tables(DOCS / "accuracy.md", {name: found.tables}, WIDTH, list(found.pictures))
     console.print(times)
-    if args.docs and args.only == ",".join(STUDIES):
+    if args.docs:
         put_tables(DOCS / "accuracy.md", {"times": [times]}, WIDTH)
     if args.record:
         store.pack(RECORDED)

@@ -22,7 +22,7 @@ from tests.study.conftest import sources
 __all__ = ["sources"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[Backend]:
     """A head node with two CPUs in processes of its own."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: sockets lie in it
@@ -60,7 +60,7 @@ def ray_cluster() -> Iterator[Backend]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """A scheduler in this process and two workers in processes of their own."""
     from distributed import LocalCluster
