@@ -134,14 +134,13 @@ def _follow(
     stream = prepare(changed(train.take(order), change))
     old, new = prepare(asked), prepare(changed(asked, change))
     plan = replace(_plan(run), epochs=1, schedule="constant", shuffled=False)
-    curve, seconds = [_row(0, runner, old, new)], before.seconds
+    curve = [_row(0, runner, old, new)]
     for part in np.array_split(np.arange(len(order)), _PIECES):
-        report = run_training(runner, graph, plan, stream.take(part), None)
-        seconds += report.seconds
+        run_training(runner, graph, plan, stream.take(part), None)
         curve.append(_row(int(part[-1]) + 1, runner, old, new))
     predicted = [int(c) for split in (old, new) for c in evaluate_accuracy(runner, split)[1]]
     labels = [*before.labels, *before.labels]
-    return replace(before, predicted=predicted, labels=labels, curve=curve, seconds=seconds)
+    return replace(before, predicted=predicted, labels=labels, curve=curve)
 
 
 def _row(samples: int, runner: HostRunner, old: Split, new: Split) -> list[float]:

@@ -81,8 +81,10 @@ _LATER = {
 @dataclass(frozen=True)
 class Result:
     """Of the last epoch. `predicted` and `labels` are classes of the split's images; the log-loss
-    is the mean over the last epoch's training samples, in nats. For a run with a domain: first the
-    plain images, then the changed ones, and `curve` has rows [samples of the stream, accuracy on
+    is the mean over the last epoch's training samples, in nats; `seconds` is the processor time of
+    the whole run without that of compilers (of the first recorded runs, those of qas and a part of
+    ablation, the wall-clock time of training). For a run with a domain: first the plain images,
+    then the changed ones, and `curve` has rows [samples of the stream, accuracy on
     plain images, on changed ones] in percent. With `then_lr` the rows are [steps, accuracy] before
     and after the last epoch."""
 
