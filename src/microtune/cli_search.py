@@ -53,6 +53,10 @@ def search(
     = None,
     cache: Annotated[Path | None, typer.Option(metavar="DIR", help="What is computed is kept here "
                      "(default: ~/.cache/microtune/search).")] = None,
+    pareto: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write what other budgets "
+                      "give, beside known schemes: PNG, HTML, JSON.")] = None,
+    plans: Annotated[int, typer.Option("--compare-plans", min=1, help="Of --pareto: plans that "
+                     "evolution and random search may make each.")] = 60,
     input_mode: Annotated[
         InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")
     ] = InputKind.resident,
@@ -66,12 +70,16 @@ def search(
     from microtune.search.cache import default_folder
     from microtune.search.costs import Limits
     from microtune.search.evidence import save_scheme
+    from microtune.search.publish import prepare, publish
     from microtune.search.search import Options
     from microtune.search.search import search as run_search
+    from microtune.search.survey import survey
     from microtune.targets import load_target
 
     if output.suffix != ".toml":
         raise MicrotuneError(f"{output}: a scheme file is called NAME.toml")
+    if pareto is not None:
+        prepare(pareto)
     limits = Limits(parse_bytes(sram), parse_bytes(flash), step_instructions)
     request = pipeline.Request(
         2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes,
@@ -86,4 +94,9 @@ def search(
         finding = run_search(loaded, data, options, bar)
     save_scheme(finding, output)
     console.print(*search_tables(finding))
-    console.print(f"written: {output}")
+    written = [output]
+    if pareto is not None:
+        with progress("pareto") as bar:
+            written += publish(survey(finding, bar, plans), pareto)
+    for path in written:
+        console.print(f"written: {path}", soft_wrap=True)

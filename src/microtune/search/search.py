@@ -80,7 +80,8 @@ class Verified:
 @dataclass(frozen=True)
 class Finding:
     """What a search found. `analysis` is None where contributions were estimated; `verified` is
-    then empty. `trials` counts those that were not in the cache."""
+    then empty. `costs` has the plans that were made; `trials` counts those that were not in the
+    cache."""
 
     model: str
     model_sha256: str
@@ -96,6 +97,7 @@ class Finding:
     verified: list[Verified]
     rank_correlation: float | None
     trials: int
+    costs: Costs
 
 
 def search(model: ModelFile, data: Path, options: Options, progress: Progress) -> Finding:
@@ -128,7 +130,7 @@ def search(model: ModelFile, data: Path, options: Options, progress: Progress) -
         target=options.request.target.name, input=options.request.input, limits=options.limits,
         training=training, contributions=contributions, analysis=analysis, solution=solution,
         planned=_planned(costs, solution.selection), verified=verified,
-        rank_correlation=estimated.correlation(analysis), trials=laboratory.ran,
+        rank_correlation=estimated.correlation(analysis), trials=laboratory.ran, costs=costs,
     )  # fmt: skip
 
 

@@ -1,0 +1,128 @@
+"""The page of `search --pareto` (plotly): one file, no network; a mark says what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from microtune.report.search_pictures import (
+    BY_INSTRUCTIONS,
+    BY_SRAM,
+    KINDS,
+    budget_words,
+    by_kind,
+    split_and_seeds,
+)
+from microtune.search.pareto import Mark
+from microtune.search.problem import Selection
+from microtune.search.survey import Survey
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_SYMBOLS = {"o": "circle", "*": "star", "D": "diamond", "s": "square", "^": "triangle-up",
+            "v": "triangle-down"}  # fmt: skip
+
+
+def page(survey: Survey) -> str:
+    """The page as HTML, the plotting script within it."""
+    from plotly.subplots import make_subplots
+
+    rows = 2 if survey.verified else 1
+    figure = make_subplots(rows=rows, cols=2, vertical_spacing=0.12, horizontal_spacing=0.08)
+    panels = _Panels(figure, survey)
+    fronts = (survey.sram_front, survey.instruction_front)
+    for column, ((label, cost), front) in enumerate(
+        zip((BY_SRAM, BY_INSTRUCTIONS), fronts, strict=True), start=1
+    ):
+        panels.gains(front, cost, column)
+        panels.accuracies(cost, column)
+        own = "x" if column == 1 else f"x{column}"
+        figure.update_xaxes(type="log", dtick="D2", matches=own, col=column)
+        figure.update_xaxes(title_text=label, row=rows, col=column)
+    figure.update_yaxes(title_text="predicted gain over the head alone, nats", row=1, col=1)
+    if survey.verified:
+        split, seeds = split_and_seeds(survey)
+        figure.update_yaxes(title_text=f"{split} accuracy, %, {seeds} seeds", row=2, col=1)
+    origin = "estimated" if survey.analysis is None else "measured"
+    figure.update_layout(
+        template="plotly_white", height=560 * rows, hoverlabel={"align": "left"},
+        title=f"{survey.model} on {survey.target}: what other budgets give, within "
+        f"{budget_words(survey, False)} (contributions {origin})",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01},
+    )  # fmt: skip
+    html = figure.to_html(
+        include_plotlyjs=True, include_mathjax=False, div_id="pareto",
+        config={"displaylogo": False, "responsive": True},
+    )  # fmt: skip
+    return str(html)
+
+
+@dataclass(frozen=True)
+class _Panels:
+    """Puts marks into the panels: gains above, accuracies below."""
+
+    figure: Figure
+    survey: Survey
+
+    def gains(self, front: Sequence[Mark], cost: Callable[[Mark], float], column: int) -> None:
+        """Marks whose gain is not known lie hollow at the bottom."""
+        known = [m.predicted for m in self.survey.marks if m.predicted is not None]
+        groups = {"front": list(front), **by_kind([*self.survey.others, self.survey.found])}
+        for kind, marks in groups.items():
+            heights = [min(known) if m.predicted is None else m.predicted for m in marks]
+            hollow = [m.predicted is None for m in marks]
+            self._add(kind, marks, {
+                "x": [cost(m) for m in marks], "y": heights, "row": 1, "col": column,
+                "showlegend": column == 1,
+            }, hollow)  # fmt: skip
+
+    def accuracies(self, cost: Callable[[Mark], float], column: int) -> None:
+        """Of what was trained."""
+        for kind, own in by_kind([*self.survey.others, self.survey.found]).items():
+            pairs = [(m, self.survey.accuracy(m.selection)) for m in own]
+            known = [(m, row) for m, row in pairs if row is not None]
+            if known:
+                marks = [m for m, _ in known]
+                self._add(kind, marks, {
+                    "x": [cost(m) for m in marks], "y": [row.accuracy for _, row in known],
+                    "error_y": {"array": [row.deviation for _, row in known]},
+                    "row": 2, "col": column, "showlegend": False,
+                }, [False] * len(marks))  # fmt: skip
+
+    def _add(
+        self, kind: str, marks: Sequence[Mark], where: dict[str, Any], hollow: Sequence[bool]
+    ) -> None:
+        label, marker, colour = KINDS[kind]
+        symbol = _SYMBOLS[marker]
+        self.figure.add_scatter(
+            **where, name=label, legendgroup=kind, line={"shape": "hv"},
+            mode="lines+markers" if kind == "front" else "markers",
+            marker={
+                "symbol": [f"{symbol}-open" if h else symbol for h in hollow], "color": colour,
+                "size": 16 if kind == "found" else 9,
+            },
+            hovertext=[_words(m, self.survey) for m in marks], hoverinfo="text",
+        )  # fmt: skip
+
+
+def _words(mark: Mark, survey: Survey) -> str:
+    gain = "not known: a part of it was not measured"
+    if mark.predicted is not None:
+        gain = f"{mark.predicted:.4f} nats"
+    lines = [
+        f"<b>{mark.name}</b>", *_parts(mark.selection), f"planned SRAM {mark.sram_bytes:,} bytes",
+        f"flash {mark.flash_bytes:,} bytes", f"instructions of a step {mark.instructions:,}",
+        f"predicted gain {gain}",
+    ]  # fmt: skip
+    if (row := survey.accuracy(mark.selection)) is not None:
+        lines.append(f"{row.split} accuracy {row.accuracy:.1f} ± {row.deviation:.1f} %")
+    return "<br>".join(lines)
+
+
+def _parts(selection: Selection) -> list[str]:
+    lines = ["head"]
+    if selection.bias_layers:
+        lines.append(f"biases of the last {selection.bias_layers} layers")
+    return [*lines, *(f"layer {c.layer}: {c.ratio} of channels" for c in selection.choices)]

@@ -1,0 +1,297 @@
+"""The pictures of `search --pareto` (matplotlib, no display), as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from microtune.search.contribution import Gain
+from microtune.search.costs import HEAD_ONLY
+from microtune.search.pareto import Mark
+from microtune.search.problem import Choice
+from microtune.search.survey import EXACT, Survey, is_placed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Kind of a scheme -> (label, marker, colour).
+KINDS = {
+    "front": ("front of the search", "o", "#1f77b4"), "found": ("found", "*", "#d62728"),
+    "published": ("published", "D", "#9467bd"), "last": ("last k layers", "s", "#7f7f7f"),
+    "bias-only": ("biases only", "^", "#2ca02c"), "head-only": ("head only", "v", "#ff7f0e"),
+}  # fmt: skip
+Axis = tuple[str, Callable[[Mark], float]]
+BY_SRAM: Axis = ("planned SRAM, KB", lambda mark: mark.sram_bytes / 1024)
+BY_INSTRUCTIONS: Axis = (
+    "instructions of a step (estimated), millions", lambda mark: mark.instructions / 1e6,
+)  # fmt: skip
+_SHADES = {1: "#08306b", 2: "#2b7bba", 4: "#7ab6d9", 8: "#c3dcee"}
+_METHODS = ("#d62728", "#1f77b4", "#7f7f7f")
+_LABELLED = ("published", "last")
+
+
+def kind_of(mark: Mark) -> str:
+    """The key of KINDS for a mark of the others, or for what was found."""
+    if mark.selection == HEAD_ONLY and mark.name != "found":
+        return "head-only"
+    known = (kind for kind in ("found", "last", "bias-only") if mark.name.startswith(kind))
+    return next(known, "published")
+
+
+def by_kind(marks: Sequence[Mark]) -> dict[str, list[Mark]]:
+    """Marks that could be placed in memory, of each kind that there is, in the order of KINDS."""
+    placed = [mark for mark in marks if is_placed(mark)]
+    found = {kind: [mark for mark in placed if kind_of(mark) == kind] for kind in KINDS}
+    return {kind: own for kind, own in found.items() if own}
+
+
+@contextmanager
+def _figure(
+    into: BytesIO, rows: int, columns: int, width: float, height: float
+) -> Iterator[list[list[Axes]]]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        rows, columns, figsize=(width, height), squeeze=False, layout="constrained"
+    )
+    try:
+        yield [list(row) for row in axes]
+        figure.savefig(into, format="png", dpi=120)
+    finally:
+        pyplot.close(figure)
+
+
+def _tidy(axis: Axes, title: str, x: str, y: str) -> None:
+    axis.set_title(title, fontsize=11)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    axis.grid(visible=True, alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+# -- gain and accuracy against cost ---------------------------------------------------------------
+
+
+def pareto_png(survey: Survey) -> bytes:
+    """Predicted gain, and below it the accuracy of what was trained, against SRAM and against
+    instructions."""
+    picture, rows = BytesIO(), 2 if survey.verified else 1
+    with _figure(picture, rows, 2, 13, 5.2 * rows) as axes:
+        fronts = (survey.sram_front, survey.instruction_front)
+        for column, ((label, cost), front) in enumerate(
+            zip((BY_SRAM, BY_INSTRUCTIONS), fronts, strict=True)
+        ):
+            axis = axes[0][column]
+            _gains(axis, survey, front, cost)
+            title = f"{survey.model}: front within {budget_words(survey, column == 0)}"
+            _tidy(axis, title, label, "predicted gain over the head alone, nats")
+            _logarithmic(axis)
+            if survey.verified:
+                _accuracies(axes[1][column], survey, cost)
+                split, seeds = split_and_seeds(survey)
+                words = f"{split} accuracy, %, mean and deviation of {seeds} seeds"
+                _tidy(axes[1][column], "as trained", label, words)
+                axes[1][column].set_xlim(axis.get_xlim())
+                _logarithmic(axes[1][column])
+        axes[0][0].legend(frameon=False, fontsize=8, loc="best")
+    return picture.getvalue()
+
+
+def budget_words(survey: Survey, sram_varies: bool) -> str:
+    """The budgets that a front keeps, besides the one that varies."""
+    limits = survey.limits
+    words = [f"{limits.flash_bytes / 1024:,.0f} KB of flash"]
+    if not sram_varies:
+        words.insert(0, f"{limits.sram_bytes / 1024:,.0f} KB of SRAM")
+    elif limits.step_instructions is not None:
+        words.append(f"{limits.step_instructions / 1e6:,.0f} million instructions")
+    return " and ".join(words)
+
+
+def split_and_seeds(survey: Survey) -> tuple[str, int]:
+    """Which images the trained schemes were asked on, and how many seeds each had."""
+    row = survey.accuracy(survey.found.selection)
+    return ("", 0) if row is None else (row.split, row.seeds)
+
+
+def _gains(
+    axis: Axes, survey: Survey, front: Sequence[Mark], cost: Callable[[Mark], float]
+) -> None:
+    label, marker, colour = KINDS["front"]
+    gains = [m.predicted or 0.0 for m in front]
+    axis.step(
+        [cost(m) for m in front], gains, f"{marker}-", where="post", color=colour,
+        label=label, markersize=5,
+    )  # fmt: skip
+    for kind, own in by_kind([*survey.others, survey.found]).items():
+        label, marker, colour = KINDS[kind]
+        known = [m for m in own if m.predicted is not None]
+        size, order = (170, 4) if kind == "found" else (42, 3)
+        if known:
+            axis.scatter(
+                [cost(m) for m in known], [m.predicted or 0.0 for m in known], s=size,
+                marker=marker, color=colour, label=label, zorder=order,
+            )  # fmt: skip
+        unknown = [m for m in own if m.predicted is None]
+        if unknown:
+            # Where the picture ends below: their costs are known, their gains are not.
+            axis.scatter(
+                [cost(m) for m in unknown], [0.02] * len(unknown), s=size, marker=marker,
+                facecolors="none", edgecolors=colour, transform=axis.get_xaxis_transform(),
+                label=f"{label}: gain not known", zorder=order, clip_on=False,
+            )  # fmt: skip
+        if kind in _LABELLED:
+            _names(axis, known, cost)
+            _names(axis, unknown, cost, below=True)
+
+
+def _names(
+    axis: Axes, marks: Sequence[Mark], cost: Callable[[Mark], float], below: bool = False
+) -> None:
+    for mark in marks:
+        where = (cost(mark), 0.02 if below else mark.predicted or 0.0)
+        axis.annotate(
+            mark.name, where, xycoords=axis.get_xaxis_transform() if below else "data",
+            xytext=(4, 6) if below else (6, -9), textcoords="offset points", fontsize=7,
+            color="#555555", rotation=45 if below else 0,
+        )  # fmt: skip
+
+
+def _accuracies(axis: Axes, survey: Survey, cost: Callable[[Mark], float]) -> None:
+    for kind, own in by_kind([*survey.others, survey.found]).items():
+        label, marker, colour = KINDS[kind]
+        for mark in own:
+            row = survey.accuracy(mark.selection)
+            if row is not None:
+                axis.errorbar(
+                    cost(mark), row.accuracy, yerr=row.deviation, fmt=marker, color=colour,
+                    capsize=3, markersize=12 if kind == "found" else 6, label=label,
+                )  # fmt: skip
+
+
+def _logarithmic(axis: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.minorticks_off()
+
+
+# -- contributions --------------------------------------------------------------------------------
+
+
+def contributions_png(survey: Survey) -> bytes:
+    """Above: what the biases of the last k layers are worth; below: each layer's ratios. Standard
+    errors where contributions were measured; what was interpolated is paler."""
+    picture = BytesIO()
+    layers = len(survey.layers)
+    with _figure(picture, 2, 1, max(7.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
+        _bias_curve(upper, survey)
+        _ratio_bars(lower, survey)
+    return picture.getvalue()
+
+
+def _bias_curve(axis: Axes, survey: Survey) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    gains = survey.known.biases
+    measured: Mapping[int, Gain] = {} if survey.analysis is None else survey.analysis.biases
+    depths = sorted(gains)
+    axis.plot(depths, [gains[k] for k in depths], "-", color="#2ca02c")
+    for depth in depths:
+        gain = measured.get(depth)
+        if gain is None or gain.seeds:
+            error = None if gain is None else gain.error
+            axis.errorbar(depth, gains[depth], yerr=error, fmt="o", color="#2ca02c", capsize=2,
+                          markersize=4)  # fmt: skip
+    if depth := survey.found.selection.bias_layers:
+        axis.axvline(depth, color="#d62728", linewidth=1, linestyle=":")
+        axis.annotate(
+            f" found: {depth}", (depth, 0.03), xycoords=axis.get_xaxis_transform(), fontsize=8,
+            color="#d62728", ha="right", va="bottom", rotation=90,
+        )  # fmt: skip
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.axhline(0, color="black", linewidth=0.6)
+    title = f"{survey.model}: biases of the last k layers over the head alone ({_origin(survey)})"
+    _tidy(axis, title, "k", "decrease of the log-loss, nats")
+
+
+def _origin(survey: Survey) -> str:
+    return "estimated" if survey.analysis is None else "measured, ± standard error"
+
+
+def _ratio_bars(axis: Axes, survey: Survey) -> None:
+    gains = survey.known.weights
+    measured: Mapping[Choice, Gain] = {} if survey.analysis is None else survey.analysis.weights
+    ratios = sorted({choice.ratio for choice in gains})
+    width = 0.84 / max(len(ratios), 1)
+    for place, ratio in enumerate(ratios):
+        own = sorted(choice for choice in gains if choice.ratio == ratio)
+        offset = (place - (len(ratios) - 1) / 2) * width
+        bars = axis.bar(
+            [c.layer + offset for c in own], [gains[c] for c in own], width, label=_ratio(ratio),
+            color=_SHADES.get(ratio.denominator, "#444444"),
+            yerr=[measured[c].error for c in own] if measured else None,
+            error_kw={"elinewidth": 0.7, "ecolor": "#444444"},
+        )  # fmt: skip
+        for choice, bar in zip(own, bars, strict=True):
+            if measured and not measured[choice].seeds:
+                bar.set_alpha(0.45)
+            if choice in survey.found.selection.choices:
+                bar.set_edgecolor("#d62728")
+                bar.set_linewidth(1.8)
+    first = min((c.layer for c in gains), default=0)
+    numbers = range(first, len(survey.layers))
+    names = [f"{number} {survey.layers[number]}" for number in numbers]
+    axis.set_xticks(list(numbers), names, rotation=60, ha="right", rotation_mode="anchor",
+                    fontsize=7)  # fmt: skip
+    axis.axhline(0, color="black", linewidth=0.6)
+    if gains:
+        axis.legend(frameon=False, fontsize=8, title="channels trained; found: red")
+    title = f"weights of single layers over biases alone ({_origin(survey)})"
+    _tidy(axis, title, "", "decrease of the log-loss, nats")
+
+
+def _ratio(ratio: Fraction) -> str:
+    return "all" if ratio == 1 else str(ratio)
+
+
+# -- how fast searches come near ------------------------------------------------------------------
+
+
+def comparison_png(survey: Survey) -> bytes:
+    """The best objective within the limits after each plan, of each method."""
+    picture = BytesIO()
+    with _figure(picture, 1, 1, 8, 5) as ((axis,),):
+        longest = max(len(trace) for trace in survey.traces.values())
+        for (name, trace), colour in zip(survey.traces.items(), _METHODS, strict=True):
+            known = [(n, value) for n, value in enumerate(trace, start=1) if value is not None]
+            if not known:
+                axis.plot([], [], color=colour, label=f"{name}: nothing fits")
+                continue
+            numbers, values = (list(part) for part in zip(*known, strict=True))
+            if name == EXACT:
+                words = "proven best" if survey.found.proven else "best"
+                axis.axhline(values[-1], color=colour, linewidth=1, linestyle=":")
+                axis.plot(numbers[-1:], values[-1:], "*", color=colour, markersize=14,
+                          label=f"{name}: {words} after {_plans(len(trace))}")  # fmt: skip
+            else:
+                axis.step([*numbers, longest], [*values, values[-1]], where="post", color=colour,
+                          label=f"{name}: {values[-1]:.3g} after {_plans(len(trace))}")  # fmt: skip
+        axis.legend(frameon=False, fontsize=9, loc="lower right")
+        sram = survey.limits.sram_bytes / 1024
+        title = f"{survey.model} in {sram:,.0f} KB of SRAM: searches compared (one seed)"
+        _tidy(axis, title, "plans evaluated", "best predicted gain within the limits, nats")
+    return picture.getvalue()
+
+
+def _plans(count: int) -> str:
+    return f"{count} plan" if count == 1 else f"{count} plans"

@@ -1,0 +1,40 @@
+"""The files of `search --pareto DIR`: pictures, a page and the numbers."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from microtune.errors import MicrotuneError
+from microtune.report.search_page import page
+from microtune.report.search_pictures import comparison_png, contributions_png, pareto_png
+from microtune.search.survey import Survey, to_json
+from microtune.simulate.session import write_whole
+
+
+def prepare(folder: Path) -> None:
+    """Refuse before a long search what would fail after it: MicrotuneError without plotly or
+    optuna, or if the folder cannot be made."""
+    for name in ("plotly", "optuna"):
+        if find_spec(name) is None:
+            raise MicrotuneError(f"--pareto needs {name}: pip install 'microtune[search]'")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MicrotuneError(f"--pareto {folder}: cannot make the folder: {error}") from error
+
+
+def publish(survey: Survey, folder: Path) -> list[Path]:
+    """Write all files, each whole or not at all; their paths. Raises MicrotuneError where one
+    cannot be written."""
+    files = {
+        "pareto.json": (json.dumps(to_json(survey), indent=1) + "\n").encode(),
+        "pareto.png": pareto_png(survey),
+        "contributions.png": contributions_png(survey),
+        "search-comparison.png": comparison_png(survey),
+        "pareto.html": page(survey).encode(),
+    }  # fmt: skip
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    return [folder / name for name in files]

@@ -1,0 +1,174 @@
+"""What else there is: the fronts beside known schemes, and how fast other searches come near.
+
+The report of `search --pareto` as data; `publish.py` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from microtune.search.contribution import Analysis
+from microtune.search.costs import HEAD_ONLY, NO_PLACE, Limits
+from microtune.search.evolve import Score, Space, evolve, exact_trace, random_search
+from microtune.search.pareto import (
+    Mark,
+    instruction_front,
+    ladder,
+    mark,
+    other_marks,
+    sram_front,
+)
+from microtune.search.problem import Contributions, Selection
+from microtune.search.search import Finding, Progress, Verified
+
+# Budgets of a front.
+BUDGETS = 8
+EXACT, EVOLUTION, RANDOM = "CP-SAT", "NSGA-II", "random"
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A search's surroundings. `found` is what it chose; `others` are known schemes, and the biases
+    that the verification trained; `verified` has what was trained. `known` are all contributions,
+    also of what cannot be afforded; `traces`: by method the best objective in nats after each
+    plan."""
+
+    model: str
+    target: str
+    input: str
+    limits: Limits
+    layers: tuple[str, ...]
+    known: Contributions
+    analysis: Analysis | None
+    found: Mark
+    sram_front: list[Mark]
+    instruction_front: list[Mark]
+    others: list[Mark]
+    verified: Mapping[Selection, list[Verified]]
+    traces: Mapping[str, list[float | None]]
+
+    @property
+    def marks(self) -> list[Mark]:
+        """Of both fronts, each scheme once, then the others and what was found."""
+        front = {m.selection: m for m in (*self.sram_front, *self.instruction_front)}
+        return [*front.values(), *self.others, self.found]
+
+    def accuracy(self, selection: Selection) -> Verified | None:
+        """On the images that chose nothing where there are any, else on val; None if the selection
+        was not trained."""
+        return next(reversed(self.verified.get(selection, [])), None)
+
+
+def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
+    """Find the fronts within the limits of the search, place known schemes beside them, and give
+    CP-SAT, NSGA-II and random search (one seed) so many plans each.
+
+    Plans that the cache knows are not made again. Raises MicrotuneError without ortools or optuna.
+    """
+    costs, gains, limits = finding.costs, finding.contributions, finding.limits
+    known = gains if finding.analysis is None else finding.analysis.contributions
+    chosen = finding.solution.selection
+    steps = _Steps(progress, 2 * BUDGETS + 2 + 2 * plans)
+    by_sram = sram_front(
+        gains, costs, limits,
+        ladder(costs.sram(HEAD_ONLY), limits.sram_bytes, BUDGETS), steps.noted("front of SRAM"),
+    )  # fmt: skip
+    steps.reach(BUDGETS, "front of instructions")
+    most = max(costs.instructions(m.selection) for m in by_sram)
+    by_instructions = instruction_front(
+        gains, costs, limits, ladder(costs.instructions(HEAD_ONLY), most, BUDGETS),
+        steps.noted("front of instructions"),
+    )  # fmt: skip
+    steps.reach(2 * BUDGETS, "known schemes")
+    others, verified = other_marks(known, costs), _verified(finding)
+    others += [
+        mark(f"bias-only-{selection.bias_layers}", selection, costs, known)
+        for selection in verified
+        if selection not in {chosen, *(m.selection for m in others)}
+    ]
+    steps.reach(2 * BUDGETS + 1, EXACT)
+    traces = {EXACT: exact_trace(gains, costs, limits)}
+    space = Space(tuple(gains.biases), tuple(gains.weights), len(costs.layers))
+    for name, method in ((EVOLUTION, evolve), (RANDOM, random_search)):
+        steps.reach(2 * BUDGETS + 2 + plans * (len(traces) - 1), name)
+        score = steps.counted(gains.objective, name)
+        traces[name] = method(score, space, costs, limits, plans, seed=_SEED).trace
+    found = replace(mark("found", chosen, costs, known), proven=finding.solution.proven)
+    return Survey(
+        finding.model, finding.target, finding.input, limits, tuple(costs.layers), known,
+        finding.analysis, found, by_sram, by_instructions, others, verified, traces,
+    )  # fmt: skip
+
+
+def _verified(finding: Finding) -> dict[Selection, list[Verified]]:
+    chosen = finding.solution.selection
+    selections = {
+        "head-only": HEAD_ONLY, "bias-only": Selection(chosen.bias_layers, ()), "found": chosen,
+    }  # fmt: skip
+    rows: dict[Selection, dict[str, Verified]] = {}
+    for row in finding.verified:
+        rows.setdefault(selections[row.name], {})[row.split] = row
+    return {selection: list(found.values()) for selection, found in rows.items()}
+
+
+class _Steps:
+    """Progress over parts of which the numbers of steps are known."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def reach(self, done: int, note: str) -> None:
+        self._done = done
+        self._progress(done, self._total, note)
+
+    def noted(self, note: str) -> Callable[[Mark], None]:
+        """One step for each mark that a front finds."""
+        return lambda _: self.reach(self._done + 1, note)
+
+    def counted(self, score: Score, note: str) -> Score:
+        """One step for each selection that is scored, which then is planned."""
+
+        def counting(selection: Selection) -> float:
+            self.reach(self._done + 1, note)
+            return score(selection)
+
+        return counting
+
+
+# -- as JSON --------------------------------------------------------------------------------------
+
+
+def to_json(survey: Survey) -> dict[str, Any]:
+    """All of it, as `pareto.json` has it; bytes, instructions, nats, percent."""
+    return {
+        "model": survey.model, "target": survey.target, "input": survey.input,
+        "limits": {name: value for name, value in vars(survey.limits).items() if value},
+        "contributions": "estimated" if survey.analysis is None else "measured",
+        "layers": list(survey.layers),
+        "found": _mark(survey, survey.found),
+        "sram_front": [_mark(survey, m) for m in survey.sram_front],
+        "instruction_front": [_mark(survey, m) for m in survey.instruction_front],
+        "others": [_mark(survey, m) for m in survey.others],
+        "comparison": {name: trace for name, trace in survey.traces.items()},
+    }  # fmt: skip
+
+
+def _mark(survey: Survey, mark: Mark) -> dict[str, Any]:
+    row = survey.accuracy(mark.selection)
+    accuracy = None if row is None else {
+        "percent": row.accuracy, "deviation": row.deviation, "split": row.split, "seeds": row.seeds,
+    }  # fmt: skip
+    return {
+        **mark.selection.table(mark.name, survey.model),
+        "sram_bytes": mark.sram_bytes if is_placed(mark) else None,
+        "flash_bytes": mark.flash_bytes, "step_instructions": mark.instructions,
+        "predicted_gain_nats": mark.predicted, "proven": mark.proven, "accuracy": accuracy,
+    }  # fmt: skip
+
+
+def is_placed(mark: Mark) -> bool:
+    """Whether the target's memories have room for every buffer of the scheme."""
+    return mark.sram_bytes < NO_PLACE
