@@ -25,6 +25,7 @@ from microtune.search.problem import Choice, Selection
 from microtune.search.publish import prepare, publish
 from microtune.search.search import Finding, Options, Verified, search
 from microtune.search.survey import EVOLUTION, EXACT, RANDOM, Survey, survey, to_json
+from microtune.search.trials import Asked
 from microtune.study.statistics import Difference
 from microtune.targets import load_target
 from tests.search.test_search import arguments
@@ -80,11 +81,11 @@ def measured(found: Survey) -> Survey:
     )  # fmt: skip
     chosen = found.found.selection
     schemes = {HEAD_ONLY: 70.0, Selection(chosen.bias_layers, ()): 75.0, chosen: 80.25}
+    splits: tuple[tuple[Asked, float], ...] = (("val", 10.0), ("test", 0.0))
     verified = {
-        s: [Verified("", split, 3, 2, 0.5, at + more, 1.5, gain(0.1, 3))
-            for split, more in (("val", 10.0), ("test", 0.0))]
+        s: [Verified("", split, 3, 2, 0.5, at + more, 1.5, gain(0.1, 3)) for split, more in splits]
         for s, at in schemes.items()
-    }  # fmt: skip
+    }
     return replace(found, analysis=analysis, verified=verified)
 
 

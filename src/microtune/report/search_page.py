@@ -12,6 +12,7 @@ from microtune.report.search_pictures import (
     KINDS,
     budget_words,
     by_kind,
+    gain_words,
     split_and_seeds,
 )
 from microtune.search.pareto import Mark
@@ -41,15 +42,14 @@ def page(survey: Survey) -> str:
         own = "x" if column == 1 else f"x{column}"
         figure.update_xaxes(type="log", dtick="D2", matches=own, col=column)
         figure.update_xaxes(title_text=label, row=rows, col=column)
-    figure.update_yaxes(title_text="predicted gain over the head alone, nats", row=1, col=1)
+    figure.update_yaxes(title_text=gain_words(survey), row=1, col=1)
     if survey.verified:
         split, seeds = split_and_seeds(survey)
         figure.update_yaxes(title_text=f"{split} accuracy, %, {seeds} seeds", row=2, col=1)
-    origin = "estimated" if survey.analysis is None else "measured"
     figure.update_layout(
         template="plotly_white", height=560 * rows, hoverlabel={"align": "left"},
         title=f"{survey.model} on {survey.target}: what other budgets give, within "
-        f"{budget_words(survey, False)} (contributions {origin})",
+        f"{budget_words(survey, False)}",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01},
     )  # fmt: skip
     html = figure.to_html(

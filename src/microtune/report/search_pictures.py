@@ -12,7 +12,7 @@ from microtune.search.contribution import Gain
 from microtune.search.costs import HEAD_ONLY
 from microtune.search.pareto import Mark
 from microtune.search.problem import Choice
-from microtune.search.survey import EXACT, Survey, is_placed
+from microtune.search.survey import EVOLUTION, EXACT, Survey, is_placed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ BY_INSTRUCTIONS: Axis = (
 _SHADES = {1: "#08306b", 2: "#2b7bba", 4: "#7ab6d9", 8: "#c3dcee"}
 _METHODS = ("#d62728", "#1f77b4", "#7f7f7f")
 _LABELLED = ("published", "last")
+_TICKS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
 def kind_of(mark: Mark) -> str:
@@ -72,6 +73,7 @@ def _tidy(axis: Axes, title: str, x: str, y: str) -> None:
     axis.set_xlabel(x)
     axis.set_ylabel(y)
     axis.grid(visible=True, alpha=0.3)
+    axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -90,15 +92,15 @@ def pareto_png(survey: Survey) -> bytes:
             axis = axes[0][column]
             _gains(axis, survey, front, cost)
             title = f"{survey.model}: front within {budget_words(survey, column == 0)}"
-            _tidy(axis, title, label, "predicted gain over the head alone, nats")
-            _logarithmic(axis)
+            _tidy(axis, title, label, gain_words(survey))
+            costs = [cost(m) for m in survey.marks if is_placed(m)]
+            _logarithmic(axis, costs)
             if survey.verified:
                 _accuracies(axes[1][column], survey, cost)
                 split, seeds = split_and_seeds(survey)
                 words = f"{split} accuracy, %, mean and deviation of {seeds} seeds"
                 _tidy(axes[1][column], "as trained", label, words)
-                axes[1][column].set_xlim(axis.get_xlim())
-                _logarithmic(axes[1][column])
+                _logarithmic(axes[1][column], costs)
         axes[0][0].legend(frameon=False, fontsize=8, loc="best")
     return picture.getvalue()
 
@@ -112,6 +114,12 @@ def budget_words(survey: Survey, sram_varies: bool) -> str:
     elif limits.step_instructions is not None:
         words.append(f"{limits.step_instructions / 1e6:,.0f} million instructions")
     return " and ".join(words)
+
+
+def gain_words(survey: Survey) -> str:
+    """What the gains are and where they come from."""
+    origin = "estimated" if survey.analysis is None else "sum of measured parts"
+    return f"predicted gain over the head alone, nats ({origin})"
 
 
 def split_and_seeds(survey: Survey) -> tuple[str, int]:
@@ -175,14 +183,15 @@ def _accuracies(axis: Axes, survey: Survey, cost: Callable[[Mark], float]) -> No
                 )  # fmt: skip
 
 
-def _logarithmic(axis: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis of costs with room for all of them and their names."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlim(min(values) / 1.1, max(values) * 1.2)
     axis.minorticks_off()
+    axis.xaxis.set_major_locator(LogLocator(base=10, subs=_TICKS, numticks=30))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 # -- contributions --------------------------------------------------------------------------------
@@ -190,7 +199,7 @@ def _logarithmic(axis: Axes) -> None:
 
 def contributions_png(survey: Survey) -> bytes:
     """Above: what the biases of the last k layers are worth; below: each layer's ratios. Standard
-    errors where contributions were measured; what was interpolated is paler."""
+    errors where contributions were measured; what was interpolated is hatched."""
     picture = BytesIO()
     layers = len(survey.layers)
     with _figure(picture, 2, 1, max(7.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
@@ -215,8 +224,8 @@ def _bias_curve(axis: Axes, survey: Survey) -> None:
     if depth := survey.found.selection.bias_layers:
         axis.axvline(depth, color="#d62728", linewidth=1, linestyle=":")
         axis.annotate(
-            f" found: {depth}", (depth, 0.03), xycoords=axis.get_xaxis_transform(), fontsize=8,
-            color="#d62728", ha="right", va="bottom", rotation=90,
+            f"found: {depth} ", (depth, 0.98), xycoords=axis.get_xaxis_transform(), fontsize=8,
+            color="#d62728", ha="right", va="top",
         )  # fmt: skip
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.axhline(0, color="black", linewidth=0.6)
@@ -229,6 +238,8 @@ def _origin(survey: Survey) -> str:
 
 
 def _ratio_bars(axis: Axes, survey: Survey) -> None:
+    from matplotlib.patches import Patch
+
     gains = survey.known.weights
     measured: Mapping[Choice, Gain] = {} if survey.analysis is None else survey.analysis.weights
     ratios = sorted({choice.ratio for choice in gains})
@@ -238,26 +249,39 @@ def _ratio_bars(axis: Axes, survey: Survey) -> None:
         offset = (place - (len(ratios) - 1) / 2) * width
         bars = axis.bar(
             [c.layer + offset for c in own], [gains[c] for c in own], width, label=_ratio(ratio),
-            color=_SHADES.get(ratio.denominator, "#444444"),
+            color=_shade(ratio),
             yerr=[measured[c].error for c in own] if measured else None,
             error_kw={"elinewidth": 0.7, "ecolor": "#444444"},
         )  # fmt: skip
         for choice, bar in zip(own, bars, strict=True):
             if measured and not measured[choice].seeds:
-                bar.set_alpha(0.45)
+                bar.set_hatch("/////")
+                bar.set_edgecolor("white")
+                bar.set_linewidth(0)
             if choice in survey.found.selection.choices:
                 bar.set_edgecolor("#d62728")
                 bar.set_linewidth(1.8)
     first = min((c.layer for c in gains), default=0)
     numbers = range(first, len(survey.layers))
-    names = [f"{number} {survey.layers[number]}" for number in numbers]
+    names = [_layer(number, survey.layers[number]) for number in numbers]
     axis.set_xticks(list(numbers), names, rotation=60, ha="right", rotation_mode="anchor",
                     fontsize=7)  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.6)
     if gains:
-        axis.legend(frameon=False, fontsize=8, title="channels trained; found: red")
+        swatches = [Patch(color=_shade(r), label=_ratio(r)) for r in ratios]
+        swatches.append(Patch(facecolor="none", edgecolor="#d62728", label="found"))
+        axis.legend(handles=swatches, frameon=False, fontsize=8, title="channels trained")
     title = f"weights of single layers over biases alone ({_origin(survey)})"
     _tidy(axis, title, "", "decrease of the log-loss, nats")
+
+
+def _shade(ratio: Fraction) -> str:
+    return _SHADES.get(ratio.denominator, "#444444")
+
+
+def _layer(number: int, name: str) -> str:
+    """With its number, unless the name ends in it."""
+    return name if name.endswith(str(number)) else f"{number} {name}"
 
 
 def _ratio(ratio: Fraction) -> str:
@@ -284,9 +308,11 @@ def comparison_png(survey: Survey) -> bytes:
                 axis.plot(numbers[-1:], values[-1:], "*", color=colour, markersize=14,
                           label=f"{name}: {words} after {_plans(len(trace))}")  # fmt: skip
             else:
+                aims = " (gain, SRAM, instructions)" if name == EVOLUTION else ""
+                label = f"{name}{aims}: {values[-1]:.3g} after {_plans(len(trace))}"
                 axis.step([*numbers, longest], [*values, values[-1]], where="post", color=colour,
-                          label=f"{name}: {values[-1]:.3g} after {_plans(len(trace))}")  # fmt: skip
-        axis.legend(frameon=False, fontsize=9, loc="lower right")
+                          label=label)  # fmt: skip
+        axis.legend(frameon=False, fontsize=9, loc="best")
         sram = survey.limits.sram_bytes / 1024
         title = f"{survey.model} in {sram:,.0f} KB of SRAM: searches compared (one seed)"
         _tidy(axis, title, "plans evaluated", "best predicted gain within the limits, nats")
