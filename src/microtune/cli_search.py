@@ -78,13 +78,13 @@ def search(
 
     if output.suffix != ".toml":
         raise MicrotuneError(f"{output}: a scheme file is called NAME.toml")
-    if pareto is not None:
-        prepare(pareto)
     limits = Limits(parse_bytes(sram), parse_bytes(flash), step_instructions)
     request = pipeline.Request(
         2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes,
         input=input_mode.value,
     )  # fmt: skip
+    if pareto is not None:
+        prepare(pareto)
     where = Backend.parse(backend.value, address, workers)
     options = Options(
         request, limits, cache or default_folder(), fast, all_layers, epochs, seeds, lr, where

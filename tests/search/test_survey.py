@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from dataclasses import replace
 from fractions import Fraction
@@ -22,9 +21,10 @@ from microtune.report.search_pictures import contributions_png, kind_of, pareto_
 from microtune.search import publish as module
 from microtune.search.contribution import Analysis, Gain
 from microtune.search.costs import HEAD_ONLY, NO_PLACE, Limits
-from microtune.search.problem import Choice, Selection
+from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.publish import prepare, publish
 from microtune.search.search import Finding, Options, Verified, search
+from microtune.search.select import best_selection
 from microtune.search.survey import EVOLUTION, EXACT, RANDOM, Survey, survey, to_json
 from microtune.search.trials import Asked
 from microtune.study.statistics import Difference
@@ -219,17 +219,30 @@ def test_what_would_fail_is_refused_before(
     assert not (tmp_path / "new").exists()
 
 
+def test_nothing_but_the_head_fits(finding: Finding, tmp_path: Path) -> None:
+    limits = replace(finding.limits, sram_bytes=finding.costs.sram(HEAD_ONLY))
+    solution = best_selection(Contributions({}, {}), finding.costs, limits)
+    alone = replace(
+        finding, limits=limits, contributions=Contributions({}, {}), solution=solution
+    )  # fmt: skip
+    report = survey(alone, lambda *_: None, PLANS)
+    assert [m.selection for m in report.sram_front] == [HEAD_ONLY] == [report.found.selection]
+    assert [trace[-1] for trace in report.traces.values()] == [0.0] * 3
+    assert len(publish(report, tmp_path)) == len(FILES)
+
+
 def test_the_command_writes_all_files(
     finding: Finding, kept: Path, tmp_path: Path, data: Path
 ) -> None:
-    assert finding  # the runtime is compiled
-    for runtime in kept.glob("runtime-*"):
-        shutil.copytree(runtime, tmp_path / "cache" / runtime.name)
-    folder = tmp_path / "report"
+    folder, sram = tmp_path / "report", str(finding.limits.sram_bytes)
+    more = ["--fast", "--all-layers", "--sram", sram, "--lr", "0.002", "--cache", str(kept)]
     done = subprocess.run(
-        arguments(tmp_path, data, "--fast", "--pareto", str(folder), "--compare-plans", "2"),
+        arguments(tmp_path, data, *more, "--pareto", str(folder), "--compare-plans", "2"),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert {path.name for path in folder.iterdir()} == FILES
     assert all(name in done.stdout for name in (*FILES, "found.toml"))
+    content = json.loads((folder / "pareto.json").read_text())
+    assert content["found"]["sram_bytes"] == finding.planned.sram
+    assert [len(trace) for trace in content["comparison"].values()][1:] == [2, 2]
