@@ -118,8 +118,8 @@ def budget_words(survey: Survey, sram_varies: bool) -> str:
 
 def gain_words(survey: Survey) -> str:
     """What the gains are and where they come from."""
-    origin = "estimated" if survey.analysis is None else "sum of measured parts"
-    return f"predicted gain over the head alone, nats ({origin})"
+    origin = "estimated" if survey.analysis is None else "sum of measured"
+    return f"gain over the head alone, nats ({origin})"
 
 
 def split_and_seeds(survey: Survey) -> tuple[str, int]:
@@ -202,7 +202,7 @@ def contributions_png(survey: Survey) -> bytes:
     errors where contributions were measured; what was interpolated is hatched."""
     picture = BytesIO()
     layers = len(survey.layers)
-    with _figure(picture, 2, 1, max(7.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
+    with _figure(picture, 2, 1, max(9.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
         _bias_curve(upper, survey)
         _ratio_bars(lower, survey)
     return picture.getvalue()
