@@ -60,6 +60,18 @@ def test_rounding_towards_zero_learns_worse(sources: Sources, rule: str) -> None
     assert law.train_loss < broken.train_loss
 
 
+def test_folders_may_be_relative(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default of `study` is; the compiler runs elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    here = replace(sources, cache=Path("latents"))
+    made, _ = work(here, Path("runs"))
+    run = replace(RUN, scheme="last-3", per_class=5)
+    assert made.results([run])[0].parameters_sha256
+    assert any((tmp_path / "latents").glob("compiled-*/library.so"))
+
+
 def test_what_there_is_not(sources: Sources) -> None:
     with pytest.raises(MicrotuneError, match=r"no nothing\.pkl"):
         execute(replace(RUN, model="nothing"), sources)

@@ -82,7 +82,9 @@ def build_library(
         own = [name for name in sources if name.startswith("model/")]
         runtime = [name for name in sources if name not in own]
         sources = own + _kept_objects(project, command, runtime, kept)
-    run_tool([*command, *sources, "-o", str(output)], "compiling for the host", cwd=project)
+    # The compiler runs in the project's folder, so a relative path would mean another place.
+    target = str(output.resolve())
+    run_tool([*command, *sources, "-o", target], "compiling for the host", cwd=project)
 
 
 def _kept_objects(project: Path, command: list[str], sources: list[str], kept: Path) -> list[str]:
