@@ -174,5 +174,9 @@ def test_backends_of_the_command_line() -> None:
 @pytest.mark.cluster
 def test_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("microtune.parallel.clusters._PATIENCE_S", 1)
-    with pytest.raises(MicrotuneError, match=r"no Dask cluster answers at --address tcp://127"):
-        run_tasks(sleep, [1], 0.0, Backend("dask", "tcp://127.0.0.1:9"), lambda t, r: None)
+    for kind, address in (("Dask", "tcp://127.0.0.1:9"), ("Ray", "127.0.0.1:9")):
+        backend = Backend.parse(kind.lower(), address)
+        with pytest.raises(
+            MicrotuneError, match=f"no {kind} cluster answers at --address {address}"
+        ):
+            run_tasks(sleep, [1], 0.0, backend, lambda t, r: None)

@@ -8,6 +8,7 @@ docs/cluster.md has the measurements.
 from __future__ import annotations
 
 import pickle
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -21,6 +22,7 @@ from microtune.parallel.worker import MAX_LOSSES, Needs, Outcome, attempt, given
 
 Function = Callable[[Any, Any], Any]
 _PATIENCE_S = 60  # for the first worker of a cluster
+_KNOCK_S = 10.0  # for an answer from the head node
 _LOOK_AGAIN_S = 10.0  # for workers that have joined
 
 
@@ -79,6 +81,16 @@ def _unreachable(kind: str, address: str, error: Exception) -> MicrotuneError:
     return MicrotuneError(f"no {kind} cluster answers at --address {address}: {error}")
 
 
+def _knock(address: str) -> None:
+    """Ray itself waits for minutes where nobody listens; `auto` and ray:// are left to it."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), _KNOCK_S).close()
+        except OSError as error:
+            raise _unreachable("Ray", address, error) from error
+
+
 def _not_begun(kind: str, error: BaseException) -> MicrotuneError:
     """The function never ran: the worker could not even read the task."""
     return MicrotuneError(
@@ -99,6 +111,7 @@ class RayCluster:
         self._ray, self._needs, self._function = ray, Needs.here(), function
         self._owner = not ray.is_initialized()
         if self._owner:
+            _knock(address)
             try:
                 ray.init(address=address, log_to_driver=False, logging_level="error")
             except (OSError, RuntimeError, ValueError) as error:
