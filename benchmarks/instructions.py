@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from microtune import pipeline
+from microtune.codegen.instructions_bound import MULTIPLY_ONLY, instruction_set
 from microtune.importers import load_any
-from microtune.report.instructions_bound import MULTIPLY_ONLY, instruction_set
 from microtune.report.instructions_picture import save_ladder, save_reference
 from microtune.report.instructions_rows import Row, layer_rows, rows_by_kind, rows_by_shape
 from microtune.report.instructions_text import functions_table, rows_table

@@ -13,7 +13,7 @@ from microtune.report.sizes import parse_bytes
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
 
 
-class OnBackend(StrEnum):
+class BackendKind(StrEnum):
     """Where training runs are executed."""
 
     local = "local"
@@ -47,7 +47,7 @@ def search(
     seeds: Annotated[int, typer.Option(min=1, help="Paired runs: of the verification, and at most "
                      "of a contribution.")] = 3,
     lr: Annotated[float, typer.Option(help="Learning rate per sample.")] = DEFAULT_LEARNING_RATE,
-    backend: Annotated[OnBackend, typer.Option(help="Where to train.")] = OnBackend.local,
+    backend: Annotated[BackendKind, typer.Option(help="Where to train.")] = BackendKind.local,
     address: Annotated[str | None, typer.Option(help="Of the Ray or Dask cluster.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: all cores).")]
     = None,
@@ -63,21 +63,19 @@ def search(
 ) -> None:  # fmt: skip
     """Find the scheme that learns DATA best within the budgets, with its evidence."""
     from microtune import pipeline
-    from microtune.errors import MicrotuneError
     from microtune.importers import load_any
     from microtune.parallel.tasks import Backend
+    from microtune.report.search_files import prepare, publish
     from microtune.report.search_text import search_tables
     from microtune.search.cache import default_folder
     from microtune.search.costs import Limits
-    from microtune.search.evidence import save_scheme
-    from microtune.search.publish import prepare, publish
+    from microtune.search.evidence import check_output, save_scheme
     from microtune.search.search import Options
     from microtune.search.search import search as run_search
     from microtune.search.survey import survey
     from microtune.targets import load_target
 
-    if output.suffix != ".toml":
-        raise MicrotuneError(f"{output}: a scheme file is called NAME.toml")
+    check_output(output)
     limits = Limits(parse_bytes(sram), parse_bytes(flash), step_instructions)
     request = pipeline.Request(
         2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes,

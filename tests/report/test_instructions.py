@@ -9,9 +9,7 @@ import pytest
 from rich.console import Console
 
 from microtune import embedded, pipeline
-from microtune.importers import load_any
-from microtune.ir.graph import Graph
-from microtune.report.instructions_bound import (
+from microtune.codegen.instructions_bound import (
     Layer,
     bound,
     dense_cost,
@@ -19,6 +17,8 @@ from microtune.report.instructions_bound import (
     instruction_set,
     layer_of,
 )
+from microtune.importers import load_any
+from microtune.ir.graph import Graph
 from microtune.report.instructions_picture import save_ladder, save_reference
 from microtune.report.instructions_rows import Row, rows_by_kind, rows_by_shape, sum_rows
 from microtune.report.instructions_text import rows_table

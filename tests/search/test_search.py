@@ -159,12 +159,19 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path, options: Opti
         (["--lr", "-1"], "learning rate"),
         (["--address", "tcp://a:1"], "add --backend"),
         (["-o", "scheme.txt"], "NAME.toml"),
+        (["-o", "{tmp}/folder.toml"], "is a folder"),
+        (["-o", "{tmp}/file/scheme.toml"], "cannot write"),
     ],
 )
 def test_bad_input_is_refused(tmp_path: Path, data: Path, more: list[str], message: str) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "file").touch()
+    more = [text.replace("{tmp}", str(tmp_path)) for text in more]
     done = subprocess.run(
         arguments(tmp_path, data, *more), capture_output=True, text=True, check=False
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert message in " ".join(done.stderr.split())
+    planned = message == "nothing can be trained"  # the others are refused before anything is done
+    assert (tmp_path / "cache").exists() == planned
     assert not (tmp_path / "found.toml").exists()

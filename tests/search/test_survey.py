@@ -16,13 +16,13 @@ from PIL import Image
 
 from microtune import pipeline
 from microtune.errors import MicrotuneError
+from microtune.report import search_files as module
+from microtune.report.search_files import prepare, publish
 from microtune.report.search_page import page
 from microtune.report.search_pictures import contributions_png, kind_of, pareto_png
-from microtune.search import publish as module
 from microtune.search.contribution import Analysis, Gain
 from microtune.search.costs import HEAD_ONLY, NO_PLACE, Limits
 from microtune.search.problem import Choice, Contributions, Selection
-from microtune.search.publish import prepare, publish
 from microtune.search.search import Finding, Options, Verified, search
 from microtune.search.select import best_selection
 from microtune.search.survey import EVOLUTION, EXACT, RANDOM, Survey, survey, to_json

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from microtune.report.instructions_bound import (
+from microtune.codegen.instructions_bound import (
     InstructionSet,
     Layer,
     bound,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from microtune.search.costs import HEAD_ONLY
 from microtune.search.pareto import Mark
 from microtune.search.problem import Choice
 from microtune.search.survey import EVOLUTION, EXACT, Survey, is_placed
+from microtune.study.figure import figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,34 +49,6 @@ def by_kind(marks: Sequence[Mark]) -> dict[str, list[Mark]]:
     return {kind: own for kind, own in found.items() if own}
 
 
-@contextmanager
-def _figure(
-    into: BytesIO, rows: int, columns: int, width: float, height: float
-) -> Iterator[list[list[Axes]]]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        rows, columns, figsize=(width, height), squeeze=False, layout="constrained"
-    )
-    try:
-        yield [list(row) for row in axes]
-        figure.savefig(into, format="png", dpi=120)
-    finally:
-        pyplot.close(figure)
-
-
-def _tidy(axis: Axes, title: str, x: str, y: str) -> None:
-    axis.set_title(title, fontsize=11)
-    axis.set_xlabel(x)
-    axis.set_ylabel(y)
-    axis.grid(visible=True, alpha=0.3)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
 # -- gain and accuracy against cost ---------------------------------------------------------------
 
 
@@ -84,7 +56,7 @@ def pareto_png(survey: Survey) -> bytes:
     """Predicted gain, and below it the accuracy of what was trained, against SRAM and against
     instructions."""
     picture, rows = BytesIO(), 2 if survey.verified else 1
-    with _figure(picture, rows, 2, 13, 5.2 * rows) as axes:
+    with figure(picture, rows, 2, 13, 5.2 * rows) as axes:
         fronts = (survey.sram_front, survey.instruction_front)
         for column, ((label, cost), front) in enumerate(
             zip((BY_SRAM, BY_INSTRUCTIONS), fronts, strict=True)
@@ -92,14 +64,14 @@ def pareto_png(survey: Survey) -> bytes:
             axis = axes[0][column]
             _gains(axis, survey, front, cost)
             title = f"{survey.model}: front within {budget_words(survey, column == 0)}"
-            _tidy(axis, title, label, gain_words(survey))
+            tidy(axis, title, label, gain_words(survey))
             costs = [cost(m) for m in survey.marks if is_placed(m)]
             _logarithmic(axis, costs)
             if survey.verified:
                 _accuracies(axes[1][column], survey, cost)
                 split, seeds = split_and_seeds(survey)
                 words = f"{split} accuracy, %, mean and deviation of {seeds} seeds"
-                _tidy(axes[1][column], "as trained", label, words)
+                tidy(axes[1][column], "as trained", label, words)
                 _logarithmic(axes[1][column], costs)
         axes[0][0].legend(frameon=False, fontsize=8, loc="best")
     return picture.getvalue()
@@ -202,7 +174,7 @@ def contributions_png(survey: Survey) -> bytes:
     errors where contributions were measured; what was interpolated is hatched."""
     picture = BytesIO()
     layers = len(survey.layers)
-    with _figure(picture, 2, 1, max(9.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
+    with figure(picture, 2, 1, max(9.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
         _bias_curve(upper, survey)
         _ratio_bars(lower, survey)
     return picture.getvalue()
@@ -230,7 +202,7 @@ def _bias_curve(axis: Axes, survey: Survey) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.axhline(0, color="black", linewidth=0.6)
     title = f"{survey.model}: biases of the last k layers over the head alone ({_origin(survey)})"
-    _tidy(axis, title, "k", "decrease of the log-loss, nats")
+    tidy(axis, title, "k", "decrease of the log-loss, nats")
 
 
 def _origin(survey: Survey) -> str:
@@ -272,7 +244,7 @@ def _ratio_bars(axis: Axes, survey: Survey) -> None:
         swatches.append(Patch(facecolor="none", edgecolor="#d62728", label="found"))
         axis.legend(handles=swatches, frameon=False, fontsize=8, title="channels trained")
     title = f"weights of single layers over biases alone ({_origin(survey)})"
-    _tidy(axis, title, "", "decrease of the log-loss, nats")
+    tidy(axis, title, "", "decrease of the log-loss, nats")
 
 
 def _shade(ratio: Fraction) -> str:
@@ -294,7 +266,7 @@ def _ratio(ratio: Fraction) -> str:
 def comparison_png(survey: Survey) -> bytes:
     """The best objective within the limits after each plan, of each method."""
     picture = BytesIO()
-    with _figure(picture, 1, 1, 8, 5) as ((axis,),):
+    with figure(picture, 1, 1, 8, 5) as ((axis,),):
         longest = max(len(trace) for trace in survey.traces.values())
         for (name, trace), colour in zip(survey.traces.items(), _METHODS, strict=True):
             known = [(n, value) for n, value in enumerate(trace, start=1) if value is not None]
@@ -315,7 +287,7 @@ def comparison_png(survey: Survey) -> bytes:
         axis.legend(frameon=False, fontsize=9, loc="best")
         sram = survey.limits.sram_bytes / 1024
         title = f"{survey.model} in {sram:,.0f} KB of SRAM: searches compared (one seed)"
-        _tidy(axis, title, "plans evaluated", "best predicted gain within the limits, nats")
+        tidy(axis, title, "plans evaluated", "best predicted gain within the limits, nats")
     return picture.getvalue()
 
 

@@ -9,12 +9,12 @@ from fractions import Fraction
 from typing import Protocol
 
 from microtune import pipeline
+from microtune.codegen.instructions_bound import instruction_set, layer_of
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import node_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.lifetimes import VIEW_OPS
-from microtune.report.instructions_bound import instruction_set, layer_of
 from microtune.search.alive import resident, surely_alive
 from microtune.search.problem import RATIOS, Choice, Selection
 from microtune.simulate.builds import code_version

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from microtune import __version__
+from microtune.errors import MicrotuneError
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.search.contribution import Analysis, Gain
 from microtune.search.problem import Choice, Contributions
 from microtune.search.search import Finding, Verified
 from microtune.simulate.session import write_whole
+
+
+def check_output(path: Path) -> None:
+    """Refuse before a long search what `save_scheme` could not write after it (MicrotuneError)."""
+    if path.suffix != ".toml":
+        raise MicrotuneError(f"{path}: a scheme file is called NAME.toml")
+    if path.is_dir():
+        raise MicrotuneError(f"{path} is a folder; give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise MicrotuneError(f"cannot write {path}: {error}") from error
 
 
 def save_scheme(finding: Finding, path: Path) -> None:

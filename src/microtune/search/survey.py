@@ -1,6 +1,6 @@
 """What else there is: the fronts beside known schemes, and how fast other searches come near.
 
-The report of `search --pareto` as data; `publish.py` writes it.
+The report of `search --pareto` as data; `report/search_files.py` writes it.
 """
 
 from __future__ import annotations

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from microtune.ir.graph import Array
+from microtune.study.figure import figure, tidy
 from microtune.study.sparse import Point, panels
 from microtune.study.statistics import mean_and_deviation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_HEIGHT = 4.4  # inches
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
 # Kind of a scheme -> (label, marker, colour); the published ones are named by their size.
 _KINDS = {
@@ -25,48 +26,24 @@ _KINDS = {
 }  # fmt: skip
 
 
-@contextmanager
-def _axes(path: Path, columns: int, width: float, height: float = 4.4) -> Iterator[list[Axes]]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        1, columns, figsize=(width, height), squeeze=False, layout="constrained"
-    )
-    yield list(axes[0])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-
-
-def _tidy(axis: Axes, title: str, x: str, y: str) -> None:
-    axis.set_title(title, fontsize=11)
-    axis.set_xlabel(x)
-    axis.set_ylabel(y)
-    axis.grid(visible=True, alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
 def save_ratios(path: Path, ratios: Mapping[str, Mapping[str, float]], title: str) -> None:
     """‖W‖/‖G‖ of each trained tensor, a line a way of training, logarithmic."""
-    with _axes(path, 1, 8.5) as (axis,):
+    with figure(path, 1, 1, 8.5, _HEIGHT) as ((axis,),):
         for (name, found), colour in zip(ratios.items(), _COLOURS, strict=False):
             axis.semilogy(range(len(found)), list(found.values()), "o-", label=name, color=colour)
         names = [name.removesuffix(".weight") for name in next(iter(ratios.values()))]
         axis.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=8)
-        _tidy(axis, title, "", "‖W‖ / ‖G‖")
+        tidy(axis, title, "", "‖W‖ / ‖G‖")
         axis.legend(frameon=False)
 
 
 def save_sparse(path: Path, points: Sequence[Point]) -> None:
     """Accuracy against planned SRAM, one panel a model and data set."""
     found = panels(points)
-    with _axes(path, len(found), 5.2 * len(found)) as axes:
+    with figure(path, 1, len(found), 5.2 * len(found), _HEIGHT) as (axes,):
         for axis, (title, own) in zip(axes, found.items(), strict=True):
             _sparse_panel(axis, own)
-            _tidy(axis, title, "planned SRAM by rows, KB", "test accuracy, %")
+            tidy(axis, title, "planned SRAM by rows, KB", "test accuracy, %")
             axis.set_xscale("log")
             ticks = [t for t in (32, 64, 128, 256, 512, 1024, 2048) if t < 1.3 * _largest(own)]
             axis.set_xticks(ticks, [str(t) for t in ticks])
@@ -93,12 +70,12 @@ def _sparse_panel(axis: Axes, points: Sequence[Point]) -> None:
 
 def save_curves(path: Path, curves: Mapping[str, Mapping[str, Array]]) -> None:
     """Accuracy along a stream: changed images solid, plain ones dashed; a colour a memory."""
-    with _axes(path, len(curves), 4.4 * len(curves)) as axes:
+    with figure(path, 1, len(curves), 4.4 * len(curves), _HEIGHT) as (axes,):
         for axis, (domain, found) in zip(axes, curves.items(), strict=True):
             for (memory, curve), colour in zip(found.items(), _COLOURS, strict=False):
                 axis.plot(curve[:, 0], curve[:, 2], "-", color=colour, label=memory)
                 axis.plot(curve[:, 0], curve[:, 1], "--", color=colour)
-            _tidy(axis, domain, "samples of the stream", "test accuracy, %")
+            tidy(axis, domain, "samples of the stream", "test accuracy, %")
             axis.set_ylim(bottom=max(0, np.floor(axis.get_ylim()[0] / 5) * 5), top=100)
         axes[0].legend(frameon=False, fontsize=8, title="replay memory", loc="lower left")
         axes[-1].plot([], [], "-", color="grey", label="changed images")
