@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from microtune.simulate.host import OBJECTS
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The runtime is compiled for the host once for all tests and their processes."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(OBJECTS, str(shared / "objects"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from microtune import embedded
+from microtune.codegen.project import Project
+from microtune.datasets import Split
 from microtune.importers import load_any
 from microtune.ir import numerics
 from microtune.ir.graph import Node
@@ -135,20 +137,28 @@ RULES: dict[str, Patch] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_one_rule_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
-    """Dense and depthwise layers, a residual and the head learn the same bits with portable and
-    with AVX2 kernels, and not those of the law."""
-    model = load_any(embedded.MODEL)
+Law = tuple[Path, Project, Split, object]
+
+
+@pytest.fixture(scope="module")
+def law(tmp_path_factory: pytest.TempPathFactory) -> Law:
+    """A project with dense and depthwise layers, a residual and the head, and what it learns."""
+    folder, model = tmp_path_factory.mktemp("study") / "p", load_any(embedded.MODEL)
     tops = load_train(embedded.DATA, model)
-    project = compile_project(tmp_path / "p", "last-10", model=model)
-    law = hashes(HostRunner(tmp_path / "p", 0), project, tops, STEPS)
-    fast = ("-O3", "-march=native", f"-D{rule}")
+    project = compile_project(folder, "last-10", model=model)
+    return folder, project, tops, hashes(HostRunner(folder, 0), project, tops, STEPS)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_one_rule_replaced(law: Law, monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
+    """The same bits with portable and with AVX2 kernels and in numpy, and not those of the law."""
+    folder, project, tops, lawful = law
+    fast = ("-O1", "-march=native", f"-D{rule}")  # quickly compiled; the bits are the same
     found, portable = (
-        hashes(HostRunner(tmp_path / "p", 0, flags=flags), project, tops, STEPS)
+        hashes(HostRunner(folder, 0, flags=flags), project, tops, STEPS)
         for flags in (fast, (*fast, "-DMT_PORTABLE"))
     )
     assert found == portable
     RULES[rule](monkeypatch)
-    assert hashes(NumpyRunner(tmp_path / "p", 0), project, tops, STEPS) == found
-    assert found != law
+    assert hashes(NumpyRunner(folder, 0), project, tops, STEPS) == found
+    assert found != lawful

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -58,6 +59,9 @@ class _Result(ctypes.Structure):
     _fields_ = (("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32))
 
 
+OBJECTS = "MICROTUNE_OBJECTS"
+
+
 def library_sources(project: Path) -> list[str]:
     """The product's C files (runtime and model), relative to the project, in a fixed order."""
     files = [*sorted(project.glob("src/**/*.c")), *sorted(project.glob("model/*.c"))]
@@ -69,7 +73,10 @@ def build_library(
     flags: tuple[str, ...] = ("-O3", "-march=native"), kept: Path | None = None,
 ) -> None:  # fmt: skip
     """Compile the project's product sources into the shared library `output`. `kept`: a folder
-    where the compiled runtime stays for other projects, of which only the model is new then."""
+    where the compiled runtime stays for other projects, of which only the model is new then
+    (default: the one that the environment variable MICROTUNE_OBJECTS names, if it is set)."""
+    if kept is None and OBJECTS in os.environ:
+        kept = Path(os.environ[OBJECTS])
     finders: dict[str, Callable[[], Compiler]] = {
         "default": find_host_compiler,
         "gcc": find_host_gcc,
@@ -81,16 +88,18 @@ def build_library(
     if kept is not None:
         own = [name for name in sources if name.startswith("model/")]
         runtime = [name for name in sources if name not in own]
-        sources = own + _kept_objects(project, command, runtime, kept)
+        sources = own + _kept_objects(project, command, runtime, kept, found.version)
     # The compiler runs in the project's folder, so a relative path would mean another place.
     target = str(output.resolve())
     run_tool([*command, *sources, "-o", target], "compiling for the host", cwd=project)
 
 
-def _kept_objects(project: Path, command: list[str], sources: list[str], kept: Path) -> list[str]:
-    """The runtime's object files, compiled once for this command and these sources."""
+def _kept_objects(
+    project: Path, command: list[str], sources: list[str], kept: Path, version: str
+) -> list[str]:
+    """The runtime's object files, compiled once for this command, its version and these sources."""
     files = [p for part in ("src", "include") for p in sorted((project / part).rglob("*.[ch]"))]
-    content = "\0".join([*command, *(path.read_text(encoding="utf-8") for path in files)])
+    content = "\0".join([version, *command, *(path.read_text(encoding="utf-8") for path in files)])
     folder = kept / f"runtime-{hashlib.sha256(content.encode()).hexdigest()[:24]}"
     names = [f"{name.replace('/', '-')}.o" for name in sources]
     if not folder.is_dir():
