@@ -49,13 +49,14 @@ def test_results_travel_in_one_file(tmp_path: Path) -> None:
     mine, other = result([True, False]), result([False, False], seed=1)
     for one in (other, mine):
         here.put(one)
-    here.pack(file)
+    here.put(result([True], seed=2))  # nobody asked for it
+    here.pack(file, [mine.run, other.run])
     packed = file.read_bytes()
     there.put(replace(mine, train_loss=0.25))
-    there.unpack(file)
+    assert set(there.unpack(file)) == {mine.run, other.run}
     assert there.get(mine.run) == replace(mine, train_loss=0.25)
     assert there.get(other.run) == other
-    here.pack(file)
+    here.pack(file, [other.run, mine.run])
     assert file.read_bytes() == packed
 
 

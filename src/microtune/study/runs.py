@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -143,14 +143,16 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self._path(result.run), (json.dumps(result.to_json()) + "\n").encode())
 
-    def pack(self, path: Path) -> None:
-        """All results in one file: JSON lines in the order of their keys, compressed (xz)."""
-        lines = [p.read_text(encoding="utf-8") for p in sorted(self.folder.glob("*.json"))]
+    def pack(self, path: Path, runs: Iterable[Run]) -> None:
+        """The results of these runs in one file: JSON lines in the order of their keys, compressed
+        (xz)."""
+        paths = sorted({self._path(run) for run in runs})
+        lines = [p.read_text(encoding="utf-8") for p in paths]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lzma.compress("".join(lines).encode(), preset=9))
 
-    def unpack(self, path: Path) -> None:
-        """Take over what `pack` wrote; results that are here already stay."""
+    def unpack(self, path: Path) -> list[Run]:
+        """Take over what `pack` wrote, and say what that was; results that are here stay."""
         try:
             lines = lzma.decompress(path.read_bytes()).decode().splitlines()
             results = [_result(json.loads(line)) for line in lines]
@@ -159,6 +161,7 @@ class Store:
         for result in results:
             if not self._path(result.run).is_file():
                 self.put(result)
+        return [result.run for result in results]
 
     def missing(self, runs: list[Run]) -> Iterator[Run]:
         """Those that have not been finished, each once."""
