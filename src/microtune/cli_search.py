@@ -38,8 +38,10 @@ def search(
     step_instructions: Annotated[
         int | None, typer.Option(min=1, help="Instructions of a training step, at most.")
     ] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Estimate contributions without training; "
-                    "nothing is verified.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Estimate contributions without "
+                    "training.")] = False,
+    verify: Annotated[bool | None, typer.Option("--verify/--no-verify", help="Train the choice "
+                      "beside known schemes, or stop before (default: unless --fast).")] = None,
     all_layers: Annotated[bool, typer.Option("--all-layers", help="Measure also what cannot be "
                           "afforded.")] = False,
     epochs: Annotated[int, typer.Option(min=1, help="Of the verification; contributions are "
@@ -66,11 +68,11 @@ def search(
     from microtune.importers import load_any
     from microtune.parallel.tasks import Backend
     from microtune.report.search_files import prepare, publish
-    from microtune.report.search_text import search_tables
+    from microtune.report.search_text import search_tables, verification_tables
     from microtune.search.cache import default_folder
     from microtune.search.costs import Limits
     from microtune.search.evidence import check_output, save_scheme
-    from microtune.search.search import Options
+    from microtune.search.search import Finding, Options
     from microtune.search.search import search as run_search
     from microtune.search.survey import survey
     from microtune.targets import load_target
@@ -85,13 +87,28 @@ def search(
         prepare(pareto)
     where = Backend.parse(backend.value, address, workers)
     options = Options(
-        request, limits, cache or default_folder(), fast, all_layers, epochs, seeds, lr, where
+        request,
+        limits,
+        cache or default_folder(),
+        fast,
+        all_layers,
+        epochs,
+        seeds,
+        lr,
+        where,
+        verify,
     )
     loaded = load_any(model)
+
+    def chosen(finding: Finding) -> None:
+        save_scheme(finding, output)
+        console.print(*search_tables(finding))
+
     with progress("search") as bar:
-        finding = run_search(loaded, data, options, bar)
-    save_scheme(finding, output)
-    console.print(*search_tables(finding))
+        finding = run_search(loaded, data, options, bar, chosen)
+    if finding.verified:
+        save_scheme(finding, output)
+        console.print(*verification_tables(finding))
     written = [output]
     if pareto is not None:
         with progress("pareto") as bar:

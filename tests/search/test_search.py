@@ -17,14 +17,15 @@ from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import save_model
 from microtune.parallel.tasks import Backend
-from microtune.report.search_text import search_tables
+from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
-from microtune.search.costs import Limits
+from microtune.search.costs import HEAD_ONLY, Limits
 from microtune.search.evidence import save_scheme, toml_text
 from microtune.search.laboratory import Laboratory
 from microtune.search.problem import Selection
 from microtune.search.search import Finding, Options, rank_correlation, search
 from microtune.search.trials import Trial, open_materials
+from microtune.search.verification import best_on_val
 from microtune.targets import load_target
 from microtune.training.scheme import resolve_scheme
 from tests.search.tiny import tiny_model, write_images
@@ -58,25 +59,42 @@ def test_the_scheme_is_verified_and_fits(finding: Finding) -> None:
     assert finding.planned.sram <= ROOM.sram_bytes and finding.trials > 10
     assert finding.solution.proven and finding.solution.selection.bias_layers > 0
     names = [(row.name, row.split) for row in finding.verified]
-    assert names == [(n, s) for s in ("val", "test") for n in ("head-only", "bias-only", "found")]
-    head, _, found = finding.verified[3:]
+    own = [name for name, split in names if split == "val"]
+    assert names == [(name, split) for split in ("val", "test") for name in own]
+    assert {"head-only", "bias-only", "found"} <= set(own)
+    rows = {row.name: row for row in finding.verified if row.split == "test"}
+    head, found = rows["head-only"], rows["found"]
     assert head.gain.nats == 0 and found.gain.nats == pytest.approx(head.log_loss - found.log_loss)
-    assert len(search_tables(finding)) == 3
+    assert len(search_tables(finding)) == 2
+
+
+def test_the_best_on_val_is_written(finding: Finding) -> None:
+    """Whatever the contributions promised."""
+    best = best_on_val(finding.verified)
+    assert (best.selection, best.name) == (finding.chosen, finding.chosen_name)
+    assert best.log_loss == min(row.log_loss for row in finding.verified if row.split == "val")
+    other = replace(finding.verified[0], name="published", log_loss=best.log_loss - 0.01)
+    assert best_on_val([*finding.verified, other]) == other
+    asked_later = replace(other, split="test", log_loss=0.0)
+    assert best_on_val([*finding.verified, asked_later]) == best
+    tables = verification_tables(replace(finding, chosen=HEAD_ONLY, chosen_name="head-only"))
+    assert len(tables) == 3 and len(verification_tables(finding)) in (1, 3)
 
 
 def test_the_file_is_a_scheme(finding: Finding, tmp_path: Path) -> None:
     path = tmp_path / "found.toml"
     save_scheme(finding, path)
     graph = tiny_model().graph
-    scheme, selection = resolve_scheme(str(path), graph, "tiny"), finding.solution.selection
+    scheme, selection = resolve_scheme(str(path), graph, "tiny"), finding.chosen
     assert len(scheme.biases) == selection.bias_layers
     assert len(scheme.weights) == len(selection.choices)
     evidence = tomllib.loads(path.read_text())["evidence"]
+    assert evidence["chosen"] == finding.chosen_name
     assert evidence["model_sha256"] == tiny_model().sha256()
     assert evidence["planned"]["sram_bytes"] == finding.planned.sram
     assert [row["layers"] for row in evidence["biases"]] == [1, 2, 3, 4]
     assert {row["layer"] for row in evidence["weights"]} == {0, 1, 2, 3}
-    assert len(evidence["verification"]) == 6
+    assert len(evidence["verification"]) == len(finding.verified)
 
 
 def test_a_warm_cache_serves_another_budget(finding: Finding, options: Options, data: Path) -> None:
@@ -85,8 +103,18 @@ def test_a_warm_cache_serves_another_budget(finding: Finding, options: Options, 
     other = search(tiny_model(), data, replace(options, limits=less), lambda *_: None)
     assert other.planned.sram < finding.planned.sram
     assert other.solution.objective <= finding.solution.objective
-    # Only the new scheme had to be verified.
-    assert other.trials <= 4 * options.seeds
+    # Only the new scheme, its biases and the last layers had to be verified, on val and test.
+    assert other.trials <= 6 * options.seeds
+    unverified = replace(options, limits=less, verify=False)
+    chosen: list[Finding] = []
+    quick = search(tiny_model(), data, unverified, lambda *_: None, chosen.append)
+    assert (quick.trials, quick.verified, chosen) == (0, [], [quick])
+    assert quick.solution.selection == other.solution.selection
+
+
+def test_an_estimate_can_be_verified(finding: Finding, options: Options, data: Path) -> None:
+    fast = replace(options, fast=True, verify=True)
+    assert finding.verified and search(tiny_model(), data, fast, lambda *_: None).verified
 
 
 def test_the_estimate_is_compared_where_it_is_known(

@@ -23,10 +23,11 @@ from microtune.report.search_pictures import contributions_png, kind_of, pareto_
 from microtune.search.contribution import Analysis, Gain
 from microtune.search.costs import HEAD_ONLY, NO_PLACE, Limits
 from microtune.search.problem import Choice, Contributions, Selection
-from microtune.search.search import Finding, Options, Verified, search
+from microtune.search.search import Finding, Options, search
 from microtune.search.select import best_selection
 from microtune.search.survey import EVOLUTION, EXACT, RANDOM, Survey, survey, to_json
 from microtune.search.trials import Asked
+from microtune.search.verification import Verified
 from microtune.study.statistics import Difference
 from microtune.targets import load_target
 from tests.search.test_search import arguments
@@ -84,7 +85,7 @@ def measured(found: Survey) -> Survey:
     schemes = {HEAD_ONLY: 70.0, Selection(chosen.bias_layers, ()): 75.0, chosen: 80.25}
     splits: tuple[tuple[Asked, float], ...] = (("val", 10.0), ("test", 0.0))
     verified = {
-        s: [Verified("", split, 3, 2, 0.5, at + more, 1.5, gain(0.1, 3)) for split, more in splits]
+        s: [Verified("", s, split, 3, 2, 0.5, at + m, 1.5, gain(0.1, 3)) for split, m in splits]
         for s, at in schemes.items()
     }
     return replace(found, analysis=analysis, verified=verified)
@@ -223,7 +224,8 @@ def test_nothing_but_the_head_fits(finding: Finding, tmp_path: Path) -> None:
     limits = replace(finding.limits, sram_bytes=finding.costs.sram(HEAD_ONLY))
     solution = best_selection(Contributions({}, {}), finding.costs, limits)
     alone = replace(
-        finding, limits=limits, contributions=Contributions({}, {}), solution=solution
+        finding, limits=limits, contributions=Contributions({}, {}), solution=solution,
+            chosen=solution.selection,
     )  # fmt: skip
     report = survey(alone, lambda *_: None, PLANS)
     assert [m.selection for m in report.sram_front] == [HEAD_ONLY] == [report.found.selection]

@@ -6,19 +6,19 @@ from rich.table import Table
 
 from microtune.report.console import figures_table
 from microtune.search.contribution import Gain
-from microtune.search.search import Finding, Verified
+from microtune.search.search import Finding
+from microtune.search.verification import FOUND
 
 
 def search_tables(finding: Finding) -> list[Table]:
-    """Scheme with costs, its parts with their contributions, and the verification if there is
-    one."""
-    tables = [_costs(finding), _parts(finding)]
-    return [*tables, _verification(finding.verified)] if finding.verified else tables
+    """Scheme with costs, and its parts with their contributions."""
+    return [_costs(finding), _parts(finding)]
 
 
 def _costs(finding: Finding) -> Table:
     planned, limits, solution = finding.planned, finding.limits, finding.solution
     figures: dict[str, object] = {
+        "trained": finding.chosen_name,
         "target": finding.target,
         "planned SRAM bytes": f"{planned.sram:,} of {limits.sram_bytes:,}",
         "flash bytes": f"{planned.flash:,} of {limits.flash_bytes:,}",
@@ -37,20 +37,22 @@ def _parts(finding: Finding) -> Table:
     table = Table(title="Scheme", title_justify="left")
     for name in ("trained", "log-loss, nats", "± s.e.", "accuracy, points [95 %]", "seeds"):
         table.add_column(name, justify="left" if name == "trained" else "right")
-    selection, analysis = finding.solution.selection, finding.analysis
+    selection, analysis = finding.chosen, finding.analysis
+    known = finding.contributions if analysis is None else analysis.contributions
     table.add_row("head", "", "", "", "")
     if depth := selection.bias_layers:
-        nats = finding.contributions.biases[depth]
-        known = None if analysis is None else analysis.biases[depth]
-        table.add_row(f"biases of the last {depth} layers", *_gain(nats, known))
+        gain = None if analysis is None else analysis.biases.get(depth)
+        table.add_row(f"biases of the last {depth} layers", *_gain(known.biases.get(depth), gain))
     for choice in selection.choices:
-        nats = finding.contributions.weights[choice]
-        known = None if analysis is None else analysis.weights[choice]
-        table.add_row(f"layer {choice.layer}, {choice.ratio} of channels", *_gain(nats, known))
+        gain = None if analysis is None else analysis.weights.get(choice)
+        name = f"layer {choice.layer}, {choice.ratio} of channels"
+        table.add_row(name, *_gain(known.weights.get(choice), gain))
     return table
 
 
-def _gain(nats: float, gain: Gain | None) -> list[str]:
+def _gain(nats: float | None, gain: Gain | None) -> list[str]:
+    if nats is None:
+        return ["not known", "", "", ""]
     if gain is None:
         return [f"{-nats:+.4f}", "", "", ""]
     seeds = str(gain.seeds) if gain.seeds else "interpolated"
@@ -58,12 +60,16 @@ def _gain(nats: float, gain: Gain | None) -> list[str]:
     return [f"{-nats:+.4f}", f"{gain.error:.4f}", points, seeds]
 
 
-def _verification(rows: list[Verified]) -> Table:
-    title = f"Verification, {rows[0].seeds} seeds, {rows[0].epochs} epochs"
+def verification_tables(finding: Finding) -> list[Table]:
+    """What was trained, the chosen scheme marked; scheme and costs again where another one than
+    was found is the best."""
+    rows = finding.verified
+    title = f"Verification, {rows[0].seeds} seeds, {rows[0].epochs} epochs; * best on val: written"
     table = Table(title=title, title_justify="left")
     for name in ("scheme", "split", "log-loss", "accuracy", "over head-only, points [95 %]"):
         table.add_column(name, justify="left" if name in ("scheme", "split") else "right")
     for row in rows:
         accuracy = f"{row.accuracy:.1f} ± {row.deviation:.1f} %"
-        table.add_row(row.name, row.split, f"{row.log_loss:.4f}", accuracy, str(row.gain.points))
-    return table
+        name = f"{row.name} *" if row.name == finding.chosen_name else row.name
+        table.add_row(name, row.split, f"{row.log_loss:.4f}", accuracy, str(row.gain.points))
+    return [table] if finding.chosen_name == FOUND else [table, *search_tables(finding)]

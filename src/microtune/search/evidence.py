@@ -14,7 +14,8 @@ from microtune.errors import MicrotuneError
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.search.contribution import Analysis, Gain
 from microtune.search.problem import Choice, Contributions
-from microtune.search.search import Finding, Verified
+from microtune.search.search import Finding
+from microtune.search.verification import Verified
 from microtune.simulate.session import write_whole
 
 
@@ -35,7 +36,7 @@ def check_output(path: Path) -> None:
 def save_scheme(finding: Finding, path: Path) -> None:
     """Write the scheme with its evidence, whole or not at all; `compile --scheme` reads it. Raises
     MicrotuneError where it cannot be written."""
-    table = finding.solution.selection.table(path.stem, finding.model)
+    table = finding.chosen.table(path.stem, finding.model)
     text = toml_text(table | {"evidence": _evidence(finding)})
     write_whole(path, text.encode("utf-8"))
 
@@ -48,7 +49,7 @@ def _evidence(finding: Finding) -> dict[str, Any]:
         "model_sha256": finding.model_sha256, "data_sha256": finding.data_sha256,
         "target": finding.target, "input": finding.input,
         "contributions": "estimated" if finding.analysis is None else "measured",
-        "learning_rate": finding.training.lr,
+        "chosen": finding.chosen_name, "learning_rate": finding.training.lr,
         "predicted_gain_nats": solution.objective, "bound_nats": solution.bound,
         "proven": solution.proven, "plans_checked": solution.evaluations,
         **({} if finding.rank_correlation is None

@@ -15,7 +15,7 @@ Progress = Callable[[int, int, str], None]
 @dataclass
 class Laboratory:
     """Trials with the same materials. `expected` is how many trials the search will ask for, as far
-    as is known; `done` how many it has."""
+    as is known; `done` how many it has; `known` are their outcomes."""
 
     materials: Materials
     cache: Cache
@@ -24,14 +24,14 @@ class Laboratory:
     expected: int = 0
     done: int = 0
     ran: int = 0
-    _known: dict[Trial, Outcome] = field(default_factory=dict)
+    known: dict[Trial, Outcome] = field(default_factory=dict)
 
     def outcomes(self, trials: Sequence[Trial]) -> list[Outcome]:
         """Of all trials, in order. Those that are known are not repeated; one that has finished is
         in the cache before the next is waited for."""
         missing: list[Trial] = []
         for trial in dict.fromkeys(trials):
-            if trial not in self._known:
+            if trial not in self.known:
                 kept = self.cache.get(self.materials.key(trial))
                 if kept is None:
                     missing.append(trial)
@@ -40,7 +40,7 @@ class Laboratory:
         self.expected = max(self.expected, self.done + len(missing))
         if missing:
             run_tasks(run_trial, missing, self.materials, self.backend, self._keep)
-        return [self._known[trial] for trial in trials]
+        return [self.known[trial] for trial in trials]
 
     def _keep(self, trial: Trial, outcome: Outcome) -> None:
         self.cache.put(self.materials.key(trial), outcome.to_json())
@@ -48,6 +48,6 @@ class Laboratory:
         self._finish(trial, outcome)
 
     def _finish(self, trial: Trial, outcome: Outcome) -> None:
-        self._known[trial] = outcome
+        self.known[trial] = outcome
         self.done += 1
         self.progress(self.done, max(self.expected, self.done), str(trial))

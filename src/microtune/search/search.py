@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,9 @@ from microtune.ir.modelfile import ModelFile
 from microtune.parallel.tasks import Backend
 from microtune.search.cache import Cache
 from microtune.search.contribution import (
-    HEAD_ONLY,
     Analysis,
-    Gain,
     Training,
     analyse,
-    gain,
     level,
 )
 from microtune.search.costs import Costs, Limits, candidates, distinct_ratios
@@ -28,7 +24,8 @@ from microtune.search.estimate import estimate
 from microtune.search.laboratory import Laboratory
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.select import Solution, best_selection
-from microtune.search.trials import Asked, Materials, Outcome, Trial, open_materials
+from microtune.search.trials import Materials, open_materials
+from microtune.search.verification import FOUND, Verified, best_on_val, contenders, verify
 from microtune.simulate.builds import digest
 from microtune.simulate.trainer import check_learning_rate
 
@@ -40,7 +37,7 @@ LEAST_SEEDS = 3
 class Options:
     """What decides a search besides model and data. `request` holds target, budgets and input mode;
     its scheme and classes are not used. `epochs` are those of the verification; contributions are
-    measured over a third of them."""
+    measured over a third of them. `verify`: None means unless `fast`."""
 
     request: pipeline.Request
     limits: Limits
@@ -51,6 +48,12 @@ class Options:
     seeds: int = LEAST_SEEDS
     lr: float = 0.002
     backend: Backend = field(default_factory=Backend)
+    verify: bool | None = None
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the choice is trained."""
+        return not self.fast if self.verify is None else self.verify
 
 
 @dataclass(frozen=True)
@@ -63,25 +66,11 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Verified:
-    """A scheme trained by several seeds: mean log-loss in nats and accuracy in percent of the
-    split, the accuracy's deviation between seeds, and what is gained over the head alone."""
-
-    name: str
-    split: Asked
-    seeds: int
-    epochs: int
-    log_loss: float
-    accuracy: float
-    deviation: float
-    gain: Gain
-
-
-@dataclass(frozen=True)
 class Finding:
-    """What a search found. `analysis` is None where contributions were estimated; `verified` is
-    then empty. `costs` has the plans that were made; `trials` counts those that were not in the
-    cache."""
+    """What a search found. `solution` is best by the contributions, `chosen` what the verification
+    left best, known schemes among it, under its name; `planned` is of the chosen one. `analysis` is
+    None where contributions were estimated. `costs` has the plans that were made; `trials` counts
+    those that were not in the cache."""
 
     model: str
     model_sha256: str
@@ -93,6 +82,8 @@ class Finding:
     contributions: Contributions
     analysis: Analysis | None
     solution: Solution
+    chosen: Selection
+    chosen_name: str
     planned: Planned
     verified: list[Verified]
     rank_correlation: float | None
@@ -100,36 +91,59 @@ class Finding:
     costs: Costs
 
 
-def search(model: ModelFile, data: Path, options: Options, progress: Progress) -> Finding:
-    """The whole search. What is in the cache is not done again; the test split is opened only after
-    the scheme is chosen. Raises MicrotuneError for what cannot be used or does not fit."""
+def search(
+    model: ModelFile, data: Path, options: Options, progress: Progress,
+    on_choice: Callable[[Finding], None] = lambda _: None,
+) -> Finding:  # fmt: skip
+    """The whole search. What is in the cache is not done again. `on_choice` gets what is chosen by
+    the contributions before the verification begins, which takes longer with a warm cache than all
+    before; the test split is opened only then. Raises MicrotuneError for what cannot be used or
+    does not fit."""
     _check(options)
     progress(0, 0, "reading images")
     cache = Cache(options.cache)
     materials = open_materials(model, data, options.cache, "val")
-    request = _request(options, materials)
-    costs = Costs(model, request, _CostStore(cache))
-    progress(0, 0, "planning what can be afforded")
+    costs = Costs(model, _request(options, materials), _CostStore(cache))
+    laboratory = Laboratory(materials, cache, options.backend, progress)
+    finding = _choose(costs, laboratory, options)
+    on_choice(finding)
+    if not options.verifies:
+        return finding
+    schemes = contenders(finding.chosen, costs, options.limits)
+    training = replace(finding.training, epochs=options.epochs)
+    rows = verify(
+        laboratory, lambda: open_materials(model, data, options.cache, "test"), schemes, training
+    )
+    best = best_on_val(rows)
+    return replace(
+        finding, verified=rows, chosen=best.selection, chosen_name=best.name,
+        planned=_planned(costs, best.selection), trials=laboratory.ran,
+    )  # fmt: skip
+
+
+def _choose(costs: Costs, laboratory: Laboratory, options: Options) -> Finding:
+    """Contributions, measured or estimated, and what is best by them."""
+    materials, model = laboratory.materials, costs.model
+    laboratory.progress(0, 0, "planning what can be afforded")
     depths, choices = candidates(costs, options.limits, options.all_layers)
     training = Training(options.lr, max(1, options.epochs // 3), options.seeds)
-    laboratory = Laboratory(materials, cache, options.backend, progress)
     analysis: Analysis | None = None
-    estimated = _Estimates(materials, cache, options.lr, progress)
+    estimated = _Estimates(materials, laboratory.cache, options.lr, laboratory.progress)
     if options.fast:
         contributions = estimated.contributions(depths, choices)
     else:
         depth, measured = scope(costs, depths)
         analysis = analyse(laboratory, depth, measured, training)
         contributions = affordable(analysis.contributions, depths, choices)
-    progress(laboratory.done, max(laboratory.expected, laboratory.done), "choosing the scheme")
+    known = laboratory.done
+    laboratory.progress(known, max(laboratory.expected, known), "choosing the scheme")
     solution = best_selection(contributions, costs, options.limits)
-    verified = [] if options.fast else _verify(laboratory, solution.selection, data, options)
     return Finding(
-        model=model.graph.name, model_sha256=model.sha256(),
-        data_sha256=materials.data_sha256,
+        model=model.graph.name, model_sha256=model.sha256(), data_sha256=materials.data_sha256,
         target=options.request.target.name, input=options.request.input, limits=options.limits,
         training=training, contributions=contributions, analysis=analysis, solution=solution,
-        planned=_planned(costs, solution.selection), verified=verified,
+        chosen=solution.selection, chosen_name=FOUND,
+        planned=_planned(costs, solution.selection), verified=[],
         rank_correlation=estimated.correlation(analysis), trials=laboratory.ran, costs=costs,
     )  # fmt: skip
 
@@ -159,7 +173,7 @@ def affordable(
 
 def _check(options: Options) -> None:
     check_learning_rate(options.lr)
-    if not options.fast and options.seeds < LEAST_SEEDS:
+    if options.verifies and options.seeds < LEAST_SEEDS:
         raise MicrotuneError(
             f"--seeds {options.seeds}: a verification needs {LEAST_SEEDS} at least"
         )
@@ -239,48 +253,3 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
     if any(np.ptp(r) == 0 for r in ranks):
         return 0.0
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-# -- verification ---------------------------------------------------------------------------------
-
-
-def _verify(
-    laboratory: Laboratory, chosen: Selection, data: Path, options: Options
-) -> list[Verified]:
-    """Head alone, biases of the chosen depth and the chosen scheme: on val, then once on test."""
-    schemes = {"head-only": HEAD_ONLY, "bias-only": Selection(chosen.bias_layers, ())}
-    schemes |= {"found": chosen}
-    trials = len(set(schemes.values())) * options.seeds
-    laboratory.expected = laboratory.done + 2 * trials
-    rows = _rows(laboratory, schemes, "val", options)
-    asked = open_materials(laboratory.materials.model, data, options.cache, "test")
-    if len(asked.asked.labels) < 2:
-        return rows
-    last = Laboratory(
-        asked, laboratory.cache, options.backend, laboratory.progress,
-        laboratory.expected, laboratory.done,
-    )  # fmt: skip
-    rows += _rows(last, schemes, "test", options)
-    laboratory.ran += last.ran
-    return rows
-
-
-def _rows(
-    laboratory: Laboratory, schemes: dict[str, Selection], split: Asked, options: Options
-) -> list[Verified]:
-    def trials(selection: Selection) -> list[Trial]:
-        return [Trial(selection, options.lr, s, options.epochs) for s in range(options.seeds)]
-
-    laboratory.outcomes([trial for s in schemes.values() for trial in trials(s)])
-    labels = laboratory.materials.asked.labels
-    head = laboratory.outcomes(trials(HEAD_ONLY))
-
-    def row(name: str, outcomes: list[Outcome]) -> Verified:
-        rights = [100.0 * float((o.predicted == labels).mean()) for o in outcomes]
-        return Verified(
-            name, split, options.seeds, options.epochs,
-            float(np.mean([o.log_loss.mean() for o in outcomes])), statistics.mean(rights),
-            statistics.stdev(rights), gain(outcomes, head, labels),
-        )  # fmt: skip
-
-    return [row(name, laboratory.outcomes(trials(s))) for name, s in schemes.items()]

@@ -21,7 +21,8 @@ from microtune.search.pareto import (
     sram_front,
 )
 from microtune.search.problem import Contributions, Selection
-from microtune.search.search import Finding, Progress, Verified
+from microtune.search.search import Finding, Progress
+from microtune.search.verification import Verified
 
 # Budgets of a front.
 BUDGETS = 8
@@ -31,8 +32,8 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Survey:
-    """A search's surroundings. `found` is what it chose; `others` are known schemes, and the biases
-    that the verification trained; `verified` has what was trained. `known` are all contributions,
+    """A search's surroundings. `found` is what it chose; `others` are known schemes, and what else
+    the verification trained; `verified` has what was trained. `known` are all contributions,
     also of what cannot be afforded; `traces`: by method the best objective in nats after each
     plan."""
 
@@ -70,7 +71,7 @@ def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
     """
     costs, gains, limits = finding.costs, finding.contributions, finding.limits
     known = gains if finding.analysis is None else finding.analysis.contributions
-    chosen = finding.solution.selection
+    chosen = finding.chosen
     steps = _Steps(progress, 2 * BUDGETS + 2 + 2 * plans)
     by_sram = sram_front(
         gains, costs, limits,
@@ -85,8 +86,8 @@ def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
     steps.reach(2 * BUDGETS, "known schemes")
     others, verified = other_marks(known, costs), _verified(finding)
     others += [
-        mark(f"bias-only-{selection.bias_layers}", selection, costs, known)
-        for selection in verified
+        mark(_long_name(rows[0]), selection, costs, known)
+        for selection, rows in verified.items()
         if selection not in {chosen, *(m.selection for m in others)}
     ]
     steps.reach(2 * BUDGETS + 1, EXACT)
@@ -96,22 +97,24 @@ def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
         steps.reach(2 * BUDGETS + 2 + plans * (len(traces) - 1), name)
         score = steps.counted(gains.objective, name)
         traces[name] = method(score, space, costs, limits, plans, seed=_SEED).trace
-    found = replace(mark("found", chosen, costs, known), proven=finding.solution.proven)
+    proven = finding.solution.proven and chosen == finding.solution.selection
+    found = replace(mark("found", chosen, costs, known), proven=proven)
     return Survey(
         finding.model, finding.target, finding.input, limits, tuple(costs.layers), known,
         finding.analysis, found, by_sram, by_instructions, others, verified, traces,
     )  # fmt: skip
 
 
+def _long_name(row: Verified) -> str:
+    return f"bias-only-{row.selection.bias_layers}" if row.name == "bias-only" else row.name
+
+
 def _verified(finding: Finding) -> dict[Selection, list[Verified]]:
-    chosen = finding.solution.selection
-    selections = {
-        "head-only": HEAD_ONLY, "bias-only": Selection(chosen.bias_layers, ()), "found": chosen,
-    }  # fmt: skip
-    rows: dict[Selection, dict[str, Verified]] = {}
+    """The rows of each scheme, val first."""
+    rows: dict[Selection, list[Verified]] = {}
     for row in finding.verified:
-        rows.setdefault(selections[row.name], {})[row.split] = row
-    return {selection: list(found.values()) for selection, found in rows.items()}
+        rows.setdefault(row.selection, []).append(row)
+    return rows
 
 
 class _Steps:

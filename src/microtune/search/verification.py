@@ -1,0 +1,100 @@
+"""Verification: what was found is trained beside known schemes of the same budget, and asked."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from microtune.search.contribution import HEAD_ONLY, Gain, Training, gain
+from microtune.search.costs import Costs, Limits
+from microtune.search.laboratory import Laboratory
+from microtune.search.pareto import last_selection, published_selections
+from microtune.search.problem import Selection
+from microtune.search.trials import Asked, Materials, Outcome, Trial
+
+FOUND = "found"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A scheme trained by several seeds: mean log-loss in nats and accuracy in percent of the
+    split, the accuracy's deviation between seeds, and what is gained over the head alone."""
+
+    name: str
+    selection: Selection
+    split: Asked
+    seeds: int
+    epochs: int
+    log_loss: float
+    accuracy: float
+    deviation: float
+    gain: Gain
+
+
+def contenders(found: Selection, costs: Costs, limits: Limits) -> dict[str, Selection]:
+    """What is trained, all of it within the limits: the head alone, biases alone of the depth that
+    was found, the published scheme and the last layers that fill the budget best (where any fit
+    and are no others already), and what was found."""
+    named = {FOUND: found, "head-only": HEAD_ONLY, "bias-only": Selection(found.bias_layers, ())}
+    published = published_selections(costs)
+    fitting = [(costs.sram(s), name) for name, s in published.items() if costs.fits(s, limits)]
+    if fitting:
+        name = max(fitting)[1]
+        named[f"published {name}"] = published[name]
+    depth = 0
+    while depth < len(costs.layers) and costs.fits(last_selection(costs, depth + 1), limits):
+        depth += 1
+    if depth:
+        named[f"last-{depth}"] = last_selection(costs, depth)
+    distinct = {selection: name for name, selection in reversed(named.items())}
+    first = ("head-only", "bias-only")
+    names = {name: selection for selection, name in distinct.items()}
+    order = sorted(names, key=lambda name: (name not in first, name == FOUND, name))
+    return {name: names[name] for name in order}
+
+
+def verify(
+    laboratory: Laboratory, open_test: Callable[[], Materials],
+    schemes: Mapping[str, Selection], training: Training,
+) -> list[Verified]:  # fmt: skip
+    """Every scheme on val, then once on test, where there is a test split."""
+    laboratory.expected = laboratory.done + 2 * len(schemes) * training.seeds
+    rows = _rows(laboratory, schemes, "val", training)
+    test = open_test()
+    if len(test.asked.labels) < 2:
+        return rows
+    last = replace(laboratory, materials=test, ran=0, known={})
+    rows += _rows(last, schemes, "test", training)
+    laboratory.ran += last.ran
+    return rows
+
+
+def best_on_val(rows: Sequence[Verified]) -> Verified:
+    """The lowest mean log-loss of the images that were to choose; what was found if it is equal."""
+    asked = [row for row in rows if row.split == "val"]
+    return min(asked, key=lambda row: (row.log_loss, row.name != FOUND))
+
+
+def _rows(
+    laboratory: Laboratory, schemes: Mapping[str, Selection], split: Asked, training: Training
+) -> list[Verified]:
+    def trials(selection: Selection) -> list[Trial]:
+        seeds = range(training.seeds)
+        return [Trial(selection, training.lr, seed, training.epochs) for seed in seeds]
+
+    laboratory.outcomes([trial for s in schemes.values() for trial in trials(s)])
+    labels = laboratory.materials.asked.labels
+    head = laboratory.outcomes(trials(HEAD_ONLY))
+
+    def row(name: str, selection: Selection, outcomes: list[Outcome]) -> Verified:
+        rights = [100.0 * float((o.predicted == labels).mean()) for o in outcomes]
+        return Verified(
+            name, selection, split, training.seeds, training.epochs,
+            float(np.mean([o.log_loss.mean() for o in outcomes])), statistics.mean(rights),
+            statistics.stdev(rights), gain(outcomes, head, labels),
+        )  # fmt: skip
+
+    return [row(name, s, laboratory.outcomes(trials(s))) for name, s in schemes.items()]
