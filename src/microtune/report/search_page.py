@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from microtune.report.search_pictures import (
     BY_INSTRUCTIONS,
     BY_SRAM,
@@ -17,13 +19,16 @@ from microtune.report.search_pictures import (
 )
 from microtune.search.pareto import Mark
 from microtune.search.problem import Selection
-from microtune.search.survey import Survey
+from microtune.search.survey import Survey, is_placed
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _SYMBOLS = {"o": "circle", "*": "star", "D": "diamond", "s": "square", "^": "triangle-up",
             "v": "triangle-down"}  # fmt: skip
+_TICKS = 6
+
+_HOLLOW = "a mark tells more when pointed at; hollow: some part of it was not measured"
 
 
 def page(survey: Survey) -> str:
@@ -40,7 +45,8 @@ def page(survey: Survey) -> str:
         panels.gains(front, cost, column)
         panels.accuracies(cost, column)
         own = "x" if column == 1 else f"x{column}"
-        figure.update_xaxes(type="log", dtick="D2", matches=own, col=column)
+        places = _ticks([cost(mark) for mark in survey.marks if is_placed(mark)])
+        figure.update_xaxes(type="log", tickvals=places, matches=own, col=column)
         figure.update_xaxes(title_text=label, row=rows, col=column)
     figure.update_yaxes(title_text=gain_words(survey), row=1, col=1)
     if survey.verified:
@@ -49,7 +55,7 @@ def page(survey: Survey) -> str:
     figure.update_layout(
         template="plotly_white", height=560 * rows, hoverlabel={"align": "left"},
         title=f"{survey.model} on {survey.target}: what other budgets give, within "
-        f"{budget_words(survey, False)}",
+        f"{budget_words(survey, False)}<br><sup>{_HOLLOW}</sup>",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01},
     )  # fmt: skip
     html = figure.to_html(
@@ -57,6 +63,12 @@ def page(survey: Survey) -> str:
         config={"displaylogo": False, "responsive": True},
     )  # fmt: skip
     return str(html)
+
+
+def _ticks(costs: Sequence[float]) -> list[float]:
+    """Evenly spread on a logarithmic axis, of two digits each."""
+    spread = np.geomspace(min(costs), max(costs), _TICKS)
+    return sorted({float(f"{value:.2g}") for value in spread})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,192 @@
+"""What the search finds at the budgets of the published schemes, and what that is worth elsewhere.
+
+    python benchmarks/search_schemes.py [--data clothing10,grocery81] [--budgets 49KB,99KB] [--fast]
+
+For every data set and budget (the planned SRAM of the published scheme, input by rows) one search
+with its verification: the found scheme and the published one trained by the same seeds, asked once
+on the test split. Then every found scheme is trained on the other data sets. Resumable: finished
+training runs are in the cache of the output folder. --record keeps the schemes, with all their
+evidence, in benchmarks/results/search, --docs puts the tables into docs/search.md. Needs the
+optional data folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common import DOCS, OUT, data_folder, put_tables
+from rich.console import Console
+from rich.table import Table
+
+from microtune import pipeline
+from microtune.ir.modelfile import ModelFile
+from microtune.parallel.tasks import Backend
+from microtune.report.console import progress
+from microtune.report.search_text import search_tables, verification_tables
+from microtune.search.cache import Cache
+from microtune.search.contribution import Gain, gain
+from microtune.search.costs import Costs, Limits
+from microtune.search.evidence import save_scheme
+from microtune.search.laboratory import Laboratory
+from microtune.search.pareto import published_selections
+from microtune.search.problem import Selection
+from microtune.search.search import Finding, Options, Progress, search
+from microtune.search.trials import Outcome, Trial, open_materials
+from microtune.study.sources import Sources
+from microtune.targets import load_target
+
+WIDTH = 120
+RESULTS = Path(__file__).parent / "results" / "search"
+DATA = ("clothing10", "grocery81", "signdigits10")
+BUDGETS = ("49KB", "99KB")
+FLASH = 1 << 20
+_ROOMY = 1 << 28
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: where, at whose budget in bytes, what came out, and the published scheme's
+    selection with its estimated instructions of a step."""
+
+    data: str
+    budget: str
+    finding: Finding
+    published: Selection
+    published_instructions: int
+
+
+class Bench:
+    """The model with its data sets, and trials of any selection on any of them."""
+
+    def __init__(self, model: ModelFile, folder: Path, options: Options) -> None:
+        self.model, self.folder, self.options = model, folder, options
+        self._laboratories: dict[str, Laboratory] = {}
+
+    def source(self, data: str) -> Path:
+        """The archive of a data set."""
+        return self.folder / "data" / f"{data}.tar"
+
+    def search(self, data: str, budget: str, bar: Progress) -> Search:
+        """At the planned SRAM of the published scheme of that name."""
+        classes = self.laboratory(data, bar).materials.classes
+        costs = Costs(self.model, replace(self.options.request, classes=classes))
+        published = published_selections(costs)[budget]
+        limits = Limits(costs.sram(published), FLASH)
+        request = replace(self.options.request, sram_bytes=limits.sram_bytes)
+        options = replace(self.options, limits=limits, request=request)
+        finding = search(self.model, self.source(data), options, bar)
+        return Search(data, budget, finding, published, costs.instructions(published))
+
+    def laboratory(self, data: str, bar: Progress) -> Laboratory:
+        """That asks the test split, learnt on all of train."""
+        if data not in self._laboratories:
+            cache = self.options.cache
+            materials = open_materials(self.model, self.source(data), cache, "test")
+            self._laboratories[data] = Laboratory(
+                materials, Cache(cache), self.options.backend, bar
+            )
+        laboratory = self._laboratories[data]
+        laboratory.progress = bar
+        return laboratory
+
+    def less(self, data: str, one: Selection, other: Selection, bar: Progress) -> Gain:
+        """What `one` gains over `other` on the test split, paired by seed and image."""
+        laboratory = self.laboratory(data, bar)
+        labels = laboratory.materials.asked.labels
+        return gain(self._asked(laboratory, one), self._asked(laboratory, other), labels)
+
+    def accuracy(self, data: str, selection: Selection, bar: Progress) -> float:
+        """Mean over seeds on the test split, in percent."""
+        laboratory = self.laboratory(data, bar)
+        labels = laboratory.materials.asked.labels
+        outcomes = self._asked(laboratory, selection)
+        return 100 * sum(float((o.predicted == labels).mean()) for o in outcomes) / len(outcomes)
+
+    def _asked(self, laboratory: Laboratory, selection: Selection) -> list[Outcome]:
+        how = self.options
+        return laboratory.outcomes(
+            [Trial(selection, how.lr, seed, how.epochs) for seed in range(how.seeds)]
+        )
+
+
+def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -> Table:
+    """Each found scheme beside the published one of its budget."""
+    how = bench.options
+    table = Table(
+        "data, budget", "published, %", "found, %", "found − published", "SRAM of", "steps' instr.",
+        "written",
+        title=f"{bench.model.graph.name}, test, {how.seeds} seeds, {how.epochs} epochs",
+    )  # fmt: skip
+    for one in searches:
+        finding = one.finding
+        found = finding.solution.selection
+        sram = finding.costs.sram(found) / finding.limits.sram_bytes
+        instructions = finding.costs.instructions(found) / one.published_instructions
+        table.add_row(
+            f"{one.data}, {finding.limits.sram_bytes:,} B ({one.budget})",
+            f"{bench.accuracy(one.data, one.published, bar):.1f}",
+            f"{bench.accuracy(one.data, found, bar):.1f}",
+            str(bench.less(one.data, found, one.published, bar).points),
+            f"{100 * sram:.0f} %", f"{100 * instructions:.0f} %", finding.chosen_name,
+        )  # fmt: skip
+    return table
+
+
+def transfer(
+    bench: Bench, searches: Sequence[Search], names: Sequence[str], bar: Progress
+) -> Table:
+    """Each found scheme on every data set, less the published one of its budget there."""
+    table = Table("found on", *(f"trained on {name}" for name in names),
+                  title="Found here, trained there: points over the published scheme")  # fmt: skip
+    for one in searches:
+        found = one.finding.solution.selection
+        gains = [str(bench.less(name, found, one.published, bar).points) for name in names]
+        table.add_row(f"{one.data}, {one.budget}", *gains)
+    return table
+
+
+def main() -> None:
+    """Search, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="mcunet-5fps")
+    parser.add_argument("--data", default=",".join(DATA))
+    parser.add_argument("--budgets", default=",".join(BUDGETS))
+    parser.add_argument("--fast", action="store_true", help="choose by the estimate")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--output", type=Path, default=OUT / "search")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--docs", action="store_true")
+    args = parser.parse_args()
+    console = Console(width=WIDTH, highlight=False)
+    folder = data_folder()
+    request = pipeline.Request(2, "none", load_target("cortex-m7"), _ROOMY, FLASH, input="rows")
+    options = Options(
+        request, Limits(_ROOMY, FLASH), args.output / "cache", args.fast, False, args.epochs,
+        args.seeds, backend=Backend(workers=args.workers), verify=True,
+    )  # fmt: skip
+    bench = Bench(Sources(folder, args.output).model(args.model), folder, options)
+    names, searches = args.data.split(","), []
+    for name in names:
+        for budget in args.budgets.split(","):
+            with progress(f"{name}, {budget}") as bar:
+                one = bench.search(name, budget, bar)
+            console.print(*search_tables(one.finding), *verification_tables(one.finding))
+            how = "fast" if args.fast else "measured"
+            place = (RESULTS if args.record else args.output) / f"{args.model}-{how}"
+            place.mkdir(parents=True, exist_ok=True)
+            save_scheme(one.finding, place / f"{name}-{budget}.toml")
+            searches.append(one)
+    with progress("other data sets") as bar:
+        tables = [against_published(bench, searches, bar), transfer(bench, searches, names, bar)]
+    console.print(*tables)
+    if args.docs:
+        put_tables(DOCS / "search.md", {f"{args.model}-schemes": tables}, WIDTH)
+
+
+if __name__ == "__main__":
+    main()
