@@ -43,7 +43,9 @@ def test_finished_runs_are_not_repeated(sources: Sources, tmp_path: Path) -> Non
 def test_the_rate_is_chosen_on_validation_images(sources: Sources, tmp_path: Path) -> None:
     """A rate of almost nothing learns almost nothing."""
     made, _ = work(sources, tmp_path, workers=2)
-    assert made.best_rate(RUN, (1e-7, 0.01)) == 0.01
+    other = replace(RUN, scheme="last-3")
+    asked = [(RUN, (1e-7, 0.01)), (other, (0.5,))]
+    assert made.best_rates(asked) == [replace(RUN, lr=0.01), replace(other, lr=0.5)]
     stored = [made.store.get(replace(RUN, lr=lr, split="val", seed=CHOICE_SEED))
               for lr in (1e-7, 0.01)]  # fmt: skip
     assert all(stored)

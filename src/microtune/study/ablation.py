@@ -8,7 +8,7 @@ simulated, and compared with the simulation of the device.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.table import Table
 
@@ -95,18 +95,23 @@ def run_ablation(
 ) -> list[Ablation]:
     """Every variant with the best of its rates on the validation split, after a third of the
     epochs; the first one has rates."""
-    found: list[Ablation] = []
-    for variant in variants:
-        rates = variant.rates or (found[0].rate,)
-        scheme = DEVICE_SCHEME if variant.method == OURS else SIMULATED_SCHEME
-        run = Run(
-            MODEL, data, scheme, variant.method, rates[0], 0, epochs, bias=variant.bias,
-            head=variant.head, rule=variant.rule,
-        )  # fmt: skip
-        rate = work.best_rate(run, rates, _ROUNDS)
-        runs = [replace(run, lr=rate, seed=seed) for seed in range(seeds)]
-        found.append(Ablation(variant, rate, work.results(runs)))
-    return found
+    runs = [_run(variant, data, epochs) for variant in variants]
+    (law,) = work.best_rates([(runs[0], variants[0].rates)], _ROUNDS)
+    asked = [(run, v.rates or (law.lr,)) for run, v in zip(runs, variants, strict=True)]
+    chosen = work.best_rates(asked, _ROUNDS)
+    results = work.seeded(chosen, seeds)
+    return [
+        Ablation(variant, run.lr, own)
+        for variant, run, own in zip(variants, chosen, results, strict=True)
+    ]
+
+
+def _run(variant: Variant, data: str, epochs: int) -> Run:
+    scheme = DEVICE_SCHEME if variant.method == OURS else SIMULATED_SCHEME
+    return Run(
+        MODEL, data, scheme, variant.method, 0.0, 0, epochs, bias=variant.bias, head=variant.head,
+        rule=variant.rule,
+    )  # fmt: skip
 
 
 def ablation_table(found: Sequence[Ablation]) -> Table:

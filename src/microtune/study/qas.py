@@ -43,16 +43,16 @@ class QasTable:
 
 def run_qas(work: Work, data: Sequence[str], seeds: int, epochs: int) -> QasTable:
     """Choose every method's rate on every set, then train with `seeds` paired seeds."""
-    results: dict[str, dict[str, list[Result]]] = {}
-    rates: dict[str, dict[str, float]] = {}
-    for name in data:
-        results[name], rates[name] = {}, {}
-        for method, candidates in RATES.items():
-            run = Run(MODEL, name, SCHEME, method, candidates[0], 0, epochs)
-            rate = work.best_rate(run, candidates)
-            runs = [Run(MODEL, name, SCHEME, method, rate, seed, epochs) for seed in range(seeds)]
-            rates[name][method] = rate
-            results[name][method] = work.results(runs)
+    asked = [
+        (Run(MODEL, name, SCHEME, method, 0.0, 0, epochs), candidates)
+        for name in data
+        for method, candidates in RATES.items()
+    ]
+    chosen = work.best_rates(asked)
+    results: dict[str, dict[str, list[Result]]] = {name: {} for name in data}
+    for run, own in zip(chosen, work.seeded(chosen, seeds), strict=True):
+        results[run.data][run.method] = own
+    rates = {name: {r.method: r.lr for r in chosen if r.data == name} for name in data}
     return QasTable(results, rates)
 
 

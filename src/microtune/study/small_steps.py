@@ -31,14 +31,13 @@ class Cell:
 
 def run_small_steps(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
     """Every rounding of the weights at every rate."""
-    return [
-        Cell(label, rate, work.results([
-            Run(MODEL, data, SCHEME, OURS, RATE, seed, epochs, rule=rule, then_lr=rate)
-            for seed in range(seeds)
-        ]))
-        for label, rule in RULES.items()
-        for rate in SMALL
-    ]  # fmt: skip
+    settings = [(label, rule, rate) for label, rule in RULES.items() for rate in SMALL]
+    runs = [
+        Run(MODEL, data, SCHEME, OURS, RATE, 0, epochs, rule=rule, then_lr=rate)
+        for _, rule, rate in settings
+    ]
+    results = work.seeded(runs, seeds)
+    return [Cell(label, rate, own) for (label, _, rate), own in zip(settings, results, strict=True)]
 
 
 def small_steps_table(cells: Sequence[Cell]) -> Table:

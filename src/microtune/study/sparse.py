@@ -50,18 +50,21 @@ class Point:
 
 
 def run_sparse(
-    work: Work, models: Sequence[str], data: str, seeds: int, epochs: int
+    work: Work, pairs: Sequence[tuple[str, str]], seeds: int, epochs: int
 ) -> list[Point]:
-    """Every scheme of every model, each with the best of RATES on the validation split, after
-    a third of the epochs."""
-    points = []
-    for model in models:
-        for scheme in (*GENERAL, *published_schemes(model)):
-            run = Run(model, data, scheme, OURS, RATES[0], 0, epochs)
-            rate = work.best_rate(run, RATES, _ROUNDS)
-            results = work.results([replace(run, lr=rate, seed=seed) for seed in range(seeds)])
-            points.append(Point(model, scheme, *_cost(work, run), rate, results))
-    return points
+    """Every scheme of every (model, data), each with the best of RATES on the validation split,
+    after a third of the epochs."""
+    runs = [
+        Run(model, data, scheme, OURS, 0.0, 0, epochs)
+        for model, data in pairs
+        for scheme in (*GENERAL, *published_schemes(model))
+    ]
+    chosen = work.best_rates([(run, RATES) for run in runs], _ROUNDS)
+    results = work.seeded(chosen, seeds)
+    return [
+        Point(run.model, run.scheme, *_cost(work, run), run.lr, own)
+        for run, own in zip(chosen, results, strict=True)
+    ]
 
 
 def _cost(work: Work, run: Run) -> tuple[int, int, float | None]:

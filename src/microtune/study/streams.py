@@ -34,21 +34,24 @@ class Cell:
     results: Sequence[Result]
 
 
-def _cell(work: Work, run: Run, seeds: int, rates: Sequence[float] = RATES) -> Cell:
-    rate = work.best_rate(run, rates, _ROUNDS)
-    runs = [replace(run, lr=rate, seed=seed) for seed in range(seeds)]
-    return Cell(runs[0], work.results(runs))
+def _cells(work: Work, runs: Sequence[Run], seeds: int) -> list[Cell]:
+    results = work.seeded(runs, seeds)
+    return [Cell(run, own) for run, own in zip(runs, results, strict=True)]
+
+
+def _with_best_rates(work: Work, runs: Sequence[Run]) -> list[Run]:
+    return work.best_rates([(run, RATES) for run in runs], _ROUNDS)
 
 
 def run_few(work: Work, data: str, seeds: int) -> list[Cell]:
     """Every scheme with 1, 5 and 20 samples a class, plain and augmented."""
-    return [
-        _cell(work, Run(MODEL, data, scheme, OURS, RATES[0], 0, _FEW_EPOCHS[count],
-                        per_class=count, augment=augment), seeds)
+    runs = [
+        Run(MODEL, data, scheme, OURS, 0.0, 0, _FEW_EPOCHS[count], per_class=count, augment=augment)
         for scheme in FEW_SCHEMES
         for augment in ("", AUGMENT)
         for count in PER_CLASS
-    ]  # fmt: skip
+    ]
+    return _cells(work, _with_best_rates(work, runs), seeds)
 
 
 def few_table(cells: Sequence[Cell]) -> Table:
@@ -71,12 +74,10 @@ def few_table(cells: Sequence[Cell]) -> Table:
 
 def run_ordered(work: Work, data: str, seeds: int) -> list[Cell]:
     """One pass over the samples: shuffled, and class after class with more and more replay."""
-    base = Run(MODEL, data, SCHEME, OURS, RATES[0], 0, 1, schedule="constant")
-    cells = [_cell(work, base, seeds)]
-    for size, rehearse in REPLAYS:
-        run = replace(base, order="by class", replay_bytes=size, rehearse=rehearse)
-        cells.append(_cell(work, run, seeds))
-    return cells
+    base = Run(MODEL, data, SCHEME, OURS, 0.0, 0, 1, schedule="constant")
+    ordered = replace(base, order="by class")
+    runs = [replace(ordered, replay_bytes=size, rehearse=n) for size, n in REPLAYS]
+    return _cells(work, _with_best_rates(work, [base, *runs]), seeds)
 
 
 def _memory(run: Run) -> str:
@@ -102,15 +103,13 @@ def ordered_table(cells: Sequence[Cell]) -> Table:
 def run_domains(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
     """Plain images first, then a stream of changed ones, with and without replay. The rate of a
     domain is that which is best without."""
-    cells = []
-    for name in DOMAINS:
-        base = Run(MODEL, data, SCHEME, OURS, RATES[0], 0, epochs, domain=name)
-        rates = (work.best_rate(base, RATES, _ROUNDS),)
-        cells += [
-            _cell(work, replace(base, lr=rates[0], replay_bytes=size, rehearse=n), seeds, rates)
-            for size, n in REPLAYS[:-1]
-        ]
-    return cells
+    bases = [Run(MODEL, data, SCHEME, OURS, 0.0, 0, epochs, domain=name) for name in DOMAINS]
+    runs = [
+        replace(base, replay_bytes=size, rehearse=n)
+        for base in _with_best_rates(work, bases)
+        for size, n in REPLAYS[:-1]
+    ]
+    return _cells(work, runs, seeds)
 
 
 def mean_curve(cell: Cell) -> np.ndarray:

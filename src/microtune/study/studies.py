@@ -65,10 +65,12 @@ def _qas(work: Work, settings: Settings) -> Findings:
 
 
 def _sparse(work: Work, settings: Settings) -> Findings:
-    points: list[sparse.Point] = []
-    for model, data in sparse.PAIRS:
-        if model in (settings.models or (model,)) and data in (settings.data or (data,)):
-            points += sparse.run_sparse(work, [model], data, settings.seeds, settings.epochs)
+    pairs = [
+        (model, data)
+        for model, data in sparse.PAIRS
+        if model in (settings.models or (model,)) and data in (settings.data or (data,))
+    ]
+    points = sparse.run_sparse(work, pairs, settings.seeds, settings.epochs)
     return Findings(
         sparse.sparse_tables(points), {"sparse.png": lambda path: save_sparse(path, points)}
     )

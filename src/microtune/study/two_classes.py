@@ -48,15 +48,15 @@ class Found:
 
 def run_two_classes(work: Work, data: str, seeds: int, epochs: int) -> list[Found]:
     """Every way with its best rate."""
-    found: list[Found] = []
-    for way in WAYS:
-        rates = way.rates or (found[0].rate,)
-        run = replace(Run(MODEL, data, SCHEME, way.method, rates[0], 0, epochs),
-                      schedule=way.schedule)  # fmt: skip
-        rate = work.best_rate(run, rates)
-        runs = [replace(run, lr=rate, seed=seed) for seed in range(seeds)]
-        found.append(Found(way, rate, work.results(runs)))
-    return found
+    runs = [
+        replace(Run(MODEL, data, SCHEME, way.method, 0.0, 0, epochs), schedule=way.schedule)
+        for way in WAYS
+    ]
+    (first,) = work.best_rates([(runs[0], WAYS[0].rates)])
+    asked = [(run, way.rates or (first.lr,)) for run, way in zip(runs, WAYS, strict=True)]
+    chosen = work.best_rates(asked)
+    results = work.seeded(chosen, seeds)
+    return [Found(way, run.lr, own) for way, run, own in zip(WAYS, chosen, results, strict=True)]
 
 
 def two_classes_table(found: Sequence[Found]) -> Table:

@@ -58,20 +58,38 @@ class Work:
 
         run_tasks(execute, runs, self.sources, Backend(workers=self.workers), keep)
 
-    def best_rate(self, run: Run, rates: Sequence[float], rounds: int = _ROUNDS) -> float:
-        """The rate with the best validation accuracy (ties: the lower mean loss): all of them for a
-        third of the epochs, the better half of them for all. One round: all for a third only."""
-        if len(rates) == 1:
-            return rates[0]
-        left = list(rates)
+    def seeded(self, runs: Sequence[Run], seeds: int) -> list[list[Result]]:
+        """Results of each run, one a seed."""
+        asked = [[replace(run, seed=seed) for seed in range(seeds)] for run in runs]
+        self.results([run for own in asked for run in own])
+        return [self.results(own) for own in asked]
+
+    def best_rates(
+        self, asked: Sequence[tuple[Run, Sequence[float]]], rounds: int = _ROUNDS
+    ) -> list[Run]:
+        """Each run with the best of its rates by validation accuracy (ties: the lower mean loss):
+        all of them for a third of the epochs, the better half of them for all. One round: all for
+        a third only."""
+        left = [list(rates) for _, rates in asked]
         for step in range(rounds):
-            last = step == rounds - 1
-            epochs = run.epochs if step > 0 else max(1, run.epochs // 3)
-            trial = replace(run, split="val", seed=CHOICE_SEED, epochs=epochs)
-            results = self.results([replace(trial, lr=rate) for rate in left])
-            ranked = sorted(zip(results, left, strict=True), key=lambda pair: _rank(pair[0]))
-            left = [rate for _, rate in ranked[: 1 if last else (len(left) + 1) // 2]]
-        return left[0]
+            full, last = step > 0, step == rounds - 1
+            trials = [
+                _trials(run, rates, full) if len(rates) > 1 else []
+                for (run, _), rates in zip(asked, left, strict=True)
+            ]
+            self.results([run for own in trials for run in own])
+            for number, own in enumerate(trials):
+                if own:
+                    ranked = sorted(self.results(own), key=_rank)
+                    kept = ranked[: 1 if last else (len(own) + 1) // 2]
+                    left[number] = [result.run.lr for result in kept]
+        return [replace(run, lr=rates[0]) for (run, _), rates in zip(asked, left, strict=True)]
+
+
+def _trials(run: Run, rates: Sequence[float], full: bool) -> list[Run]:
+    epochs = run.epochs if full else max(1, run.epochs // 3)
+    trial = replace(run, split="val", seed=CHOICE_SEED, epochs=epochs)
+    return [replace(trial, lr=rate) for rate in rates]
 
 
 def _rank(result: Result) -> tuple[float, float]:
