@@ -25,7 +25,7 @@ WIDTH = 120
 RECORDED = Path(__file__).parent / "results" / "study.jsonl.xz"
 SETTINGS = {
     "qas": Settings(epochs=10, seeds=5),
-    "sparse": Settings(epochs=10, seeds=3),
+    "sparse": Settings(epochs=10, seeds=2),
     "ablation": Settings(epochs=10, seeds=3),
     "ablation-simulated": Settings(epochs=5, seeds=2),
     "streams": Settings(epochs=3, seeds=3),

@@ -87,17 +87,9 @@ def search(
         prepare(pareto)
     where = Backend.parse(backend.value, address, workers)
     options = Options(
-        request,
-        limits,
-        cache or default_folder(),
-        fast,
-        all_layers,
-        epochs,
-        seeds,
-        lr,
-        where,
+        request, limits, cache or default_folder(), fast, all_layers, epochs, seeds, lr, where,
         verify,
-    )
+    )  # fmt: skip
     loaded = load_any(model)
 
     def chosen(finding: Finding) -> None:

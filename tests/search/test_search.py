@@ -68,7 +68,7 @@ def test_the_scheme_is_verified_and_fits(finding: Finding) -> None:
     assert len(search_tables(finding)) == 2
 
 
-def test_the_best_on_val_is_written(finding: Finding) -> None:
+def test_the_best_on_val_is_written(finding: Finding, tmp_path: Path) -> None:
     """Whatever the contributions promised."""
     best = best_on_val(finding.verified)
     assert (best.selection, best.name) == (finding.chosen, finding.chosen_name)
@@ -77,8 +77,12 @@ def test_the_best_on_val_is_written(finding: Finding) -> None:
     assert best_on_val([*finding.verified, other]) == other
     asked_later = replace(other, split="test", log_loss=0.0)
     assert best_on_val([*finding.verified, asked_later]) == best
-    tables = verification_tables(replace(finding, chosen=HEAD_ONLY, chosen_name="head-only"))
-    assert len(tables) == 3 and len(verification_tables(finding)) in (1, 3)
+    beaten = replace(finding, chosen=HEAD_ONLY, chosen_name="head-only")
+    assert len(verification_tables(beaten)) == 3
+    save_scheme(beaten, tmp_path / "beaten.toml")
+    table = tomllib.loads((tmp_path / "beaten.toml").read_text())
+    assert (table["bias_layers"], table["evidence"]["chosen"]) == (0, "head-only")
+    assert table["evidence"]["found"]["bias_layers"] == finding.solution.selection.bias_layers
 
 
 def test_the_file_is_a_scheme(finding: Finding, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.search.contribution import Analysis, Gain
 from microtune.search.problem import Choice, Contributions
 from microtune.search.search import Finding
-from microtune.search.verification import Verified
+from microtune.search.verification import FOUND, Verified
 from microtune.simulate.session import write_whole
 
 
@@ -54,6 +54,8 @@ def _evidence(finding: Finding) -> dict[str, Any]:
         "proven": solution.proven, "plans_checked": solution.evaluations,
         **({} if finding.rank_correlation is None
            else {"rank_correlation_of_estimate": finding.rank_correlation}),
+        **({} if finding.chosen_name == FOUND
+           else {FOUND: solution.selection.table(FOUND, finding.model)}),
         "planned": {
             "sram_bytes": planned.sram, "flash_bytes": planned.flash,
             "step_instructions": planned.instructions,

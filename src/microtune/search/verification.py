@@ -38,22 +38,28 @@ def contenders(found: Selection, costs: Costs, limits: Limits) -> dict[str, Sele
     """What is trained, all of it within the limits: the head alone, biases alone of the depth that
     was found, the published scheme and the last layers that fill the budget best (where any fit
     and are no others already), and what was found."""
-    named = {FOUND: found, "head-only": HEAD_ONLY, "bias-only": Selection(found.bias_layers, ())}
+    named = {"head-only": HEAD_ONLY, "bias-only": Selection(found.bias_layers, ())}
     published = published_selections(costs)
     fitting = [(costs.sram(s), name) for name, s in published.items() if costs.fits(s, limits)]
     if fitting:
         name = max(fitting)[1]
         named[f"published {name}"] = published[name]
-    depth = 0
-    while depth < len(costs.layers) and costs.fits(last_selection(costs, depth + 1), limits):
-        depth += 1
-    if depth:
+    if depth := _deepest(costs, limits):
         named[f"last-{depth}"] = last_selection(costs, depth)
-    distinct = {selection: name for name, selection in reversed(named.items())}
-    first = ("head-only", "bias-only")
-    names = {name: selection for selection, name in distinct.items()}
-    order = sorted(names, key=lambda name: (name not in first, name == FOUND, name))
-    return {name: names[name] for name in order}
+    once = {s: name for name, s in reversed(named.items()) if s != found}
+    return {name: s for s, name in reversed(once.items())} | {FOUND: found}
+
+
+def _deepest(costs: Costs, limits: Limits) -> int:
+    """Of how many last layers everything can be trained; fewer layers take less, but for noise."""
+    fits, beyond = 0, len(costs.layers) + 1
+    while beyond - fits > 1:
+        middle = (fits + beyond) // 2
+        if costs.fits(last_selection(costs, middle), limits):
+            fits = middle
+        else:
+            beyond = middle
+    return fits
 
 
 def verify(
