@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import zipfile
@@ -332,3 +333,24 @@ def test_divergence_is_said(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "j").read_text())["diverged"] is True
     calm = run("train", folder, *options, "--lr", "0.002")
     assert "diverged" not in calm.stderr
+
+
+def test_sigterm_cleans_up_as_ctrl_c_does() -> None:
+    """A batch system's way to stop a job: what holds worker processes and folders lets go."""
+    code = """
+import time
+from microtune import cli
+def app():
+    try:
+        print("begun", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned", flush=True)
+cli.app = app
+cli.main()
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    process.terminate()
+    assert process.communicate(timeout=30)[0] == "cleaned\n"
+    assert process.returncode == 128 + signal.SIGTERM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -379,7 +380,9 @@ def options(
 
 
 def main() -> None:
-    """Entry point: user errors become one clear message and exit code 2."""
+    """Entry point: user errors become one clear message and exit code 2. SIGTERM ends what is
+    under way, worker processes included, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except MicrotuneError as error:
