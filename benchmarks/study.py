@@ -11,6 +11,7 @@ optional data folder and PyTorch (extra `torch`) for what is simulated.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from common import DOCS, OUT, data_folder, put_tables
@@ -34,11 +35,19 @@ SETTINGS = {
 }
 
 
+def _settings(name: str, data: str, models: str) -> Settings:
+    listed = {"data": tuple(filter(None, data.split(","))),
+              "models": tuple(filter(None, models.split(",")))}  # fmt: skip
+    return replace(SETTINGS[name], **listed)
+
+
 def main() -> None:
     """Run what is missing, print, and write the page if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=OUT / "study")
     parser.add_argument("--only", default=",".join(STUDIES))
+    parser.add_argument("--data", default="", help="only these sets, as clothing10.tar")
+    parser.add_argument("--models", default="", help="of sparse: only these")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--docs", action="store_true")
     parser.add_argument("--fresh", action="store_true")
@@ -53,7 +62,7 @@ def main() -> None:
     for name in names:
         with progress(f"study {name}") as bar:
             work = make_work(data_folder(), args.output, args.workers, bar)
-            found = run_study(name, work, SETTINGS[name])
+            found = run_study(name, work, _settings(name, args.data, args.models))
         shown += work.seconds
         hours = sum(work.seconds.values()) / 3600
         times.add_row(name, str(len(work.seconds)), f"{hours:.2f}", f"{hours / 2:.2f}")
