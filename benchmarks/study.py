@@ -36,9 +36,8 @@ SETTINGS = {
 
 
 def _settings(name: str, data: str, models: str) -> Settings:
-    listed = {"data": tuple(filter(None, data.split(","))),
-              "models": tuple(filter(None, models.split(",")))}  # fmt: skip
-    return replace(SETTINGS[name], **listed)
+    sets, networks = (tuple(filter(None, text.split(","))) for text in (data, models))
+    return replace(SETTINGS[name], data=sets, models=networks)
 
 
 def main() -> None:
