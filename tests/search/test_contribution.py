@@ -32,7 +32,7 @@ HALF, WHOLE = Fraction(1, 2), Fraction(1)
 
 
 def outcome(losses: list[float], predicted: list[int]) -> Outcome:
-    return Outcome(np.array(losses), np.array(predicted), 0.0, "", 0.0)
+    return Outcome(np.array(losses), 1.0, np.array(predicted), 0.0, "", 0.0)
 
 
 def test_a_gain_is_paired_by_image_and_seed() -> None:

@@ -17,6 +17,7 @@ from microtune.search.trials import (
     Materials,
     Outcome,
     Trial,
+    best_temperature,
     log_losses,
     open_materials,
     run_trial,
@@ -66,6 +67,20 @@ def test_log_losses_are_those_of_the_definition() -> None:
     logits, labels = np.array([[1.0, 2.0, -3.0], [2000.0, 0.0, 1999.0]]), np.array([0, 2])
     first = -np.log(np.exp(1.0) / (np.exp(1.0) + np.exp(2.0) + np.exp(-3.0)))
     assert log_losses(logits, labels) == pytest.approx([first, 1 + np.log(1 + np.exp(-1))])
+
+
+@pytest.mark.parametrize("gain", [0.25, 1.0, 5.0])
+def test_being_too_sure_costs_nothing(gain: float) -> None:
+    """The best temperature takes back whatever the logits are multiplied by."""
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(400, 3))
+    labels = np.array([random.choice(3, p=np.exp(row) / np.exp(row).sum()) for row in 2 * logits])
+    best = best_temperature(logits, labels)
+    temperature = best_temperature(gain * logits, labels)
+    assert temperature == pytest.approx(gain * best, rel=1e-4) and 0.4 < best < 0.6
+    losses = log_losses(gain * logits / temperature, labels)
+    grid = [log_losses(logits / t, labels).mean() for t in np.geomspace(0.1, 2, 50)]
+    assert losses.mean() <= min(grid) + 1e-9
 
 
 def test_an_outcome_survives_the_cache(outcome: Outcome) -> None:

@@ -1,10 +1,10 @@
 """Contribution analysis: what biases of the last k layers, and each (layer, ratio), are worth.
 
 Every gain is a paired difference of two schemes trained by the same seeds: of the log-loss of each
-validation image. Biases are compared with the head alone, weights with biases alone, of the least
-of a few depths (`levels`) that covers their layer: of no budget, so that what was measured serves
-every budget. All candidates are run with one seed; in each further round at most half of them,
-those near a decision, with one seed more.
+validation image, each network at its best temperature. Biases are compared with the head alone,
+weights with biases alone, of the least of a few depths (`levels`) that covers their layer: of no
+budget, so that what was measured serves every budget. All candidates are run with one seed; in each
+further round at most half of them, those near a decision, with one seed more.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ FOUND = "found"
 
 @dataclass(frozen=True)
 class Verified:
-    """A scheme trained by several seeds: mean log-loss in nats and accuracy in percent of the
-    split, the accuracy's deviation between seeds, and what is gained over the head alone."""
+    """A scheme trained by several seeds: mean log-loss in nats (each network at its best
+    temperature) and accuracy in percent of the split, the accuracy's deviation between seeds, and
+    what is gained over the head alone."""
 
     name: str
     selection: Selection
