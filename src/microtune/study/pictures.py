@@ -68,6 +68,12 @@ def _sparse_panel(axis: Axes, points: Sequence[Point]) -> None:
         )  # fmt: skip
 
 
+def _lowest(curves: Mapping[str, Mapping[str, Array]]) -> float:
+    """Of all panels, which can then be compared; in tens."""
+    least = min(curve[:, 1:].min() for found in curves.values() for curve in found.values())
+    return float(np.floor(least / 10) * 10)
+
+
 def save_curves(path: Path, curves: Mapping[str, Mapping[str, Array]]) -> None:
     """Accuracy along a stream: changed images solid, plain ones dashed; a colour a memory."""
     with figure(path, 1, len(curves), 4.4 * len(curves), _HEIGHT) as (axes,):
@@ -76,7 +82,7 @@ def save_curves(path: Path, curves: Mapping[str, Mapping[str, Array]]) -> None:
                 axis.plot(curve[:, 0], curve[:, 2], "-", color=colour, label=memory)
                 axis.plot(curve[:, 0], curve[:, 1], "--", color=colour)
             tidy(axis, domain, "samples of the stream", "test accuracy, %")
-            axis.set_ylim(bottom=max(0, np.floor(axis.get_ylim()[0] / 5) * 5), top=100)
+            axis.set_ylim(bottom=_lowest(curves), top=100)
         axes[0].legend(frameon=False, fontsize=8, title="replay memory", loc="lower left")
         axes[-1].plot([], [], "-", color="grey", label="changed images")
         axes[-1].plot([], [], "--", color="grey", label="plain images")
