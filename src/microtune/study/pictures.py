@@ -48,7 +48,7 @@ def save_sparse(path: Path, points: Sequence[Point]) -> None:
             ticks = [t for t in (32, 64, 128, 256, 512, 1024, 2048) if t < 1.3 * _largest(own)]
             axis.set_xticks(ticks, [str(t) for t in ticks])
             axis.minorticks_off()
-        axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+        axes[0].legend(frameon=False, fontsize=8, loc="best")
 
 
 def _largest(points: Sequence[Point]) -> float:
