@@ -5,14 +5,26 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from microtune.errors import MicrotuneError
+
 OUT = Path("out")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def run(main: Callable[[], None]) -> None:
+    """As the command line does: a user's error is one message and exit code 2."""
+    try:
+        main()
+    except MicrotuneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def data_folder() -> Path:

@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common import DOCS, OUT, data_folder, put_tables
+from common import DOCS, OUT, data_folder, put_tables, run
 from rich.console import Console
 from rich.table import Table
 
 from microtune import pipeline
+from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
 from microtune.parallel.tasks import Backend
 from microtune.report.console import progress
@@ -73,7 +74,10 @@ class Bench:
         """At the planned SRAM of the published scheme of that name."""
         classes = self.laboratory(data, bar).materials.classes
         costs = Costs(self.model, replace(self.options.request, classes=classes))
-        published = published_selections(costs)[budget]
+        known = published_selections(costs)
+        if budget not in known:
+            raise MicrotuneError(f"--budgets {budget}: {self.model.graph.name} has {list(known)}")
+        published = known[budget]
         limits = Limits(costs.sram(published), FLASH)
         request = replace(self.options.request, sram_bytes=limits.sram_bytes)
         options = replace(self.options, limits=limits, request=request)
@@ -189,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,7 +14,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from common import DOCS, OUT, data_folder, put_tables
+from common import DOCS, OUT, data_folder, put_tables, run
 from rich.console import Console
 from rich.table import Table
 
@@ -52,11 +52,16 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
+    names = args.only.split(",")
+    if unknown := sorted(set(names) - set(STUDIES)):
+        parser.error(f"--only {', '.join(unknown)}: there are {', '.join(STUDIES)}")
+    part = bool(set(STUDIES) - set(names) or args.data or args.models)
+    if args.fresh and args.record and part:
+        parser.error("--fresh --record with a part of the studies would forget all others")
     console = Console(width=WIDTH, highlight=False)
     store = Store(args.output / "runs")
     known = store.unpack(RECORDED) if RECORDED.is_file() and not args.fresh else []
-    names = args.only.split(",")
-    shown = [] if set(names) == set(STUDIES) else known
+    shown = known if part else []
     times = Table("study", "runs", "core hours", "on two cores, h", title="How long the runs took")
     for name in names:
         with progress(f"study {name}") as bar:
@@ -80,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
