@@ -74,14 +74,16 @@ def test_a_killed_worker_changes_nothing(
 def test_a_task_that_kills_every_worker_is_named(
     backend: Backend, sources: Sources, serial: dict[int, str], tmp_path: Path
 ) -> None:
-    """The error comes after three deaths (Dask: its scheduler counts, four); nobody else is
-    blamed, and what had been finished was given to on_done."""
+    """The error comes after three deaths (Dask: its scheduler counts to four, and now and then a
+    worker that died before the task began with it); nobody else is blamed, and what had been
+    finished was given to on_done."""
     learnt: dict[int, str] = {}
     tasks = [Task(seed, deaths=99 if seed == 1 else 0) for seed in SEEDS]
     shared, message = Shared(sources, tmp_path), r"died while they ran the task Task\(seed=1"
     with pytest.raises(MicrotuneError, match=message):
         run_tasks(learn, tasks, shared, backend, lambda t, r: learnt.update({t.seed: r}))
-    assert len(list(tmp_path.glob("died-1-*"))) == (4 if backend.kind == "dask" else 3)
+    deaths = len(list(tmp_path.glob("died-1-*")))
+    assert deaths in ((3, 4) if backend.kind == "dask" else (3,))
     assert learnt.items() <= serial.items()
 
 
