@@ -13,6 +13,7 @@ optional data folder.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,8 +178,11 @@ def main() -> None:
     names, searches = args.data.split(","), []
     for name in names:
         for budget in args.budgets.split(","):
+            begun = time.monotonic()
             with progress(f"{name}, {budget}") as bar:
                 one = bench.search(name, budget, bar)
+            minutes = (time.monotonic() - begun) / 60
+            console.print(f"{name}, {budget}: {one.finding.trials} new runs, {minutes:.1f} minutes")
             console.print(*search_tables(one.finding), *verification_tables(one.finding))
             how = "fast" if args.fast else "measured"
             place = (RESULTS if args.record else args.output) / f"{args.model}-{how}"
