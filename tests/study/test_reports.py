@@ -17,7 +17,7 @@ from microtune.study.pictures import save_curves, save_ratios, save_sparse
 from microtune.study.qas import RATES, REFERENCE, QasTable, qas_tables
 from microtune.study.runs import OURS, Result, Run
 from microtune.study.small_steps import RULES, SMALL, Cell, small_steps_table
-from microtune.study.sparse import Point, sparse_tables
+from microtune.study.sparse import FLOAT, Point, sparse_tables
 from microtune.study.statistics import paired_difference
 from microtune.study.streams import Cell as StreamCell
 from microtune.study.streams import curves, domain_table, few_table, ordered_table
@@ -48,11 +48,13 @@ RUN = Run("net", "set.tar", "last-6", OURS, 0.001, 0, 10)
 def points() -> list[Point]:
     schemes = {"head-only": (40, 60), "last-6": (90, 70), "last-9": (150, 80), "49KB": (60, 80),
                "full": (900, 82), "bias-only": (45, 65)}  # fmt: skip
-    return [
+    own = [
         Point("net", scheme, size * 1024, (size - 30) * 1024, float(size), 0.001,
               results(replace(RUN, scheme=scheme), right))
         for scheme, (size, right) in schemes.items()
     ]  # fmt: skip
+    floats = results(replace(RUN, scheme="full", method=FLOAT), 90)
+    return [*own, replace(own[4], results=floats)]
 
 
 def test_sparse_against_the_best_last_layers() -> None:
@@ -61,6 +63,8 @@ def test_sparse_against_the_best_last_layers() -> None:
     assert "49KB 81.0 %" in text
     assert "4.0" in text.splitlines()[-2]
     assert text.index("head-only") < text.index("full")
+    simulated = next(line for line in text.splitlines() if "simulated" in line)
+    assert "91.0" in simulated and "921,600" not in simulated
 
 
 def test_qas_tables_mark_simulations_and_edges() -> None:

@@ -45,7 +45,10 @@ def _executed(run: Run, sources: Sources) -> Result:
 def prefix_latents(
     training: BaselineTraining, model: ModelFile, split: Split, cache: Path
 ) -> Tensor:
-    """The frozen prefix's output of all images, computed once."""
+    """The frozen prefix's output of all images, computed once; where nothing is frozen that is the
+    frames, which need no file."""
+    if training.network.cut == 0:
+        return training.latents(split)
     network, digest = training.network, hashlib.sha256(split.frames.tobytes())
     digest.update(f"{model.sha256()} {network.arithmetic} {network.cut}".encode())
     path = cache / f"latents-{digest.hexdigest()[:24]}.npy"

@@ -23,6 +23,7 @@ _KINDS = {
     "last": ("last k layers", "o", "#7f7f7f"), "published": ("sparse (published)", "D", "#d62728"),
     "head-only": ("head only", "s", "#1f77b4"), "bias-only": ("biases only", "^", "#2ca02c"),
     "full": ("everything", "X", "#000000"),
+    "simulated": ("everything, float32 (simulated)", "P", "#ff7f0e"),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from microtune import pipeline
 from microtune.study.device import request_of
+from microtune.study.qas import RATES as FLOAT_RATES
 from microtune.study.runs import OURS, Result, Run
 from microtune.study.statistics import mean_and_deviation, paired_difference
 from microtune.study.work import Work
@@ -18,6 +19,10 @@ MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 PAIRS = (*((model, "clothing10.tar") for model in MODELS), ("mcunet-5fps", "signdigits10.tar"))
 GENERAL = ("head-only", "bias-only", "last-3", "last-6", "last-9", "last-12", "full")
 RATES = (0.0005, 0.001, 0.002)
+# Training everything moves more weights at random in each step and wants smaller steps.
+FULL_RATES = (0.000125, 0.00025, 0.0005)
+# What everything learns in float32, simulated; its rates are those of the QAS table.
+FLOAT_PAIR, FLOAT = ("mcunet-5fps", "clothing10.tar"), "fp32 SGD-M"
 _ROUNDS = 1
 _CLASSES_FOR_PLAN = 10
 _NOISE = 0.5  # points
@@ -42,8 +47,15 @@ class Point:
         return mean_and_deviation(self.results)[0]
 
     @property
+    def simulated(self) -> bool:
+        """Not the generated C."""
+        return self.results[0].run.method != OURS
+
+    @property
     def kind(self) -> str:
-        """head-only, bias-only, full, last (k layers) or published."""
+        """head-only, bias-only, full, last (k layers), published or simulated."""
+        if self.simulated:
+            return "simulated"
         if self.scheme in ("head-only", "bias-only", "full"):
             return self.scheme
         return "last" if self.scheme.startswith("last-") else "published"
@@ -52,14 +64,16 @@ class Point:
 def run_sparse(
     work: Work, pairs: Sequence[tuple[str, str]], seeds: int, epochs: int
 ) -> list[Point]:
-    """Every scheme of every (model, data), each with the best of RATES on the validation split,
+    """Every scheme of every (model, data), each with the best of its rates on the validation split,
     after a third of the epochs."""
-    runs = [
-        Run(model, data, scheme, OURS, 0.0, 0, epochs)
+    asked: list[tuple[Run, Sequence[float]]] = [
+        (Run(model, data, scheme, OURS, 0.0, 0, epochs), FULL_RATES if scheme == "full" else RATES)
         for model, data in pairs
         for scheme in (*GENERAL, *published_schemes(model))
     ]
-    chosen = work.best_rates([(run, RATES) for run in runs], _ROUNDS)
+    if FLOAT_PAIR in pairs:
+        asked.append((Run(*FLOAT_PAIR, "full", FLOAT, 0.0, 0, epochs), FLOAT_RATES[FLOAT]))
+    chosen = work.best_rates(asked, _ROUNDS)
     results = work.seeded(chosen, seeds)
     return [
         Point(run.model, run.scheme, *_cost(work, run), run.lr, own)
@@ -68,6 +82,7 @@ def run_sparse(
 
 
 def _cost(work: Work, run: Run) -> tuple[int, int, float | None]:
+    """Of the device, also where a simulation trained what it would."""
     model = work.sources.model(run.model)
     request = replace(request_of(run, _CLASSES_FOR_PLAN), input="rows")
     graph, scheme = pipeline.training_graph(model, request)
@@ -99,10 +114,11 @@ def sparse_tables(points: Sequence[Point]) -> list[Table]:
         for point in own:
             mean, deviation = mean_and_deviation(point.results)
             analytic = "" if point.analytic_kb is None else f"{point.analytic_kb:.1f}"
-            table.add_row(
-                point.scheme, f"{point.planned_bytes:,}", f"{point.extra_bytes:,}", analytic,
-                f"{point.rate:g}", f"{mean:.1f} ± {deviation:.1f}",
-            )  # fmt: skip
+            costs = [f"{point.planned_bytes:,}", f"{point.extra_bytes:,}", analytic]
+            label = point.scheme
+            if point.simulated:
+                costs, label = ["", "", ""], f"{point.scheme}, {FLOAT}, simulated"
+            table.add_row(label, *costs, f"{point.rate:g}", f"{mean:.1f} ± {deviation:.1f}")
         tables.append(table)
     return [*tables, _against_last(points)]
 
