@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def run(main: Callable[[], None]) -> None:
-    """As the command line does: a user's error is one message and exit code 2."""
+    """As the command line does: a user's error is one message and exit code 2, and SIGTERM ends
+    worker processes too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         main()
     except MicrotuneError as error:

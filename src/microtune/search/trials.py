@@ -151,7 +151,8 @@ class Materials:
 
 def open_materials(model: ModelFile, data: Path, folder: Path, asked: Asked) -> Materials:
     """Decode the images. For "val" the test split is not opened: what is learnt is train, what is
-    asked val, or 10 % of train where there is no val. Raises MicrotuneError for unusable data."""
+    asked val, or 10 % of train where there is no val. What is compiled goes to `folder`, the same
+    path on each node. Raises MicrotuneError for unusable data."""
     preprocessing = Preprocessing.from_json(model.preprocessing)
     dataset = open_dataset(data)
     if asked == "val":
@@ -163,7 +164,7 @@ def open_materials(model: ModelFile, data: Path, folder: Path, asked: Asked) -> 
             f"{data}: {len(learn.labels)} images to learn and {len(questions.labels)} to validate; "
             "a search needs more (val/CLASS/*.jpg, or 10 % of train are held out)"
         )
-    return Materials(model, len(dataset.classes), learn, questions, folder)
+    return Materials(model, len(dataset.classes), learn, questions, folder.absolute())
 
 
 def run_trial(trial: Trial, materials: Materials) -> Outcome:
