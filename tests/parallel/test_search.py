@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -46,7 +45,7 @@ def started(folder: Path, name: str, *more: str) -> subprocess.Popen[bytes]:
         "tiny.mt", "--data", "images.npz", "--fast", "--verify", "--lr", "0.02", "--epochs", "2",
         "--cache", f"{name}/cache", "-o", f"{name}/found.toml", *more,
     ]  # fmt: skip
-    (folder / name).mkdir(exist_ok=True)
+    (folder / name).mkdir()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
         [*COMMAND, *arguments], cwd=folder, env=environment,
@@ -74,8 +73,6 @@ def test_a_search_on_a_cluster_that_loses_a_worker(
     kind: str, folder: Path, serial: str, request: pytest.FixtureRequest
 ) -> None:
     backend: Backend = request.getfixturevalue(f"{kind}_cluster")
-    for runtime in (folder / "serial" / "cache").glob("runtime-*"):  # compiled once for all
-        shutil.copytree(runtime, folder / kind / "cache" / runtime.name)
     more = ("--backend", kind, "--address", str(backend.address))
     with started(folder, kind, *more) as process:
         end = time.monotonic() + _SECONDS

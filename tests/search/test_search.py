@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -162,9 +161,7 @@ def arguments(folder: Path, data: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path, options: Options) -> None:
-    for runtime in options.cache.glob("runtime-*"):
-        shutil.copytree(runtime, tmp_path / "cache" / runtime.name)
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
     process = subprocess.Popen(
         arguments(tmp_path, data, "--workers", "2", "--epochs", "3"), stderr=subprocess.DEVNULL
     )

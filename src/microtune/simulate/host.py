@@ -73,9 +73,9 @@ def build_library(
     flags: tuple[str, ...] = ("-O3", "-march=native"), kept: Path | None = None,
 ) -> None:  # fmt: skip
     """Compile the project's product sources into the shared library `output`. `kept`: a folder
-    where the compiled runtime stays for other projects, of which only the model is new then
-    (default: the one that the environment variable MICROTUNE_OBJECTS names, if it is set)."""
-    if kept is None and OBJECTS in os.environ:
+    where the compiled runtime stays for other projects, of which only the model is new then; the
+    environment variable MICROTUNE_OBJECTS names another one for all."""
+    if OBJECTS in os.environ:
         kept = Path(os.environ[OBJECTS])
     finders: dict[str, Callable[[], Compiler]] = {
         "default": find_host_compiler,
