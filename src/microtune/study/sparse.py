@@ -20,7 +20,7 @@ PAIRS = (*((model, "clothing10.tar") for model in MODELS), ("mcunet-5fps", "sign
 GENERAL = ("head-only", "bias-only", "last-3", "last-6", "last-9", "last-12", "full")
 RATES = (0.0005, 0.001, 0.002)
 # Training everything moves more weights at random in each step and wants smaller steps.
-FULL_RATES = (0.000125, 0.00025, 0.0005)
+FULL_RATES = (0.00025, 0.0005, 0.001)
 # What everything learns in float32, simulated; its rates are those of the QAS table.
 FLOAT_PAIR, FLOAT = ("mcunet-5fps", "clothing10.tar"), "fp32 SGD-M"
 _ROUNDS = 1
