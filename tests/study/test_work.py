@@ -62,6 +62,18 @@ def test_rounding_towards_zero_learns_worse(sources: Sources, rule: str) -> None
     assert law.train_loss < broken.train_loss
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize(("scheme", "files"), [("last-3", 2), ("full", 0)])
+def test_frozen_layers_of_a_simulation_run_once(
+    sources: Sources, tmp_path: Path, scheme: str, files: int
+) -> None:
+    """What they make of train and test is kept; where nothing is frozen nothing is."""
+    here, run = replace(sources, cache=tmp_path), replace(RUN, scheme=scheme, method="fp32 SGD-M")
+    first = execute(run, here)
+    assert len(list(tmp_path.glob("latents-*.npy"))) == files
+    assert execute(run, here).predicted == first.predicted
+
+
 def test_folders_may_be_relative(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
