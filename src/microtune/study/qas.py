@@ -19,8 +19,8 @@ DATA = ("person_cc.tar", "signdigits10.tar", "clothing10.tar", "grocery81.tar")
 RATES: Mapping[str, tuple[float, ...]] = {
     "fp32 SGD-M": (0.0005, 0.0015, 0.0045),
     "int8 SGD-M": (0.01, 0.05, 0.25),
-    "int8 Adam": (0.003, 0.01, 0.03),
-    "int8 LARS": (1.0, 3.0, 10.0),
+    "int8 Adam": (0.001, 0.01, 0.1),
+    "int8 LARS": (0.1, 1.0, 10.0),
     "int8 SGD-M + QAS": (0.0005, 0.0015, 0.0045),
     OURS: (0.001, 0.002, 0.004),
 }
