@@ -28,7 +28,7 @@ SETTINGS = {
     "qas": Settings(epochs=10, seeds=5),
     "sparse": Settings(epochs=10, seeds=2),
     "ablation": Settings(epochs=10, seeds=3),
-    "ablation-simulated": Settings(epochs=5, seeds=2),
+    "ablation-simulated": Settings(epochs=10, seeds=2),
     "streams": Settings(epochs=3, seeds=3),
     "two-classes": Settings(epochs=10, seeds=5),
     "small-steps": Settings(epochs=2, seeds=2),

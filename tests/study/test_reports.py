@@ -54,7 +54,8 @@ def points() -> list[Point]:
         for scheme, (size, right) in schemes.items()
     ]  # fmt: skip
     floats = results(replace(RUN, scheme="full", method=FLOAT), 90)
-    return [*own, replace(own[4], results=floats)]
+    nearest = results(replace(RUN, scheme="full", rule="MT_STUDY_WEIGHTS=MT_NEAREST"), 86)
+    return [*own, replace(own[4], results=floats), replace(own[4], results=nearest)]
 
 
 def test_sparse_against_the_best_last_layers() -> None:
@@ -65,6 +66,7 @@ def test_sparse_against_the_best_last_layers() -> None:
     assert text.index("head-only") < text.index("full")
     simulated = next(line for line in text.splitlines() if "simulated" in line)
     assert "91.0" in simulated and "921,600" not in simulated
+    assert any("full, weights to nearest" in line and "87.0" in line for line in text.splitlines())
 
 
 def test_qas_tables_mark_simulations_and_edges() -> None:

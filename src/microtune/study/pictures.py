@@ -14,6 +14,7 @@ from microtune.study.sparse import Point, panels
 from microtune.study.statistics import mean_and_deviation
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _HEIGHT = 4.4  # inches
@@ -24,6 +25,7 @@ _KINDS = {
     "head-only": ("head only", "s", "#1f77b4"), "bias-only": ("biases only", "^", "#2ca02c"),
     "full": ("everything", "X", "#000000"),
     "simulated": ("everything, float32 (simulated)", "P", "#ff7f0e"),
+    "weights to nearest": ("everything, weights to nearest", "v", "#9467bd"),
 }  # fmt: skip
 
 
@@ -41,15 +43,35 @@ def save_ratios(path: Path, ratios: Mapping[str, Mapping[str, float]], title: st
 def save_sparse(path: Path, points: Sequence[Point]) -> None:
     """Accuracy against planned SRAM, one panel a model and data set."""
     found = panels(points)
-    with figure(path, 1, len(found), 5.2 * len(found), _HEIGHT) as (axes,):
-        for axis, (title, own) in zip(axes, found.items(), strict=True):
+    columns = min(2, len(found))
+    rows = -(-len(found) // columns)
+    with figure(path, rows, columns, 5.2 * columns, _HEIGHT * rows) as grid:
+        axes = [axis for row in grid for axis in row]
+        for axis in axes[len(found) :]:
+            axis.set_visible(False)
+        for axis, (title, own) in zip(axes, found.items(), strict=False):
             _sparse_panel(axis, own)
             tidy(axis, title, "planned SRAM by rows, KB", "test accuracy, %")
             axis.set_xscale("log")
             ticks = [t for t in (32, 64, 128, 256, 512, 1024, 2048) if t < 1.3 * _largest(own)]
             axis.set_xticks(ticks, [str(t) for t in ticks])
             axis.minorticks_off()
-        axes[0].legend(frameon=False, fontsize=8, loc="best")
+        _legend_below(axes)
+
+
+def _legend_below(axes: Sequence[Axes]) -> None:
+    """One for all panels, in the order of _KINDS."""
+    known: dict[str, Artist] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        known |= dict(zip(labels, handles, strict=True))
+    labels = [label for label, *_ in _KINDS.values() if label in known]
+    drawn = axes[0].get_figure(root=True)
+    if drawn is not None:
+        drawn.legend(
+            [known[label] for label in labels], labels, loc="outside lower center", ncols=3,
+            frameon=False, fontsize=9,
+        )  # fmt: skip
 
 
 def _largest(points: Sequence[Point]) -> float:

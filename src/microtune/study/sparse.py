@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from rich.table import Table
 
@@ -21,8 +22,13 @@ GENERAL = ("head-only", "bias-only", "last-3", "last-6", "last-9", "last-12", "f
 RATES = (0.0005, 0.001, 0.002)
 # Training everything moves more weights at random in each step and wants smaller steps.
 FULL_RATES = (0.00025, 0.0005, 0.001)
-# What everything learns in float32, simulated; its rates are those of the QAS table.
-FLOAT_PAIR, FLOAT = ("mcunet-5fps", "clothing10.tar"), "fp32 SGD-M"
+# What everything learns in float32, simulated (its rates are those of the QAS table), and with one
+# rule of the arithmetic replaced.
+FULL_PAIR, FLOAT = ("mcunet-5fps", "clothing10.tar"), "fp32 SGD-M"
+_FULL_RULES = {
+    "MT_STUDY_WEIGHTS=MT_NEAREST": "weights to nearest",
+    "MT_STUDY_GRADIENTS=MT_NEAREST": "gradients to nearest",
+}
 _ROUNDS = 1
 _CLASSES_FOR_PLAN = 10
 
@@ -52,12 +58,21 @@ class Point:
 
     @property
     def kind(self) -> str:
-        """head-only, bias-only, full, last (k layers), published or simulated."""
+        """head-only, bias-only, full, last (k layers), published, simulated, or by another rule."""
         if self.simulated:
             return "simulated"
+        if rule := self.results[0].run.rule:
+            return _FULL_RULES[rule]
         if self.scheme in ("head-only", "bias-only", "full"):
             return self.scheme
         return "last" if self.scheme.startswith("last-") else "published"
+
+    @property
+    def label(self) -> str:
+        """The scheme, and what else differs from the law."""
+        if self.simulated:
+            return f"{self.scheme}, {FLOAT}, simulated"
+        return f"{self.scheme}, {self.kind}" if self.results[0].run.rule else self.scheme
 
 
 def run_sparse(
@@ -70,19 +85,27 @@ def run_sparse(
         for model, data in pairs
         for scheme in (*GENERAL, *published_schemes(model))
     ]
-    if FLOAT_PAIR in pairs:
-        asked.append((Run(*FLOAT_PAIR, "full", FLOAT, 0.0, 0, epochs), FLOAT_RATES[FLOAT]))
+    if FULL_PAIR in pairs:
+        asked.append((Run(*FULL_PAIR, "full", FLOAT, 0.0, 0, epochs), FLOAT_RATES[FLOAT]))
+        full = Run(*FULL_PAIR, "full", OURS, 0.0, 0, epochs)
+        asked += [(replace(full, rule=rule), RATES) for rule in _FULL_RULES]
     chosen = work.best_rates(asked, _ROUNDS)
     results = work.seeded(chosen, seeds)
+
+    @cache
+    def cost(model: str, scheme: str) -> tuple[int, int, float | None]:
+        return _cost(work, model, scheme)
+
     return [
-        Point(run.model, run.scheme, *_cost(work, run), run.lr, own)
+        Point(run.model, run.scheme, *cost(run.model, run.scheme), run.lr, own)
         for run, own in zip(chosen, results, strict=True)
     ]
 
 
-def _cost(work: Work, run: Run) -> tuple[int, int, float | None]:
+def _cost(work: Work, name: str, scheme_name: str) -> tuple[int, int, float | None]:
     """Of the device, also where a simulation trained what it would."""
-    model = work.sources.model(run.model)
+    model = work.sources.model(name)
+    run = Run(name, "", scheme_name, OURS, 0.0, 0, 0)
     request = replace(request_of(run, _CLASSES_FOR_PLAN), input="rows")
     graph, scheme = pipeline.training_graph(model, request)
     inference, _ = pipeline.training_graph(model, replace(request, scheme="none"))
@@ -114,10 +137,9 @@ def sparse_tables(points: Sequence[Point]) -> list[Table]:
             mean, deviation = mean_and_deviation(point.results)
             analytic = "" if point.analytic_kb is None else f"{point.analytic_kb:.1f}"
             costs = [f"{point.planned_bytes:,}", f"{point.extra_bytes:,}", analytic]
-            label = point.scheme
             if point.simulated:
-                costs, label = ["", "", ""], f"{point.scheme}, {FLOAT}, simulated"
-            table.add_row(label, *costs, f"{point.rate:g}", f"{mean:.1f} ± {deviation:.1f}")
+                costs = ["", "", ""]
+            table.add_row(point.label, *costs, f"{point.rate:g}", f"{mean:.1f} ± {deviation:.1f}")
         tables.append(table)
     return [*tables, _against_last(points)]
 
