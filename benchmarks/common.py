@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.session import write_whole
 
 OUT = Path("out")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -51,6 +52,8 @@ def put_tables(
         plain.print(*shown)
         lines = [line.rstrip() for line in plain.export_text().splitlines()]
         content = "\n".join(line for line in lines if line)
+        if f"<!-- {block} -->" not in text:
+            raise MicrotuneError(f"{page} has no place for it: <!-- {block} --> … <!-- end -->")
         mark = re.compile(rf"(<!-- {block} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = mark.sub(lambda m, c=content: f"{m[1]}```text\n{c}\n```\n{shown_below}{m[2]}", text)  # type: ignore[misc]
-    page.write_text(text, encoding="utf-8")
+    write_whole(page, text.encode())

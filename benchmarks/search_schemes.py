@@ -193,7 +193,8 @@ def main() -> None:
         tables = [against_published(bench, searches, bar), transfer(bench, searches, names, bar)]
     console.print(*tables)
     if args.docs:
-        put_tables(DOCS / "search.md", {f"{args.model}-schemes": tables}, WIDTH)
+        block = f"{args.model}-{'fast' if args.fast else 'measured'}"
+        put_tables(DOCS / "search.md", {block: tables}, WIDTH)
 
 
 if __name__ == "__main__":

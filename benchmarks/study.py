@@ -4,8 +4,9 @@
 
 The settings are those of the page; `microtune study NAME` runs one study with any other. Raw
 results of the page's runs are recorded in benchmarks/results and not repeated, unless --fresh says
-so; --record puts there what the tables show, with --only beside what is recorded. Needs the
-optional data folder and PyTorch (extra `torch`) for what is simulated.
+so (what lies in --output counts always: that is how it goes on after Ctrl-C); --record puts
+there what the tables show, with --only beside what is recorded. Needs the optional data folder and
+PyTorch (extra `torch`) for what is simulated.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from microtune.report.console import progress
 from microtune.study.runs import Store
+from microtune.study.sources import Sources
 from microtune.study.studies import STUDIES, Settings, make_work, run_study
 
 WIDTH = 120
@@ -56,10 +58,12 @@ def main() -> None:
     if unknown := sorted(set(names) - set(STUDIES)):
         parser.error(f"--only {', '.join(unknown)}: there are {', '.join(STUDIES)}")
     part = bool(set(STUDIES) - set(names) or args.data or args.models)
+    if args.docs and (args.data or args.models):
+        parser.error("--docs with a part of a study would make its table shorter")
     if args.fresh and args.record and part:
         parser.error("--fresh --record with a part of the studies would forget all others")
     console = Console(width=WIDTH, highlight=False)
-    store = Store(args.output / "runs")
+    store = Store(args.output / "runs", Sources(data_folder(), args.output).identity)
     known = store.unpack(RECORDED) if RECORDED.is_file() and not args.fresh else []
     shown = known if part else []
     times = Table("study", "runs", "core hours", "on two cores, h", title="How long the runs took")
@@ -78,7 +82,7 @@ def main() -> None:
         if args.docs:
             put_tables(DOCS / "accuracy.md", {name: found.tables}, WIDTH, list(found.pictures))
     console.print(times)
-    if args.docs:
+    if args.docs and not part:
         put_tables(DOCS / "accuracy.md", {"times": [times]}, WIDTH)
     if args.record:
         store.pack(RECORDED, shown)

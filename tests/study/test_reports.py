@@ -91,9 +91,9 @@ def test_ablation_compares_with_its_first_row() -> None:
 def test_streams() -> None:
     few = [StreamCell(replace(RUN, per_class=n), results(RUN, 50 + n)) for n in (1, 5, 20)]
     assert "71.0 ± 1.0" in text_of(few_table(few))
-    replay = replace(RUN, order="by class", replay_bytes=16384, rehearse=1)
+    replay = replace(RUN, order="class by class", replay_bytes=16384, rehearse=1)
     ordered = [StreamCell(RUN, results(RUN, 80)),
-               StreamCell(replace(RUN, order="by class"), results(RUN, 20)),
+               StreamCell(replace(RUN, order="class by class"), results(RUN, 20)),
                StreamCell(replay, results(RUN, 60))]  # fmt: skip
     assert "+40.0 [" in text_of(ordered_table(ordered))
     domains = [StreamCell(replace(RUN, domain="dark"), results(RUN, 30))]

@@ -60,6 +60,18 @@ def test_results_travel_in_one_file(tmp_path: Path) -> None:
     assert file.read_bytes() == packed
 
 
+def test_results_of_other_images_or_models_are_not_taken_over(tmp_path: Path) -> None:
+    """The same names, other content: the run has to be done again."""
+    here = Store(tmp_path / "runs", lambda run: f"{run.model} of today")
+    there = Store(tmp_path / "runs", lambda run: f"{run.model} of tomorrow")
+    here.put(result([True]))
+    here.pack(tmp_path / "runs.xz", [RUN])
+    assert there.get(RUN) is None
+    assert there.unpack(tmp_path / "runs.xz") == []
+    assert there.get(RUN) is None
+    assert here.unpack(tmp_path / "runs.xz") == [RUN]
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing", lzma.compress(b"{}\n")])
 def test_a_damaged_file_of_results_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "runs.xz").write_bytes(content)
@@ -70,10 +82,10 @@ def test_a_damaged_file_of_results_is_named(tmp_path: Path, content: bytes) -> N
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put(result([True]))
-    path = tmp_path / f"{RUN.key}.json"
+    path = tmp_path / f"{store.key(RUN)}.json"
     for text in ("", "{", json.dumps({"run": {}})):
         path.write_text(text)
-        with pytest.raises(MicrotuneError, match=f"{RUN.key}.json is damaged"):
+        with pytest.raises(MicrotuneError, match=f"{path.name} is damaged"):
             store.get(RUN)
 
 

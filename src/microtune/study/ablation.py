@@ -62,7 +62,7 @@ DEVICE = (
     Variant("biases int32", bias="int32"),
     Variant("head float32", head="float32"),
     Variant("head int8", "MT_STUDY_HEAD_BITS=8"),
-    *(Variant(f"fault: {label}", rule, rates=_LOW_RATES) for label, rule in _FAULTS.items()),
+    *(Variant(f"fault: {label}", rule, rates=RATES) for label, rule in _FAULTS.items()),
     Variant("these three faults", " ".join(_FAULTS.values()), rates=_LOW_RATES),
     Variant("and weights towards zero: as published", " ".join([*_FAULTS.values(), _CUT_OFF]),
             rates=_LOW_RATES),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -50,28 +49,29 @@ def run_device(run: Run, sources: Sources) -> Result:
     flags = FLAGS if run.then_lr else broken
     runner, graph = _runner(run, sources, len(classes), flags)
     train = _few(train, run.per_class, run.seed)
-    if run.order == "by class":
-        train = train.take(np.argsort(train.labels, kind="stable"))
-    prepare = _preparation(run, runner, graph, sources.cache)
+    if run.order == "class by class":
+        train = _class_by_class(train, run.seed)
+    prepare = _preparation(run, runner, graph, sources)
     result = _learn(run, runner, graph, prepare(train), prepare(asked))
     if run.then_lr:
         last, _ = _runner(run, sources, len(classes), broken)
         last.library.load(runner.saved())
         return _go_on(
-            run, last, graph, result, _preparation(run, last, graph, sources.cache), train, asked
+            run, last, graph, result, _preparation(run, last, graph, sources), train, asked
         )
     return _follow(run, runner, graph, result, train, asked, prepare) if run.domain else result
 
 
 def _preparation(
-    run: Run, runner: HostRunner, graph: Graph, folder: Path
+    run: Run, runner: HostRunner, graph: Graph, sources: Sources
 ) -> Callable[[Split], Split]:
     """Frames to latents, each image through the frozen layers once for all runs; frames as they
     are where nothing is frozen in front or every step changes them."""
     if latent_cut(graph) is None or run.augment:
         return lambda split: split
+    model = sources.model(run.model).sha256()
     return lambda split: kept_latents(
-        runner, graph, split, (run.model, frames_sha256(split)), folder
+        runner, graph, split, (model, frames_sha256(split)), sources.cache
     )
 
 
@@ -110,6 +110,12 @@ def _learn(run: Run, runner: HostRunner, graph: Graph, train: Split, asked: Spli
         run, predicted, asked.labels.tolist(), report.epochs[-1].train_loss, report.seconds,
         report.parameters_sha256,
     )  # fmt: skip
+
+
+def _class_by_class(split: Split, seed: int) -> Split:
+    """All samples of one class, then all of another; the seed draws the order of the classes."""
+    places = np.random.default_rng(seed).permutation(int(split.labels.max()) + 1)
+    return split.take(np.argsort(places[split.labels], kind="stable"))
 
 
 def _few(split: Split, per_class: int, seed: int) -> Split:

@@ -20,7 +20,8 @@ _RATE = 0.0005
 
 def run_ratios(work: Work, run: Run) -> Mapping[str, Mapping[str, float]]:
     """Method -> tensor -> ratio after one epoch, over the first training images; kept as JSON."""
-    path = work.store.folder.parent / f"ratios-{replace(run, method=METHODS[0]).key}.json"
+    key = work.store.key(replace(run, method=METHODS[0], lr=_RATE))
+    path = work.store.folder.parent / f"ratios-{key}.json"
     if path.is_file():
         stored: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
         return stored

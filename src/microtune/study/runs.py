@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,8 @@ OURS = "ours"
 # Raise it when the same run would come out otherwise though the numerics have not changed.
 STUDY_VERSION = 1
 Split = Literal["val", "test"]
+# "class by class": all of one class, then all of another, classes in an order drawn by the seed.
+Order = Literal["shuffled", "class by class"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Run:
     rule: str = ""
     schedule: Schedule = "cosine"
     per_class: int = 0
-    order: Literal["shuffled", "by class"] = "shuffled"
+    order: Order = "shuffled"
     domain: str = ""
     replay_bytes: int = 0
     rehearse: int = 0
@@ -58,7 +60,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Names the run's file. What was added later counts where it is used."""
+        """A hash of all this. What was added later counts where it is used."""
         fields = {
             name: value for name, value in asdict(self).items()
             if name not in _LATER or value != _LATER[name]
@@ -113,18 +115,24 @@ class Result:
 
 
 def _result(content: dict[str, Any]) -> Result:
-    """What `to_json` gave."""
-    return Result(**(content | {"run": Run(**content["run"])}))
+    """Of a stored run."""
+    fields = {name: value for name, value in content.items() if name != "key"}
+    return Result(**(fields | {"run": Run(**content["run"])}))
 
 
 class Store:
-    """A folder with one JSON file for every finished run."""
+    """A folder with one JSON file for every finished run. `identity` says what lies behind a run's
+    names, its model and images: the same names of others are other runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, identity: Callable[[Run], str] = lambda _: "") -> None:
+        self.folder, self._identity = folder, identity
+
+    def key(self, run: Run) -> str:
+        """Names the run's file."""
+        return hashlib.sha256(f"{run.key} {self._identity(run)}".encode()).hexdigest()[:24]
 
     def _path(self, run: Run) -> Path:
-        return self.folder / f"{run.key}.json"
+        return self.folder / f"{self.key(run)}.json"
 
     def get(self, run: Run) -> Result | None:
         """The result of a run that was finished before."""
@@ -141,7 +149,8 @@ class Store:
     def put(self, result: Result) -> None:
         """Keep a result, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path(result.run), (json.dumps(result.to_json()) + "\n").encode())
+        content = {"key": self.key(result.run)} | result.to_json()
+        write_whole(self._path(result.run), (json.dumps(content) + "\n").encode())
 
     def pack(self, path: Path, runs: Iterable[Run]) -> None:
         """The results of these runs in one file: JSON lines in the order of their keys, compressed
@@ -152,16 +161,20 @@ class Store:
         write_whole(path, lzma.compress("".join(lines).encode(), preset=9))
 
     def unpack(self, path: Path) -> list[Run]:
-        """Take over what `pack` wrote, and say what that was; results that are here stay."""
+        """Take over what `pack` wrote, and say what that was; results that are here stay. Those of
+        other numerics, models or images are left out: they would have to be run again."""
         try:
             lines = lzma.decompress(path.read_bytes()).decode().splitlines()
-            results = [_result(json.loads(line)) for line in lines]
+            stored = [json.loads(line) for line in lines]
+            keys = [content["key"] for content in stored]
+            results = [_result(content) for content in stored]
         except (OSError, lzma.LZMAError, ValueError, KeyError, TypeError) as error:
             raise MicrotuneError(f"{path} is no file of recorded results: {error}") from error
-        for result in results:
+        taken = [r for key, r in zip(keys, results, strict=True) if key == self.key(r.run)]
+        for result in taken:
             if not self._path(result.run).is_file():
                 self.put(result)
-        return [result.run for result in results]
+        return [result.run for result in taken]
 
     def missing(self, runs: list[Run]) -> Iterator[Run]:
         """Those that have not been finished, each once."""

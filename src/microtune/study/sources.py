@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from microtune.datasets import Preprocessing, Split, open_dataset
@@ -27,6 +28,10 @@ class Sources:
                 return load_any(path)
         raise MicrotuneError(f"{self.folder}/models has no {name}.pkl or {name}.mt")
 
+    def identity(self, run: Run) -> str:
+        """Hashes of the run's model and images, whatever their files are called."""
+        return _identity(self, run.model, run.data)
+
     def splits(self, run: Run) -> tuple[list[str], Split, Split]:
         """(classes, what is learnt, what is asked). For "val" the test split is not opened."""
         preprocessing = Preprocessing.from_json(self.model(run.model).preprocessing)
@@ -35,3 +40,9 @@ class Sources:
             return dataset.classes, *dataset.load_choice(preprocessing)
         train, test = (dataset.load(name, preprocessing) for name in ("train", "test"))
         return dataset.classes, train, test
+
+
+@cache
+def _identity(sources: Sources, model: str, data: str) -> str:
+    images = open_dataset(sources.folder / "data" / data)
+    return f"{sources.model(model).sha256()} {images.source.sha256}"

@@ -88,7 +88,7 @@ def run_sparse(
     if FULL_PAIR in pairs:
         asked.append((Run(*FULL_PAIR, "full", FLOAT, 0.0, 0, epochs), FLOAT_RATES[FLOAT]))
         full = Run(*FULL_PAIR, "full", OURS, 0.0, 0, epochs)
-        asked += [(replace(full, rule=rule), RATES) for rule in _FULL_RULES]
+        asked += [(replace(full, rule=rule), FULL_RATES) for rule in _FULL_RULES]
     chosen = work.best_rates(asked, _ROUNDS)
     results = work.seeded(chosen, seeds)
 

@@ -35,7 +35,8 @@ def make_work(sources: Path, output: Path, workers: int | None, progress: Progre
         if not (sources / part).is_dir():
             raise MicrotuneError(f"--sources {sources}: there is no folder {part} in it")
     places = Sources(sources, output / "latents")
-    return Work(places, Store(output / "runs"), workers or cores(), progress)
+    store = Store(output / "runs", places.identity)
+    return Work(places, store, workers or cores(), progress)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def run_study(name: str, work: Work, settings: Settings) -> Findings:
     """Run what is missing of a study and return what it found."""
     if name not in STUDIES:
         raise MicrotuneError(f"no study {name}; there are: {', '.join(STUDIES)}")
+    if settings.models and name != "sparse":
+        raise MicrotuneError(f"--models {','.join(settings.models)}: only the study sparse has any")
     return STUDIES[name](work, settings)
 
 
@@ -70,6 +73,11 @@ def _sparse(work: Work, settings: Settings) -> Findings:
         for model, data in sparse.PAIRS
         if model in (settings.models or (model,)) and data in (settings.data or (data,))
     ]
+    if not pairs:
+        asked = [f"--models {','.join(settings.models)}"] if settings.models else []
+        asked += [f"--data {','.join(settings.data)}"] if settings.data else []
+        known = ", ".join(f"{model} on {data}" for model, data in sparse.PAIRS)
+        raise MicrotuneError(f"{' '.join(asked)}: sparse has {known}")
     points = sparse.run_sparse(work, pairs, settings.seeds, settings.epochs)
     return Findings(
         sparse.sparse_tables(points), {"sparse.png": lambda path: save_sparse(path, points)}

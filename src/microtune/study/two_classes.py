@@ -62,7 +62,8 @@ def run_two_classes(work: Work, data: str, seeds: int, epochs: int) -> list[Foun
 def two_classes_table(found: Sequence[Found]) -> Table:
     """Accuracy of each way, less that of accumulation."""
     first = found[0]
-    title = f"{MODEL}, {SCHEME}, {DATA.partition('.')[0]}, {len(first.results)} seeds, last epoch"
+    data = first.results[0].run.data.partition(".")[0]
+    title = f"{MODEL}, {SCHEME}, {data}, {len(first.results)} seeds, last epoch"
     table = Table("", "rate", "test accuracy, %", "less the first row", title=title)
     for one in found:
         mean, deviation = mean_and_deviation(one.results)
