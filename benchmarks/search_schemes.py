@@ -35,8 +35,9 @@ from microtune.search.evidence import save_scheme
 from microtune.search.laboratory import Laboratory
 from microtune.search.pareto import published_selections
 from microtune.search.problem import Selection
-from microtune.search.search import Finding, Options, Progress, search
+from microtune.search.search import Finding, Options, search
 from microtune.search.trials import Outcome, Trial, open_materials
+from microtune.simulate.trainer import Progress
 from microtune.study.sources import Sources
 from microtune.targets import load_target
 

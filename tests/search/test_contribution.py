@@ -11,20 +11,19 @@ import pytest
 from microtune.parallel.tasks import Backend
 from microtune.search.cache import Cache
 from microtune.search.contribution import (
-    HEAD_ONLY,
     Gain,
     Training,
     analyse,
     gain,
     interpolated_depths,
     interpolated_ratios,
-    ladder,
     level,
     levels,
     near_decision,
+    spread_depths,
 )
 from microtune.search.laboratory import Laboratory
-from microtune.search.problem import Choice, Selection
+from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.search.trials import Outcome, Trial, open_materials
 from tests.search.tiny import tiny_model, write_images
 
@@ -74,8 +73,8 @@ def test_at_most_half_go_on() -> None:
 
 
 def test_depths_are_spread_and_interpolated() -> None:
-    assert ladder(range(1, 6)) == [1, 2, 3, 4, 5]
-    rungs = ladder(range(1, 43))
+    assert spread_depths(range(1, 6)) == [1, 2, 3, 4, 5]
+    rungs = spread_depths(range(1, 43))
     assert len(rungs) == 8 and rungs[0] == 1 and rungs[-1] == 42
     gains = {2: Gain(1.0, 0.1, None, 1), 6: Gain(3.0, 0.2, None, 2)}
     found = interpolated_depths(gains, range(1, 7))

@@ -11,7 +11,6 @@ import pytest
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.search.costs import (
-    HEAD_ONLY,
     Costs,
     Limits,
     candidates,
@@ -19,7 +18,7 @@ from microtune.search.costs import (
     least_sram,
     nodes_instructions,
 )
-from microtune.search.problem import Choice, Selection
+from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.targets import load_target
 from microtune.training.build import Formats, build_training_graph
 from microtune.training.scheme import channel_count, resolve_scheme

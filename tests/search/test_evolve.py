@@ -9,7 +9,7 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.search import evolve as module
-from microtune.search.costs import HEAD_ONLY, Costs, Limits
+from microtune.search.costs import Costs, Limits
 from microtune.search.evolve import (
     Found,
     Point,
@@ -18,7 +18,7 @@ from microtune.search.evolve import (
     exact_trace,
     random_search,
 )
-from microtune.search.problem import Contributions, Selection
+from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from tests.search.small import Remembered, all_selections, random_costs, some_space
 
 PLANS = 20

@@ -6,16 +6,16 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.search.costs import HEAD_ONLY, Costs
+from microtune.search.costs import Costs
 from microtune.search.pareto import (
     Mark,
+    budget_ladder,
     instruction_front,
     known_selections,
-    ladder,
     other_marks,
     sram_front,
 )
-from microtune.search.problem import Contributions, Selection
+from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from microtune.search.select import best_selection
 from microtune.training.scheme import resolve_scheme
 from tests.search.small import ANYTHING, all_selections, random_costs, request, some_space
@@ -35,7 +35,7 @@ def gains(costs: Costs) -> Contributions:
 def test_the_sram_front_is_the_best_of_each_budget(costs: Costs, gains: Contributions) -> None:
     selections = all_selections(costs, list(gains.biases), list(gains.weights))
     sizes = sorted(map(costs.sram, selections))
-    budgets = [sizes[0] - 8, *ladder(sizes[0], sizes[-1], 6)]
+    budgets = [sizes[0] - 8, *budget_ladder(sizes[0], sizes[-1], 6)]
     heard: list[Mark] = []
     front = sram_front(gains, costs, ANYTHING, budgets, heard.append)
     assert heard == front and front[0].selection == HEAD_ONLY and len(front) > 2
@@ -93,5 +93,5 @@ def test_published_schemes_are_known(costs: Costs) -> None:
 
 
 def test_a_ladder_has_equal_steps() -> None:
-    rungs = ladder(1000, 8000, 4)
-    assert rungs == [1000, 2000, 4000, 8000] and ladder(5, 5, 3) == [5]
+    rungs = budget_ladder(1000, 8000, 4)
+    assert rungs == [1000, 2000, 4000, 8000] and budget_ladder(5, 5, 3) == [5]

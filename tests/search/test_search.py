@@ -18,10 +18,10 @@ from microtune.ir.modelfile import save_model
 from microtune.parallel.tasks import Backend
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
-from microtune.search.costs import HEAD_ONLY, Limits
+from microtune.search.costs import Limits
 from microtune.search.evidence import save_scheme, toml_text
 from microtune.search.laboratory import Laboratory
-from microtune.search.problem import Selection
+from microtune.search.problem import HEAD_ONLY, Selection
 from microtune.search.search import Finding, Options, rank_correlation, search
 from microtune.search.trials import Trial, open_materials
 from microtune.search.verification import best_on_val

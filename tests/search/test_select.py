@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from microtune.errors import MicrotuneError
 from microtune.search import select
 from microtune.search.bounds import Bounds
-from microtune.search.costs import HEAD_ONLY, Costs, Limits, least_sram
-from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.costs import Costs, Limits, least_sram
+from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.program import Cut
 from microtune.search.select import best_selection
 from tests.search.small import (

@@ -21,8 +21,8 @@ from microtune.report.search_files import prepare, publish
 from microtune.report.search_page import page
 from microtune.report.search_pictures import contributions_png, kind_of, pareto_png
 from microtune.search.contribution import Analysis, Gain
-from microtune.search.costs import HEAD_ONLY, NO_PLACE, Limits
-from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.costs import NO_PLACE, Limits
+from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.search import Finding, Options, search
 from microtune.search.select import best_selection
 from microtune.search.survey import EVOLUTION, EXACT, RANDOM, Survey, survey, to_json

@@ -7,9 +7,9 @@ from fractions import Fraction
 import pytest
 
 from microtune.search import verification
-from microtune.search.costs import HEAD_ONLY, Costs, Limits
+from microtune.search.costs import Costs, Limits
 from microtune.search.pareto import last_selection
-from microtune.search.problem import Choice, Selection
+from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.search.verification import FOUND, contenders
 from tests.search.small import ANYTHING, random_costs
 

@@ -17,8 +17,8 @@ from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.simulate.job import Record, RecordKind
 from microtune.simulate.runners import HostRunner, Runner
-from microtune.simulate.seeds import Progress, SeedRuns
-from microtune.simulate.trainer import TrainingPlan, TrainingReport
+from microtune.simulate.seeds import SeedRuns
+from microtune.simulate.trainer import Progress, TrainingPlan, TrainingReport
 from tests.projects import compile_project, load_train
 
 # A shell gives its background jobs an ignored SIGINT.

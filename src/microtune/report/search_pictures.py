@@ -8,9 +8,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from microtune.search.contribution import Gain
-from microtune.search.costs import HEAD_ONLY
 from microtune.search.pareto import Mark
-from microtune.search.problem import Choice
+from microtune.search.problem import HEAD_ONLY, Choice
 from microtune.search.survey import EVOLUTION, EXACT, Survey, is_placed
 from microtune.study.figure import figure, tidy
 

@@ -18,12 +18,11 @@ import numpy as np
 
 from microtune.ir.graph import Array
 from microtune.search.laboratory import Laboratory
-from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.trials import Outcome, Trial
 from microtune.study.statistics import Difference, bootstrap
 from microtune.training.scheme import backbone_layers
 
-HEAD_ONLY = Selection(0, ())
 # Depths that are measured; between them gains are interpolated.
 MEASURED_DEPTHS = 8
 # Standard errors that a difference must be away from a decision.
@@ -101,7 +100,7 @@ def analyse(
 ) -> Analysis:
     """Measure bias depths from 1 to `depth` and all choices, which lie within the last `depth`
     layers. The order of choices does not matter; equal input, equal answer."""
-    rungs = ladder(range(1, depth + 1))
+    rungs = spread_depths(range(1, depth + 1))
     ends = [choice for pair in _ends(choices) for choice in dict.fromkeys(pair)]
     bench = _Bench(laboratory, training)
     candidates = [Selection(k, ()) for k in rungs] + [bench.over_biases(c) for c in ends]
@@ -183,7 +182,7 @@ def near_decision(gains: Mapping[Selection, Gain]) -> list[Selection]:
     return unsure[: len(gains) // 2]
 
 
-def ladder(depths: Sequence[int]) -> list[int]:
+def spread_depths(depths: Sequence[int]) -> list[int]:
     """At most MEASURED_DEPTHS of ascending depths, evenly spread, the first and last among them."""
     if len(depths) <= MEASURED_DEPTHS:
         return list(depths)

@@ -16,7 +16,7 @@ from microtune.ir.macs import node_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.lifetimes import VIEW_OPS
 from microtune.search.alive import resident, surely_alive
-from microtune.search.problem import RATIOS, Choice, Selection
+from microtune.search.problem import HEAD_ONLY, RATIOS, Choice, Selection
 from microtune.simulate.builds import code_version
 from microtune.targets import Target
 from microtune.targets.instructions import call_cost, step_costs
@@ -24,7 +24,6 @@ from microtune.training.apply_scheme import can_split
 from microtune.training.build import build_training_graph
 from microtune.training.scheme import Scheme, backbone_layers, channel_count, scheme_from_table
 
-HEAD_ONLY = Selection(0, ())
 # Bytes of a selection whose buffers find no place in the banks of the target at all.
 NO_PLACE = 1 << 40
 
@@ -185,14 +184,14 @@ def candidates(
     deepest = count
     if not all_layers:
         depths = [Selection(depth, ()) for depth in range(1, count + 1)]
-        deepest = _last_fitting(depths, lambda selection: costs.fits(selection, limits))
+        deepest = last_fitting(depths, lambda selection: costs.fits(selection, limits))
     choices: list[Choice] = []
     for layer in range(count - deepest, count):
         ratios = distinct_ratios(costs.model.graph, costs.layers[layer])
         if not all_layers:
             own = [Selection(count - layer, (Choice(layer, ratio),)) for ratio in ratios]
             ratios = ratios[
-                : _last_fitting(own, lambda selection: may_fit(costs, selection, limits))
+                : last_fitting(own, lambda selection: may_fit(costs, selection, limits))
             ]
         choices += [Choice(layer, ratio) for ratio in ratios]
     return list(range(1, deepest + 1)), choices
@@ -219,7 +218,7 @@ def distinct_ratios(graph: Graph, layer: str) -> list[Fraction]:
     return list(counts.values())
 
 
-def _last_fitting(selections: list[Selection], fits: Callable[[Selection], bool]) -> int:
+def last_fitting(selections: list[Selection], fits: Callable[[Selection], bool]) -> int:
     """How many fit from the first on; those behind one that does not fit neither."""
     low, high = 0, len(selections)
     while low < high:

@@ -8,7 +8,7 @@ SGD, and so of quantisation-aware scaling, takes off the loss per unit of learni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from microtune.ir.graph import Array, Graph, Node
 from microtune.ir.ops.forward import full_weight
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.trials import Materials, Trial, trained_parameters
+from microtune.simulate.trainer import Progress
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.build import Formats
@@ -32,7 +33,6 @@ from microtune.training.scheme import (
 
 IMAGES = 24
 _HEAD_EPOCHS = 2
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from fractions import Fraction
 from importlib.util import find_spec
 
 from microtune.errors import MicrotuneError
-from microtune.search.costs import HEAD_ONLY, Costs, Limits
-from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.costs import Costs, Limits
+from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.select import best_selection
 
 Score = Callable[[Selection], float]

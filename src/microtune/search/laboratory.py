@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from microtune.parallel.tasks import Backend, run_tasks
 from microtune.search.cache import Cache
 from microtune.search.trials import Materials, Outcome, Trial, run_trial
-
-Progress = Callable[[int, int, str], None]
+from microtune.simulate.trainer import Progress
 
 
 @dataclass

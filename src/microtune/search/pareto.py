@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from microtune.search.costs import HEAD_ONLY, Costs, Limits, require_head
-from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.costs import Costs, Limits, require_head
+from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.select import best_selection, bounds_of
 from microtune.training.scheme import published_schemes
 
@@ -30,7 +30,7 @@ class Mark:
     proven: bool = False
 
 
-def ladder(low: int, high: int, count: int) -> list[int]:
+def budget_ladder(low: int, high: int, count: int) -> list[int]:
     """Budgets from low to high, each larger by the same factor; ascending, without repetition."""
     factor = (high / low) ** (1 / max(count - 1, 1))
     return sorted({low, high, *(round(low * factor**i) for i in range(1, count - 1))})

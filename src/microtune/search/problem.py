@@ -31,6 +31,9 @@ class Selection:
         return {"name": name, "model": model, "bias_layers": self.bias_layers, "weights": weights}
 
 
+HEAD_ONLY = Selection(0, ())
+
+
 @dataclass(frozen=True)
 class Contributions:
     """What training more is worth, as a decrease of the mean validation log-loss in nats (more is

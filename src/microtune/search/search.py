@@ -26,10 +26,9 @@ from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.select import Solution, best_selection
 from microtune.search.trials import Materials, open_materials
 from microtune.search.verification import FOUND, Verified, best_on_val, contenders, verify
-from microtune.simulate.builds import digest
-from microtune.simulate.trainer import check_learning_rate
+from microtune.simulate.builds import code_version, digest
+from microtune.simulate.trainer import Progress, check_learning_rate
 
-Progress = Callable[[int, int, str], None]
 LEAST_SEEDS = 3
 
 
@@ -214,7 +213,8 @@ class _Estimates:
         self._progress = progress
 
     def _key(self, what: object) -> str:
-        return f"estimate:{digest(self._materials.context, repr(self._lr), repr(what))}"
+        code = code_version(("search/estimate.py",))
+        return f"estimate:{digest(code, self._materials.context, repr(self._lr), repr(what))}"
 
     def contributions(self, depths: Sequence[int], choices: Sequence[Choice]) -> Contributions:
         """Estimated in seconds to minutes, or known."""

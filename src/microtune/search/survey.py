@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from microtune.search.contribution import Analysis
-from microtune.search.costs import HEAD_ONLY, NO_PLACE, Limits
+from microtune.search.costs import NO_PLACE, Limits
 from microtune.search.evolve import Score, Space, evolve, exact_trace, random_search
 from microtune.search.pareto import (
     Mark,
+    budget_ladder,
     instruction_front,
-    ladder,
     mark,
     other_marks,
     sram_front,
 )
-from microtune.search.problem import Contributions, Selection
-from microtune.search.search import Finding, Progress
+from microtune.search.problem import HEAD_ONLY, Contributions, Selection
+from microtune.search.search import Finding
 from microtune.search.verification import Verified
+from microtune.simulate.trainer import Progress
 
 # Budgets of a front.
 BUDGETS = 8
@@ -74,13 +75,13 @@ def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
     chosen = finding.chosen
     steps = _Steps(progress, 2 * BUDGETS + 2 + 2 * plans)
     by_sram = sram_front(
-        gains, costs, limits,
-        ladder(costs.sram(HEAD_ONLY), limits.sram_bytes, BUDGETS), steps.noted("front of SRAM"),
+        gains, costs, limits, budget_ladder(costs.sram(HEAD_ONLY), limits.sram_bytes, BUDGETS),
+        steps.noted("front of SRAM"),
     )  # fmt: skip
     steps.reach(BUDGETS, "front of instructions")
     most = max(costs.instructions(m.selection) for m in by_sram)
     by_instructions = instruction_front(
-        gains, costs, limits, ladder(costs.instructions(HEAD_ONLY), most, BUDGETS),
+        gains, costs, limits, budget_ladder(costs.instructions(HEAD_ONLY), most, BUDGETS),
         steps.noted("front of instructions"),
     )  # fmt: skip
     steps.reach(2 * BUDGETS, "known schemes")

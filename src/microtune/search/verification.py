@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from microtune.search.contribution import HEAD_ONLY, Gain, Training, gain
-from microtune.search.costs import Costs, Limits
+from microtune.search.contribution import Gain, Training, gain
+from microtune.search.costs import Costs, Limits, last_fitting
 from microtune.search.laboratory import Laboratory
 from microtune.search.pareto import last_selection, published_selections
-from microtune.search.problem import Selection
+from microtune.search.problem import HEAD_ONLY, Selection
 from microtune.search.trials import Asked, Materials, Outcome, Trial
 
 FOUND = "found"
@@ -53,14 +53,8 @@ def contenders(found: Selection, costs: Costs, limits: Limits) -> dict[str, Sele
 
 def _deepest(costs: Costs, limits: Limits) -> int:
     """Of how many last layers everything can be trained; fewer layers take less, but for noise."""
-    fits, beyond = 0, len(costs.layers) + 1
-    while beyond - fits > 1:
-        middle = (fits + beyond) // 2
-        if costs.fits(last_selection(costs, middle), limits):
-            fits = middle
-        else:
-            beyond = middle
-    return fits
+    lasts = [last_selection(costs, count) for count in range(1, len(costs.layers) + 1)]
+    return last_fitting(lasts, lambda selection: costs.fits(selection, limits))
 
 
 def verify(

@@ -7,6 +7,7 @@ import io
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -28,18 +29,21 @@ from microtune.training.scheme import resolve_scheme
 
 UNLIMITED = 1 << 28  # what fits is the question of `compile`
 LIBRARY = "library.so"
+_STAGING, _DAY = ".compiling-", 24 * 60 * 60
 FLAGS = ("-O3", "-march=native")
 # Where the results of a training run come from; the other rooms print, plan or search.
-DECIDING_ROOMS = ("codegen", "datasets", "ir", "passes", "runtime", "simulate", "training")
+DECIDING_ROOMS = (
+    "codegen", "datasets", "ir", "passes", "pipeline.py", "runtime", "simulate", "training",
+)  # fmt: skip
 
 
 @cache
 def code_version(rooms: Sequence[str] = ()) -> str:
-    """Changes with any file of these rooms of the package (none: of the whole package)."""
+    """Changes with any file of these rooms or modules of the package (none: of all of it)."""
     root = Path(microtune.__file__).parent
     roots = [root / room for room in rooms] or [root]
     files = sorted(
-        p for folder in roots for p in folder.rglob("*")
+        p for place in roots for p in (place, *place.rglob("*"))
         if p.suffix in (".py", ".c", ".h", ".in", ".toml")
     )  # fmt: skip
     return digest(*(path.read_text(encoding="utf-8") for path in files))
@@ -59,7 +63,8 @@ def compiled(
     folder = kept / f"compiled-{digest(*content)}"
     if not (folder / LIBRARY).is_file():
         kept.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".compiling-", dir=kept))
+        _sweep(kept)
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=kept))
         try:
             pipeline.compile_model(model, request, staging / "project")
             build_library(staging / "project", staging / LIBRARY, flags=flags, kept=kept)
@@ -68,6 +73,14 @@ def compiled(
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return folder
+
+
+def _sweep(kept: Path) -> None:
+    """Remove what processes that were killed left half compiled, a day ago or longer."""
+    for left in kept.glob(f"{_STAGING}*"):
+        with suppress(OSError):  # another process sweeps too
+            if time.time() - left.stat().st_mtime > _DAY:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def host_runner(folder: Path, seed: int, flags: tuple[str, ...]) -> tuple[HostRunner, Graph]:

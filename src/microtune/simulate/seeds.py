@@ -13,9 +13,8 @@ from types import TracebackType
 
 from microtune.errors import MicrotuneError
 from microtune.simulate.runners import HostRunner, Runner, cores
-from microtune.simulate.trainer import TrainingPlan, TrainingReport
+from microtune.simulate.trainer import Progress, TrainingPlan, TrainingReport
 
-Progress = Callable[[int, int, str], None]
 Train = Callable[[Runner, TrainingPlan, Progress], TrainingReport]
 
 # Steps between two messages of progress.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,7 @@ from microtune.ir.modelfile import load_model
 from microtune.simulate.measure import Measurement, measure
 from microtune.simulate.runners import BackEnd, HostRunner, Runner, cores, make_runner
 from microtune.simulate.seeds import SeedRuns
-from microtune.simulate.trainer import TrainingPlan, TrainingReport, run_training
-
-Progress = Callable[[int, int, str], None]
+from microtune.simulate.trainer import Progress, TrainingPlan, TrainingReport, run_training
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Session:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)

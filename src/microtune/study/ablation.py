@@ -14,7 +14,7 @@ from rich.table import Table
 
 from microtune.study.runs import OURS, Result, Run
 from microtune.study.statistics import mean_and_deviation, paired_difference
-from microtune.study.work import Work
+from microtune.study.work import Work, at_edge
 
 MODEL, DATA = "mcunet-5fps", "clothing10.tar"
 # The simulation takes a hundredth of a second a step, and more for every layer.
@@ -128,7 +128,6 @@ def ablation_table(found: Sequence[Ablation]) -> Table:
     for one in found:
         mean, deviation = mean_and_deviation(one.results)
         difference = "" if one is law else str(paired_difference(one.results, law.results))
-        table.add_row(
-            one.variant.label, f"{one.rate:g}", f"{mean:.1f} ± {deviation:.1f}", difference
-        )
+        rate = at_edge(one.rate, one.variant.rates)
+        table.add_row(one.variant.label, rate, f"{mean:.1f} ± {deviation:.1f}", difference)
     return table

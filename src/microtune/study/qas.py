@@ -10,7 +10,7 @@ from rich.table import Table
 
 from microtune.study.runs import OURS, Result, Run
 from microtune.study.statistics import Difference, mean_and_deviation, paired_difference
-from microtune.study.work import Work
+from microtune.study.work import Work, at_edge
 
 MODEL, SCHEME = "mcunet-5fps", "last-6"
 REFERENCE = "fp32 SGD-M"
@@ -75,11 +75,5 @@ def qas_tables(found: QasTable) -> list[Table]:
     for method, candidates in RATES.items():
         listed = ", ".join(f"{rate:g}" for rate in candidates)
         chosen = [found.rates[name][method] for name in found.results]
-        rates.add_row(f"{method}: {listed}", *(_at_edge(rate, candidates) for rate in chosen))
+        rates.add_row(f"{method}: {listed}", *(at_edge(rate, candidates) for rate in chosen))
     return [accuracy, rates]
-
-
-def _at_edge(rate: float, candidates: Sequence[float]) -> str:
-    """The lowest and the highest candidate are marked: a better one may lie beyond."""
-    edge = rate in (min(candidates), max(candidates)) and len(candidates) > 1
-    return f"{rate:g}{' (edge)' if edge else ''}"

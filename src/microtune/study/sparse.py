@@ -10,10 +10,10 @@ from rich.table import Table
 
 from microtune import pipeline
 from microtune.study.device import request_of
-from microtune.study.qas import RATES as FLOAT_RATES
+from microtune.study.qas import RATES as QAS_RATES
 from microtune.study.runs import OURS, Result, Run
 from microtune.study.statistics import mean_and_deviation, paired_difference
-from microtune.study.work import Work
+from microtune.study.work import Work, at_edge
 from microtune.training.scheme import analytic_kb, published_schemes
 
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
@@ -80,16 +80,15 @@ def run_sparse(
 ) -> list[Point]:
     """Every scheme of every (model, data), each with the best of its rates on the validation split,
     after a third of the epochs."""
-    asked: list[tuple[Run, Sequence[float]]] = [
-        (Run(model, data, scheme, OURS, 0.0, 0, epochs), FULL_RATES if scheme == "full" else RATES)
+    asked = [
+        Run(model, data, scheme, OURS, 0.0, 0, epochs)
         for model, data in pairs
         for scheme in (*GENERAL, *published_schemes(model))
     ]
     if FULL_PAIR in pairs:
-        asked.append((Run(*FULL_PAIR, "full", FLOAT, 0.0, 0, epochs), FLOAT_RATES[FLOAT]))
         full = Run(*FULL_PAIR, "full", OURS, 0.0, 0, epochs)
-        asked += [(replace(full, rule=rule), FULL_RATES) for rule in _FULL_RULES]
-    chosen = work.best_rates(asked, _ROUNDS)
+        asked += [replace(full, method=FLOAT), *(replace(full, rule=rule) for rule in _FULL_RULES)]
+    chosen = work.best_rates([(run, _candidates(run)) for run in asked], _ROUNDS)
     results = work.seeded(chosen, seeds)
 
     @cache
@@ -100,6 +99,12 @@ def run_sparse(
         Point(run.model, run.scheme, *cost(run.model, run.scheme), run.lr, own)
         for run, own in zip(chosen, results, strict=True)
     ]
+
+
+def _candidates(run: Run) -> Sequence[float]:
+    if run.method != OURS:
+        return QAS_RATES[run.method]
+    return FULL_RATES if run.scheme == "full" else RATES
 
 
 def _cost(work: Work, name: str, scheme_name: str) -> tuple[int, int, float | None]:
@@ -139,7 +144,8 @@ def sparse_tables(points: Sequence[Point]) -> list[Table]:
             costs = [f"{point.planned_bytes:,}", f"{point.extra_bytes:,}", analytic]
             if point.simulated:
                 costs = ["", "", ""]
-            table.add_row(point.label, *costs, f"{point.rate:g}", f"{mean:.1f} ± {deviation:.1f}")
+            rate = at_edge(point.rate, _candidates(point.results[0].run))
+            table.add_row(point.label, *costs, rate, f"{mean:.1f} ± {deviation:.1f}")
         tables.append(table)
     return [*tables, _against_last(points)]
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from microtune.simulate.trainer import Schedule
 from microtune.study.runs import OURS, Result, Run
 from microtune.study.statistics import mean_and_deviation, paired_difference
-from microtune.study.work import Work
+from microtune.study.work import Work, at_edge
 
 MODEL, SCHEME, DATA = "mcunet-5fps", "last-6", "person_cc.tar"
 RATES = (0.0005, 0.001, 0.002)
@@ -69,6 +69,6 @@ def two_classes_table(found: Sequence[Found]) -> Table:
         mean, deviation = mean_and_deviation(one.results)
         less = "" if one is first else str(paired_difference(one.results, first.results))
         simulated = "" if one.way.method == OURS else " (simulated)"
-        table.add_row(f"{one.way.label}{simulated}", f"{one.rate:g}",
+        table.add_row(f"{one.way.label}{simulated}", at_edge(one.rate, one.way.rates),
                       f"{mean:.1f} ± {deviation:.1f}", less)  # fmt: skip
     return table

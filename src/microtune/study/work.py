@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from microtune.errors import MicrotuneError
 from microtune.parallel.tasks import Backend, run_tasks
+from microtune.simulate.trainer import Progress
 from microtune.study.execute import execute
 from microtune.study.runs import Result, Run, Store
 from microtune.study.sources import Sources
 
-Progress = Callable[[int, int, str], None]
 # Seed of the runs that choose a learning rate: none of those that are reported.
 CHOICE_SEED = 1000
 _ROUNDS = 2
@@ -95,3 +95,9 @@ def _trials(run: Run, rates: Sequence[float], full: bool) -> list[Run]:
 def _rank(result: Result) -> tuple[float, float]:
     loss = result.train_loss if np.isfinite(result.train_loss) else np.inf
     return -result.accuracy, loss
+
+
+def at_edge(rate: float, candidates: Sequence[float]) -> str:
+    """The lowest and the highest candidate are marked: a better one may lie beyond."""
+    edge = len(candidates) > 1 and rate in (min(candidates), max(candidates))
+    return f"{rate:g}{' (edge)' if edge else ''}"
