@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-_HEIGHT = 4.4  # inches
+_WIDTH, _HEIGHT = 5.2, 4.4  # inches
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
 # Kind of a scheme -> (label, marker, colour); the published ones are named by their size.
 _KINDS = {
@@ -43,13 +44,8 @@ def save_ratios(path: Path, ratios: Mapping[str, Mapping[str, float]], title: st
 def save_sparse(path: Path, points: Sequence[Point]) -> None:
     """Accuracy against planned SRAM, one panel a model and data set."""
     found = panels(points)
-    columns = min(2, len(found))
-    rows = -(-len(found) // columns)
-    with figure(path, rows, columns, 5.2 * columns, _HEIGHT * rows) as grid:
-        axes = [axis for row in grid for axis in row]
-        for axis in axes[len(found) :]:
-            axis.set_visible(False)
-        for axis, (title, own) in zip(axes, found.items(), strict=False):
+    with _panels(path, len(found), 2) as axes:
+        for axis, (title, own) in zip(axes, found.items(), strict=True):
             _sparse_panel(axis, own)
             tidy(axis, title, "planned SRAM by rows, KB", "test accuracy, %")
             axis.set_xscale("log")
@@ -57,6 +53,18 @@ def save_sparse(path: Path, points: Sequence[Point]) -> None:
             axis.set_xticks(ticks, [str(t) for t in ticks])
             axis.minorticks_off()
         _legend_below(axes)
+
+
+@contextmanager
+def _panels(path: Path, count: int, columns: int) -> Iterator[list[Axes]]:
+    """So many panels, in rows of at most `columns`."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    with figure(path, rows, columns, _WIDTH * columns, _HEIGHT * rows) as grid:
+        axes = [axis for row in grid for axis in row]
+        for axis in axes[count:]:
+            axis.set_visible(False)
+        yield axes[:count]
 
 
 def _legend_below(axes: Sequence[Axes]) -> None:
@@ -99,7 +107,7 @@ def _lowest(curves: Mapping[str, Mapping[str, Array]]) -> float:
 
 def save_curves(path: Path, curves: Mapping[str, Mapping[str, Array]]) -> None:
     """Accuracy along a stream: changed images solid, plain ones dashed; a colour a memory."""
-    with figure(path, 1, len(curves), 4.4 * len(curves), _HEIGHT) as (axes,):
+    with _panels(path, len(curves), 3) as axes:
         for axis, (domain, found) in zip(axes, curves.items(), strict=True):
             for (memory, curve), colour in zip(found.items(), _COLOURS, strict=False):
                 axis.plot(curve[:, 0], curve[:, 2], "-", color=colour, label=memory)
