@@ -62,7 +62,9 @@ def test_sparse_against_the_best_last_layers() -> None:
     text = text_of(*sparse_tables(points()))
     assert "last-9 81.0 %" in text
     assert "49KB 81.0 %" in text
-    assert "4.0" in text.splitlines()[-2]
+    against, full = text.split("Full update, net, set")
+    assert "4.0" in against.splitlines()[-3]
+    assert "+4.0 [" in next(line for line in full.splitlines() if "weights to nearest" in line)
     assert text.index("head-only") < text.index("full")
     simulated = next(line for line in text.splitlines() if "simulated" in line)
     assert "91.0" in simulated and "921,600" not in simulated

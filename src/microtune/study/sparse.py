@@ -128,7 +128,8 @@ def panels(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 
 def sparse_tables(points: Sequence[Point]) -> list[Table]:
-    """A table for each model and data set, least memory first; then sparse against last k."""
+    """A table for each model and data set, least memory first; sparse against last k; what changes
+    a full update."""
     tables = []
     for name, own in panels(points).items():
         run = own[0].results[0].run
@@ -147,7 +148,7 @@ def sparse_tables(points: Sequence[Point]) -> list[Table]:
             rate = at_edge(point.rate, _candidates(point.results[0].run))
             table.add_row(point.label, *costs, rate, f"{mean:.1f} ± {deviation:.1f}")
         tables.append(table)
-    return [*tables, _against_last(points)]
+    return [*tables, _against_last(points), *_full_tables(points)]
 
 
 def _against_last(points: Sequence[Point]) -> Table:
@@ -169,3 +170,20 @@ def _against_last(points: Sequence[Point]) -> Table:
             shown = ["", ""]
         table.add_section()
     return table
+
+
+def _full_tables(points: Sequence[Point]) -> list[Table]:
+    """Full updates otherwise than by the law, less the law's, where there are any."""
+    tables = []
+    for name, own in panels(points).items():
+        full = {p.label: p for p in own if p.scheme == "full"}
+        if len(full) < 2 or "full" not in full:
+            continue
+        law = full.pop("full")
+        table = Table("", "test accuracy, %", "less the first row", title=f"Full update, {name}")
+        table.add_row("the law", f"{law.accuracy:.1f}", "")
+        for label, point in full.items():
+            less = str(paired_difference(point.results, law.results))
+            table.add_row(label.removeprefix("full, "), f"{point.accuracy:.1f}", less)
+        tables.append(table)
+    return tables
