@@ -26,7 +26,6 @@ _KINDS = {
     "head-only": ("head only", "s", "#1f77b4"), "bias-only": ("biases only", "^", "#2ca02c"),
     "full": ("everything", "X", "#000000"),
     "simulated": ("everything, float32 (simulated)", "P", "#ff7f0e"),
-    "weights to nearest": ("everything, weights to nearest", "v", "#9467bd"),
 }  # fmt: skip
 
 
