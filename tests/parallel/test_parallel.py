@@ -107,11 +107,11 @@ def test_ctrl_c_leaves_no_process_and_keeps_what_is_finished() -> None:
         assert process.stdout is not None
         workers = {int(process.stdout.readline()) for _ in range(6)}
         os.killpg(process.pid, signal.SIGINT)
-        rest, errors = process.communicate(timeout=120)
+        rest, errors = process.communicate(timeout=20)
     assert process.pid not in workers
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert len(rest.splitlines()) < 10  # of a thousand
-    assert _gone(process.pid, 60.0)
+    assert _gone(process.pid, 5.0)
 
 
 def _gone(group: int, seconds: float) -> bool:
