@@ -65,6 +65,8 @@ def main() -> None:
     console = Console(width=WIDTH, highlight=False)
     store = Store(args.output / "runs", Sources(data_folder(), args.output).identity)
     known = store.unpack(RECORDED) if RECORDED.is_file() and not args.fresh else []
+    if RECORDED.is_file() and not args.fresh and not known:
+        console.print(f"{RECORDED} is of other numerics, models or images: everything runs again")
     shown = known if part else []
     times = Table("study", "runs", "core hours", "on two cores, h", title="How long the runs took")
     for name in names:

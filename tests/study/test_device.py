@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from microtune.datasets import Split
-from microtune.study.device import _few
+from microtune.study.device import _class_by_class, _few
 from microtune.study.domains import DOMAINS, changed
 from microtune.study.execute import execute
 from microtune.study.runs import OURS, Run
@@ -47,6 +49,34 @@ def test_replay_keeps_old_classes(sources: Sources) -> None:
     plain = execute(ordered, sources)
     rehearsed = execute(replace(ordered, replay_bytes=32 << 10, rehearse=2), sources)
     assert rehearsed.accuracy > plain.accuracy + 10
+
+
+def test_the_seed_draws_the_order_of_classes() -> None:
+    """Each class whole, its samples in their order; nothing is lost."""
+    split = Split(np.arange(40, dtype=np.int8).reshape(40, 1), np.tile(np.arange(10), 4), [""] * 40)
+    orders = set()
+    for seed in range(3):
+        taken = _class_by_class(split, seed)
+        classes = taken.labels[::4]
+        assert (taken.labels == np.repeat(classes, 4)).all()
+        assert sorted(classes.tolist()) == list(range(10))
+        assert (np.diff(taken.frames.reshape(10, 4), axis=1) > 0).all()
+        orders.add(tuple(classes.tolist()))
+    assert len(orders) == 3
+
+
+def test_the_same_names_of_other_images_are_other_runs(sources: Sources, tmp_path: Path) -> None:
+    """A copy of the folder is the same; with one image fewer it is not."""
+    other = replace(sources, folder=tmp_path / "other")
+    shutil.copytree(sources.folder, other.folder)
+    assert other.identity(RUN) == sources.identity(RUN)
+    changed_too = replace(sources, folder=tmp_path / "changed")
+    shutil.copytree(sources.folder, changed_too.folder)
+    path = changed_too.folder / "data" / RUN.data
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    np.savez(path, **{k: v[:-1] if k.startswith("train") else v for k, v in content.items()})
+    assert changed_too.identity(RUN) != sources.identity(RUN)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
