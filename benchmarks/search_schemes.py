@@ -29,9 +29,9 @@ from microtune.parallel.tasks import Backend
 from microtune.report.console import progress
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
-from microtune.search.contribution import Gain, gain
 from microtune.search.costs import Costs, Limits
 from microtune.search.evidence import save_scheme
+from microtune.search.gains import Gain, gain, spread
 from microtune.search.laboratory import Laboratory
 from microtune.search.pareto import published_selections
 from microtune.search.problem import Selection
@@ -99,10 +99,18 @@ class Bench:
         return laboratory
 
     def less(self, data: str, one: Selection, other: Selection, bar: Progress) -> Gain:
-        """What `one` gains over `other` on the test split, paired by seed and image."""
+        """What `one` gains over `other` on the test split; the spread between seeds is that of all
+        schemes that were trained."""
         laboratory = self.laboratory(data, bar)
         labels = laboratory.materials.asked.labels
-        return gain(self._asked(laboratory, one), self._asked(laboratory, other), labels)
+        schemes = dict.fromkeys(trial.selection for trial in laboratory.known)
+        seeds = spread([self._asked(laboratory, scheme) for scheme in schemes], labels)
+        return gain(self._asked(laboratory, one), self._asked(laboratory, other), labels, seeds)
+
+    def train(self, data: str, selections: Sequence[Selection], bar: Progress) -> None:
+        """All of them by all seeds, for the test split."""
+        laboratory = self.laboratory(data, bar)
+        laboratory.outcomes([trial for s in selections for trial in self._trials(s)])
 
     def accuracy(self, data: str, selection: Selection, bar: Progress) -> float:
         """Mean over seeds on the test split, in percent."""
@@ -112,18 +120,19 @@ class Bench:
         return 100 * sum(float((o.predicted == labels).mean()) for o in outcomes) / len(outcomes)
 
     def _asked(self, laboratory: Laboratory, selection: Selection) -> list[Outcome]:
+        return laboratory.outcomes(self._trials(selection))
+
+    def _trials(self, selection: Selection) -> list[Trial]:
         how = self.options
-        return laboratory.outcomes(
-            [Trial(selection, how.lr, seed, how.epochs) for seed in range(how.seeds)]
-        )
+        return [Trial(selection, how.lr, seed, how.epochs) for seed in range(how.seeds)]
 
 
 def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -> Table:
     """Each found scheme beside the published one of its budget."""
     how = bench.options
     table = Table(
-        "data, budget", "published, %", "found, %", "found − published", "SRAM of", "steps' instr.",
-        "written",
+        "data, budget", "published, %", "found, %", "found − published", "log-loss, nats",
+        "SRAM", "instr.", "written",
         title=f"{bench.model.graph.name}, test, {how.seeds} seeds, {how.epochs} epochs",
     )  # fmt: skip
     for one in searches:
@@ -131,11 +140,12 @@ def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -
         found = finding.solution.selection
         sram = finding.costs.sram(found) / finding.limits.sram_bytes
         instructions = finding.costs.instructions(found) / one.published_instructions
+        less = bench.less(one.data, found, one.published, bar)
         table.add_row(
             f"{one.data}, {finding.limits.sram_bytes:,} B ({one.budget})",
             f"{bench.accuracy(one.data, one.published, bar):.1f}",
             f"{bench.accuracy(one.data, found, bar):.1f}",
-            str(bench.less(one.data, found, one.published, bar).points),
+            str(less.points), f"{-less.nats:+.3f} ± {less.error:.3f}",
             f"{100 * sram:.0f} %", f"{100 * instructions:.0f} %", finding.chosen_name,
         )  # fmt: skip
     return table
@@ -191,6 +201,9 @@ def main() -> None:
             save_scheme(one.finding, place / f"{name}-{budget}.toml")
             searches.append(one)
     with progress("other data sets") as bar:
+        schemes = [s for one in searches for s in (one.finding.solution.selection, one.published)]
+        for name in names:
+            bench.train(name, schemes, bar)
         tables = [against_published(bench, searches, bar), transfer(bench, searches, names, bar)]
     console.print(*tables)
     if args.docs:

@@ -42,8 +42,8 @@ def search(
                     "training.")] = False,
     verify: Annotated[bool | None, typer.Option("--verify/--no-verify", help="Train the choice "
                       "beside known schemes, or stop before (default: unless --fast).")] = None,
-    all_layers: Annotated[bool, typer.Option("--all-layers", help="Measure also what cannot be "
-                          "afforded.")] = False,
+    all_layers: Annotated[bool, typer.Option("--all-layers", help="Measure all layers, also those "
+                          "whose biases cannot be afforded.")] = False,
     epochs: Annotated[int, typer.Option(min=1, help="Of the verification; contributions are "
                       "measured over a third of them.")] = 10,
     seeds: Annotated[int, typer.Option(min=1, help="Paired runs: of the verification, and at most "
@@ -71,7 +71,7 @@ def search(
     from microtune.report.search_text import search_tables, verification_tables
     from microtune.search.cache import default_folder
     from microtune.search.costs import Limits
-    from microtune.search.evidence import check_output, save_scheme
+    from microtune.search.evidence import check_output, is_verified, save_scheme
     from microtune.search.search import Finding, Options
     from microtune.search.search import search as run_search
     from microtune.search.survey import survey
@@ -93,7 +93,8 @@ def search(
     loaded = load_any(model)
 
     def chosen(finding: Finding) -> None:
-        save_scheme(finding, output)
+        if not (options.verifies and is_verified(output, finding)):
+            save_scheme(finding, output)
         console.print(*search_tables(finding))
 
     with progress("search") as bar:

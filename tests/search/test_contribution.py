@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,10 +13,8 @@ import pytest
 from microtune.parallel.tasks import Backend
 from microtune.search.cache import Cache
 from microtune.search.contribution import (
-    Gain,
     Training,
     analyse,
-    gain,
     interpolated_depths,
     interpolated_ratios,
     level,
@@ -22,61 +22,53 @@ from microtune.search.contribution import (
     near_decision,
     spread_depths,
 )
+from microtune.search.gains import NO_GAIN, Gain
 from microtune.search.laboratory import Laboratory
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
-from microtune.search.trials import Outcome, Trial, open_materials
+from microtune.search.trials import Trial, open_materials
 from tests.search.tiny import tiny_model, write_images
 
 HALF, WHOLE = Fraction(1, 2), Fraction(1)
 
 
-def outcome(losses: list[float], predicted: list[int]) -> Outcome:
-    return Outcome(np.array(losses), 1.0, np.array(predicted), 0.0, "", 0.0)
-
-
-def test_a_gain_is_paired_by_image_and_seed() -> None:
-    labels = np.array([0, 1, 1, 0])
-    noise = np.array([5.0, -3.0, 8.0, 0.0])
-    ours = [outcome((noise + s).tolist(), [0, 1, 1, 0]) for s in (0.0, 10.0)]
-    others = [outcome((noise + s + 0.5).tolist(), [0, 0, 1, 0]) for s in (0.0, 10.0)]
-    found = gain(ours, others, labels)
-    assert found.nats == pytest.approx(0.5) and found.error == pytest.approx(0.0, abs=1e-12)
-    assert found.points is not None and found.points.mean == pytest.approx(25.0)
-    assert found.seeds == 2
-
-
-def test_the_standard_error_is_over_images_and_seeds() -> None:
-    labels, zero = np.zeros(4, int), outcome([0.0] * 4, [0] * 4)
-    images = gain([outcome([0.0, 0.0, -2.0, -2.0], [0] * 4)], [zero], labels)
-    assert images.error == pytest.approx(np.sqrt(4 / 3 / 4))
-    seeds = gain([outcome([s] * 4, [0] * 4) for s in (0.0, -2.0)], [zero, zero], labels)
-    assert seeds.error == pytest.approx(1.0)
+NO_POINTS = NO_GAIN.points
 
 
 def selections(*nats_and_errors: tuple[float, float]) -> dict[Selection, Gain]:
     return {
-        Selection(depth, ()): Gain(nats, error, None, 1)
+        Selection(depth, ()): Gain(nats, error, NO_POINTS, 1)
         for depth, (nats, error) in enumerate(nats_and_errors, start=1)
     }
+
+
+def independent(gains: dict[Selection, Gain]) -> Callable[[Selection, Selection], float]:
+    return lambda a, b: math.hypot(gains[a].error, gains[b].error)
 
 
 def test_only_what_is_near_a_decision_goes_on() -> None:
     surely_good, surely_bad = (0.9, 0.01), (-0.5, 0.01)
     gains = selections(surely_good, surely_bad, (0.1, 0.1), (0.12, 0.1), (-0.3, 0.1), (-0.31, 0.1))
-    assert near_decision(gains) == [Selection(4, ()), Selection(3, ())]
-    assert near_decision(selections(surely_good, surely_bad)) == []
+    assert near_decision(gains, independent(gains)) == [Selection(4, ()), Selection(3, ())]
+    sure = selections(surely_good, surely_bad)
+    assert near_decision(sure, independent(sure)) == []
+
+
+def test_neighbours_that_surely_differ_are_decided() -> None:
+    gains = selections((0.9, 0.1), (0.7, 0.1))
+    assert near_decision(gains, independent(gains)) == [Selection(1, ())]
+    assert near_decision(gains, lambda *_: 0.01) == []
 
 
 def test_at_most_half_go_on() -> None:
     close = selections(*[(0.01 * k, 0.1) for k in range(7)])
-    assert near_decision(close) == [Selection(k, ()) for k in (7, 6, 5)]
+    assert near_decision(close, independent(close)) == [Selection(k, ()) for k in (7, 6, 5)]
 
 
 def test_depths_are_spread_and_interpolated() -> None:
     assert spread_depths(range(1, 6)) == [1, 2, 3, 4, 5]
     rungs = spread_depths(range(1, 43))
     assert len(rungs) == 8 and rungs[0] == 1 and rungs[-1] == 42
-    gains = {2: Gain(1.0, 0.1, None, 1), 6: Gain(3.0, 0.2, None, 2)}
+    gains = {2: Gain(1.0, 0.1, NO_POINTS, 1), 6: Gain(3.0, 0.2, NO_POINTS, 2)}
     found = interpolated_depths(gains, range(1, 7))
     assert [found[k].nats for k in range(1, 7)] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
     assert [found[k].seeds for k in range(1, 7)] == [0, 1, 0, 0, 0, 2]
@@ -85,7 +77,7 @@ def test_depths_are_spread_and_interpolated() -> None:
 
 def test_ratios_are_interpolated_in_their_logarithm() -> None:
     choices = [Choice(3, Fraction(1, 2**k)) for k in (3, 2, 1, 0)]
-    measured = {choices[0]: Gain(1.0, 0.1, None, 1), choices[-1]: Gain(4.0, 0.1, None, 1)}
+    measured = {choices[0]: Gain(1.0, 0.1, NO_POINTS, 1), choices[-1]: Gain(4.0, 0.1, NO_POINTS, 1)}
     found = interpolated_ratios(measured, choices)
     assert [found[c].nats for c in choices] == pytest.approx([1.0, 2.0, 3.0, 4.0])
 
@@ -109,16 +101,17 @@ def test_an_analysis_is_of_real_trials(laboratory: Laboratory) -> None:
     found = analyse(laboratory, 2, choices, training)
     assert set(found.biases) == {1, 2} and set(found.weights) == set(choices)
     base, cand = Selection(2, ()), Selection(2, (choices[3],))
-    seeds = range(found.weights[choices[3]].seeds)
-    ours, others, head = (
-        laboratory.outcomes([Trial(s, 0.02, seed, 2) for seed in seeds])
-        for s in (cand, base, HEAD_ONLY)
-    )
-    expected = np.mean([b.log_loss - a.log_loss for a, b in zip(ours, others, strict=True)])
-    assert found.weights[choices[3]].nats == pytest.approx(expected)
-    depth = np.mean([b.log_loss - a.log_loss for a, b in zip(others, head, strict=True)])
-    if found.biases[2].seeds == len(seeds):
-        assert found.biases[2].nats == pytest.approx(depth)
+
+    def mean(selection: Selection, seeds: int) -> float:
+        trials = [Trial(selection, 0.02, seed, 2) for seed in range(seeds)]
+        return float(np.mean([o.log_loss.mean() for o in laboratory.outcomes(trials)]))
+
+    # What others are compared with has all seeds.
+    ours = found.weights[choices[3]]
+    assert ours.nats == pytest.approx(mean(base, 2) - mean(cand, ours.seeds))
+    assert found.biases[2].nats == pytest.approx(mean(HEAD_ONLY, 2) - mean(base, 2))
+    assert found.biases[2].seeds == 2 and found.biases[2].error > 0
+    assert found.contributions.biases[2] == found.biases[2].nats
     ran = laboratory.ran
     assert analyse(laboratory, 2, choices[::-1], training) == found
     assert laboratory.ran == ran

@@ -10,6 +10,7 @@ import pytest
 
 from microtune import pipeline
 from microtune.errors import MicrotuneError
+from microtune.importers import load_any
 from microtune.search.costs import (
     Costs,
     Limits,
@@ -19,6 +20,7 @@ from microtune.search.costs import (
     nodes_instructions,
 )
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
+from microtune.search.select import NOISE_BYTES
 from microtune.targets import load_target
 from microtune.training.build import Formats, build_training_graph
 from microtune.training.scheme import channel_count, resolve_scheme
@@ -92,6 +94,18 @@ def test_candidates_are_what_can_be_afforded(costs: Costs) -> None:
     assert {costs.layers[c.layer] for c in choices} >= {"block6_depthwise", "block6_project"}
     for choice in choices:
         assert least_sram(costs, Selection(count - choice.layer, (choice,))) <= limits.sram_bytes
+
+
+def test_a_whole_layer_may_fit_where_its_half_does_not(data_folder: Path) -> None:
+    """The input of MCUNet's layer 6 is alive while its gradient is made; its half is a copy
+    besides."""
+    model = load_any(data_folder / "models/mit_tiny-training/mcunet-5fps.pkl")
+    costs = Costs(model, request(10, "rows"))
+    half, whole = (Choice(6, Fraction(1, part)) for part in (2, 1))
+    least = {c: least_sram(costs, Selection(36, (c,))) for c in (half, whole)}
+    assert least[whole] + NOISE_BYTES < least[half]
+    _, choices = candidates(costs, Limits(least[half] - 1, 1 << 20))
+    assert whole in choices and half not in choices
 
 
 def test_all_layers_on_request(costs: Costs) -> None:

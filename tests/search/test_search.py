@@ -19,10 +19,11 @@ from microtune.parallel.tasks import Backend
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
 from microtune.search.costs import Limits
-from microtune.search.evidence import save_scheme, toml_text
+from microtune.search.estimated import rank_correlation
+from microtune.search.evidence import is_verified, save_scheme, toml_text
 from microtune.search.laboratory import Laboratory
 from microtune.search.problem import HEAD_ONLY, Selection
-from microtune.search.search import Finding, Options, rank_correlation, search
+from microtune.search.search import Finding, Options, search
 from microtune.search.trials import Trial, open_materials
 from microtune.search.verification import best_on_val
 from microtune.targets import load_target
@@ -46,7 +47,7 @@ def options(kept: Path) -> Options:
     request = pipeline.Request(
         2, "none", load_target("cortex-m7"), ROOM.sram_bytes, ROOM.flash_bytes
     )
-    return Options(request, ROOM, kept, epochs=2, lr=0.02, backend=Backend(workers=1))
+    return Options(request, ROOM, kept, epochs=6, lr=0.02, backend=Backend(workers=1))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,23 @@ def test_the_best_on_val_is_written(finding: Finding, tmp_path: Path) -> None:
     save_scheme(beaten, tmp_path / "beaten.toml")
     table = tomllib.loads((tmp_path / "beaten.toml").read_text())
     assert (table["bias_layers"], table["evidence"]["chosen"]) == (0, "head-only")
-    assert table["evidence"]["found"]["bias_layers"] == finding.solution.selection.bias_layers
+    found = table["evidence"]["found"]
+    assert found["bias_layers"] == finding.solution.selection.bias_layers
+    # What is said of the written scheme is not what was promised of the other.
+    assert table["evidence"]["predicted_gain_nats"] == 0 and not table["evidence"]["proven"]
+    assert found["predicted_gain_nats"] == finding.solution.objective and found["proven"]
+
+
+def test_a_verified_file_is_told_from_others(finding: Finding, tmp_path: Path) -> None:
+    path = tmp_path / "found.toml"
+    assert not is_verified(path, finding)
+    save_scheme(replace(finding, verified=[]), path)
+    assert not is_verified(path, finding)
+    save_scheme(finding, path)
+    assert is_verified(path, finding)
+    assert not is_verified(path, replace(finding, limits=replace(ROOM, step_instructions=9)))
+    other = replace(finding.solution, selection=Selection(1, ()))
+    assert not is_verified(path, replace(finding, solution=other))
 
 
 def test_the_file_is_a_scheme(finding: Finding, tmp_path: Path) -> None:
@@ -93,6 +110,8 @@ def test_the_file_is_a_scheme(finding: Finding, tmp_path: Path) -> None:
     assert len(scheme.weights) == len(selection.choices)
     evidence = tomllib.loads(path.read_text())["evidence"]
     assert evidence["chosen"] == finding.chosen_name
+    assert evidence["contribution_epochs"] == 2 and finding.predicted_accuracy is not None
+    assert evidence["predicted_accuracy"] == finding.predicted_accuracy
     assert evidence["model_sha256"] == tiny_model().sha256()
     assert evidence["planned"]["sram_bytes"] == finding.planned.sram
     assert [row["layers"] for row in evidence["biases"]] == [1, 2, 3, 4]
@@ -123,19 +142,20 @@ def test_an_estimate_can_be_verified(finding: Finding, options: Options, data: P
 def test_the_estimate_is_compared_where_it_is_known(
     finding: Finding, options: Options, data: Path
 ) -> None:
-    assert finding.rank_correlation is None
+    measured = finding.rank_correlation
+    assert measured is not None and measured.low <= measured.value <= measured.high
     fast = search(tiny_model(), data, replace(options, fast=True), lambda *_: None)
     assert (fast.trials, fast.verified, fast.analysis) == (0, [], None)
     assert len(search_tables(fast)) == 2
-    again = search(tiny_model(), data, options, lambda *_: None)
-    assert again.rank_correlation is not None and -1 <= again.rank_correlation <= 1
+    assert fast.rank_correlation == measured and fast.predicted_accuracy is None
 
 
 def test_rank_correlation_is_spearmans() -> None:
-    assert rank_correlation([1, 2, 3], [10, 100, 1000]) == pytest.approx(1)
-    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    assert rank_correlation([1, 2, 3, 4], [1, 3, 2, 4]) == pytest.approx(0.8)
-    assert rank_correlation([1, 2, 3], [5, 5, 5]) == 0
+    assert rank_correlation([1, 2, 3], [10, 100, 1000]).value == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]).value == pytest.approx(-1)
+    assert rank_correlation([1, 2, 3, 4], [1, 3, 2, 4]).value == pytest.approx(0.8)
+    flat = rank_correlation([1, 2, 3, 4], [5, 5, 5, 5])
+    assert (flat.value, flat.pairs) == (0, 4) and flat.low == -flat.high < 0
 
 
 def test_toml_reads_back() -> None:

@@ -108,10 +108,13 @@ def test_checks_are_told() -> None:
 
 
 def test_a_cut_forbids_what_trains_as_much() -> None:
-    half, whole = Choice(3, Fraction(1, 2)), Choice(3, Fraction(1))
-    cut = Cut(Selection(4, (half,)), more=True)
-    assert cut.forbids(Selection(4, (half,))) and cut.forbids(Selection(5, (whole,)))
+    quarter, half, whole = (Choice(3, Fraction(1, part)) for part in (4, 2, 1))
+    cut = Cut(Selection(4, (quarter,)), more=True)
+    assert cut.forbids(Selection(4, (quarter,))) and cut.forbids(Selection(5, (half,)))
     assert not cut.forbids(Selection(3, (half,))) and not cut.forbids(Selection(5, ()))
+    # The whole layer needs no copy of the channels that it reads, and may take less.
+    assert not cut.forbids(Selection(5, (whole,)))
+    assert Cut(Selection(4, (whole,)), more=True).forbids(Selection(5, (whole,)))
     alone = Cut(Selection(4, (half,)), more=False)
     assert alone.forbids(Selection(4, (half,))) and not alone.forbids(Selection(5, (half,)))
 

@@ -20,8 +20,9 @@ from microtune.report import search_files as module
 from microtune.report.search_files import prepare, publish
 from microtune.report.search_page import page
 from microtune.report.search_pictures import contributions_png, kind_of, pareto_png
-from microtune.search.contribution import Analysis, Gain
+from microtune.search.contribution import Analysis
 from microtune.search.costs import NO_PLACE, Limits
+from microtune.search.gains import Gain
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.search import Finding, Options, search
 from microtune.search.select import best_selection
@@ -73,13 +74,14 @@ def measured(found: Survey) -> Survey:
     points = Difference(1.0, 0.5, 1.5)
 
     def gain(nats: float, seeds: int) -> Gain:
-        return Gain(nats, 0.01, points if seeds else None, seeds)
+        return Gain(nats, 0.01, points, seeds)
 
     analysis = Analysis(
         {depth: gain(nats, 3 if depth in (1, 4) else 0) for depth, nats in
          found.known.biases.items()},
         {choice: gain(nats, 0 if choice.ratio == Fraction(1, 2) else 1) for choice, nats in
          found.known.weights.items()},
+        head_accuracy=70.0,
     )  # fmt: skip
     chosen = found.found.selection
     schemes = {HEAD_ONLY: 70.0, Selection(chosen.bias_layers, ()): 75.0, chosen: 80.25}

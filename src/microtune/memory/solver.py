@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,11 @@ class Packing:
 def available() -> bool:
     """Whether ortools is installed (the extra `solver`)."""
     return find_spec("ortools") is not None
+
+
+def version() -> str:
+    """Of ortools, empty without it: what plans depend on besides our own code."""
+    return metadata.version("ortools") if available() else ""
 
 
 def _power_of_two(value: int) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from microtune.simulate.trainer import TrainingReport, mean_and_deviation
@@ -38,23 +41,66 @@ def map_width() -> int:
     return max(40, min(console.width, 140)) if console.is_terminal else 100
 
 
+# Seconds of a step that is more than a look into a cache.
+_SLOW_S = 0.1
+
 Update = Callable[[int, int, str], None]
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Update]:
-    """A bar with time left; call the result with (done, total, note)."""
+    """A bar with time left; call the result with (done, total, note).
+
+    Time left comes from all steps of this run: those of a search take minutes, and their total
+    grows; rich's own estimate forgets what is older than half a minute, or than the last total.
+    """
     columns = (
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
     with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(title, total=None, note="")
+        task = bar.add_task(title, total=None, note="", left="")
+        left = _TimeLeft(time.monotonic)
 
         def update(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, note=note)
+            bar.update(task, completed=done, total=total, note=note, left=left(done, total))
 
         yield update
+
+
+class _TimeLeft:
+    """Of steps at a steady rate. Where most of the time went into few of them, only those count:
+    the others came out of a cache."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._at, self._done = clock, clock(), 0
+        self._all, self._slow = _Rate(), _Rate()
+
+    def __call__(self, done: int, total: int) -> str:
+        """ "0:12:30 left", empty before there is a rate."""
+        now = self._clock()
+        seconds, steps = now - self._at, done - self._done
+        self._at, self._done = now, done
+        if steps < 0:
+            self._all, self._slow = _Rate(), _Rate()
+        elif steps:
+            self._all.add(seconds, steps)
+            if seconds / steps > _SLOW_S:
+                self._slow.add(seconds, steps)
+        rate = self._slow if self._slow.seconds > self._all.seconds / 2 else self._all
+        if not rate.steps or done >= total:
+            return ""
+        return f"{timedelta(seconds=round(rate.seconds / rate.steps * (total - done)))} left"
+
+
+@dataclass
+class _Rate:
+    seconds: float = 0.0
+    steps: int = 0
+
+    def add(self, seconds: float, steps: int) -> None:
+        self.seconds += seconds
+        self.steps += steps
 
 
 def training_table(report: TrainingReport) -> Table:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from microtune.search.contribution import Gain
+from microtune.search.gains import Gain
 from microtune.search.pareto import Mark
 from microtune.search.problem import HEAD_ONLY, Choice
 from microtune.search.survey import EVOLUTION, EXACT, Survey, is_placed

@@ -5,9 +5,13 @@ from __future__ import annotations
 from rich.table import Table
 
 from microtune.report.console import figures_table
-from microtune.search.contribution import Gain
+from microtune.search.gains import Gain
 from microtune.search.search import Finding
 from microtune.search.verification import FOUND
+
+_COLUMNS = (
+    "trained", "log-loss, expected", "measured", "± s.e.", "accuracy, points [95 %]", "seeds",
+)  # fmt: skip
 
 
 def search_tables(finding: Finding) -> list[Table]:
@@ -16,7 +20,7 @@ def search_tables(finding: Finding) -> list[Table]:
 
 
 def _costs(finding: Finding) -> Table:
-    planned, limits, solution = finding.planned, finding.limits, finding.solution
+    planned, limits = finding.planned, finding.limits
     figures: dict[str, object] = {
         "trained": finding.chosen_name,
         "target": finding.target,
@@ -24,22 +28,26 @@ def _costs(finding: Finding) -> Table:
         "flash bytes": f"{planned.flash:,} of {limits.flash_bytes:,}",
         "instructions of a step": f"{planned.instructions:,} (estimated)",
         "contributions": "estimated" if finding.analysis is None else "measured",
-        "predicted gain": f"{solution.objective:.4f} nats",
-        "proven best": "yes" if solution.proven else f"no, bound {solution.bound:.4f} nats",
-        "training runs made": finding.trials,
     }
+    if finding.predicted_gain is not None:
+        figures["predicted gain"] = f"{finding.predicted_gain:.4f} nats"
+    if finding.predicted_accuracy is not None:
+        figures["predicted accuracy"] = f"{finding.predicted_accuracy:.1f} % on val"
+    if finding.chosen_name == FOUND:
+        bound = f"no, bound {finding.solution.bound:.4f} nats"
+        figures["best of all by prediction"] = "proven" if finding.proven else bound
+    figures["training runs made"] = finding.trials
     if finding.rank_correlation is not None:
-        figures["estimate's rank correlation"] = f"{finding.rank_correlation:.2f}"
+        figures["estimate's rank correlation"] = str(finding.rank_correlation)
     return figures_table(f"{finding.model}", figures)
 
 
 def _parts(finding: Finding) -> Table:
     table = Table(title="Scheme", title_justify="left")
-    for name in ("trained", "log-loss, nats", "± s.e.", "accuracy, points [95 %]", "seeds"):
+    for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "trained" else "right")
-    selection, analysis = finding.chosen, finding.analysis
-    known = finding.contributions if analysis is None else analysis.contributions
-    table.add_row("head", "", "", "", "")
+    selection, analysis, known = finding.chosen, finding.analysis, finding.known
+    table.add_row("head", *[""] * (len(_COLUMNS) - 1))
     if depth := selection.bias_layers:
         gain = None if analysis is None else analysis.biases.get(depth)
         table.add_row(f"biases of the last {depth} layers", *_gain(known.biases.get(depth), gain))
@@ -52,12 +60,11 @@ def _parts(finding: Finding) -> Table:
 
 def _gain(nats: float | None, gain: Gain | None) -> list[str]:
     if nats is None:
-        return ["not known", "", "", ""]
+        return ["not known", *[""] * (len(_COLUMNS) - 2)]
     if gain is None:
-        return [f"{-nats:+.4f}", "", "", ""]
+        return [f"{-nats:+.4f}", *[""] * (len(_COLUMNS) - 2)]
     seeds = str(gain.seeds) if gain.seeds else "interpolated"
-    points = "" if gain.points is None else str(gain.points)
-    return [f"{-nats:+.4f}", f"{gain.error:.4f}", points, seeds]
+    return [f"{-nats:+.4f}", f"{-gain.nats:+.4f}", f"{gain.error:.4f}", str(gain.points), seeds]
 
 
 def verification_tables(finding: Finding) -> list[Table]:

@@ -1,61 +1,67 @@
 """Contribution analysis: what biases of the last k layers, and each (layer, ratio), are worth.
 
-Every gain is a paired difference of two schemes trained by the same seeds: of the log-loss of each
-validation image, each network at its best temperature. Biases are compared with the head alone,
-weights with biases alone, of the least of a few depths (`levels`) that covers their layer: of no
-budget, so that what was measured serves every budget. All candidates are run with one seed; in each
-further round at most half of them, those near a decision, with one seed more.
+Every gain is a difference of two schemes (`gains.py`): of the log-loss of each validation image,
+each network at its best temperature. Biases are compared with the head alone, weights with biases
+alone, of the least of a few depths (`levels`) that covers their layer: of no budget, so that what
+was measured serves every budget. What others are compared with has all seeds from the beginning:
+its error would be that of all. All candidates are run with one seed; in each further round at most
+half of them, those near a decision, with one seed more.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from microtune.ir.graph import Array
+from microtune.search.gains import (
+    NO_GAIN,
+    Answers,
+    Gain,
+    Spread,
+    between,
+    expected,
+    expected_points,
+    gain,
+    spread,
+    standard_error,
+)
 from microtune.search.laboratory import Laboratory
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.trials import Outcome, Trial
-from microtune.study.statistics import Difference, bootstrap
 from microtune.training.scheme import backbone_layers
 
 # Depths that are measured; between them gains are interpolated.
 MEASURED_DEPTHS = 8
 # Standard errors that a difference must be away from a decision.
 SURE = 2.0
-_RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Gain:
-    """Decrease of the mean validation log-loss in nats with its standard error; the change of the
-    accuracy in percentage points (None where interpolated); how many paired seeds (0:
-    interpolated)."""
-
-    nats: float
-    error: float
-    points: Difference | None
-    seeds: int
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Gains of bias depths over the head alone, of choices over biases alone."""
+    """Gains of bias depths over the head alone, of choices over biases alone; `head_accuracy`: of
+    the head alone, in percent."""
 
     biases: Mapping[int, Gain]
     weights: Mapping[Choice, Gain]
+    head_accuracy: float
 
     @property
     def contributions(self) -> Contributions:
-        """As the selection takes them."""
+        """As the selection takes them, in nats: what is to be expected of choices."""
         return Contributions(
-            {depth: gain.nats for depth, gain in self.biases.items()},
-            {choice: gain.nats for choice, gain in self.weights.items()},
+            {depth: gain.nats for depth, gain in self.biases.items()}, expected(self.weights)
         )
+
+    @property
+    def points(self) -> Contributions:
+        """The same in percentage points of accuracy."""
+        biases = {depth: gain.points.mean for depth, gain in self.biases.items()}
+        return Contributions(biases, expected_points(self.weights))
 
 
 @dataclass(frozen=True)
@@ -65,24 +71,6 @@ class Training:
     lr: float
     epochs: int
     seeds: int
-
-
-def gain(ours: Sequence[Outcome], others: Sequence[Outcome], labels: Array) -> Gain:
-    """What `ours` gain over `others`, seed by seed and image by image.
-
-    The standard error is over images and, with several seeds, over seeds.
-    """
-    pairs = list(zip(ours, others, strict=True))
-    losses = np.stack([b.log_loss - a.log_loss for a, b in pairs])
-    seeds, images = losses.shape
-    variance = float(losses.mean(axis=0).var(ddof=1)) / images
-    if seeds > 1:
-        variance += float(losses.mean(axis=1).var(ddof=1)) / seeds
-    right = np.stack([
-        (a.predicted == labels).astype(np.float64) - (b.predicted == labels) for a, b in pairs
-    ])  # fmt: skip
-    points = bootstrap(right, _RESAMPLES)
-    return Gain(float(losses.mean()), math.sqrt(variance), points, seeds)
 
 
 def levels(layers: int) -> list[int]:
@@ -105,18 +93,15 @@ def analyse(
     bench = _Bench(laboratory, training)
     candidates = [Selection(k, ()) for k in rungs] + [bench.over_biases(c) for c in ends]
     laboratory.expected = expected_trials(len(candidates), training.seeds)
-    gains = bench.halving(candidates)
-    measured = _of_choices(gains)
-    between = [bench.over_biases(c) for c in _disagreeing(choices, measured)]
-    measured |= _of_choices(bench.halving(between))
+    bench.halving(candidates)
+    bench.halving([bench.over_biases(c) for c in _disagreeing(choices, bench)])
+    gains = bench.gains()
     biases = {s.bias_layers: g for s, g in gains.items() if not s.choices}
+    weights = {s.choices[0]: g for s, g in gains.items() if s.choices}
     return Analysis(
-        interpolated_depths(biases, range(1, depth + 1)), interpolated_ratios(measured, choices)
-    )
-
-
-def _of_choices(gains: Mapping[Selection, Gain]) -> dict[Choice, Gain]:
-    return {s.choices[0]: g for s, g in gains.items() if s.choices}
+        interpolated_depths(biases, range(1, depth + 1)), interpolated_ratios(weights, choices),
+        bench.head_accuracy(),
+    )  # fmt: skip
 
 
 def expected_trials(candidates: int, seeds: int) -> int:
@@ -126,48 +111,81 @@ def expected_trials(candidates: int, seeds: int) -> int:
 
 
 class _Bench:
-    """Candidates and the references that they are compared with."""
+    """Candidates, what they are compared with, and how many runs each has had."""
 
     def __init__(self, laboratory: Laboratory, training: Training) -> None:
         self._laboratory, self._training = laboratory, training
         self._layers = len(backbone_layers(laboratory.materials.model.graph))
+        self._candidates: dict[Selection, int] = {}
+        self._references = {HEAD_ONLY: None}
 
     def over_biases(self, choice: Choice) -> Selection:
         """The choice with the biases that it is compared with."""
         return Selection(level(self._layers, self._layers - choice.layer), (choice,))
 
-    def halving(self, candidates: Sequence[Selection]) -> dict[Selection, Gain]:
-        """Gains of all: with one seed, with each more of those near a decision."""
-        gains: dict[Selection, Gain] = {}
+    def halving(self, candidates: Sequence[Selection]) -> None:
+        """Run all: with one seed, with each more of those near a decision."""
+        self._references |= dict.fromkeys(map(self._reference, candidates))
         left = list(candidates)
         for seeds in range(1, self._training.seeds + 1):
-            gains |= self._measured(left, seeds)
-            left = near_decision({c: gains[c] for c in left})
+            self._candidates |= dict.fromkeys(left, seeds)
+            self._laboratory.outcomes([trial for s in self._runs() for trial in self._trials(s)])
+            gains = self.gains()
+            left = near_decision({c: gains[c] for c in left}, self.error_between)
             if not left:
                 break
-        return gains
 
-    def _measured(self, candidates: Sequence[Selection], seeds: int) -> dict[Selection, Gain]:
-        trials = [self._trials(s, seeds) for c in candidates for s in (self._reference(c), c)]
-        self._laboratory.outcomes([trial for part in trials for trial in part])
-        labels = self._laboratory.materials.asked.labels
+    def gains(self) -> dict[Selection, Gain]:
+        """Of all candidates, over what each is compared with."""
+        seeds = self._spread()
         return {
-            c: gain(self._outcomes(c, seeds), self._outcomes(self._reference(c), seeds), labels)
-            for c in candidates
+            c: gain(self._outcomes(c), self._outcomes(self._reference(c)), self._labels, seeds)
+            for c in self._candidates
         }
+
+    def head_accuracy(self) -> float:
+        """Of the head alone, in percent."""
+        return 100 * float(Answers.of(self._outcomes(HEAD_ONLY), self._labels).right.mean())
+
+    def error_between(self, one: Selection, other: Selection) -> float:
+        """Standard error of the difference of two candidates' gains in nats: where both are
+        compared with the same runs, theirs do not matter."""
+        ends = [one, other]
+        parts = [1, -1]
+        references = [self._reference(s) for s in ends]
+        if references[0] != references[1]:
+            ends, parts = ends + references, [*parts, -1, 1]
+        answers = [Answers.of(self._outcomes(s), self._labels) for s in ends]
+        losses = sum(p * a.log_loss for p, a in zip(parts, answers, strict=True))
+        runs = sum(1 / a.runs for a in answers)
+        return standard_error(np.asarray(losses), runs * self._spread().log_loss)
+
+    @property
+    def _labels(self) -> Array:
+        return self._laboratory.materials.asked.labels
+
+    def _spread(self) -> Spread:
+        return spread([self._outcomes(s) for s in self._runs()], self._labels)
 
     def _reference(self, candidate: Selection) -> Selection:
         return Selection(candidate.bias_layers, ()) if candidate.choices else HEAD_ONLY
 
-    def _trials(self, selection: Selection, seeds: int) -> list[Trial]:
+    def _runs(self) -> list[Selection]:
+        return list(dict.fromkeys([*self._references, *self._candidates]))
+
+    def _trials(self, selection: Selection) -> list[Trial]:
         how = self._training
-        return [Trial(selection, how.lr, seed, how.epochs) for seed in range(seeds)]
+        compared = selection in self._references
+        count = how.seeds if compared else self._candidates[selection]
+        return [Trial(selection, how.lr, seed, how.epochs) for seed in range(count)]
 
-    def _outcomes(self, selection: Selection, seeds: int) -> list[Outcome]:
-        return self._laboratory.outcomes(self._trials(selection, seeds))
+    def _outcomes(self, selection: Selection) -> list[Outcome]:
+        return self._laboratory.outcomes(self._trials(selection))
 
 
-def near_decision(gains: Mapping[Selection, Gain]) -> list[Selection]:
+def near_decision(
+    gains: Mapping[Selection, Gain], error_between: Callable[[Selection, Selection], float]
+) -> list[Selection]:
     """At most half of the candidates, those that promise most first: whose gain is not surely
     negative, and lies within SURE standard errors of 0 or of a neighbour in the ranking."""
     ranked = sorted(gains, key=lambda s: (-gains[s].nats, str(s)))
@@ -175,8 +193,11 @@ def near_decision(gains: Mapping[Selection, Gain]) -> list[Selection]:
     for place, selection in enumerate(ranked):
         own = gains[selection]
         neighbours = ranked[max(place - 1, 0) : place] + ranked[place + 1 : place + 2]
-        distances = [abs(own.nats), *(abs(own.nats - gains[n].nats) for n in neighbours)]
-        if own.nats + SURE * own.error > 0 and min(distances) < SURE * own.error:
+        near = abs(own.nats) < SURE * own.error or any(
+            abs(own.nats - gains[other].nats) < SURE * error_between(selection, other)
+            for other in neighbours
+        )
+        if own.nats + SURE * own.error > 0 and near:
             unsure.append(selection)
     unsure.sort(key=lambda s: -(gains[s].nats + SURE * gains[s].error))
     return unsure[: len(gains) // 2]
@@ -202,20 +223,16 @@ def _ends(choices: Iterable[Choice]) -> list[tuple[Choice, Choice]]:
     return [(of[0], of[-1]) for of in _by_layer(choices).values()]
 
 
-def _disagreeing(choices: Sequence[Choice], measured: Mapping[Choice, Gain]) -> list[Choice]:
+def _disagreeing(choices: Sequence[Choice], bench: _Bench) -> list[Choice]:
     """Ratios between ends whose gains surely differ."""
+    gains = bench.gains()
     found: list[Choice] = []
     for of in _by_layer(choices).values():
-        low, high = measured[of[0]], measured[of[-1]]
-        if abs(high.nats - low.nats) > SURE * math.hypot(low.error, high.error):
+        low, high = bench.over_biases(of[0]), bench.over_biases(of[-1])
+        difference = abs(gains[high].nats - gains[low].nats)
+        if len(of) > 2 and difference > SURE * bench.error_between(low, high):
             found += of[1:-1]
     return found
-
-
-def _between(low: Gain, high: Gain, part: float) -> Gain:
-    """Interpolated; as unsure as the less sure end."""
-    nats = (1 - part) * low.nats + part * high.nats
-    return Gain(nats, max(low.error, high.error), None, 0)
 
 
 def interpolated_ratios(
@@ -230,7 +247,7 @@ def interpolated_ratios(
                 found[choice] = measured[choice]
             else:
                 part = _log(choice.ratio / low.ratio) / _log(high.ratio / low.ratio)
-                found[choice] = _between(measured[low], measured[high], part)
+                found[choice] = between(measured[low], measured[high], part)
     return found
 
 
@@ -240,7 +257,7 @@ def _log(ratio: Fraction) -> float:
 
 def interpolated_depths(measured: Mapping[int, Gain], depths: Iterable[int]) -> dict[int, Gain]:
     """Gains of all depths, linear between those that were measured (depth 0 gains nothing)."""
-    known = {0: Gain(0.0, 0.0, None, 0), **measured}
+    known = {0: NO_GAIN, **measured}
     found: dict[int, Gain] = {}
     for depth in sorted(depths):
         if depth in measured:
@@ -248,5 +265,5 @@ def interpolated_depths(measured: Mapping[int, Gain], depths: Iterable[int]) -> 
         else:
             low = max(k for k in known if k < depth)
             high = min(k for k in known if k > depth)
-            found[depth] = _between(known[low], known[high], (depth - low) / (high - low))
+            found[depth] = between(known[low], known[high], (depth - low) / (high - low))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
@@ -14,6 +14,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import node_macs
 from microtune.ir.modelfile import ModelFile
+from microtune.memory import solver
 from microtune.memory.lifetimes import VIEW_OPS
 from microtune.search.alive import resident, surely_alive
 from microtune.search.problem import HEAD_ONLY, RATIOS, Choice, Selection
@@ -84,7 +85,7 @@ class Costs:
         content = (
             code_version(), model.sha256(), request.classes, request.target, request.formats,
             request.input, request.schedule, request.replay_bytes,
-            request.sram_bytes if several else 0,
+            request.sram_bytes if several else 0, solver.version(),
         )  # fmt: skip
         self._context = hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -176,8 +177,9 @@ def candidates(
 
     Depths go from 1 to the deepest at which biases alone fit, or to all layers. A choice is left
     out if with the biases down to its layer, the least scheme that has it, it cannot fit by the
-    lower bounds; to plan each would take minutes. More depth or a larger ratio never costs less, so
-    both limits are found by bisection. Raises MicrotuneError if not even the head can be trained.
+    lower bounds; to plan each would take minutes. More depth or a larger part of a layer never
+    costs less, so both limits are found by bisection; the whole layer may (`takes_no_less`) and is
+    looked at for itself. Raises MicrotuneError if not even the head can be trained.
     """
     require_head(costs, limits)
     count = len(costs.layers)
@@ -188,13 +190,21 @@ def candidates(
     choices: list[Choice] = []
     for layer in range(count - deepest, count):
         ratios = distinct_ratios(costs.model.graph, costs.layers[layer])
-        if not all_layers:
-            own = [Selection(count - layer, (Choice(layer, ratio),)) for ratio in ratios]
-            ratios = ratios[
-                : last_fitting(own, lambda selection: may_fit(costs, selection, limits))
-            ]
-        choices += [Choice(layer, ratio) for ratio in ratios]
+        own = [Choice(layer, ratio) for ratio in ratios]
+        choices += own if all_layers else _affordable(costs, limits, own)
     return list(range(1, deepest + 1)), choices
+
+
+def _affordable(costs: Costs, limits: Limits, own: Sequence[Choice]) -> list[Choice]:
+    """Those of a layer's choices that may fit with the biases down to it."""
+    depth = len(costs.layers) - own[0].layer
+    alone = {choice: Selection(depth, (choice,)) for choice in own}
+    parts = [choice for choice in own if choice.ratio < 1]
+    count = last_fitting(
+        [alone[choice] for choice in parts], lambda selection: may_fit(costs, selection, limits)
+    )
+    wholes = [c for c in own if c.ratio == 1 and may_fit(costs, alone[c], limits)]
+    return parts[:count] + wholes
 
 
 def may_fit(costs: Costs, selection: Selection, limits: Limits) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import tomllib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 from microtune import __version__
 from microtune.errors import MicrotuneError
 from microtune.ir.numerics import NUMERICS_VERSION
-from microtune.search.contribution import Analysis, Gain
-from microtune.search.problem import Choice, Contributions
+from microtune.search.estimated import Correlation
+from microtune.search.gains import Gain
+from microtune.search.problem import Choice
 from microtune.search.search import Finding
 from microtune.search.verification import FOUND, Verified
 from microtune.simulate.session import write_whole
@@ -42,53 +44,90 @@ def save_scheme(finding: Finding, path: Path) -> None:
 
 
 def _evidence(finding: Finding) -> dict[str, Any]:
-    planned, solution, limits = finding.planned, finding.solution, finding.limits
-    biases, weights = _gains(finding.analysis, finding.contributions)
+    """What is said of the written scheme is said at the top; of what was found instead, in a table
+    of its own."""
+    planned, solution = finding.planned, finding.solution
+    biases, weights = _gains(finding)
     return {
-        "microtune": __version__, "numerics_version": NUMERICS_VERSION,
-        "model_sha256": finding.model_sha256, "data_sha256": finding.data_sha256,
-        "target": finding.target, "input": finding.input,
+        "microtune": __version__, "numerics_version": NUMERICS_VERSION, **_subject(finding),
         "contributions": "estimated" if finding.analysis is None else "measured",
         "chosen": finding.chosen_name, "learning_rate": finding.training.lr,
-        "predicted_gain_nats": solution.objective, "bound_nats": solution.bound,
-        "proven": solution.proven, "plans_checked": solution.evaluations,
-        **({} if finding.rank_correlation is None
-           else {"rank_correlation_of_estimate": finding.rank_correlation}),
-        **({} if finding.chosen_name == FOUND
-           else {FOUND: solution.selection.table(FOUND, finding.model)}),
+        **_known("predicted_gain_nats", finding.predicted_gain),
+        **_known("predicted_accuracy", finding.predicted_accuracy),
+        "proven": finding.proven, "plans_checked": solution.evaluations,
+        **({} if finding.analysis is None else {"contribution_epochs": finding.training.epochs}),
+        **_correlation(finding.rank_correlation),
         "planned": {
             "sram_bytes": planned.sram, "flash_bytes": planned.flash,
             "step_instructions": planned.instructions,
         },
-        "limits": {name: value for name, value in vars(limits).items() if value is not None},
+        FOUND: solution.selection.table(FOUND, finding.model) | {
+            "predicted_gain_nats": solution.objective, "bound_nats": solution.bound,
+            "proven": solution.proven,
+        },
         "verification": [_verified(v) for v in finding.verified],
         "biases": [{"layers": k} | g for k, g in biases],
         "weights": [{"layer": c.layer, "ratio": str(c.ratio)} | g for c, g in weights],
     }  # fmt: skip
 
 
+def _subject(finding: Finding) -> dict[str, Any]:
+    """What was searched for what."""
+    limits = vars(finding.limits)
+    return {
+        "model_sha256": finding.model_sha256, "data_sha256": finding.data_sha256,
+        "target": finding.target, "input": finding.input,
+        "limits": {name: value for name, value in limits.items() if value is not None},
+    }  # fmt: skip
+
+
+def is_verified(path: Path, finding: Finding) -> bool:
+    """Whether the file says of the same model, data and limits that the same was found, and has
+    verified it: an unverified finding must not replace it."""
+    try:
+        kept = tomllib.loads(path.read_text(encoding="utf-8")).get("evidence", {})
+    except (OSError, ValueError):
+        return False
+    same = all(kept.get(name) == value for name, value in _subject(finding).items())
+    found = finding.solution.selection.table(FOUND, finding.model)
+    return same and bool(kept.get("verification")) and kept.get(FOUND, {}).items() >= found.items()
+
+
+def _known(name: str, value: float | None) -> dict[str, float]:
+    return {} if value is None else {name: value}
+
+
+def _correlation(found: Correlation | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {"rank_correlation_of_estimate": vars(found)}
+
+
 def _gains(
-    analysis: Analysis | None, contributions: Contributions
+    finding: Finding,
 ) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[Choice, dict[str, Any]]]]:
     """(depths, choices) in order, each with what is known of its gain, also where it cannot be
     afforded."""
-    if analysis is not None:
-        return (
-            [(depth, _gain(gain)) for depth, gain in sorted(analysis.biases.items())],
-            [(choice, _gain(gain)) for choice, gain in sorted(analysis.weights.items())],
-        )
+    known, analysis = finding.known, finding.analysis
+    biases = {depth: {"nats": nats} for depth, nats in sorted(known.biases.items())}
+    weights = {choice: {"nats": nats} for choice, nats in sorted(known.weights.items())}
+    if analysis is None:
+        return list(biases.items()), list(weights.items())
     return (
-        [(depth, {"nats": nats}) for depth, nats in sorted(contributions.biases.items())],
-        [(choice, {"nats": nats}) for choice, nats in sorted(contributions.weights.items())],
+        [(depth, _gain(analysis.biases[depth])) for depth in biases],
+        [
+            (choice, _gain(analysis.weights[choice]) | {"expected_nats": known.weights[choice]})
+            for choice in weights
+        ],
     )
 
 
 def _gain(gain: Gain) -> dict[str, Any]:
-    row: dict[str, Any] = {"nats": gain.nats, "standard_error": gain.error, "seeds": gain.seeds}
-    if gain.points is not None:
-        row["accuracy_points"] = gain.points.mean
-        row["accuracy_interval"] = [gain.points.low, gain.points.high]
-    return row
+    return {
+        "nats": gain.nats, "standard_error": gain.error, "seeds": gain.seeds,
+        "accuracy_points": gain.points.mean,
+        "accuracy_interval": [gain.points.low, gain.points.high],
+    }  # fmt: skip
 
 
 def _verified(row: Verified) -> dict[str, Any]:
@@ -97,10 +136,8 @@ def _verified(row: Verified) -> dict[str, Any]:
         "log_loss": row.log_loss, "accuracy": row.accuracy,
         "accuracy_deviation": row.deviation,
         "gain_over_head_nats": row.gain.nats, "gain_standard_error": row.gain.error,
-        **({} if row.gain.points is None else {
-            "gain_points": row.gain.points.mean,
-            "gain_interval": [row.gain.points.low, row.gain.points.high],
-        }),
+        "gain_points": row.gain.points.mean,
+        "gain_interval": [row.gain.points.low, row.gain.points.high],
     }  # fmt: skip
 
 

@@ -79,9 +79,7 @@ def _front(
 
 def mark(name: str, selection: Selection, costs: Costs, contributions: Contributions) -> Mark:
     """A selection with its costs and, where its parts were measured, its predicted gain."""
-    known = selection.bias_layers in {0, *contributions.biases} and all(
-        choice in contributions.weights for choice in selection.choices
-    )
+    known = contributions.cover(selection)
     return Mark(
         name, selection, costs.sram(selection), costs.flash(selection),
         costs.instructions(selection), contributions.objective(selection) if known else None,

@@ -43,6 +43,12 @@ class Contributions:
     biases: Mapping[int, float]
     weights: Mapping[Choice, float]
 
+    def cover(self, selection: Selection) -> bool:
+        """Whether all parts of the selection are known."""
+        return selection.bias_layers in {0, *self.biases} and all(
+            choice in self.weights for choice in selection.choices
+        )
+
     def objective(self, selection: Selection) -> float:
         """Predicted decrease of the log-loss of a selection over the head alone, in nats."""
         total = self.biases[selection.bias_layers] if selection.bias_layers else 0.0

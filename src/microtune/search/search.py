@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
@@ -20,13 +18,12 @@ from microtune.search.contribution import (
     level,
 )
 from microtune.search.costs import Costs, Limits, candidates, distinct_ratios
-from microtune.search.estimate import estimate
+from microtune.search.estimated import Correlation, Estimates
 from microtune.search.laboratory import Laboratory
 from microtune.search.problem import Choice, Contributions, Selection
-from microtune.search.select import Solution, best_selection
+from microtune.search.select import Solution, best_selection, require_ortools
 from microtune.search.trials import Materials, open_materials
 from microtune.search.verification import FOUND, Verified, best_on_val, contenders, verify
-from microtune.simulate.builds import code_version, digest
 from microtune.simulate.trainer import Progress, check_learning_rate
 
 LEAST_SEEDS = 3
@@ -85,9 +82,32 @@ class Finding:
     chosen_name: str
     planned: Planned
     verified: list[Verified]
-    rank_correlation: float | None
+    rank_correlation: Correlation | None
     trials: int
     costs: Costs
+
+    @property
+    def known(self) -> Contributions:
+        """All contributions, also of what cannot be afforded."""
+        return self.contributions if self.analysis is None else self.analysis.contributions
+
+    @property
+    def predicted_gain(self) -> float | None:
+        """Of the chosen scheme over the head alone in nats; None where a part was not measured."""
+        return self.known.objective(self.chosen) if self.known.cover(self.chosen) else None
+
+    @property
+    def predicted_accuracy(self) -> float | None:
+        """Of the chosen scheme on val in percent, after the epochs of the contributions; None where
+        a part, or all, was not measured."""
+        if self.analysis is None or not self.known.cover(self.chosen):
+            return None
+        return self.analysis.head_accuracy + self.analysis.points.objective(self.chosen)
+
+    @property
+    def proven(self) -> bool:
+        """Whether nothing better fits, by the contributions."""
+        return self.solution.proven and self.chosen == self.solution.selection
 
 
 def search(
@@ -127,13 +147,18 @@ def _choose(costs: Costs, laboratory: Laboratory, options: Options) -> Finding:
     depths, choices = candidates(costs, options.limits, options.all_layers)
     training = Training(options.lr, max(1, options.epochs // 3), options.seeds)
     analysis: Analysis | None = None
-    estimated = _Estimates(materials, laboratory.cache, options.lr, laboratory.progress)
+    estimated = Estimates(materials, laboratory.cache, options.lr, laboratory.progress)
     if options.fast:
         contributions = estimated.contributions(depths, choices)
+        correlation = estimated.correlation(contributions, estimated.measured(training))
     else:
         depth, measured = scope(costs, depths)
         analysis = analyse(laboratory, depth, measured, training)
         contributions = affordable(analysis.contributions, depths, choices)
+        estimated.keep(analysis, training)
+        correlation = estimated.correlation(
+            estimated.contributions(range(1, depth + 1), measured), estimated.measured(training)
+        )
     known = laboratory.done
     laboratory.progress(known, max(laboratory.expected, known), "choosing the scheme")
     solution = best_selection(contributions, costs, options.limits)
@@ -143,15 +168,15 @@ def _choose(costs: Costs, laboratory: Laboratory, options: Options) -> Finding:
         training=training, contributions=contributions, analysis=analysis, solution=solution,
         chosen=solution.selection, chosen_name=FOUND,
         planned=_planned(costs, solution.selection), verified=[],
-        rank_correlation=estimated.correlation(analysis), trials=laboratory.ran, costs=costs,
+        rank_correlation=correlation, trials=laboratory.ran, costs=costs,
     )  # fmt: skip
 
 
 def scope(costs: Costs, depths: Sequence[int]) -> tuple[int, list[Choice]]:
     """What is measured where these depths can be afforded: (deepest biases, choices), all of a
-    level, so that other budgets ask for the same trials."""
+    level, so that other budgets ask for the same trials; nothing where only the head can."""
     layers = len(costs.layers)
-    depth = level(layers, max(depths, default=1))
+    depth = level(layers, max(depths)) if depths else 0
     choices = [
         Choice(layer, ratio)
         for layer in range(layers - depth, layers)
@@ -172,6 +197,7 @@ def affordable(
 
 def _check(options: Options) -> None:
     check_learning_rate(options.lr)
+    require_ortools()
     if options.verifies and options.seeds < LEAST_SEEDS:
         raise MicrotuneError(
             f"--seeds {options.seeds}: a verification needs {LEAST_SEEDS} at least"
@@ -203,53 +229,3 @@ class _CostStore:
     def put(self, key: str, value: int) -> None:
         """Remember."""
         self._cache.put(f"cost:{key}", value)
-
-
-class _Estimates:
-    """The training-free estimate through the cache."""
-
-    def __init__(self, materials: Materials, cache: Cache, lr: float, progress: Progress) -> None:
-        self._materials, self._cache, self._lr = materials, cache, lr
-        self._progress = progress
-
-    def _key(self, what: object) -> str:
-        code = code_version(("search/estimate.py",))
-        return f"estimate:{digest(code, self._materials.context, repr(self._lr), repr(what))}"
-
-    def contributions(self, depths: Sequence[int], choices: Sequence[Choice]) -> Contributions:
-        """Estimated in seconds to minutes, or known."""
-        known = [self._cache.get(self._key(item)) for item in (*depths, *choices)]
-        if any(not isinstance(value, dict) for value in known):
-            found = estimate(self._materials, depths, choices, self._lr, self._progress)
-            for item, nats in (*found.biases.items(), *found.weights.items()):
-                self._cache.put(self._key(item), {"nats": nats})
-            return found
-        values = [value["nats"] for value in known if isinstance(value, dict)]
-        biases, weights = values[: len(depths)], values[len(depths) :]
-        return Contributions(
-            dict(zip(depths, biases, strict=True)), dict(zip(choices, weights, strict=True))
-        )
-
-    def correlation(self, analysis: Analysis | None) -> float | None:
-        """Spearman's rank correlation of estimated to measured gains of the weights (only those
-        really measured), where both are known; None otherwise."""
-        if analysis is None:
-            return None
-        pairs = []
-        for choice, found in analysis.weights.items():
-            value = self._cache.get(self._key(choice))
-            if found.seeds and isinstance(value, dict):
-                pairs.append((found.nats, value["nats"]))
-        if len(pairs) < LEAST_SEEDS:
-            return None
-        return rank_correlation(*(list(column) for column in zip(*pairs, strict=True)))
-
-
-def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's; ties share their rank, and constants correlate with nothing (0)."""
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(values) for values in (one, other)]
-    if any(np.ptp(r) == 0 for r in ranks):
-        return 0.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

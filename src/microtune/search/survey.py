@@ -71,8 +71,7 @@ def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
     Plans that the cache knows are not made again. Raises MicrotuneError without ortools or optuna.
     """
     costs, gains, limits = finding.costs, finding.contributions, finding.limits
-    known = gains if finding.analysis is None else finding.analysis.contributions
-    chosen = finding.chosen
+    known, chosen = finding.known, finding.chosen
     steps = _Steps(progress, 2 * BUDGETS + 2 + 2 * plans)
     by_sram = sram_front(
         gains, costs, limits, budget_ladder(costs.sram(HEAD_ONLY), limits.sram_bytes, BUDGETS),
@@ -98,8 +97,7 @@ def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
         steps.reach(2 * BUDGETS + 2 + plans * (len(traces) - 1), name)
         score = steps.counted(gains.objective, name)
         traces[name] = method(score, space, costs, limits, plans, seed=_SEED).trace
-    proven = finding.solution.proven and chosen == finding.solution.selection
-    found = replace(mark("found", chosen, costs, known), proven=proven)
+    found = replace(mark("found", chosen, costs, known), proven=finding.proven)
     return Survey(
         finding.model, finding.target, finding.input, limits, tuple(costs.layers), known,
         finding.analysis, found, by_sram, by_instructions, others, verified, traces,

@@ -38,8 +38,8 @@ from microtune.training.build import Formats
 from microtune.training.scheme import Scheme, scheme_from_table
 
 Asked = Literal["val", "test"]
-# Raise it when the same trial would come out otherwise for another reason than the code's.
-_TRIAL_VERSION = 2
+# What decides a trial besides what decides any training on this machine.
+_OWN_ROOMS = ("search/trials.py", "search/problem.py")
 
 HOTTEST = 32.0
 
@@ -135,8 +135,8 @@ class Materials:
     def context(self) -> str:
         """Hash of all that decides outcomes besides the trial."""
         return digest(
-            f"{_TRIAL_VERSION} {NUMERICS_VERSION} {self.classes} {self.formats}",
-            code_version(DECIDING_ROOMS), self.model_sha256, self.data_sha256,
+            f"{NUMERICS_VERSION} {self.classes} {self.formats}",
+            code_version(DECIDING_ROOMS + _OWN_ROOMS), self.model_sha256, self.data_sha256,
         )  # fmt: skip
 
     def scheme(self, selection: Selection) -> Scheme:

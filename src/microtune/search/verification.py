@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from microtune.search.contribution import Gain, Training, gain
+from microtune.search.contribution import Training
 from microtune.search.costs import Costs, Limits, last_fitting
+from microtune.search.gains import Gain, gain, spread
 from microtune.search.laboratory import Laboratory
 from microtune.search.pareto import last_selection, published_selections
 from microtune.search.problem import HEAD_ONLY, Selection
@@ -89,13 +90,14 @@ def _rows(
     laboratory.outcomes([trial for s in schemes.values() for trial in trials(s)])
     labels = laboratory.materials.asked.labels
     head = laboratory.outcomes(trials(HEAD_ONLY))
+    seeds = spread([laboratory.outcomes(trials(s)) for s in schemes.values()], labels)
 
     def row(name: str, selection: Selection, outcomes: list[Outcome]) -> Verified:
         rights = [100.0 * float((o.predicted == labels).mean()) for o in outcomes]
         return Verified(
             name, selection, split, training.seeds, training.epochs,
             float(np.mean([o.log_loss.mean() for o in outcomes])), statistics.mean(rights),
-            statistics.stdev(rights), gain(outcomes, head, labels),
+            statistics.stdev(rights), gain(outcomes, head, labels, seeds),
         )  # fmt: skip
 
     return [row(name, s, laboratory.outcomes(trials(s))) for name, s in schemes.items()]
