@@ -1,8 +1,8 @@
 """What one scheme gains over another: how much, how sure, and what to expect of many such gains.
 
-Images are paired: both schemes are asked the same ones. Runs of the same seed are not more alike
-than others (measured, docs/search.md), so that each scheme has the mean of its own runs, and the
-deviation between seeds is pooled over all schemes: two or three runs of one say little about it.
+Images are paired: both schemes are asked the same ones, and their runs have the same seeds as far as
+both have run. Errors do not count on runs of the same seed to be alike. The deviation between seeds
+is pooled over all schemes: two or three runs of one say little about it.
 """
 
 from __future__ import annotations
