@@ -75,7 +75,7 @@ def busy_workers(backend: Backend) -> Iterator[int]:
 def test_the_materials_of_a_search_stay_the_same(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So they travel once in all its rounds: those that ask val, and those that ask test."""
+    """So they travel once in all its rounds."""
     keys: list[str] = []
 
     def noted(shared: object) -> tuple[str, bytes]:
@@ -86,9 +86,18 @@ def test_the_materials_of_a_search_stay_the_same(
     monkeypatch.setattr("microtune.parallel.local.pickled", noted)
     limits = Limits(1 << 20, 1 << 20)
     request = pipeline.Request(2, "none", load_target("cortex-m7"), 1 << 20, 1 << 20)
-    options = Options(request, limits, tmp_path, epochs=2, lr=0.02, backend=Backend(workers=2))
+    options = Options(
+        request,
+        limits,
+        tmp_path,
+        epochs=1,
+        seeds=2,
+        lr=0.02,
+        backend=Backend(workers=2),
+        verify=False,
+    )
     search(tiny_model(), folder / "images.npz", options, lambda *_: None)
-    assert len(keys) > 3 and len(set(keys)) == 2
+    assert len(keys) > 1 and len(set(keys)) == 1
 
 
 @pytest.mark.cluster

@@ -81,15 +81,16 @@ def test_no_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.cluster
-def test_a_scheduler_lost_between_two_calls() -> None:
+def test_a_scheduler_lost_between_two_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
-    with LocalCluster(
+    monkeypatch.setattr("microtune.parallel.clusters._PATIENCE_S", 5)
+    cluster = LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0",
         silence_logs="CRITICAL",
-    ) as cluster:  # fmt: skip
-        with Session(Backend("dask", cluster.scheduler_address)) as session:
-            assert sums(session, [1], 1) == {1: 2}
-            cluster.close()
-            with pytest.raises(MicrotuneError, match="the Dask scheduler has gone"):
-                sums(session, [1], 1)
+    )  # fmt: skip
+    with cluster, Session(Backend("dask", cluster.scheduler_address)) as session:
+        assert sums(session, [1], 1) == {1: 2}
+        cluster.close()
+        with pytest.raises(MicrotuneError, match="the Dask scheduler has gone"):
+            sums(session, [1], 1)
