@@ -12,13 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from microtune import pipeline
 from microtune.ir.modelfile import save_model
 from microtune.parallel.tasks import Backend
-from microtune.parallel.worker import pickled
-from microtune.search.costs import Limits
-from microtune.search.search import Options, search
-from microtune.targets import load_target
 from tests.search.tiny import tiny_model, write_images
 
 psutil = pytest.importorskip("psutil", reason="the cluster extra is not installed")
@@ -70,34 +65,6 @@ def busy_workers(backend: Backend) -> Iterator[int]:
     for process in psutil.process_iter(["cmdline"]):
         if (process.info["cmdline"] or [""])[0].startswith("ray::_ray_task"):
             yield process.pid
-
-
-def test_the_materials_of_a_search_stay_the_same(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So they travel once in all its rounds."""
-    keys: list[str] = []
-
-    def noted(shared: object) -> tuple[str, bytes]:
-        key, content = pickled(shared)
-        keys.append(key)
-        return key, content
-
-    monkeypatch.setattr("microtune.parallel.local.pickled", noted)
-    limits = Limits(1 << 20, 1 << 20)
-    request = pipeline.Request(2, "none", load_target("cortex-m7"), 1 << 20, 1 << 20)
-    options = Options(
-        request,
-        limits,
-        tmp_path,
-        epochs=1,
-        seeds=2,
-        lr=0.02,
-        backend=Backend(workers=2),
-        verify=False,
-    )
-    search(tiny_model(), folder / "images.npz", options, lambda *_: None)
-    assert len(keys) > 1 and len(set(keys)) == 1
 
 
 @pytest.mark.cluster

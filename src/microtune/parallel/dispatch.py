@@ -48,7 +48,8 @@ def run_on_cluster(
 ) -> None:  # fmt: skip
     """Keep the cluster (at most `workers` of its slots) busy until all tasks are done. A task whose
     worker was lost comes next; after MAX_LOSSES it is a MicrotuneError that names the task. Where
-    there are no workers, one task waits for some, and `say` is told; so does nobody for ever."""
+    there are no workers, `say` is told, and one task waits for some: a cluster may start them for
+    it. Too long without any is a MicrotuneError."""
     key, absence = cluster.share(shared), _Absence(say)
     waiting, losses = deque(range(len(tasks))), Counter[int]()
     running: dict[Any, int] = {}
