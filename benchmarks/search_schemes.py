@@ -25,7 +25,7 @@ from rich.table import Table
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.parallel.tasks import Backend
+from microtune.parallel.tasks import Backend, Session
 from microtune.report.console import progress
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
@@ -66,6 +66,7 @@ class Bench:
 
     def __init__(self, model: ModelFile, folder: Path, options: Options) -> None:
         self.model, self.folder, self.options = model, folder, options
+        self.session = Session(options.backend)
         self._laboratories: dict[str, Laboratory] = {}
 
     def source(self, data: str) -> Path:
@@ -91,9 +92,7 @@ class Bench:
         if data not in self._laboratories:
             cache = self.options.cache
             materials = open_materials(self.model, self.source(data), cache, "test")
-            self._laboratories[data] = Laboratory(
-                materials, Cache(cache), self.options.backend, bar
-            )
+            self._laboratories[data] = Laboratory(materials, Cache(cache), self.session, bar)
         laboratory = self._laboratories[data]
         laboratory.progress = bar
         return laboratory
@@ -200,7 +199,7 @@ def main() -> None:
             place.mkdir(parents=True, exist_ok=True)
             save_scheme(one.finding, place / f"{name}-{budget}.toml")
             searches.append(one)
-    with progress("other data sets") as bar:
+    with bench.session, progress("other data sets") as bar:
         schemes = [s for one in searches for s in (one.finding.solution.selection, one.published)]
         for name in names:
             bench.train(name, schemes, bar)

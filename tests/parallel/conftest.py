@@ -21,6 +21,21 @@ from tests.study.conftest import sources
 
 __all__ = ["sources"]
 
+BACKENDS = [
+    pytest.param("local", id="local"),
+    pytest.param("ray", id="ray", marks=pytest.mark.cluster),
+    pytest.param("dask", id="dask", marks=pytest.mark.cluster),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Two workers, on each backend in turn."""
+    if request.param == "local":
+        return Backend(workers=2)
+    found: Backend = request.getfixturevalue(f"{request.param}_cluster")
+    return found
+
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[Backend]:

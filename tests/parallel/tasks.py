@@ -70,6 +70,11 @@ def sleep(task: int, shared: float) -> int:
     return os.getpid()
 
 
+def plus(task: int, shared: int) -> int:
+    """Their sum."""
+    return task + shared
+
+
 if __name__ == "__main__":
     from tests.parallel import tasks
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,20 +20,6 @@ from tests.conftest import ROOT
 from tests.parallel.tasks import Shared, Task, learn, sleep
 
 SEEDS = range(6)
-BACKENDS = [
-    pytest.param("local", id="local"),
-    pytest.param("ray", id="ray", marks=pytest.mark.cluster),
-    pytest.param("dask", id="dask", marks=pytest.mark.cluster),
-]
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Two workers, on each backend in turn."""
-    if request.param == "local":
-        return Backend(workers=2)
-    found: Backend = request.getfixturevalue(f"{request.param}_cluster")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -139,13 +126,17 @@ def test_an_error_of_on_done_stops_all(tmp_path: Path) -> None:
     assert sorted(seen) == [0, 1, 2]
 
 
-def test_a_node_with_other_code_or_another_compiler_is_named() -> None:
+def test_a_node_that_differs_is_named() -> None:
     here = Needs.here()
     check_worker(here)
-    with pytest.raises(MicrotuneError, match=r"node \S+ has other code of microtune"):
-        check_worker(Needs("0123456789", here.compiler))
-    with pytest.raises(MicrotuneError, match=r"node \S+ has the C compiler .*'cc 1\.0'"):
-        check_worker(Needs(here.code, "cc 1.0"))
+    for other, message in (
+        (replace(here, code="0123456789"), "has other code of microtune"),
+        (replace(here, numpy="1.0"), f"has NumPy {here.numpy}, the machine that asks 1.0"),
+        (replace(here, scipy="1.1"), f"has SciPy {here.scipy}, the machine that asks 1.1"),
+        (replace(here, compiler="cc 1.0"), "has the C compiler .*'cc 1.0'"),
+    ):
+        with pytest.raises(MicrotuneError, match=rf"node \S+ {message}"):
+            check_worker(other)
 
 
 def test_an_exception_that_cannot_travel_comes_as_text() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microtune.parallel.tasks import Backend
+from microtune.parallel.tasks import Backend, Session
 from microtune.search.cache import Cache
 from microtune.search.contribution import (
     Training,
@@ -92,7 +92,7 @@ def laboratory(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Laborato
     folder = tmp_path_factory.mktemp("analysis")
     data = write_images(folder / "images.npz", 120)
     materials = open_materials(tiny_model(), data, kept, "val")
-    return Laboratory(materials, Cache(folder), Backend(workers=1), lambda *_: None)
+    return Laboratory(materials, Cache(folder), Session(Backend(workers=1)), lambda *_: None)
 
 
 def test_an_analysis_is_of_real_trials(laboratory: Laboratory) -> None:
@@ -118,10 +118,9 @@ def test_an_analysis_is_of_real_trials(laboratory: Laboratory) -> None:
 
 
 def test_two_workers_find_the_same(laboratory: Laboratory, tmp_path: Path) -> None:
-    other = Laboratory(
-        laboratory.materials, Cache(tmp_path), Backend(workers=2), lambda *_: None
-    )  # fmt: skip
     trials = [Trial(Selection(k, ()), 0.02, 0, 1) for k in (0, 1)]
-    ours, others = laboratory.outcomes(trials), other.outcomes(trials)
+    with Session(Backend(workers=2)) as session:
+        other = Laboratory(laboratory.materials, Cache(tmp_path), session, lambda *_: None)
+        ours, others = laboratory.outcomes(trials), other.outcomes(trials)
     assert other.ran == 2
     assert [o.parameters_sha256 for o in ours] == [o.parameters_sha256 for o in others]

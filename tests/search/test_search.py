@@ -15,7 +15,7 @@ import pytest
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import save_model
-from microtune.parallel.tasks import Backend
+from microtune.parallel.tasks import Backend, Session
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
 from microtune.search.costs import Limits
@@ -195,7 +195,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(30) != 0
     assert not (tmp_path / "found.toml").exists()
-    again = Laboratory(materials, cache, Backend(workers=1), lambda *_: None)
+    again = Laboratory(materials, cache, Session(Backend(workers=1)), lambda *_: None)
     again.outcomes([first])
     assert again.ran == 0
 

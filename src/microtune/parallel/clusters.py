@@ -7,70 +7,21 @@ docs/cluster.md has the measurements.
 
 from __future__ import annotations
 
-import pickle
 import socket
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 import microtune
 from microtune.errors import MicrotuneError
-from microtune.parallel.worker import MAX_LOSSES, Needs, Outcome, attempt, given_up
+from microtune.parallel.dispatch import Function
+from microtune.parallel.worker import MAX_LOSSES, Needs, Outcome, attempt, pickled
 
-Function = Callable[[Any, Any], Any]
 _PATIENCE_S = 60  # for the first worker of a cluster
 _KNOCK_S = 10.0  # for an answer from the head node
 _LOOK_AGAIN_S = 10.0  # for workers that have joined
-
-
-class Cluster(Protocol):
-    """A connection to a cluster, for one function and what its tasks share."""
-
-    def slots(self) -> int:
-        """Tasks that may be under way now: nodes come and go."""
-        ...
-
-    def submit(self, task: object) -> object:
-        """Hand a task over; the ticket is hashable."""
-        ...
-
-    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
-        """Those that ended, a number: so many workers were lost under it. Empty after a while."""
-        ...
-
-    def close(self, tickets: Iterable[Any]) -> None:
-        """Give back everything, and end these tasks."""
-        ...
-
-
-def run_on_cluster(
-    cluster: Cluster, tasks: Sequence[Any], workers: int | None,
-    on_done: Callable[[Any, Any], None],
-) -> None:  # fmt: skip
-    """Keep the cluster (at most `workers` of its slots) busy until all tasks are done. A task whose
-    worker was lost comes next; after MAX_LOSSES it is a MicrotuneError that names the task."""
-    waiting, losses = deque(range(len(tasks))), Counter[int]()
-    running: dict[Any, int] = {}
-    try:
-        while waiting or running:
-            slots = max(1, min(cluster.slots(), workers or len(tasks)))
-            while waiting and len(running) < slots:
-                index = waiting.popleft()
-                running[cluster.submit(tasks[index])] = index
-            for ticket, outcome in cluster.finished(list(running)):
-                index = running.pop(ticket)
-                if isinstance(outcome, Outcome):
-                    on_done(tasks[index], outcome.result())
-                    continue
-                losses[index] += outcome
-                if losses[index] >= MAX_LOSSES:
-                    raise given_up(tasks[index])
-                waiting.appendleft(index)
-    finally:
-        cluster.close(list(running))
 
 
 def _missing(package: str) -> MicrotuneError:
@@ -103,12 +54,12 @@ class RayCluster:
     """One Ray task per task. What is shared lies in the object store of each node once and is
     loaded by each worker process once."""
 
-    def __init__(self, address: str, function: Function, shared: object) -> None:
+    def __init__(self, address: str) -> None:
         try:
             import ray
         except ImportError as error:
             raise _missing("ray") from error
-        self._ray, self._needs, self._function = ray, Needs.here(), function
+        self._ray, self._needs = ray, Needs.here()
         self._owner = not ray.is_initialized()
         if self._owner:
             _knock(address)
@@ -116,18 +67,25 @@ class RayCluster:
                 ray.init(address=address, log_to_driver=False, logging_level="error")
             except (OSError, RuntimeError, ValueError) as error:
                 raise _unreachable("Ray", address, error) from error
-        # No retries of Ray's own: it would not count them for us. A list hides the reference, or
-        # Ray would bring the content with every task.
+        # No retries of Ray's own: it would not count them for us.
         self._call = ray.remote(num_cpus=1, max_retries=0)(_ray_task)
-        self._key, self._shared = uuid4().hex, [ray.put(pickle.dumps(shared))]
+        self._shared: dict[str, list[Any]] = {}
 
     def slots(self) -> int:
         """The CPUs of all living nodes."""
         return int(self._ray.cluster_resources().get("CPU", 0))
 
-    def submit(self, task: object) -> object:
+    def share(self, shared: object) -> str:
+        """Lies in the object store until `close`."""
+        key, content = pickled(shared)
+        if key not in self._shared:
+            # A list hides the reference, or Ray would bring the content with every task.
+            self._shared[key] = [self._ray.put(content)]
+        return key
+
+    def submit(self, function: Function, task: object, key: str) -> object:
         """An object reference."""
-        return self._call.remote(self._function, task, self._key, self._shared, self._needs)
+        return self._call.remote(function, task, key, self._shared[key], self._needs)
 
     def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
         """Waits for the first."""
@@ -144,10 +102,13 @@ class RayCluster:
             return 1
         return outcome
 
-    def close(self, tickets: Iterable[Any]) -> None:
+    def cancel(self, tickets: Iterable[Any]) -> None:
         """Ends running tasks by ending their processes."""
         for ticket in tickets:
             self._ray.cancel(ticket, force=True)
+
+    def close(self) -> None:
+        """Drops what is shared; the connection ends where this object made it."""
         self._shared.clear()
         if self._owner:
             self._ray.shutdown()
@@ -169,12 +130,12 @@ class DaskCluster:
     """One Dask future per task. What is shared is a worker plugin: the scheduler gives it to every
     worker once, also to those that join later."""
 
-    def __init__(self, address: str, function: Function, shared: object) -> None:
+    def __init__(self, address: str) -> None:
         try:
             import distributed
         except ImportError as error:
             raise _missing("dask") from error
-        self._dask, self._needs, self._function = distributed, Needs.here(), function
+        self._dask, self._needs = distributed, Needs.here()
         try:
             self._client = distributed.Client(address, set_as_default=False, timeout=_PATIENCE_S)
         except (OSError, ValueError) as error:
@@ -187,8 +148,9 @@ class DaskCluster:
                 f"the Dask cluster at {address} has no worker after {_PATIENCE_S} s; start some"
                 " (dask worker ADDRESS --nthreads 1)"
             ) from error
-        self._key = f"microtune-{uuid4().hex}"
-        self._client.register_plugin(_plugin(pickle.dumps(shared)), name=self._key)
+        # Another command may have the same content on this cluster, and take it back first.
+        self._name = f"microtune-{uuid4().hex}"
+        self._shared: set[str] = set()
 
     def slots(self) -> int:
         """The threads of all living workers."""
@@ -207,12 +169,23 @@ class DaskCluster:
                 " then give the same command"
             ) from error
 
-    def submit(self, task: object) -> object:
+    def share(self, shared: object) -> str:
+        """Is a plugin of each worker until `close`."""
+        digest, content = pickled(shared)
+        key = f"{self._name}-{digest}"
+        if key not in self._shared:
+            with self._connected():
+                self._client.register_plugin(_plugin(content), name=key)
+            self._shared.add(key)
+        return key
+
+    def submit(self, function: Function, task: object, key: str) -> object:
         """A future. Dask itself begins a task again whose worker is lost."""
-        arguments = (self._function, task, self._key, self._needs)
-        key = f"{self._key}-{uuid4().hex}"
+        name = f"{self._name}-{uuid4().hex}"
         with self._connected():
-            return self._client.submit(_dask_task, *arguments, key=key, pure=False)
+            return self._client.submit(
+                _dask_task, function, task, key, self._needs, key=name, pure=False
+            )
 
     def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
         """Waits for the first."""
@@ -237,11 +210,16 @@ class DaskCluster:
             raise _not_begun("Dask", error) from error
         return outcome
 
-    def close(self, tickets: Iterable[Any]) -> None:
+    def cancel(self, tickets: Iterable[Any]) -> None:
         """Takes back what waits. A thread cannot be ended: a running task ends by itself."""
         with suppress(OSError):  # the error that ended it says so
             self._client.cancel(list(tickets), force=True)
-            self._client.unregister_worker_plugin(self._key)
+
+    def close(self) -> None:
+        """Takes the plugins back and ends the connection."""
+        with suppress(OSError):
+            for key in self._shared:
+                self._client.unregister_worker_plugin(key)
         self._client.close()
 
 

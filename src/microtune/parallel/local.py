@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import signal
 import tempfile
 import warnings
@@ -11,57 +10,75 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from microtune.errors import MicrotuneError
-from microtune.parallel.worker import MAX_LOSSES, Outcome, attempt, given_up
+from microtune.parallel.worker import MAX_LOSSES, Outcome, attempt, given_up, pickled
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What every task knows. The folder holds what is shared, and a mark for each begun task."""
+    """What every task knows: the file of what is shared, and a folder with a mark for each begun
+    task."""
 
     function: Callable[[Any, Any], Any]
-    key: str
-    folder: Path
+    shared: Path
+    marks: Path
 
     def run(self, index: int, task: object) -> tuple[int, Outcome]:
         """In a worker."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
         self.mark(index).touch()
-        return index, attempt(self.function, task, self.key, self._read, None)
+        return index, attempt(self.function, task, str(self.shared), self.shared.read_bytes, None)
 
     def mark(self, index: int) -> Path:
         """The file that says: begun."""
-        return self.folder / str(index)
-
-    def _read(self) -> bytes:
-        return (self.folder / "shared").read_bytes()
+        return self.marks / str(index)
 
 
-def run_local(
-    function: Callable[[Any, Any], Any], tasks: Sequence[Any], shared: object, workers: int,
-    on_done: Callable[[Any, Any], None],
-) -> None:  # fmt: skip
-    """`run_tasks` in `workers` ≥ 2 processes. When a process dies, loky ends them all and does not
-    say which task it was: all under way are begun again. A task that was under way at the last but
-    one death is begun again alone, so that nothing else is blamed for the last."""
-    left, losses = dict.fromkeys(range(len(tasks))), Counter[int | None]()
-    with tempfile.TemporaryDirectory(prefix="microtune-tasks-") as folder:
-        job = _Job(function, uuid4().hex, Path(folder))
-        (job.folder / "shared").write_bytes(pickle.dumps(shared))
-        while left:
-            doubtful = [index for index in left if losses[index] == MAX_LOSSES - 1]
-            try:
-                for index, outcome in _outcomes(job, tasks, doubtful[:1] or list(left), workers):
-                    on_done(tasks[index], outcome.result())
-                    del left[index]
-            except TerminatedWorkerError:
-                _count_losses(job, tasks, list(left), losses)
+class LocalPool:
+    """Worker processes of this machine. What tasks share lies in a file, one for each content; a
+    process that has loaded it does not load it again."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="microtune-tasks-")
+        self._workers = 0
+
+    def run(
+        self, function: Callable[[Any, Any], Any], tasks: Sequence[Any], shared: object,
+        workers: int, on_done: Callable[[Any, Any], None],
+    ) -> None:  # fmt: skip
+        """In `workers` ≥ 2 processes, or as many as there were before: to have fewer would end
+        some. When a process dies, loky ends them all and does not say which task it was: all under
+        way are begun again. A task that was under way at the last but one death is begun again
+        alone, so that nothing else is blamed for the last."""
+        self._workers = max(self._workers, workers)
+        left, losses = dict.fromkeys(range(len(tasks))), Counter[int | None]()
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as marks:
+            job = _Job(function, self._share(shared), Path(marks))
+            while left:
+                doubtful = [index for index in left if losses[index] == MAX_LOSSES - 1]
+                batch = doubtful[:1] or list(left)
+                try:
+                    for index, outcome in _outcomes(job, tasks, batch, self._workers):
+                        on_done(tasks[index], outcome.result())
+                        del left[index]
+                except TerminatedWorkerError:
+                    _count_losses(job, tasks, list(left), losses)
+
+    def _share(self, shared: object) -> Path:
+        key, content = pickled(shared)
+        path = Path(self._folder.name, key)
+        if not path.exists():
+            path.write_bytes(content)
+        return path
+
+    def close(self) -> None:
+        """The files go; loky ends processes that have nothing to do."""
+        self._folder.cleanup()
 
 
 def _outcomes(

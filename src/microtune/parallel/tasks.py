@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Literal, Self, TypeVar, get_args
 
 from microtune.errors import MicrotuneError
-from microtune.parallel.clusters import Cluster, DaskCluster, RayCluster, run_on_cluster
-from microtune.parallel.local import run_local
+from microtune.parallel.clusters import DaskCluster, RayCluster
+from microtune.parallel.dispatch import Cluster, run_on_cluster
+from microtune.parallel.local import LocalPool
 from microtune.simulate.runners import cores
 
 T = TypeVar("T")
@@ -46,32 +47,64 @@ class Backend:
         raise MicrotuneError(f"--backend {kind}: there are {', '.join(get_args(Kind))}")
 
 
+class Session:
+    """A backend that is kept over several calls: one connection, made by the first, and what tasks
+    share goes to each worker once. As a context manager it gives everything back at the end."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._pool: LocalPool | None = None
+        self._cluster: Cluster | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.close()
+        if self._cluster is not None:
+            self._cluster.close()
+        self._pool = self._cluster = None
+
+    def run(
+        self, function: Callable[[T, S], R], tasks: Sequence[T], shared: S,
+        on_done: Callable[[T, R], None], say: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """Call function(task, shared) for every task, in any order, and on_done(task, result) here
+        for each as soon as it is finished; `say` is told when a cluster has no workers.
+
+        `function` is on the top level of a module that workers can import; tasks, results and
+        `shared` are pickled, `shared` once for each worker process, also over several calls with
+        the same content. A task whose worker dies is begun again; the third death is a
+        MicrotuneError that names it. An exception of `function`, and Ctrl-C, stop all and are
+        raised as they are; what on_done was given stays done.
+        """
+        if not tasks:
+            return
+        most = self._backend.workers
+        if self._backend.kind != "local":
+            self._cluster = self._cluster or _connect(self._backend)
+            run_on_cluster(self._cluster, function, tasks, shared, most, on_done, say)
+            return
+        workers = min(most or cores(), len(tasks))
+        if workers > 1:
+            self._pool = self._pool or LocalPool()
+            self._pool.run(function, tasks, shared, workers, on_done)
+            return
+        for task in tasks:
+            on_done(task, function(task, shared))
+
+
 def run_tasks(
     function: Callable[[T, S], R], tasks: Sequence[T], shared: S, backend: Backend,
     on_done: Callable[[T, R], None],
 ) -> None:  # fmt: skip
-    """Call function(task, shared) for every task, in any order, and on_done(task, result) here for
-    each as soon as it is finished.
-
-    `function` is on the top level of a module that workers can import; tasks, results and `shared`
-    are pickled, `shared` once for each worker process. A task whose worker dies is begun again; the
-    third death is a MicrotuneError that names it. An exception of `function`, and Ctrl-C, stop all
-    and are raised as they are; what on_done was given stays done.
-    """
-    if not tasks:
-        return
-    if backend.kind != "local":
-        run_on_cluster(_connect(function, shared, backend), tasks, backend.workers, on_done)
-        return
-    workers = min(backend.workers or cores(), len(tasks))
-    if workers > 1:
-        run_local(function, tasks, shared, workers, on_done)
-        return
-    for task in tasks:
-        on_done(task, function(task, shared))
+    """`Session.run` for one call."""
+    with Session(backend) as session:
+        session.run(function, tasks, shared, on_done)
 
 
-def _connect(function: Callable[[T, S], R], shared: S, backend: Backend) -> Cluster:
+def _connect(backend: Backend) -> Cluster:
     if backend.kind == "ray":
-        return RayCluster(backend.address or "auto", function, shared)
-    return DaskCluster(backend.address or "", function, shared)
+        return RayCluster(backend.address or "auto")
+    return DaskCluster(backend.address or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import platform
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import Any
+
+import numpy as np
 
 import microtune
 from microtune.errors import MicrotuneError
@@ -26,11 +29,20 @@ class Needs:
 
     code: str
     compiler: str
+    numpy: str
+    scipy: str
 
     @staticmethod
     def here() -> Needs:
         """What this machine has; a MicrotuneError if it has no C compiler."""
-        return Needs(code_version(), find_host_compiler().version)
+        return Needs(code_version(), find_host_compiler().version, *_libraries())
+
+
+def _libraries() -> tuple[str, str]:
+    """Versions of NumPy and SciPy."""
+    import scipy
+
+    return np.__version__, scipy.__version__
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,8 @@ def attempt(
 
 @cache
 def check_worker(needs: Needs) -> None:
-    """Once per process: a MicrotuneError that names this node if its code or compiler differ."""
+    """Once per process: a MicrotuneError that names this node if its code, libraries or compiler
+    differ."""
     node = f"node {platform.node()}"
     if code_version() != needs.code:
         raise MicrotuneError(
@@ -74,6 +87,13 @@ def check_worker(needs: Needs) -> None:
             f" {microtune.__version__}) than the machine that asks ({needs.code[:8]}):"
             " install the same version on all nodes"
         )
+    asked = (needs.numpy, needs.scipy)
+    for name, own, other in zip(("NumPy", "SciPy"), _libraries(), asked, strict=True):
+        if own != other:
+            raise MicrotuneError(
+                f"{node} has {name} {own}, the machine that asks {other}: install the same version"
+                " on all nodes"
+            )
     try:
         compiler = find_host_compiler().version
     except MicrotuneError as error:
@@ -87,6 +107,12 @@ def check_worker(needs: Needs) -> None:
 
 _kept: tuple[str, object] | None = None
 _loading = Lock()  # a Dask worker may have several threads
+
+
+def pickled(shared: object) -> tuple[str, bytes]:
+    """A key of its content, and what is shared as it travels."""
+    content = pickle.dumps(shared)
+    return hashlib.sha256(content).hexdigest(), content
 
 
 def _shared(key: str, read: Callable[[], bytes]) -> object:

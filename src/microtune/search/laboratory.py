@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from microtune.parallel.tasks import Backend, run_tasks
+from microtune.parallel.tasks import Session
 from microtune.search.cache import Cache
 from microtune.search.trials import Materials, Outcome, Trial, run_trial
 from microtune.simulate.trainer import Progress
@@ -13,12 +13,12 @@ from microtune.simulate.trainer import Progress
 
 @dataclass
 class Laboratory:
-    """Trials with the same materials. `expected` is how many trials the search will ask for, as far
-    as is known; `done` how many it has; `known` are their outcomes."""
+    """Trials with the same materials, run by `session`. `expected` is how many trials the search
+    will ask for, as far as is known; `done` how many it has; `known` are their outcomes."""
 
     materials: Materials
     cache: Cache
-    backend: Backend
+    session: Session
     progress: Progress
     expected: int = 0
     done: int = 0
@@ -38,7 +38,7 @@ class Laboratory:
                     self._finish(trial, Outcome.from_json(kept))
         self.expected = max(self.expected, self.done + len(missing))
         if missing:
-            run_tasks(run_trial, missing, self.materials, self.backend, self._keep)
+            self.session.run(run_trial, missing, self.materials, self._keep, self._say)
         return [self.known[trial] for trial in trials]
 
     def _keep(self, trial: Trial, outcome: Outcome) -> None:
@@ -49,4 +49,7 @@ class Laboratory:
     def _finish(self, trial: Trial, outcome: Outcome) -> None:
         self.known[trial] = outcome
         self.done += 1
-        self.progress(self.done, max(self.expected, self.done), str(trial))
+        self._say(str(trial))
+
+    def _say(self, note: str) -> None:
+        self.progress(self.done, max(self.expected, self.done), note)

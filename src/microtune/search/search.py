@@ -9,7 +9,7 @@ from pathlib import Path
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.parallel.tasks import Backend
+from microtune.parallel.tasks import Backend, Session
 from microtune.search.cache import Cache
 from microtune.search.contribution import (
     Analysis,
@@ -118,12 +118,20 @@ def search(
     the contributions before the verification begins, which takes longer with a warm cache than all
     before; the test split is opened only then. Raises MicrotuneError for what cannot be used or
     does not fit."""
+    with Session(options.backend) as session:
+        return _search(model, data, options, progress, on_choice, session)
+
+
+def _search(
+    model: ModelFile, data: Path, options: Options, progress: Progress,
+    on_choice: Callable[[Finding], None], session: Session,
+) -> Finding:  # fmt: skip
     _check(options)
     progress(0, 0, "reading images")
     cache = Cache(options.cache)
     materials = open_materials(model, data, options.cache, "val")
     costs = Costs(model, _request(options, materials), _CostStore(cache))
-    laboratory = Laboratory(materials, cache, options.backend, progress)
+    laboratory = Laboratory(materials, cache, session, progress)
     finding = _choose(costs, laboratory, options)
     on_choice(finding)
     if not options.verifies:
