@@ -1,6 +1,6 @@
 """What one scheme gains over another: how much, how sure, and what to expect of many such gains.
 
-Images are paired: both schemes are asked the same ones, and their runs have the same seeds as far as
+Images are paired: both schemes are asked the same ones. Their runs have the same seeds as far as
 both have run. Errors do not count on runs of the same seed to be alike. The deviation between seeds
 is pooled over all schemes: two or three runs of one say little about it.
 """
