@@ -138,9 +138,9 @@ def test_searches_are_compared_with_equal_plans(found: Survey, finding: Finding)
 def test_the_comparison_shows_the_spread_of_the_seeds(found: Survey) -> None:
     """Also where no seed finds anything."""
     lucky: list[Trace] = [[None, 0.1], [0.2, 0.3, 0.4], [None, 0.05]]
+    cases: tuple[list[Trace], ...] = (lucky, lucky[:1] * 3, [[None]] * 3)
     pictures = {
-        comparison_png(replace(found, traces={**found.traces, RANDOM: traces}))
-        for traces in (lucky, lucky[:1] * 3, [[None]] * 3)
+        comparison_png(replace(found, traces={**found.traces, RANDOM: traces})) for traces in cases
     }
     assert len(pictures) == 3
 

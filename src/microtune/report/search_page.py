@@ -57,7 +57,7 @@ def page(survey: Survey) -> str:
         template="plotly_white", height=560 * rows, hoverlabel={"align": "left"},
         title=f"{survey.model} on {survey.target}: what other budgets give, within "
         f"{budget_words(survey, False)}<br><sup>{_HOLLOW}</sup>",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01}, margin={"t": 130},
     )  # fmt: skip
     html = figure.to_html(
         include_plotlyjs=True, include_mathjax=False, div_id="pareto",
@@ -88,7 +88,7 @@ class _Panels:
             hollow = [m.predicted is None for m in marks]
             self._add(kind, marks, {
                 "x": [cost(m) for m in marks], "y": heights, "row": 1, "col": column,
-                "showlegend": column == 1,
+                "line": {"shape": "hv"}, "showlegend": column == 1,
             }, hollow)  # fmt: skip
 
     def accuracies(self, front: Sequence[Mark], cost: Callable[[Mark], float], column: int) -> None:
@@ -97,7 +97,7 @@ class _Panels:
             marks = [m for m, _ in own]
             self._add(kind, marks, {
                 "x": [cost(m) for m in marks], "y": [row.accuracy for _, row in own],
-                "error_y": {"array": [row.deviation for _, row in own]},
+                "error_y": {"array": [row.deviation for _, row in own], "thickness": 1},
                 "row": 2, "col": column, "showlegend": False,
             }, [False] * len(marks))  # fmt: skip
 
@@ -107,7 +107,7 @@ class _Panels:
         label, marker, colour = KINDS[kind]
         symbol = _SYMBOLS[marker]
         self.figure.add_scatter(
-            **where, name=label, legendgroup=kind, line={"shape": "hv"},
+            **where, name=label, legendgroup=kind,
             mode="lines+markers" if kind == "front" else "markers",
             marker={
                 "symbol": [f"{symbol}-open" if h else symbol for h in hollow], "color": colour,

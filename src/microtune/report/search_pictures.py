@@ -175,6 +175,7 @@ def _accuracies(
             [cost(m) for m in marks], [row.accuracy for _, row in own],
             yerr=[row.deviation for _, row in own], fmt=f"{marker}-" if kind == "front" else marker,
             color=colour, capsize=3, markersize=12 if kind == "found" else 6, label=label,
+            elinewidth=0.9,
         )  # fmt: skip
         if kind in _LABELLED:
             for mark, row in own:
