@@ -57,8 +57,10 @@ def search(
                      "(default: ~/.cache/microtune/search).")] = None,
     pareto: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write what other budgets "
                       "give, beside known schemes: PNG, HTML, JSON.")] = None,
+    with_marks: Annotated[bool, typer.Option("--train-marks", help="Of --pareto: also train every "
+                          "scheme that fits, as in the verification, on val.")] = False,
     plans: Annotated[int, typer.Option("--compare-plans", min=1, help="Of --pareto: plans that "
-                     "evolution and random search may make each.")] = 60,
+                     "evolution and random search may make for each of three seeds.")] = 20,
     input_mode: Annotated[
         InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")
     ] = InputKind.resident,
@@ -72,6 +74,7 @@ def search(
     from microtune.search.cache import default_folder
     from microtune.search.costs import Limits
     from microtune.search.evidence import check_output, is_verified, save_scheme
+    from microtune.search.marks import check_marks, train_marks
     from microtune.search.search import Finding, Options
     from microtune.search.search import search as run_search
     from microtune.search.survey import survey
@@ -83,6 +86,8 @@ def search(
         2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes,
         input=input_mode.value,
     )  # fmt: skip
+    if with_marks:
+        check_marks(pareto, seeds)
     if pareto is not None:
         prepare(pareto)
     where = Backend.parse(backend.value, address, workers)
@@ -105,6 +110,10 @@ def search(
     written = [output]
     if pareto is not None:
         with progress("pareto") as bar:
-            written += publish(survey(finding, bar, plans), pareto)
+            report = survey(finding, bar, plans)
+            written += publish(report, pareto)
+        if with_marks:
+            with progress("train marks") as bar:
+                publish(train_marks(report, loaded, data, options, bar), pareto)
     for path in written:
         console.print(f"written: {path}", soft_wrap=True)

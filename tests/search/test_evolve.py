@@ -9,6 +9,7 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.search import evolve as module
+from microtune.search.bounds import Bounds
 from microtune.search.costs import Costs, Limits
 from microtune.search.evolve import (
     Found,
@@ -33,6 +34,15 @@ def costs() -> Costs:
 def space(costs: Costs) -> Space:
     depths, choices = some_space(costs)
     return Space(tuple(depths), tuple(choices), len(costs.layers))
+
+
+def bounds_within(costs: Costs, space: Space) -> Bounds:
+    return Bounds(costs, {0, *space.depths}, space.choices)
+
+
+@pytest.fixture(scope="module")
+def bounds(costs: Costs, space: Space) -> Bounds:
+    return bounds_within(costs, space)
 
 
 @pytest.fixture(scope="module")
@@ -63,26 +73,56 @@ def check(found: Found, costs: Costs, limits: Limits) -> None:
 
 @pytest.mark.parametrize("search", [evolve, random_search])
 def test_a_search_keeps_limits_and_repeats_itself(
-    search: Callable[..., Found], costs: Costs, space: Space, gains: Contributions, limits: Limits
+    search: Callable[..., Found], space: Space, bounds: Bounds, gains: Contributions, limits: Limits
 ) -> None:
-    found = search(gains.objective, space, costs, limits, PLANS, seed=4)
-    check(found, costs, limits)
-    assert search(gains.objective, space, costs, limits, PLANS, seed=4) == found
-    assert search(gains.objective, space, costs, limits, PLANS, seed=5) != found
+    found = search(gains.objective, space, bounds, limits, PLANS, seed=4)
+    check(found, bounds.costs, limits)
+    assert search(gains.objective, space, bounds, limits, PLANS, seed=4) == found
+    assert search(gains.objective, space, bounds, limits, PLANS, seed=5) != found
+
+
+@pytest.mark.parametrize("search", [evolve, random_search])
+def test_what_bounds_rule_out_is_no_plan(
+    search: Callable[..., Found], costs: Costs, space: Space, gains: Contributions
+) -> None:
+    """Only few selections fit here; every plan is of one that may."""
+    own = Costs(costs.model, costs.request)
+    bounds = bounds_within(own, space)
+    selections = all_selections(costs, list(space.depths), list(space.choices))
+    limits = Limits(sorted(map(costs.sram, selections))[len(selections) // 8], 1 << 26)
+    may = {s for s in selections if bounds.least(s).sram_bytes <= limits.sram_bytes}
+    scored: list[Selection] = []
+
+    def score(selection: Selection) -> float:
+        scored.append(selection)
+        return gains.objective(selection)
+
+    found = search(score, space, bounds, limits, len(selections))
+    assert len(may) < len(selections) and set(scored) <= may
+    assert len(found.trace) == len(scored) >= own.plans - 1  # the bounds know the head
+
+
+def test_evolution_begins_with_what_may_fit(
+    space: Space, bounds: Bounds, gains: Contributions, limits: Limits
+) -> None:
+    first = evolve(gains.objective, space, bounds, limits, 3, seed=2)
+    drawn = random_search(gains.objective, space, bounds, limits, 3, seed=2)
+    later = {p.selection for p in first.points} - {HEAD_ONLY}
+    assert later <= {p.selection for p in drawn.points}
 
 
 def test_no_search_finds_more_than_the_exact_one(
-    costs: Costs, space: Space, gains: Contributions, limits: Limits
+    costs: Costs, space: Space, bounds: Bounds, gains: Contributions, limits: Limits
 ) -> None:
     exact = exact_trace(gains, costs, limits)
     assert exact[:-1] == [None] * (len(exact) - 1) and exact[-1] is not None
     for search in (evolve, random_search):
-        best = search(gains.objective, space, costs, limits, PLANS, seed=1).trace[-1]
+        best = search(gains.objective, space, bounds, limits, PLANS, seed=1).trace[-1]
         assert best is not None and best <= exact[-1] + 1e-7
 
 
 def test_an_interrupted_search_goes_on_from_its_store(
-    costs: Costs, space: Space, gains: Contributions, limits: Limits
+    costs: Costs, space: Space, bounds: Bounds, gains: Contributions, limits: Limits
 ) -> None:
     store, scored = Remembered(), 0
 
@@ -95,25 +135,25 @@ def test_an_interrupted_search_goes_on_from_its_store(
 
     first = Costs(costs.model, costs.request, store)
     with pytest.raises(KeyboardInterrupt):
-        evolve(interrupted, space, first, limits, PLANS, seed=4)
+        evolve(interrupted, space, bounds_within(first, space), limits, PLANS, seed=4)
     again = Costs(costs.model, costs.request, store)
-    found = evolve(gains.objective, space, again, limits, PLANS, seed=4)
-    assert found == evolve(gains.objective, space, costs, limits, PLANS, seed=4)
+    found = evolve(gains.objective, space, bounds_within(again, space), limits, PLANS, seed=4)
+    assert found == evolve(gains.objective, space, bounds, limits, PLANS, seed=4)
     assert again.plans == len(found.trace) - first.plans
 
 
 def test_evolution_starts_where_it_is_told(
-    costs: Costs, space: Space, gains: Contributions, limits: Limits
+    costs: Costs, space: Space, bounds: Bounds, gains: Contributions, limits: Limits
 ) -> None:
     start = Selection(space.depths[-1], (space.choices[-1],))
-    found = evolve(gains.objective, space, costs, limits, 2, start=(HEAD_ONLY, start))
+    found = evolve(gains.objective, space, bounds, limits, 2, start=(HEAD_ONLY, start))
     assert len(found.trace) == 2 and found.points[0].selection == HEAD_ONLY
     assert costs.fits(start, limits) == (start in [p.selection for p in found.points])
 
 
-def test_any_score_will_do(costs: Costs, space: Space, limits: Limits) -> None:
+def test_any_score_will_do(space: Space, bounds: Bounds, limits: Limits) -> None:
     """Fewer layers are better here: the head alone wins, and stands alone on the front."""
-    found = evolve(lambda s: -len(s.choices) - s.bias_layers, space, costs, limits, PLANS)
+    found = evolve(lambda s: -len(s.choices) - s.bias_layers, space, bounds, limits, PLANS)
     assert [p.selection for p in found.pareto()] == [HEAD_ONLY]
 
 
@@ -130,8 +170,8 @@ def test_layers_out_of_reach_are_left_out(space: Space) -> None:
 
 
 def test_without_optuna_the_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, costs: Costs, space: Space, limits: Limits
+    monkeypatch: pytest.MonkeyPatch, space: Space, bounds: Bounds, limits: Limits
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(MicrotuneError, match=r"microtune\[search\]"):
-        evolve(lambda s: 0.0, space, costs, limits, 1)
+        evolve(lambda s: 0.0, space, bounds, limits, 1)

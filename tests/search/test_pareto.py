@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.search.costs import Costs
+from microtune.search.costs import Costs, Limits
 from microtune.search.pareto import (
     Mark,
     budget_ladder,
@@ -17,8 +19,10 @@ from microtune.search.pareto import (
 )
 from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from microtune.search.select import best_selection
+from microtune.targets import load_target
+from microtune.targets.target import MemoryBank
 from microtune.training.scheme import resolve_scheme
-from tests.search.small import ANYTHING, all_selections, random_costs, request, some_space
+from tests.search.small import ANYTHING, FREE, all_selections, random_costs, request, some_space
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,29 @@ def test_the_sram_front_is_the_best_of_each_budget(costs: Costs, gains: Contribu
         assert mark.sram_bytes == costs.sram(mark.selection)
     predicted = [mark.predicted or 0.0 for mark in front]
     assert predicted == sorted(predicted) and len(set(predicted)) == len(predicted)
+
+
+def test_plans_over_banks_aim_at_the_budget_of_a_mark() -> None:
+    """What `compile --sram` with that budget would place, and the command's would not."""
+    one = random_costs(14)
+    depths, choices = some_space(one)
+    gains = Contributions(
+        {k: 0.01 * k for k in depths}, {c: 0.02 * float(c.ratio) for c in choices}
+    )
+    banks = MemoryBank("fast", 0, 1008, 1), MemoryBank("slow", 1 << 20, 4032, 2)
+    target = replace(load_target("stm32f746"), memories=banks)
+    wide = Costs(one.model, replace(one.request, target=target, sram_bytes=6048))
+    budget = 3817
+    own = wide.within(budget)
+    front = sram_front(gains, wide, Limits(6048, FREE), [budget])
+    selections = all_selections(one, depths, choices)
+    best, less = (
+        max(gains.objective(s) for s in selections if costs.sram(s) <= budget)
+        for costs in (own, wide)
+    )
+    assert front[-1].predicted == pytest.approx(best, abs=1e-7) and best > less
+    assert front[-1].sram_bytes == own.sram(front[-1].selection) <= budget
+    assert wide.within(6048) is wide and one.within(budget) is one
 
 
 def test_the_instruction_front_keeps_its_budgets(costs: Costs, gains: Contributions) -> None:

@@ -16,17 +16,26 @@ from PIL import Image
 
 from microtune import pipeline
 from microtune.errors import MicrotuneError
+from microtune.parallel.tasks import Backend
 from microtune.report import search_files as module
 from microtune.report.search_files import prepare, publish
 from microtune.report.search_page import page
-from microtune.report.search_pictures import contributions_png, kind_of, pareto_png
+from microtune.report.search_pictures import (
+    comparison_png,
+    contributions_png,
+    kind_of,
+    pareto_png,
+    trained_marks,
+)
 from microtune.search.contribution import Analysis
 from microtune.search.costs import NO_PLACE, Limits
+from microtune.search.evolve import Trace
 from microtune.search.gains import Gain
+from microtune.search.marks import train_marks
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.search import Finding, Options, search
 from microtune.search.select import best_selection
-from microtune.search.survey import EVOLUTION, EXACT, RANDOM, Survey, survey, to_json
+from microtune.search.survey import EVOLUTION, EXACT, RANDOM, SEEDS, Survey, survey, to_json
 from microtune.search.trials import Asked
 from microtune.search.verification import Verified
 from microtune.study.statistics import Difference
@@ -48,13 +57,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finding(kept: Path, data: Path) -> Finding:
+def options(kept: Path) -> Options:
     """Estimated; the budget is less than everything takes."""
     limits = Limits(4800, 1 << 20)
     request = pipeline.Request(
         2, "none", load_target("cortex-m7"), limits.sram_bytes, limits.flash_bytes
     )
-    options = Options(request, limits, kept, fast=True, all_layers=True)
+    return Options(
+        request, limits, kept, fast=True, all_layers=True, epochs=1, backend=Backend(workers=1)
+    )
+
+
+@pytest.fixture(scope="module")
+def finding(options: Options, data: Path) -> Finding:
     return search(tiny_model(), data, options, lambda *_: None)
 
 
@@ -112,11 +127,24 @@ def test_fronts_end_at_what_was_found(found: Survey, finding: Finding) -> None:
 
 def test_searches_are_compared_with_equal_plans(found: Survey, finding: Finding) -> None:
     assert list(found.traces) == [EXACT, EVOLUTION, RANDOM]
-    best = found.traces[EXACT][-1]
+    [exact] = found.traces[EXACT]
+    best = exact[-1]
     assert best == pytest.approx(finding.solution.objective)
     for name in (EVOLUTION, RANDOM):
-        trace = found.traces[name]
-        assert len(trace) == PLANS and trace[-1] is not None and trace[-1] <= (best or 0) + 1e-6
+        assert len(found.traces[name]) == SEEDS
+        for trace in found.traces[name]:
+            assert len(trace) == PLANS and trace[-1] is not None
+            assert trace[-1] <= (best or 0) + 1e-6
+
+
+def test_the_comparison_shows_the_spread_of_the_seeds(found: Survey) -> None:
+    """Also where no seed finds anything."""
+    lucky: list[Trace] = [[None, 0.1], [0.2, 0.3, 0.4], [None, 0.05]]
+    cases: tuple[list[Trace], ...] = (lucky, lucky[:1] * 3, [[None]] * 3)
+    pictures = {
+        comparison_png(replace(found, traces={**found.traces, RANDOM: traces})) for traces in cases
+    }
+    assert len(pictures) == 3
 
 
 def test_progress_never_goes_back(found: Survey, steps: list[tuple[int, int, str]]) -> None:
@@ -210,6 +238,47 @@ def test_kinds(found: Survey) -> None:
     assert kind_of(replace(found.found, name="49KB")) == "published"
 
 
+def test_every_mark_that_fits_is_trained(found: Survey, options: Options, data: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    limits = replace(found.limits, sram_bytes=found.sram_front[-2].sram_bytes)
+    report = train_marks(
+        replace(found, limits=limits), tiny_model(), data, options,
+        lambda done, total, _: steps.append((done, total)),
+    )  # fmt: skip
+    fitting = {m.selection for m in found.marks if m.sram_bytes <= limits.sram_bytes}
+    assert set(report.verified) == fitting < {m.selection for m in found.marks}
+    rows = [row for own in report.verified.values() for row in own]
+    assert {(row.split, row.seeds, row.epochs) for row in rows} == {("val", options.seeds, 1)}
+    assert steps[-1] == (len(fitting) * options.seeds,) * 2
+    shown = trained_marks(report, found.sram_front)
+    assert [m.selection for m, _ in shown["front"]] == [
+        m.selection for m in found.sram_front if m.selection in fitting
+    ]
+    again = train_marks(report, tiny_model(), data, options, lambda *_: None)
+    assert again.verified == report.verified
+
+
+def test_the_front_has_accuracies_only_if_it_was_trained(measured: Survey) -> None:
+    assert set(trained_marks(measured, measured.sram_front)) >= {"found", "head-only"}
+    assert "front" not in trained_marks(measured, measured.sram_front)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [([], "add --pareto"), (["--pareto", "{tmp}/report", "--seeds", "2"], "--seeds 2")],
+)
+def test_marks_that_cannot_be_trained_are_refused(
+    tmp_path: Path, data: Path, more: list[str], message: str
+) -> None:
+    words = [word.replace("{tmp}", str(tmp_path)) for word in more]
+    done = subprocess.run(
+        arguments(tmp_path, data, "--fast", "--train-marks", *words),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and message in " ".join(done.stderr.split())
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "report").exists()
+
+
 def test_what_would_fail_is_refused_before(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +300,7 @@ def test_nothing_but_the_head_fits(finding: Finding, tmp_path: Path) -> None:
     )  # fmt: skip
     report = survey(alone, lambda *_: None, PLANS)
     assert [m.selection for m in report.sram_front] == [HEAD_ONLY] == [report.found.selection]
-    assert [trace[-1] for trace in report.traces.values()] == [0.0] * 3
+    assert [{t[-1] for t in traces} for traces in report.traces.values()] == [{0.0}] * 3
     assert len(publish(report, tmp_path)) == len(FILES)
 
 
@@ -249,4 +318,5 @@ def test_the_command_writes_all_files(
     assert all(name in done.stdout for name in (*FILES, "found.toml"))
     content = json.loads((folder / "pareto.json").read_text())
     assert content["found"]["sram_bytes"] == finding.planned.sram
-    assert [len(trace) for trace in content["comparison"].values()][1:] == [2, 2]
+    for name in (EVOLUTION, RANDOM):
+        assert [len(trace) for trace in content["comparison"][name]] == [2] * SEEDS

@@ -16,6 +16,7 @@ from microtune.report.search_pictures import (
     by_kind,
     gain_words,
     split_and_seeds,
+    trained_marks,
 )
 from microtune.search.pareto import Mark
 from microtune.search.problem import Selection
@@ -43,7 +44,7 @@ def page(survey: Survey) -> str:
         zip((BY_SRAM, BY_INSTRUCTIONS), fronts, strict=True), start=1
     ):
         panels.gains(front, cost, column)
-        panels.accuracies(cost, column)
+        panels.accuracies(front, cost, column)
         own = "x" if column == 1 else f"x{column}"
         places = _ticks([cost(mark) for mark in survey.marks if is_placed(mark)])
         figure.update_xaxes(type="log", tickvals=places, matches=own, col=column)
@@ -56,7 +57,7 @@ def page(survey: Survey) -> str:
         template="plotly_white", height=560 * rows, hoverlabel={"align": "left"},
         title=f"{survey.model} on {survey.target}: what other budgets give, within "
         f"{budget_words(survey, False)}<br><sup>{_HOLLOW}</sup>",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01}, margin={"t": 130},
     )  # fmt: skip
     html = figure.to_html(
         include_plotlyjs=True, include_mathjax=False, div_id="pareto",
@@ -87,21 +88,18 @@ class _Panels:
             hollow = [m.predicted is None for m in marks]
             self._add(kind, marks, {
                 "x": [cost(m) for m in marks], "y": heights, "row": 1, "col": column,
-                "showlegend": column == 1,
+                "line": {"shape": "hv"}, "showlegend": column == 1,
             }, hollow)  # fmt: skip
 
-    def accuracies(self, cost: Callable[[Mark], float], column: int) -> None:
+    def accuracies(self, front: Sequence[Mark], cost: Callable[[Mark], float], column: int) -> None:
         """Of what was trained."""
-        for kind, own in by_kind([*self.survey.others, self.survey.found]).items():
-            pairs = [(m, self.survey.accuracy(m.selection)) for m in own]
-            known = [(m, row) for m, row in pairs if row is not None]
-            if known:
-                marks = [m for m, _ in known]
-                self._add(kind, marks, {
-                    "x": [cost(m) for m in marks], "y": [row.accuracy for _, row in known],
-                    "error_y": {"array": [row.deviation for _, row in known]},
-                    "row": 2, "col": column, "showlegend": False,
-                }, [False] * len(marks))  # fmt: skip
+        for kind, own in trained_marks(self.survey, front).items():
+            marks = [m for m, _ in own]
+            self._add(kind, marks, {
+                "x": [cost(m) for m in marks], "y": [row.accuracy for _, row in own],
+                "error_y": {"array": [row.deviation for _, row in own], "thickness": 1},
+                "row": 2, "col": column, "showlegend": False,
+            }, [False] * len(marks))  # fmt: skip
 
     def _add(
         self, kind: str, marks: Sequence[Mark], where: dict[str, Any], hollow: Sequence[bool]
@@ -109,7 +107,7 @@ class _Panels:
         label, marker, colour = KINDS[kind]
         symbol = _SYMBOLS[marker]
         self.figure.add_scatter(
-            **where, name=label, legendgroup=kind, line={"shape": "hv"},
+            **where, name=label, legendgroup=kind,
             mode="lines+markers" if kind == "front" else "markers",
             marker={
                 "symbol": [f"{symbol}-open" if h else symbol for h in hollow], "color": colour,

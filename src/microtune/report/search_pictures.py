@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from microtune.search.evolve import Trace
 from microtune.search.gains import Gain
 from microtune.search.pareto import Mark
 from microtune.search.problem import HEAD_ONLY, Choice
 from microtune.search.survey import EVOLUTION, EXACT, Survey, is_placed
+from microtune.search.verification import Verified
 from microtune.study.figure import figure, tidy
 
 if TYPE_CHECKING:
@@ -67,7 +73,7 @@ def pareto_png(survey: Survey) -> bytes:
             costs = [cost(m) for m in survey.marks if is_placed(m)]
             _logarithmic(axis, costs)
             if survey.verified:
-                _accuracies(axes[1][column], survey, cost)
+                _accuracies(axes[1][column], survey, front, cost)
                 split, seeds = split_and_seeds(survey)
                 words = f"{split} accuracy, %, mean and deviation of {seeds} seeds"
                 tidy(axes[1][column], "as trained", label, words)
@@ -126,32 +132,54 @@ def _gains(
                 label=f"{label}: gain not known", zorder=order, clip_on=False,
             )  # fmt: skip
         if kind in _LABELLED:
-            _names(axis, known, cost)
-            _names(axis, unknown, cost, below=True)
+            for m in known:
+                _name(axis, m.name, (cost(m), m.predicted or 0.0))
+            for m in unknown:
+                _name_below(axis, m.name, cost(m))
 
 
-def _names(
-    axis: Axes, marks: Sequence[Mark], cost: Callable[[Mark], float], below: bool = False
+def _name(axis: Axes, name: str, where: tuple[float, float]) -> None:
+    axis.annotate(
+        name, where, xytext=(6, -9), textcoords="offset points", fontsize=7, color="#555555"
+    )
+
+
+def _name_below(axis: Axes, name: str, cost: float) -> None:
+    axis.annotate(
+        name, (cost, 0.02), xycoords=axis.get_xaxis_transform(), xytext=(4, 6),
+        textcoords="offset points", fontsize=7, color="#555555", rotation=45,
+    )  # fmt: skip
+
+
+def trained_marks(survey: Survey, front: Sequence[Mark]) -> dict[str, list[tuple[Mark, Verified]]]:
+    """By kind, the marks that were trained, with what they came to; the front where any of it was
+    trained besides what the other kinds have."""
+    others = [*survey.others, survey.found]
+    groups = {"front": list(front), **by_kind(others)}
+    rows = {
+        kind: [(m, row) for m in own if (row := survey.accuracy(m.selection)) is not None]
+        for kind, own in groups.items()
+    }
+    if {m.selection for m, _ in rows["front"]} <= {m.selection for m in others}:
+        del rows["front"]
+    return {kind: own for kind, own in rows.items() if own}
+
+
+def _accuracies(
+    axis: Axes, survey: Survey, front: Sequence[Mark], cost: Callable[[Mark], float]
 ) -> None:
-    for mark in marks:
-        where = (cost(mark), 0.02 if below else mark.predicted or 0.0)
-        axis.annotate(
-            mark.name, where, xycoords=axis.get_xaxis_transform() if below else "data",
-            xytext=(4, 6) if below else (6, -9), textcoords="offset points", fontsize=7,
-            color="#555555", rotation=45 if below else 0,
-        )  # fmt: skip
-
-
-def _accuracies(axis: Axes, survey: Survey, cost: Callable[[Mark], float]) -> None:
-    for kind, own in by_kind([*survey.others, survey.found]).items():
+    for kind, own in trained_marks(survey, front).items():
         label, marker, colour = KINDS[kind]
-        for mark in own:
-            row = survey.accuracy(mark.selection)
-            if row is not None:
-                axis.errorbar(
-                    cost(mark), row.accuracy, yerr=row.deviation, fmt=marker, color=colour,
-                    capsize=3, markersize=12 if kind == "found" else 6, label=label,
-                )  # fmt: skip
+        marks = [m for m, _ in own]
+        axis.errorbar(
+            [cost(m) for m in marks], [row.accuracy for _, row in own],
+            yerr=[row.deviation for _, row in own], fmt=f"{marker}-" if kind == "front" else marker,
+            color=colour, capsize=3, markersize=12 if kind == "found" else 6, label=label,
+            elinewidth=0.9,
+        )  # fmt: skip
+        if kind in _LABELLED:
+            for mark, row in own:
+                _name(axis, mark.name, (cost(mark), row.accuracy))
 
 
 def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
@@ -263,31 +291,52 @@ def _ratio(ratio: Fraction) -> str:
 
 
 def comparison_png(survey: Survey) -> bytes:
-    """The best objective within the limits after each plan, of each method."""
+    """The best objective within the limits after each plan, of each method: that of CP-SAT, and of
+    the others the median over the seeds within a band from the worst to the best seed."""
     picture = BytesIO()
     with figure(picture, 1, 1, 8, 5) as ((axis,),):
-        longest = max(len(trace) for trace in survey.traces.values())
-        for (name, trace), colour in zip(survey.traces.items(), _METHODS, strict=True):
-            known = [(n, value) for n, value in enumerate(trace, start=1) if value is not None]
-            if not known:
-                axis.plot([], [], color=colour, label=f"{name}: nothing fits")
-                continue
-            numbers, values = (list(part) for part in zip(*known, strict=True))
+        longest = max(len(trace) for traces in survey.traces.values() for trace in traces)
+        for (name, traces), colour in zip(survey.traces.items(), _METHODS, strict=True):
             if name == EXACT:
-                words = "proven best" if survey.found.proven else "best"
-                axis.axhline(values[-1], color=colour, linewidth=1, linestyle=":")
-                axis.plot(numbers[-1:], values[-1:], "*", color=colour, markersize=14,
-                          label=f"{name}: {words} after {_plans(len(trace))}")  # fmt: skip
+                _exact(axis, survey, traces[0], colour)
             else:
-                aims = " (gain, SRAM, instructions)" if name == EVOLUTION else ""
-                label = f"{name}{aims}: {values[-1]:.3g} after {_plans(len(trace))}"
-                axis.step([*numbers, longest], [*values, values[-1]], where="post", color=colour,
-                          label=label)  # fmt: skip
+                _luck(axis, name, [_extended(trace, longest) for trace in traces], colour)
         axis.legend(frameon=False, fontsize=9, loc="best")
         sram = survey.limits.sram_bytes / 1024
-        title = f"{survey.model} in {sram:,.0f} KB of SRAM: searches compared (one seed)"
+        title = f"{survey.model} in {sram:,.0f} KB of SRAM: searches compared"
         tidy(axis, title, "plans evaluated", "best predicted gain within the limits, nats")
     return picture.getvalue()
+
+
+def _exact(axis: Axes, survey: Survey, trace: Trace, colour: str) -> None:
+    best, words = trace[-1] or 0.0, "proven best" if survey.found.proven else "best"
+    axis.axhline(best, color=colour, linewidth=1, linestyle=":")
+    axis.plot(len(trace), best, "*", color=colour, markersize=14,
+              label=f"{EXACT}: {words}, {best:.3g} after {_plans(len(trace))}")  # fmt: skip
+
+
+def _extended(trace: Trace, length: int) -> list[float]:
+    """With its last value on; -inf before anything fits."""
+    values = [-math.inf if value is None else value for value in trace] or [-math.inf]
+    return values + values[-1:] * (length - len(values))
+
+
+def _luck(axis: Axes, name: str, traces: Sequence[list[float]], colour: str) -> None:
+    """The median is drawn from where half of the seeds have found something, the band from where
+    all have."""
+    middle, low, high = (
+        np.array([pick(column) for column in zip(*traces, strict=True)])
+        for pick in (statistics.median_low, min, max)
+    )
+    numbers = np.arange(1, len(middle) + 1)
+    aims = " (gain, SRAM, instructions)" if name == EVOLUTION else ""
+    label = f"{name}{aims}, {len(traces)} seeds: nothing fits"
+    if math.isfinite(middle[-1]):
+        label = f"{name}{aims}, {len(traces)} seeds: median {middle[-1]:.3g}"
+    axis.step(numbers, np.where(np.isfinite(middle), middle, np.nan), where="post", color=colour,
+              label=label)  # fmt: skip
+    axis.fill_between(numbers, low, high, where=np.isfinite(low), step="post", color=colour,
+                      alpha=0.18, linewidth=0)  # fmt: skip
 
 
 def _plans(count: int) -> str:

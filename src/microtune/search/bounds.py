@@ -57,6 +57,15 @@ class Depth:
         return sum(alive.values()), more
 
 
+@dataclass(frozen=True)
+class Least:
+    """What a selection costs at least: bytes of SRAM and of flash, instructions of a step."""
+
+    sram_bytes: int
+    flash_bytes: int
+    instructions: int
+
+
 class Bounds:
     """Lower bounds of the costs of all selections of these depths (0: the head) and choices.
 
@@ -74,6 +83,27 @@ class Bounds:
         for ratio in RATIOS:
             self._add(tuple(c for c in listed if c.ratio == ratio))
         self.depths = {depth: self._depth(Selection(depth, ())) for depth in sorted(depths)}
+
+    def least(self, selection: Selection) -> Least:
+        """Of a selection of these depths and choices; needs no plan."""
+        at = self.depths[selection.bias_layers]
+        needs = {choice: self.needs[choice] for choice in selection.choices}
+        arena = max([self.arena, *(self._arena(at, step, needs) for step in at.steps.alive)])
+        rounding = 1 + len(needs)
+        return Least(
+            arena + at.resident + sum(n.resident for n in needs.values()),
+            at.flash + sum(n.flash for n in needs.values()),
+            at.instructions + sum(n.instructions for n in needs.values()) - rounding,
+        )
+
+    def _arena(self, at: Depth, step: str, needs: Mapping[Choice, Need]) -> int:
+        """What is alive in a step; what several layers read is kept once."""
+        arena, kept = at.row(step, needs)
+        saved: dict[str, int] = {}
+        for need in (needs[choice] for choice in kept):
+            owner = at.steps.owner.get(need.tensor, need.tensor)
+            saved[owner] = max(need.saved, saved.get(owner, 0))
+        return arena + sum(saved.values())
 
     def _depth(self, selection: Selection) -> Depth:
         graph = self.costs.sketch(selection)

@@ -89,6 +89,21 @@ class Costs:
         )  # fmt: skip
         self._context = hashlib.sha256(repr(content).encode()).hexdigest()
 
+    def within(self, sram_bytes: int) -> Costs:
+        """The costs within another SRAM budget: these, unless plans aim at it."""
+        if len(self.request.target.memories) < 2 or sram_bytes == self.request.sram_bytes:
+            return self
+        return Costs(self.model, replace(self.request, sram_bytes=sram_bytes), self._store)
+
+    def in_one_memory(self) -> Costs:
+        """The costs where the target's memories are one: these, unless there are several."""
+        target = self.request.target
+        if len(target.memories) < 2:
+            return self
+        one = replace(target.memories[0], bytes=sum(bank.bytes for bank in target.memories))
+        request = replace(self.request, target=replace(target, memories=(one,)))
+        return Costs(self.model, request, self._store)
+
     def scheme(self, selection: Selection) -> Scheme:
         """What `resolve_scheme` would make of the selection's file. Raises MicrotuneError."""
         if selection not in self._schemes:
@@ -163,8 +178,9 @@ def least_sram(costs: Costs, selection: Selection) -> int:
 
 def prefix_arena(costs: Costs) -> int:
     """Bytes of the arena of the head alone, whose frozen prefix is longest: whatever another
-    selection does with its prefix and the layers behind, the head alone can do as well."""
-    return costs.sram(HEAD_ONLY) - resident(costs.sketch(HEAD_ONLY))
+    selection does with its prefix and the layers behind, the head alone can do as well. Of one
+    memory: several arenas are no smaller, but the head's may be larger than need be."""
+    return costs.in_one_memory().sram(HEAD_ONLY) - resident(costs.sketch(HEAD_ONLY))
 
 
 # -- what may be chosen ---------------------------------------------------------------------------

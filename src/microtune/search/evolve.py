@@ -1,8 +1,9 @@
 """Evolution and random search: for objectives that are no sum, and as a measure of the exact one.
 
-Both plan every selection they look at, and stop when a number of them was planned. What was planned
-stays in the store of the costs, so that an interrupted search with the same seed, started again,
-soon is where it was.
+Both plan the selections they look at, and stop when a number of them was planned; those that break
+a limit by their lower bounds (`bounds.py`) are neither planned nor counted. What was planned stays
+in the store of the costs, so that an interrupted search with the same seed, started again, soon is
+where it was.
 """
 
 from __future__ import annotations
@@ -12,15 +13,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.util import find_spec
+from itertools import islice
 
 from microtune.errors import MicrotuneError
+from microtune.search.bounds import Bounds
 from microtune.search.costs import Costs, Limits
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.select import best_selection
 
 Score = Callable[[Selection], float]
-POPULATION = 32
-_TRIALS_PER_PLAN = 20  # a population that only repeats itself ends the search
+# After each plan the best score within the limits, None while there is none.
+Trace = list[float | None]
+POPULATION = 12
+# Selections that were looked at before or that bounds rule out cost nothing; so many for each plan
+# end the search.
+_TRIALS_PER_PLAN = 50
 
 
 @dataclass(frozen=True)
@@ -62,14 +69,20 @@ class Space:
         reached = (c for c in chosen if c.layer >= self.layer_count - depth)
         return Selection(depth, tuple(reached))
 
+    def draw(self, dice: random.Random) -> Selection:
+        """A depth, how many of its layers are trained, which, and their ratios, each uniformly."""
+        ratios, depth = self.ratios(), dice.choice((0, *self.depths))
+        reached = [n for n in ratios if n >= self.layer_count - depth]
+        layers = dice.sample(reached, dice.randint(0, len(reached)))
+        return self.selection(depth, {n: dice.randint(1, len(ratios[n])) for n in layers})
+
 
 @dataclass
 class Found:
-    """What a search has found so far: all selections within the limits, and `trace`: after each
-    plan the best score within the limits, None while there is none."""
+    """What a search has found so far: all selections within the limits, and its trace."""
 
     points: list[Point] = field(default_factory=list)
-    trace: list[float | None] = field(default_factory=list)
+    trace: Trace = field(default_factory=list)
 
     def pareto(self) -> list[Point]:
         """The selections that no other dominates, smallest first."""
@@ -80,30 +93,46 @@ class Found:
 class _Judge:
     """Scores and plans selections, each once, and counts."""
 
-    def __init__(self, score: Score, costs: Costs, limits: Limits) -> None:
-        self._score, self._costs, self._limits = score, costs, limits
+    def __init__(self, score: Score, bounds: Bounds, limits: Limits) -> None:
+        self._score, self._bounds, self._limits = score, bounds, limits
         self._seen: dict[Selection, tuple[Point, float]] = {}
         self.found = Found()
 
     @property
     def plans(self) -> int:
-        return len(self._seen)
+        return len(self.found.trace)
 
     def point(self, selection: Selection) -> tuple[Point, float]:
-        """(the point, by which part of a limit it breaks it; at most 0: it fits)."""
+        """(the point, by which part of a limit it breaks it; at most 0: it fits). What the bounds
+        rule out has them as its costs, and no score."""
         if selection not in self._seen:
-            costs, limits = self._costs, self._limits
-            point = Point(
-                selection, self._score(selection), costs.sram(selection),
-                costs.instructions(selection),
-            )  # fmt: skip
-            over = max(
-                point.sram_bytes / limits.sram_bytes, costs.flash(selection) / limits.flash_bytes,
-                point.instructions / (limits.step_instructions or point.instructions),
-            )  # fmt: skip
-            self._seen[selection] = point, over - 1
-            self._note(point, over <= 1)
+            point, over = self._least(selection)
+            self._seen[selection] = (point, over) if over > 0 else self._planned(selection)
         return self._seen[selection]
+
+    def possible(self, selection: Selection) -> bool:
+        """Whether the bounds do not rule it out."""
+        return self._least(selection)[1] <= 0
+
+    def _least(self, selection: Selection) -> tuple[Point, float]:
+        least = self._bounds.least(selection)
+        over = self._over(least.sram_bytes, least.flash_bytes, least.instructions)
+        return Point(selection, 0.0, least.sram_bytes, least.instructions), over
+
+    def _planned(self, selection: Selection) -> tuple[Point, float]:
+        costs = self._bounds.costs
+        point = Point(
+            selection, self._score(selection), costs.sram(selection), costs.instructions(selection)
+        )
+        over = self._over(point.sram_bytes, costs.flash(selection), point.instructions)
+        self._note(point, over <= 0)
+        return point, over
+
+    def _over(self, sram: int, flash: int, instructions: int) -> float:
+        limits = self._limits
+        most = limits.step_instructions or instructions
+        parts = sram / limits.sram_bytes, flash / limits.flash_bytes, instructions / most
+        return max(parts) - 1
 
     def _note(self, point: Point, fits: bool) -> None:
         before = self.found.trace[-1] if self.found.trace else None
@@ -114,11 +143,12 @@ class _Judge:
 
 
 def evolve(
-    score: Score, space: Space, costs: Costs, limits: Limits, plans: int, *, seed: int = 0,
+    score: Score, space: Space, bounds: Bounds, limits: Limits, plans: int, *, seed: int = 0,
     start: Sequence[Selection] = (HEAD_ONLY,),
 ) -> Found:  # fmt: skip
     """NSGA-II for the three objectives score, SRAM and instructions, until so many selections are
-    planned. `start` are members of the first generation. Equal seeds find the same.
+    planned. The first generation is `start` and random selections (`Space.draw`) that the bounds,
+    those of the space, do not rule out. Equal seeds find the same.
 
     Raises MicrotuneError without optuna.
     """
@@ -129,9 +159,11 @@ def evolve(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
     study = optuna.create_study(directions=["maximize", "minimize", "minimize"], sampler=sampler)
-    for selection in start:
+    judge, ratios, dice = _Judge(score, bounds, limits), space.ratios(), random.Random(seed)
+    drawn = (space.draw(dice) for _ in range(POPULATION * _TRIALS_PER_PLAN))
+    more = islice(filter(judge.possible, drawn), max(0, POPULATION - len(start)))
+    for selection in (*start, *more):
         study.enqueue_trial(_genome(space, selection))
-    judge, ratios = _Judge(score, costs, limits), space.ratios()
     for _ in range(plans * _TRIALS_PER_PLAN):
         if judge.plans >= plans:
             break
@@ -152,24 +184,20 @@ def _genome(space: Space, selection: Selection) -> dict[str, int]:
 
 
 def random_search(
-    score: Score, space: Space, costs: Costs, limits: Limits, plans: int, *, seed: int = 0
+    score: Score, space: Space, bounds: Bounds, limits: Limits, plans: int, *, seed: int = 0
 ) -> Found:
-    """Random selections: a depth, how many of its layers are trained, which, and their ratios, each
-    uniformly; until so many different ones are planned."""
-    judge, dice, ratios = _Judge(score, costs, limits), random.Random(seed), space.ratios()
+    """Random selections (`Space.draw`), until so many different ones are planned."""
+    judge, dice = _Judge(score, bounds, limits), random.Random(seed)
     for _ in range(plans * _TRIALS_PER_PLAN):
         if judge.plans >= plans:
             break
-        depth = dice.choice((0, *space.depths))
-        reached = [n for n in ratios if n >= space.layer_count - depth]
-        layers = dice.sample(reached, dice.randint(0, len(reached)))
-        judge.point(space.selection(depth, {n: dice.randint(1, len(ratios[n])) for n in layers}))
+        judge.point(space.draw(dice))
     return judge.found
 
 
-def exact_trace(contributions: Contributions, costs: Costs, limits: Limits) -> list[float | None]:
+def exact_trace(contributions: Contributions, costs: Costs, limits: Limits) -> Trace:
     """The trace of `best_selection`: nothing until its last check, then the best there is."""
-    trace: list[float | None] = []
+    trace: Trace = []
 
     def check(_: int, selection: Selection, fits: bool) -> None:
         trace.append(contributions.objective(selection) if fits else None)

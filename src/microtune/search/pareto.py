@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from microtune.search.bounds import Bounds
 from microtune.search.costs import Costs, Limits, require_head
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.select import best_selection, bounds_of
@@ -42,10 +43,11 @@ def sram_front(
 ) -> list[Mark]:  # fmt: skip
     """The best selection at each SRAM budget in bytes, the other limits kept; ascending, each once.
 
-    Budgets below that of the head alone are left out. Raises what `best_selection` raises.
+    On a target of several memories plans aim at each budget as `compile` would. Budgets below that
+    of the head alone are left out. Raises what `best_selection` raises.
     """
-    steps = [replace(limits, sram_bytes=budget) for budget in sorted(budgets)]
-    return _front(contributions, costs, steps, on_point)
+    steps = [(costs.within(b), replace(limits, sram_bytes=b)) for b in sorted(budgets)]
+    return _front(contributions, steps, on_point)
 
 
 def instruction_front(
@@ -53,21 +55,23 @@ def instruction_front(
     on_point: Callable[[Mark], None] | None = None,
 ) -> list[Mark]:  # fmt: skip
     """The best selection at each budget of instructions of a step; as `sram_front`."""
-    steps = [replace(limits, step_instructions=budget) for budget in sorted(budgets)]
-    return _front(contributions, costs, steps, on_point)
+    steps = [(costs, replace(limits, step_instructions=budget)) for budget in sorted(budgets)]
+    return _front(contributions, steps, on_point)
 
 
 def _front(
-    contributions: Contributions, costs: Costs, steps: Sequence[Limits],
+    contributions: Contributions, steps: Sequence[tuple[Costs, Limits]],
     on_point: Callable[[Mark], None] | None,
 ) -> list[Mark]:  # fmt: skip
     if steps:
-        require_head(costs, steps[-1])
-    bounds = bounds_of(contributions, costs)
+        require_head(*steps[-1])
+    bounds: Bounds | None = None
     front: list[Mark] = []
-    for limits in steps:
+    for costs, limits in steps:
         if not costs.fits(HEAD_ONLY, limits):
             continue
+        if bounds is None or bounds.costs is not costs:
+            bounds = bounds_of(contributions, costs)
         solution = best_selection(contributions, costs, limits, bounds=bounds)
         found = mark("search", solution.selection, costs, contributions)
         if not front or found.selection != front[-1].selection:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from microtune.search.bounds import Bounds
 from microtune.search.contribution import Analysis
 from microtune.search.costs import NO_PLACE, Limits
-from microtune.search.evolve import Score, Space, evolve, exact_trace, random_search
+from microtune.search.evolve import Score, Space, Trace, evolve, exact_trace, random_search
 from microtune.search.pareto import (
     Mark,
     budget_ladder,
@@ -28,15 +29,16 @@ from microtune.simulate.trainer import Progress
 # Budgets of a front.
 BUDGETS = 8
 EXACT, EVOLUTION, RANDOM = "CP-SAT", "NSGA-II", "random"
-_SEED = 0
+# Of evolution and of random search: what one run of them finds is a matter of luck.
+SEEDS = 3
 
 
 @dataclass(frozen=True)
 class Survey:
     """A search's surroundings. `found` is what it chose; `others` are known schemes, and what else
     the verification trained; `verified` has what was trained. `known` are all contributions,
-    also of what cannot be afforded; `traces`: by method the best objective in nats after each
-    plan."""
+    also of what cannot be afforded; `traces`: by method, for each seed, the best objective in nats
+    after each plan."""
 
     model: str
     target: str
@@ -50,7 +52,7 @@ class Survey:
     instruction_front: list[Mark]
     others: list[Mark]
     verified: Mapping[Selection, list[Verified]]
-    traces: Mapping[str, list[float | None]]
+    traces: Mapping[str, list[Trace]]
 
     @property
     def marks(self) -> list[Mark]:
@@ -66,13 +68,13 @@ class Survey:
 
 def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
     """Find the fronts within the limits of the search, place known schemes beside them, and give
-    CP-SAT, NSGA-II and random search (one seed) so many plans each.
+    NSGA-II and random search so many plans for each seed, beside CP-SAT.
 
     Plans that the cache knows are not made again. Raises MicrotuneError without ortools or optuna.
     """
     costs, gains, limits = finding.costs, finding.contributions, finding.limits
     known, chosen = finding.known, finding.chosen
-    steps = _Steps(progress, 2 * BUDGETS + 2 + 2 * plans)
+    steps = _Steps(progress, 2 * BUDGETS + 2 + 2 * SEEDS * plans)
     by_sram = sram_front(
         gains, costs, limits, budget_ladder(costs.sram(HEAD_ONLY), limits.sram_bytes, BUDGETS),
         steps.noted("front of SRAM"),
@@ -90,18 +92,29 @@ def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
         for selection, rows in verified.items()
         if selection not in {chosen, *(m.selection for m in others)}
     ]
-    steps.reach(2 * BUDGETS + 1, EXACT)
-    traces = {EXACT: exact_trace(gains, costs, limits)}
-    space = Space(tuple(gains.biases), tuple(gains.weights), len(costs.layers))
-    for name, method in ((EVOLUTION, evolve), (RANDOM, random_search)):
-        steps.reach(2 * BUDGETS + 2 + plans * (len(traces) - 1), name)
-        score = steps.counted(gains.objective, name)
-        traces[name] = method(score, space, costs, limits, plans, seed=_SEED).trace
+    traces = _comparison(finding, steps, plans)
     found = replace(mark("found", chosen, costs, known), proven=finding.proven)
     return Survey(
         finding.model, finding.target, finding.input, limits, tuple(costs.layers), known,
         finding.analysis, found, by_sram, by_instructions, others, verified, traces,
     )  # fmt: skip
+
+
+def _comparison(finding: Finding, steps: _Steps, plans: int) -> dict[str, list[Trace]]:
+    """The traces of all methods."""
+    costs, gains, limits, known = finding.costs, finding.contributions, finding.limits, 2 * BUDGETS
+    steps.reach(known + 1, EXACT)
+    traces = {EXACT: [exact_trace(gains, costs, limits)]}
+    space = Space(tuple(gains.biases), tuple(gains.weights), len(costs.layers))
+    bounds = Bounds(costs, {0, *gains.biases}, gains.weights)
+    for number, (name, method) in enumerate(((EVOLUTION, evolve), (RANDOM, random_search))):
+        traces[name] = []
+        for seed in range(SEEDS):
+            steps.reach(known + 2 + plans * (number * SEEDS + seed), name)
+            score = steps.counted(gains.objective, name)
+            found = method(score, space, bounds, limits, plans, seed=seed)
+            traces[name].append(found.trace)
+    return traces
 
 
 def _long_name(row: Verified) -> str:
@@ -154,7 +167,7 @@ def to_json(survey: Survey) -> dict[str, Any]:
         "sram_front": [_mark(survey, m) for m in survey.sram_front],
         "instruction_front": [_mark(survey, m) for m in survey.instruction_front],
         "others": [_mark(survey, m) for m in survey.others],
-        "comparison": {name: trace for name, trace in survey.traces.items()},
+        "comparison": dict(survey.traces),
     }  # fmt: skip
 
 

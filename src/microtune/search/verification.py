@@ -64,12 +64,12 @@ def verify(
 ) -> list[Verified]:  # fmt: skip
     """Every scheme on val, then once on test, where there is a test split."""
     laboratory.expected = laboratory.done + 2 * len(schemes) * training.seeds
-    rows = _rows(laboratory, schemes, "val", training)
+    rows = trained(laboratory, schemes, "val", training)
     test = open_test()
     if len(test.asked.labels) < 2:
         return rows
     last = replace(laboratory, materials=test, ran=0, known={})
-    rows += _rows(last, schemes, "test", training)
+    rows += trained(last, schemes, "test", training)
     laboratory.ran += last.ran
     return rows
 
@@ -80,9 +80,11 @@ def best_on_val(rows: Sequence[Verified]) -> Verified:
     return min(asked, key=lambda row: (row.log_loss, row.name != FOUND))
 
 
-def _rows(
+def trained(
     laboratory: Laboratory, schemes: Mapping[str, Selection], split: Asked, training: Training
 ) -> list[Verified]:
+    """Every scheme, trained and asked on the split that the laboratory's materials have."""
+
     def trials(selection: Selection) -> list[Trial]:
         seeds = range(training.seeds)
         return [Trial(selection, training.lr, seed, training.epochs) for seed in seeds]
