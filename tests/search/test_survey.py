@@ -98,7 +98,7 @@ def measured(found: Survey) -> Survey:
          found.known.weights.items()},
         head_accuracy=70.0,
     )  # fmt: skip
-    chosen = found.found.selection
+    chosen = found.chosen.selection
     schemes = {HEAD_ONLY: 70.0, Selection(chosen.bias_layers, ()): 75.0, chosen: 80.25}
     splits: tuple[tuple[Asked, float], ...] = (("val", 10.0), ("test", 0.0))
     verified = {
@@ -234,8 +234,9 @@ def test_pictures_show_what_was_trained(found: Survey, measured: Survey, tmp_pat
 def test_kinds(found: Survey) -> None:
     kinds = {m.name: kind_of(m) for m in found.others}
     assert kinds == {"last-3": "last", "bias-only": "bias-only", "head-only": "head-only"}
-    assert kind_of(found.found) == kind_of(replace(found.others[-1], name="found")) == "found"
-    assert kind_of(replace(found.found, name="49KB")) == "published"
+    assert kind_of(found.chosen) == kind_of(replace(found.others[-1], name="found")) == "found"
+    assert kind_of(replace(found.chosen, name="written")) == "written"
+    assert kind_of(replace(found.chosen, name="49KB")) == "published"
 
 
 def test_every_mark_that_fits_is_trained(found: Survey, options: Options, data: Path) -> None:
@@ -299,7 +300,7 @@ def test_nothing_but_the_head_fits(finding: Finding, tmp_path: Path) -> None:
             chosen=solution.selection,
     )  # fmt: skip
     report = survey(alone, lambda *_: None, PLANS)
-    assert [m.selection for m in report.sram_front] == [HEAD_ONLY] == [report.found.selection]
+    assert [m.selection for m in report.sram_front] == [HEAD_ONLY] == [report.chosen.selection]
     assert [{t[-1] for t in traces} for traces in report.traces.values()] == [{0.0}] * 3
     assert len(publish(report, tmp_path)) == len(FILES)
 

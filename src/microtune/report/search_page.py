@@ -11,6 +11,7 @@ import numpy as np
 from microtune.report.search_pictures import (
     BY_INSTRUCTIONS,
     BY_SRAM,
+    CHOSEN,
     KINDS,
     budget_words,
     by_kind,
@@ -82,7 +83,7 @@ class _Panels:
     def gains(self, front: Sequence[Mark], cost: Callable[[Mark], float], column: int) -> None:
         """Marks whose gain is not known lie hollow at the bottom."""
         known = [m.predicted for m in self.survey.marks if m.predicted is not None]
-        groups = {"front": list(front), **by_kind([*self.survey.others, self.survey.found])}
+        groups = {"front": list(front), **by_kind([*self.survey.others, self.survey.chosen])}
         for kind, marks in groups.items():
             heights = [min(known) if m.predicted is None else m.predicted for m in marks]
             hollow = [m.predicted is None for m in marks]
@@ -111,7 +112,7 @@ class _Panels:
             mode="lines+markers" if kind == "front" else "markers",
             marker={
                 "symbol": [f"{symbol}-open" if h else symbol for h in hollow], "color": colour,
-                "size": 16 if kind == "found" else 9,
+                "size": 16 if kind in CHOSEN else 9,
             },
             hovertext=[_words(m, self.survey) for m in marks], hoverinfo="text",
         )  # fmt: skip

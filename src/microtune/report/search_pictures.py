@@ -20,11 +20,13 @@ from microtune.search.verification import Verified
 from microtune.study.figure import figure, tidy
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Kind of a scheme -> (label, marker, colour).
 KINDS = {
     "front": ("front of the search", "o", "#1f77b4"), "found": ("found", "*", "#d62728"),
+    "written": ("written: best on val", "P", "#d62728"),
     "published": ("published", "D", "#9467bd"), "last": ("last k layers", "s", "#7f7f7f"),
     "bias-only": ("biases only", "^", "#2ca02c"), "head-only": ("head only", "v", "#ff7f0e"),
 }  # fmt: skip
@@ -36,15 +38,18 @@ BY_INSTRUCTIONS: Axis = (
 _SHADES = {1: "#08306b", 2: "#2b7bba", 4: "#7ab6d9", 8: "#c3dcee"}
 _METHODS = ("#d62728", "#1f77b4", "#7f7f7f")
 _LABELLED = ("published", "last")
+CHOSEN = ("found", "written")
+_EXPECTED = "#ff7f0e"
 _TICKS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
 def kind_of(mark: Mark) -> str:
-    """The key of KINDS for a mark of the others, or for what was found."""
-    if mark.selection == HEAD_ONLY and mark.name != "found":
+    """The key of KINDS for a mark of the others, or for what was chosen."""
+    chosen = mark.name in CHOSEN
+    if mark.selection == HEAD_ONLY and not chosen:
         return "head-only"
-    known = (kind for kind in ("found", "last", "bias-only") if mark.name.startswith(kind))
-    return next(known, "published")
+    known = (kind for kind in ("last", "bias-only") if mark.name.startswith(kind))
+    return mark.name if chosen else next(known, "published")
 
 
 def by_kind(marks: Sequence[Mark]) -> dict[str, list[Mark]]:
@@ -101,7 +106,7 @@ def gain_words(survey: Survey) -> str:
 
 def split_and_seeds(survey: Survey) -> tuple[str, int]:
     """Which images the trained schemes were asked on, and how many seeds each had."""
-    row = survey.accuracy(survey.found.selection)
+    row = survey.accuracy(survey.chosen.selection)
     return ("", 0) if row is None else (row.split, row.seeds)
 
 
@@ -114,10 +119,10 @@ def _gains(
         [cost(m) for m in front], gains, f"{marker}-", where="post", color=colour,
         label=label, markersize=5,
     )  # fmt: skip
-    for kind, own in by_kind([*survey.others, survey.found]).items():
+    for kind, own in by_kind([*survey.others, survey.chosen]).items():
         label, marker, colour = KINDS[kind]
         known = [m for m in own if m.predicted is not None]
-        size, order = (170, 4) if kind == "found" else (42, 3)
+        size, order = (170, 4) if kind in CHOSEN else (42, 3)
         if known:
             axis.scatter(
                 [cost(m) for m in known], [m.predicted or 0.0 for m in known], s=size,
@@ -154,7 +159,7 @@ def _name_below(axis: Axes, name: str, cost: float) -> None:
 def trained_marks(survey: Survey, front: Sequence[Mark]) -> dict[str, list[tuple[Mark, Verified]]]:
     """By kind, the marks that were trained, with what they came to; the front where any of it was
     trained besides what the other kinds have."""
-    others = [*survey.others, survey.found]
+    others = [*survey.others, survey.chosen]
     groups = {"front": list(front), **by_kind(others)}
     rows = {
         kind: [(m, row) for m in own if (row := survey.accuracy(m.selection)) is not None]
@@ -174,7 +179,7 @@ def _accuracies(
         axis.errorbar(
             [cost(m) for m in marks], [row.accuracy for _, row in own],
             yerr=[row.deviation for _, row in own], fmt=f"{marker}-" if kind == "front" else marker,
-            color=colour, capsize=3, markersize=12 if kind == "found" else 6, label=label,
+            color=colour, capsize=3, markersize=12 if kind in CHOSEN else 6, label=label,
             elinewidth=0.9,
         )  # fmt: skip
         if kind in _LABELLED:
@@ -198,7 +203,8 @@ def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
 
 def contributions_png(survey: Survey) -> bytes:
     """Above: what the biases of the last k layers are worth; below: each layer's ratios. Standard
-    errors where contributions were measured; what was interpolated is hatched."""
+    errors, and what is to be expected of a choice, where contributions were measured; what was
+    interpolated is hatched."""
     picture = BytesIO()
     layers = len(survey.layers)
     with figure(picture, 2, 1, max(9.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
@@ -220,11 +226,11 @@ def _bias_curve(axis: Axes, survey: Survey) -> None:
             error = None if gain is None else gain.error
             axis.errorbar(depth, gains[depth], yerr=error, fmt="o", color="#2ca02c", capsize=2,
                           markersize=4)  # fmt: skip
-    if depth := survey.found.selection.bias_layers:
+    if depth := survey.chosen.selection.bias_layers:
         axis.axvline(depth, color="#d62728", linewidth=1, linestyle=":")
         axis.annotate(
-            f"found: {depth} ", (depth, 0.98), xycoords=axis.get_xaxis_transform(), fontsize=8,
-            color="#d62728", ha="right", va="top",
+            f"{survey.chosen.name}: {depth} ", (depth, 0.98), fontsize=8, color="#d62728",
+            xycoords=axis.get_xaxis_transform(), ha="right", va="top",
         )  # fmt: skip
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.axhline(0, color="black", linewidth=0.6)
@@ -237,6 +243,7 @@ def _origin(survey: Survey) -> str:
 
 
 def _ratio_bars(axis: Axes, survey: Survey) -> None:
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     gains = survey.known.weights
@@ -246,18 +253,22 @@ def _ratio_bars(axis: Axes, survey: Survey) -> None:
     for place, ratio in enumerate(ratios):
         own = sorted(choice for choice in gains if choice.ratio == ratio)
         offset = (place - (len(ratios) - 1) / 2) * width
+        heights = [measured[c].nats if measured else gains[c] for c in own]
         bars = axis.bar(
-            [c.layer + offset for c in own], [gains[c] for c in own], width, label=_ratio(ratio),
+            [c.layer + offset for c in own], heights, width, label=_ratio(ratio),
             color=_shade(ratio),
             yerr=[measured[c].error for c in own] if measured else None,
             error_kw={"elinewidth": 0.7, "ecolor": "#444444"},
         )  # fmt: skip
+        if measured:
+            left = np.array([c.layer + offset - width / 2 for c in own])
+            axis.hlines([gains[c] for c in own], left, left + width, color=_EXPECTED, linewidth=1.6)
         for choice, bar in zip(own, bars, strict=True):
             if measured and not measured[choice].seeds:
                 bar.set_hatch("/////")
                 bar.set_edgecolor("white")
                 bar.set_linewidth(0)
-            if choice in survey.found.selection.choices:
+            if choice in survey.chosen.selection.choices:
                 bar.set_edgecolor("#d62728")
                 bar.set_linewidth(1.8)
     first = min((c.layer for c in gains), default=0)
@@ -267,8 +278,10 @@ def _ratio_bars(axis: Axes, survey: Survey) -> None:
                     fontsize=7)  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.6)
     if gains:
-        swatches = [Patch(color=_shade(r), label=_ratio(r)) for r in ratios]
-        swatches.append(Patch(facecolor="none", edgecolor="#d62728", label="found"))
+        swatches: list[Artist] = [Patch(color=_shade(r), label=_ratio(r)) for r in ratios]
+        swatches.append(Patch(facecolor="none", edgecolor="#d62728", label=survey.chosen.name))
+        if measured:
+            swatches.append(Line2D([], [], color=_EXPECTED, linewidth=1.6, label="expected"))
         axis.legend(handles=swatches, frameon=False, fontsize=8, title="channels trained")
     title = f"weights of single layers over biases alone ({_origin(survey)})"
     tidy(axis, title, "", "decrease of the log-loss, nats")
@@ -309,7 +322,7 @@ def comparison_png(survey: Survey) -> bytes:
 
 
 def _exact(axis: Axes, survey: Survey, trace: Trace, colour: str) -> None:
-    best, words = trace[-1] or 0.0, "proven best" if survey.found.proven else "best"
+    best, words = trace[-1] or 0.0, "proven best" if survey.chosen.proven else "best"
     axis.axhline(best, color=colour, linewidth=1, linestyle=":")
     axis.plot(len(trace), best, "*", color=colour, markersize=14,
               label=f"{EXACT}: {words}, {best:.3g} after {_plans(len(trace))}")  # fmt: skip

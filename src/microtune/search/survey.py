@@ -35,7 +35,8 @@ SEEDS = 3
 
 @dataclass(frozen=True)
 class Survey:
-    """A search's surroundings. `found` is what it chose; `others` are known schemes, and what else
+    """A search's surroundings. `chosen` is what it wrote, named "found" or, where the
+    verification preferred another scheme, "written"; `others` are known schemes, and what else
     the verification trained; `verified` has what was trained. `known` are all contributions,
     also of what cannot be afforded; `traces`: by method, for each seed, the best objective in nats
     after each plan."""
@@ -47,7 +48,7 @@ class Survey:
     layers: tuple[str, ...]
     known: Contributions
     analysis: Analysis | None
-    found: Mark
+    chosen: Mark
     sram_front: list[Mark]
     instruction_front: list[Mark]
     others: list[Mark]
@@ -56,9 +57,9 @@ class Survey:
 
     @property
     def marks(self) -> list[Mark]:
-        """Of both fronts, each scheme once, then the others and what was found."""
+        """Of both fronts, each scheme once, then the others and what was chosen."""
         front = {m.selection: m for m in (*self.sram_front, *self.instruction_front)}
-        return [*front.values(), *self.others, self.found]
+        return [*front.values(), *self.others, self.chosen]
 
     def accuracy(self, selection: Selection) -> Verified | None:
         """On the images that chose nothing where there are any, else on val; None if the selection
@@ -93,7 +94,8 @@ def survey(finding: Finding, progress: Progress, plans: int) -> Survey:
         if selection not in {chosen, *(m.selection for m in others)}
     ]
     traces = _comparison(finding, steps, plans)
-    found = replace(mark("found", chosen, costs, known), proven=finding.proven)
+    name = "found" if chosen == finding.solution.selection else "written"
+    found = replace(mark(name, chosen, costs, known), proven=finding.proven)
     return Survey(
         finding.model, finding.target, finding.input, limits, tuple(costs.layers), known,
         finding.analysis, found, by_sram, by_instructions, others, verified, traces,
@@ -163,7 +165,7 @@ def to_json(survey: Survey) -> dict[str, Any]:
         "limits": {name: value for name, value in vars(survey.limits).items() if value},
         "contributions": "estimated" if survey.analysis is None else "measured",
         "layers": list(survey.layers),
-        "found": _mark(survey, survey.found),
+        "chosen": _mark(survey, survey.chosen),
         "sram_front": [_mark(survey, m) for m in survey.sram_front],
         "instruction_front": [_mark(survey, m) for m in survey.instruction_front],
         "others": [_mark(survey, m) for m in survey.others],
