@@ -306,6 +306,8 @@ def _ratio(ratio: Fraction) -> str:
 def comparison_png(survey: Survey) -> bytes:
     """The best objective within the limits after each plan, of each method: that of CP-SAT, and of
     the others the median over the seeds within a band from the worst to the best seed."""
+    from matplotlib.ticker import MaxNLocator
+
     picture = BytesIO()
     with figure(picture, 1, 1, 8, 5) as ((axis,),):
         longest = max(len(trace) for traces in survey.traces.values() for trace in traces)
@@ -314,6 +316,7 @@ def comparison_png(survey: Survey) -> bytes:
                 _exact(axis, survey, traces[0], colour)
             else:
                 _luck(axis, name, [_extended(trace, longest) for trace in traces], colour)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(frameon=False, fontsize=9, loc="best")
         sram = survey.limits.sram_bytes / 1024
         title = f"{survey.model} in {sram:,.0f} KB of SRAM: searches compared"
