@@ -18,6 +18,7 @@ from microtune.search.costs import (
     distinct_ratios,
     least_sram,
     nodes_instructions,
+    payable,
 )
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.search.select import NOISE_BYTES
@@ -104,8 +105,10 @@ def test_a_whole_layer_may_fit_where_its_half_does_not(data_folder: Path) -> Non
     half, whole = (Choice(6, Fraction(1, part)) for part in (2, 1))
     least = {c: least_sram(costs, Selection(36, (c,))) for c in (half, whole)}
     assert least[whole] + NOISE_BYTES < least[half]
-    _, choices = candidates(costs, Limits(least[half] - 1, 1 << 20))
-    assert whole in choices and half not in choices
+    ratios = distinct_ratios(model.graph, costs.layers[6])
+    limits = Limits(least[half] - 1, ANYTHING.flash_bytes)
+    kept = payable(costs, limits, [Choice(6, ratio) for ratio in ratios])
+    assert whole in kept and half not in kept
 
 
 def test_all_layers_on_request(costs: Costs) -> None:

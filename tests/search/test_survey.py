@@ -164,7 +164,7 @@ def test_the_json_has_every_mark(measured: Survey, finding: Finding) -> None:
             selection = Selection(row["bias_layers"], choices)
             assert row["flash_bytes"] == finding.costs.flash(selection)
             assert row["step_instructions"] == finding.costs.instructions(selection)
-    assert content["found"]["accuracy"] == {
+    assert content["chosen"]["accuracy"] == {
         "percent": 80.25, "deviation": 1.5, "split": "test", "seeds": 3,
     }  # fmt: skip
     trained = [row["name"] for row in content["others"] if row["accuracy"] is not None]
@@ -318,6 +318,6 @@ def test_the_command_writes_all_files(
     assert {path.name for path in folder.iterdir()} == FILES
     assert all(name in done.stdout for name in (*FILES, "found.toml"))
     content = json.loads((folder / "pareto.json").read_text())
-    assert content["found"]["sram_bytes"] == finding.planned.sram
+    assert content["chosen"]["sram_bytes"] == finding.planned.sram
     for name in (EVOLUTION, RANDOM):
         assert [len(trace) for trace in content["comparison"][name]] == [2] * SEEDS

@@ -207,11 +207,11 @@ def candidates(
     for layer in range(count - deepest, count):
         ratios = distinct_ratios(costs.model.graph, costs.layers[layer])
         own = [Choice(layer, ratio) for ratio in ratios]
-        choices += own if all_layers else _affordable(costs, limits, own)
+        choices += own if all_layers else payable(costs, limits, own)
     return list(range(1, deepest + 1)), choices
 
 
-def _affordable(costs: Costs, limits: Limits, own: Sequence[Choice]) -> list[Choice]:
+def payable(costs: Costs, limits: Limits, own: Sequence[Choice]) -> list[Choice]:
     """Those of a layer's choices that may fit with the biases down to it."""
     depth = len(costs.layers) - own[0].layer
     alone = {choice: Selection(depth, (choice,)) for choice in own}
