@@ -23,6 +23,7 @@ K = TypeVar("K", bound=Hashable)
 NORMAL_95 = 1.96
 # Gains from which the spread of the true ones can be told.
 _ENOUGH = 4
+_TINY = 1e-18
 
 
 @dataclass(frozen=True)
@@ -115,35 +116,32 @@ def between(low: Gain, high: Gain, part: float) -> Gain:
 
 
 def expected(gains: Mapping[K, Gain]) -> dict[K, float]:
-    """The nats to expect of each: measured gains drawn towards their mean, the more the less sure
-    they are, so that the largest of many noisy ones is not believed as it stands."""
+    """The nats to expect of each: measured gains drawn towards nothing, the more the less sure they
+    are, so that the largest of many noisy ones is not believed as it stands."""
     kept = [(g.nats, g.error) for g in gains.values() if g.seeds]
-    every = [(g.nats, g.error) for g in gains.values()]
-    return dict(zip(gains, _shrunken(kept, every), strict=True))
+    part = _true_variance(kept)
+    return {key: _shrunken(g.nats, g.error, part) for key, g in gains.items()}
 
 
 def expected_points(gains: Mapping[K, Gain]) -> dict[K, float]:
     """The same of the accuracy, in percentage points."""
     kept = [(g.points.mean, g.points_error) for g in gains.values() if g.seeds]
-    every = [(g.points.mean, g.points_error) for g in gains.values()]
-    return dict(zip(gains, _shrunken(kept, every), strict=True))
+    part = _true_variance(kept)
+    return {key: _shrunken(g.points.mean, g.points_error, part) for key, g in gains.items()}
 
 
-def _shrunken(
-    measured: Sequence[tuple[float, float]], every: Sequence[tuple[float, float]]
-) -> list[float]:
-    """Means of true values given (value, standard error) of each, where true values are normal:
-    their mean and variance are those of a random-effects model of the measured ones (R. DerSimonian
-    and N. Laird, Meta-analysis in clinical trials, 1986). Few are left as they are."""
+def _true_variance(measured: Sequence[tuple[float, float]]) -> float:
+    """Of true values about 0, given (value, standard error) of each: the moment estimate of R.
+    DerSimonian and N. Laird (Meta-analysis in clinical trials, 1986), with a known centre. Of few
+    values nothing can be told."""
     if len(measured) < _ENOUGH:
-        return [value for value, _ in every]
-    tiny = 1e-18
-    values = np.array([value for value, _ in measured])
-    variances = np.array([error**2 for _, error in measured]) + tiny
-    weights = 1 / variances
-    centre = np.average(values, weights=weights)
-    excess = float((weights * (values - centre) ** 2).sum()) - (len(values) - 1)
-    scale = float(weights.sum() - (weights**2).sum() / weights.sum())
-    true = max(0.0, excess / scale)
-    centre = float(np.average(values, weights=1 / (variances + true)))
-    return [centre + true / (true + error**2 + tiny) * (value - centre) for value, error in every]
+        return math.inf
+    weights = [1 / (error**2 + _TINY) for _, error in measured]
+    excess = sum(w * value**2 for w, (value, _) in zip(weights, measured, strict=True))
+    return max(0.0, (excess - len(measured)) / sum(weights))
+
+
+def _shrunken(value: float, error: float, true: float) -> float:
+    """The mean of a true value, normal about 0 with the variance `true`, that was seen as `value`
+    with a standard error."""
+    return value / (1 + error**2 / (true + _TINY))
