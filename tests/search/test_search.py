@@ -61,10 +61,13 @@ def test_the_scheme_is_verified_and_fits(finding: Finding) -> None:
     names = [(row.name, row.split) for row in finding.verified]
     own = [name for name, split in names if split == "val"]
     assert names == [(name, split) for split in ("val", "test") for name in own]
-    assert {"head-only", "bias-only", "found"} <= set(own)
+    found = finding.solution.selection
+    trained = {row.selection for row in finding.verified}
+    assert {HEAD_ONLY, Selection(found.bias_layers, ()), found} <= trained
+    assert {"head-only", "found"} <= set(own)
     rows = {row.name: row for row in finding.verified if row.split == "test"}
-    head, found = rows["head-only"], rows["found"]
-    assert head.gain.nats == 0 and found.gain.nats == pytest.approx(head.log_loss - found.log_loss)
+    head, best = rows["head-only"], rows["found"]
+    assert head.gain.nats == 0 and best.gain.nats == pytest.approx(head.log_loss - best.log_loss)
     assert len(search_tables(finding)) == 2
 
 
@@ -142,7 +145,7 @@ def test_an_estimate_can_be_verified(finding: Finding, options: Options, data: P
 def test_the_estimate_is_compared_where_it_is_known(
     finding: Finding, options: Options, data: Path
 ) -> None:
-    measured = finding.rank_correlation
+    measured = search(tiny_model(), data, options, lambda *_: None).rank_correlation
     assert measured is not None and measured.low <= measured.value <= measured.high
     fast = search(tiny_model(), data, replace(options, fast=True), lambda *_: None)
     assert (fast.trials, fast.verified, fast.analysis) == (0, [], None)
