@@ -99,14 +99,14 @@ def test_simulated_winners_are_believed_no_more_than_they_are_worth() -> None:
     dice = np.random.default_rng(5)
     raw, shrunken = [], []
     for _ in range(200):
-        true = dice.normal(0.02, 0.02, 40)
+        true = dice.normal(0.0, 0.02, 40)
         seen = true + dice.normal(0.0, 0.02, 40)
         gains = gains_of([(float(value), 0.02) for value in seen])
         best = np.argsort(seen)[-5:]
         raw.append(seen[best].sum() - true[best].sum())
         values = expected(gains)
         shrunken.append(sum(values[int(place)] for place in best) - true[best].sum())
-    assert np.mean(raw) > 0.06 and abs(float(np.mean(shrunken))) < 0.02
+    assert np.mean(raw) > 0.06 and abs(float(np.mean(shrunken))) < 0.01
 
 
 def test_between_is_as_unsure_as_the_less_sure_end() -> None:
