@@ -29,6 +29,7 @@ from microtune.parallel.tasks import Backend, Session
 from microtune.report.console import progress
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
+from microtune.search.contribution import Training
 from microtune.search.costs import Costs, Limits
 from microtune.search.evidence import save_scheme
 from microtune.search.gains import Gain, gain, spread
@@ -123,7 +124,7 @@ class Bench:
 
     def _trials(self, selection: Selection) -> list[Trial]:
         how = self.options
-        return [Trial(selection, how.lr, seed, how.epochs) for seed in range(how.seeds)]
+        return Training(how.lr, how.epochs, how.seeds).trials(selection)
 
 
 def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -> Table:

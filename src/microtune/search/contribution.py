@@ -72,6 +72,11 @@ class Training:
     epochs: int
     seeds: int
 
+    def trials(self, selection: Selection, seeds: int | None = None) -> list[Trial]:
+        """Of the first seeds (None: all)."""
+        count = self.seeds if seeds is None else seeds
+        return [Trial(selection, self.lr, seed, self.epochs) for seed in range(count)]
+
 
 def levels(layers: int) -> list[int]:
     """Depths of the biases that weights are compared with: half, three quarters, all layers."""
@@ -174,10 +179,8 @@ class _Bench:
         return list(dict.fromkeys([*self._references, *self._candidates]))
 
     def _trials(self, selection: Selection) -> list[Trial]:
-        how = self._training
         compared = selection in self._references
-        count = how.seeds if compared else self._candidates[selection]
-        return [Trial(selection, how.lr, seed, how.epochs) for seed in range(count)]
+        return self._training.trials(selection, None if compared else self._candidates[selection])
 
     def _outcomes(self, selection: Selection) -> list[Outcome]:
         return self._laboratory.outcomes(self._trials(selection))

@@ -14,7 +14,7 @@ from microtune.search.gains import Gain, gain, spread
 from microtune.search.laboratory import Laboratory
 from microtune.search.pareto import last_selection, published_selections
 from microtune.search.problem import HEAD_ONLY, Selection
-from microtune.search.trials import Asked, Materials, Outcome, Trial
+from microtune.search.trials import Asked, Materials, Outcome
 
 FOUND = "found"
 
@@ -84,11 +84,7 @@ def trained(
     laboratory: Laboratory, schemes: Mapping[str, Selection], split: Asked, training: Training
 ) -> list[Verified]:
     """Every scheme, trained and asked on the split that the laboratory's materials have."""
-
-    def trials(selection: Selection) -> list[Trial]:
-        seeds = range(training.seeds)
-        return [Trial(selection, training.lr, seed, training.epochs) for seed in seeds]
-
+    trials = training.trials
     laboratory.outcomes([trial for s in schemes.values() for trial in trials(s)])
     labels = laboratory.materials.asked.labels
     head = laboratory.outcomes(trials(HEAD_ONLY))
