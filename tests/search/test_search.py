@@ -203,6 +203,15 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
     assert again.ran == 0
 
 
+def test_a_missing_compiler_is_said_before_anything_is_planned(
+    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(MicrotuneError, match="compiler"):
+        search(tiny_model(), tmp_path / "no images", options, lambda *_: None)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -24,6 +24,7 @@ from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.select import Solution, best_selection, require_ortools
 from microtune.search.trials import Materials, open_materials
 from microtune.search.verification import FOUND, Verified, best_on_val, contenders, verify
+from microtune.simulate.toolchain import find_host_compiler
 from microtune.simulate.trainer import Progress, check_learning_rate
 
 LEAST_SEEDS = 3
@@ -206,6 +207,7 @@ def affordable(
 def _check(options: Options) -> None:
     check_learning_rate(options.lr)
     require_ortools()
+    find_host_compiler()
     if options.verifies and options.seeds < LEAST_SEEDS:
         raise MicrotuneError(
             f"--seeds {options.seeds}: a verification needs {LEAST_SEEDS} at least"
