@@ -132,21 +132,21 @@ def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -
     how = bench.options
     table = Table(
         "data, budget", "published, %", "found, %", "found − published", "log-loss, nats",
-        "SRAM", "instr.", "written",
+        "SRAM, B", "instr.", "written",
         title=f"{bench.model.graph.name}, test, {how.seeds} seeds, {how.epochs} epochs",
     )  # fmt: skip
     for one in searches:
         finding = one.finding
         found = finding.solution.selection
-        sram = finding.costs.sram(found) / finding.limits.sram_bytes
         instructions = finding.costs.instructions(found) / one.published_instructions
         less = bench.less(one.data, found, one.published, bar)
         table.add_row(
-            f"{one.data}, {finding.limits.sram_bytes:,} B ({one.budget})",
+            f"{one.data}, {one.budget}",
             f"{bench.accuracy(one.data, one.published, bar):.1f}",
             f"{bench.accuracy(one.data, found, bar):.1f}",
             str(less.points), f"{-less.nats:+.3f} ± {less.error:.3f}",
-            f"{100 * sram:.0f} %", f"{100 * instructions:.0f} %", finding.chosen_name,
+            f"{finding.costs.sram(found):,} of {finding.limits.sram_bytes:,}",
+            f"{100 * instructions:.0f} %", finding.chosen_name,
         )  # fmt: skip
     return table
 
