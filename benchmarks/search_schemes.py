@@ -129,11 +129,11 @@ class Bench:
 
 def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -> Table:
     """Each found scheme beside the published one of its budget."""
-    how = bench.options
+    runs = f"{bench.options.seeds} seeds, {bench.options.epochs} epochs"
     table = Table(
-        "data, budget", "published, %", "found, %", "found − published", "log-loss, nats",
-        "SRAM, B", "instr.", "written",
-        title=f"{bench.model.graph.name}, test, {how.seeds} seeds, {how.epochs} epochs",
+        "data, budget", "published", "found", "found − published", "log-loss, nats", "SRAM, B",
+        "instr.", "written",
+        title=f"{bench.model.graph.name}, test accuracy in %, {runs}",
     )  # fmt: skip
     for one in searches:
         finding = one.finding
@@ -145,8 +145,8 @@ def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -
             f"{bench.accuracy(one.data, one.published, bar):.1f}",
             f"{bench.accuracy(one.data, found, bar):.1f}",
             str(less.points), f"{-less.nats:+.3f} ± {less.error:.3f}",
-            f"{finding.costs.sram(found):,} of {finding.limits.sram_bytes:,}",
-            f"{100 * instructions:.0f} %", finding.chosen_name,
+            f"{finding.costs.sram(found):,}/{finding.limits.sram_bytes:,}",
+            f"{100 * instructions:.0f} %", finding.chosen_name.removesuffix(f" {one.budget}"),
         )  # fmt: skip
     return table
 
