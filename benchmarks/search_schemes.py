@@ -204,7 +204,9 @@ def main() -> None:
         schemes = [s for one in searches for s in (one.finding.solution.selection, one.published)]
         for name in names:
             bench.train(name, schemes, bar)
-        tables = [against_published(bench, searches, bar), transfer(bench, searches, names, bar)]
+        tables = [against_published(bench, searches, bar)]
+        if len(names) > 1:
+            tables.append(transfer(bench, searches, names, bar))
     console.print(*tables)
     if args.docs:
         block = f"{args.model}-{'fast' if args.fast else 'measured'}"
