@@ -6,7 +6,7 @@ Three searches, input by rows, on all cores: by the estimate with nothing in the
 verified with nothing in the cache, and for the other budget with what the second left there, until
 the choice is made. Prints minutes of wall-clock time and training runs. Without arguments the
 embedded model on its images, in minutes; others need the optional data folder and take most
-of an hour.
+of an hour. Not resumable: its caches are new and removed at the end.
 """
 
 from __future__ import annotations
