@@ -100,12 +100,13 @@ class Bench:
 
     def less(self, data: str, one: Selection, other: Selection, bar: Progress) -> Gain:
         """What `one` gains over `other` on the test split; the spread between seeds is that of all
-        schemes that were trained."""
+        schemes that were trained over `other`."""
         laboratory = self.laboratory(data, bar)
         labels = laboratory.materials.asked.labels
         schemes = dict.fromkeys(trial.selection for trial in laboratory.known)
-        seeds = spread([self._asked(laboratory, scheme) for scheme in schemes], labels)
-        return gain(self._asked(laboratory, one), self._asked(laboratory, other), labels, seeds)
+        theirs = self._asked(laboratory, other)
+        seeds = spread([(self._asked(laboratory, s), theirs) for s in schemes], labels)
+        return gain(self._asked(laboratory, one), theirs, labels, seeds)
 
     def train(self, data: str, selections: Sequence[Selection], bar: Progress) -> None:
         """All of them by all seeds, for the test split."""

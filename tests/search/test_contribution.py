@@ -36,7 +36,7 @@ NO_POINTS = NO_GAIN.points
 
 def selections(*nats_and_errors: tuple[float, float]) -> dict[Selection, Gain]:
     return {
-        Selection(depth, ()): Gain(nats, error, NO_POINTS, 1)
+        Selection(depth, ()): Gain(nats, error, NO_POINTS, 1, 0.0)
         for depth, (nats, error) in enumerate(nats_and_errors, start=1)
     }
 
@@ -68,7 +68,7 @@ def test_depths_are_spread_and_interpolated() -> None:
     assert spread_depths(range(1, 6)) == [1, 2, 3, 4, 5]
     rungs = spread_depths(range(1, 43))
     assert len(rungs) == 8 and rungs[0] == 1 and rungs[-1] == 42
-    gains = {2: Gain(1.0, 0.1, NO_POINTS, 1), 6: Gain(3.0, 0.2, NO_POINTS, 2)}
+    gains = {2: Gain(1.0, 0.1, NO_POINTS, 1, 0.0), 6: Gain(3.0, 0.2, NO_POINTS, 2, 0.0)}
     found = interpolated_depths(gains, range(1, 7))
     assert [found[k].nats for k in range(1, 7)] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
     assert [found[k].seeds for k in range(1, 7)] == [0, 1, 0, 0, 0, 2]
@@ -77,9 +77,24 @@ def test_depths_are_spread_and_interpolated() -> None:
 
 def test_ratios_are_interpolated_in_their_logarithm() -> None:
     choices = [Choice(3, Fraction(1, 2**k)) for k in (3, 2, 1, 0)]
-    measured = {choices[0]: Gain(1.0, 0.1, NO_POINTS, 1), choices[-1]: Gain(4.0, 0.1, NO_POINTS, 1)}
+    measured = {
+        choices[0]: Gain(1.0, 0.1, NO_POINTS, 1, 0.0),
+        choices[-1]: Gain(4.0, 0.1, NO_POINTS, 1, 0.0),
+    }
     found = interpolated_ratios(measured, choices)
     assert [found[c].nats for c in choices] == pytest.approx([1.0, 2.0, 3.0, 4.0])
+
+
+def test_ratios_grow_as_the_training_loss_says() -> None:
+    """A power law of the ratio: 1, 2, 4, 8."""
+    choices = [Choice(3, Fraction(1, 2**k)) for k in (3, 2, 1, 0)]
+    measured = {
+        choices[0]: Gain(-1.0, 0.1, NO_POINTS, 1, 0.1),
+        choices[-1]: Gain(13.0, 0.1, NO_POINTS, 1, 0.8),
+    }
+    found = interpolated_ratios(measured, choices)
+    assert [found[c].learnt for c in choices] == pytest.approx([0.1, 0.2, 0.4, 0.8])
+    assert [found[c].nats for c in choices] == pytest.approx([-1.0, 1.0, 5.0, 13.0])
 
 
 def test_levels_cover_all_layers() -> None:

@@ -89,7 +89,7 @@ def measured(found: Survey) -> Survey:
     points = Difference(1.0, 0.5, 1.5)
 
     def gain(nats: float, seeds: int) -> Gain:
-        return Gain(nats, 0.01, points, seeds)
+        return Gain(nats, 0.01, points, seeds, nats)
 
     analysis = Analysis(
         {depth: gain(nats, 3 if depth in (1, 4) else 0) for depth, nats in

@@ -20,13 +20,14 @@ import numpy as np
 from microtune.ir.graph import Array
 from microtune.search.gains import (
     NO_GAIN,
-    Answers,
     Gain,
+    Pair,
     Spread,
     between,
     expected,
     expected_points,
     gain,
+    less,
     spread,
     standard_error,
 )
@@ -52,16 +53,13 @@ class Analysis:
 
     @property
     def contributions(self) -> Contributions:
-        """As the selection takes them, in nats: what is to be expected of choices."""
-        return Contributions(
-            {depth: gain.nats for depth, gain in self.biases.items()}, expected(self.weights)
-        )
+        """As the selection takes them, in nats: what is to be expected of depths and choices."""
+        return Contributions(expected(self.biases), expected(self.weights))
 
     @property
     def points(self) -> Contributions:
         """The same in percentage points of accuracy."""
-        biases = {depth: gain.points.mean for depth, gain in self.biases.items()}
-        return Contributions(biases, expected_points(self.weights))
+        return Contributions(expected_points(self.biases), expected_points(self.weights))
 
 
 @dataclass(frozen=True)
@@ -143,34 +141,30 @@ class _Bench:
     def gains(self) -> dict[Selection, Gain]:
         """Of all candidates, over what each is compared with."""
         seeds = self._spread()
-        return {
-            c: gain(self._outcomes(c), self._outcomes(self._reference(c)), self._labels, seeds)
-            for c in self._candidates
-        }
+        return {c: gain(*self._pair(c), self._labels, seeds) for c in self._candidates}
 
     def head_accuracy(self) -> float:
         """Of the head alone, in percent."""
-        return 100 * float(Answers.of(self._outcomes(HEAD_ONLY), self._labels).right.mean())
+        heads = self._outcomes(HEAD_ONLY)
+        return 100 * float(np.mean([head.predicted == self._labels for head in heads]))
 
     def error_between(self, one: Selection, other: Selection) -> float:
         """Standard error of the difference of two candidates' gains in nats: where both are
         compared with the same runs, theirs do not matter."""
-        ends = [one, other]
-        parts = [1, -1]
-        references = [self._reference(s) for s in ends]
-        if references[0] != references[1]:
-            ends, parts = ends + references, [*parts, -1, 1]
-        answers = [Answers.of(self._outcomes(s), self._labels) for s in ends]
-        losses = sum(p * a.log_loss for p, a in zip(parts, answers, strict=True))
-        runs = sum(1 / a.runs for a in answers)
-        return standard_error(np.asarray(losses), runs * self._spread().log_loss)
+        ours, others = less(*self._pair(one)), less(*self._pair(other))
+        seeds = min(len(ours), len(others))
+        return standard_error(ours[:seeds] - others[:seeds], self._spread().log_loss)
 
     @property
     def _labels(self) -> Array:
         return self._laboratory.materials.asked.labels
 
     def _spread(self) -> Spread:
-        return spread([self._outcomes(s) for s in self._runs()], self._labels)
+        compared = [s for s in self._runs() if s != HEAD_ONLY]
+        return spread([self._pair(s) for s in compared], self._labels)
+
+    def _pair(self, candidate: Selection) -> Pair:
+        return self._outcomes(candidate), self._outcomes(self._reference(candidate))
 
     def _reference(self, candidate: Selection) -> Selection:
         return Selection(candidate.bias_layers, ()) if candidate.choices else HEAD_ONLY
@@ -241,7 +235,7 @@ def _disagreeing(choices: Sequence[Choice], bench: _Bench) -> list[Choice]:
 def interpolated_ratios(
     measured: Mapping[Choice, Gain], choices: Iterable[Choice]
 ) -> dict[Choice, Gain]:
-    """Gains of all choices, linear in the ratio's logarithm between measured ends of the layer."""
+    """Gains of all choices, between measured ends of the layer as `_part_between` says."""
     found: dict[Choice, Gain] = {}
     for of in _by_layer(choices).values():
         low, high = of[0], of[-1]
@@ -249,9 +243,20 @@ def interpolated_ratios(
             if choice in measured:
                 found[choice] = measured[choice]
             else:
-                part = _log(choice.ratio / low.ratio) / _log(high.ratio / low.ratio)
+                doublings = _log(choice.ratio / low.ratio) / _log(high.ratio / low.ratio)
+                part = _part_between(measured[low], measured[high], doublings)
                 found[choice] = between(measured[low], measured[high], part)
     return found
+
+
+def _part_between(low: Gain, high: Gain, doublings: float) -> float:
+    """How far a gain has come from a small ratio's to a large one's after this part of the
+    doublings: as far as a power law of the ratio says of the training loss, or linearly in the
+    doublings where that has none."""
+    if not 0 < low.learnt < high.learnt:
+        return doublings
+    growth = high.learnt / low.learnt
+    return float((growth**doublings - 1) / (growth - 1))
 
 
 def _log(ratio: Fraction) -> float:

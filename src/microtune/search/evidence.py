@@ -114,7 +114,10 @@ def _gains(
     if analysis is None:
         return list(biases.items()), list(weights.items())
     return (
-        [(depth, _gain(analysis.biases[depth])) for depth in biases],
+        [
+            (depth, _gain(analysis.biases[depth]) | {"expected_nats": known.biases[depth]})
+            for depth in biases
+        ],
         [
             (choice, _gain(analysis.weights[choice]) | {"expected_nats": known.weights[choice]})
             for choice in weights
@@ -125,6 +128,7 @@ def _gains(
 def _gain(gain: Gain) -> dict[str, Any]:
     return {
         "nats": gain.nats, "standard_error": gain.error, "seeds": gain.seeds,
+        "training_nats": gain.learnt,
         "accuracy_points": gain.points.mean,
         "accuracy_interval": [gain.points.low, gain.points.high],
     }  # fmt: skip

@@ -1,8 +1,9 @@
 """What one scheme gains over another: how much, how sure, and what to expect of many such gains.
 
-Images are paired: both schemes are asked the same ones. Their runs have the same seeds as far as
-both have run. Errors do not count on runs of the same seed to be alike. The deviation between seeds
-is pooled over all schemes: two or three runs of one say little about it.
+Images and seeds are paired: both schemes are asked the same images, and are compared as far as both
+have run with the same seeds. A seed orders the images and rounds the gradients of both alike, so
+that schemes that differ by little differ by little. How much seeds change a difference is a part of
+how much images do, pooled over all pairs: two or three runs of one pair say little about it.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ _TINY = 1e-18
 @dataclass(frozen=True)
 class Gain:
     """Decrease of the mean log-loss in nats with its standard error; the change of the accuracy in
-    percentage points with its 95 % interval; runs of the scheme (0: interpolated)."""
+    percentage points with its 95 % interval; runs of the scheme (0: interpolated). `learnt` is the
+    decrease of the mean training loss of the last epoch in nats."""
 
     nats: float
     error: float
     points: Difference
     seeds: int
+    learnt: float
 
     @property
     def points_error(self) -> float:
@@ -42,68 +45,69 @@ class Gain:
         return (self.points.high - self.points.low) / (2 * NORMAL_95)
 
 
-NO_GAIN = Gain(0.0, 0.0, Difference(0.0, 0.0, 0.0), 0)
+NO_GAIN = Gain(0.0, 0.0, Difference(0.0, 0.0, 0.0), 0, 0.0)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Variances between runs of one scheme that differ by their seed: of the mean log-loss in nats,
-    of the accuracy as a part of 1."""
+    """What the variance between seeds, of the mean difference of two schemes, is of the variance
+    between images: for the log-loss and for the answers that are right."""
 
     log_loss: float
     accuracy: float
 
 
-@dataclass(frozen=True)
-class Answers:
-    """Means over the runs of one scheme, image by image: log-loss in nats and whether the answer
-    was right, float64 (N,); and how many runs."""
-
-    log_loss: Array
-    right: Array
-    runs: int
-
-    @staticmethod
-    def of(outcomes: Sequence[Outcome], labels: Array) -> Answers:
-        """Of at least one run."""
-        return Answers(
-            np.mean([o.log_loss for o in outcomes], axis=0),
-            np.mean([o.predicted == labels for o in outcomes], axis=0), len(outcomes),
-        )  # fmt: skip
+Pair = tuple[Sequence[Outcome], Sequence[Outcome]]
 
 
-def spread(schemes: Iterable[Sequence[Outcome]], labels: Array) -> Spread:
-    """Pooled over the runs of each scheme; 0 where none has two."""
-    losses: list[float] = []
-    rights: list[float] = []
-    freedom = 0
-    for runs in schemes:
-        loss = np.array([o.log_loss.mean() for o in runs])
-        right = np.array([(o.predicted == labels).mean() for o in runs])
-        losses += ((loss - loss.mean()) ** 2).tolist()
-        rights += ((right - right.mean()) ** 2).tolist()
-        freedom += len(runs) - 1
-    return Spread(sum(losses) / max(freedom, 1), sum(rights) / max(freedom, 1))
+def spread(pairs: Iterable[Pair], labels: Array) -> Spread:
+    """Pooled over pairs that share two seeds at least; 0 where none does."""
+    listed = list(pairs)
+    return Spread(
+        _part([less(*pair) for pair in listed]), _part([_rights(*pair, labels) for pair in listed])
+    )
 
 
 def gain(ours: Sequence[Outcome], others: Sequence[Outcome], labels: Array, seeds: Spread) -> Gain:
-    """What a scheme gains over another; nothing, and that surely, over the same runs."""
-    if all(a is b for a, b in zip(ours, others, strict=False)) and len(ours) == len(others):
-        return Gain(0.0, 0.0, NO_GAIN.points, len(ours))
-    mine, theirs = Answers.of(ours, labels), Answers.of(others, labels)
-    runs = 1 / mine.runs + 1 / theirs.runs
-    right = mine.right - theirs.right
-    mean, error = 100 * float(right.mean()), 100 * standard_error(right, runs * seeds.accuracy)
-    losses = theirs.log_loss - mine.log_loss
+    """What a scheme gains over another, of the seeds that both have."""
+    losses, rights = less(ours, others), _rights(ours, others, labels)
+    mean, error = 100 * float(rights.mean()), 100 * standard_error(rights, seeds.accuracy)
+    learnt = np.mean([b.train_loss - a.train_loss for a, b in zip(ours, others, strict=False)])
     return Gain(
-        float(losses.mean()), standard_error(losses, runs * seeds.log_loss),
-        Difference(mean, mean - NORMAL_95 * error, mean + NORMAL_95 * error), mine.runs,
+        float(losses.mean()), standard_error(losses, seeds.log_loss),
+        Difference(mean, mean - NORMAL_95 * error, mean + NORMAL_95 * error), len(losses),
+        float(learnt),
     )  # fmt: skip
 
 
 def standard_error(differences: Array, seeds: float) -> float:
-    """Of the mean of differences by image (N,), with the variance that the seeds add."""
-    return math.sqrt(float(differences.var(ddof=1)) / len(differences) + seeds)
+    """Of the mean of differences by seed and image (S, N); `seeds` as `Spread` has it."""
+    images = differences.mean(axis=0).var(ddof=1) / differences.shape[1]
+    return math.sqrt(float(images) + seeds * _between_images(differences) / len(differences))
+
+
+def less(ours: Sequence[Outcome], others: Sequence[Outcome]) -> Array:
+    """By how much the log-loss is less, float64 (S, N), of the seeds that both have."""
+    return np.array([b.log_loss - a.log_loss for a, b in zip(ours, others, strict=False)])
+
+
+def _rights(ours: Sequence[Outcome], others: Sequence[Outcome], labels: Array) -> Array:
+    """1 where only ours is right, -1 where only the other is, float64 (S, N)."""
+    pairs = zip(ours, others, strict=False)
+    return np.array([(a.predicted == labels) - 1.0 * (b.predicted == labels) for a, b in pairs])
+
+
+def _between_images(differences: Array) -> float:
+    """Variance, the mean over seeds."""
+    return float(differences.var(axis=1, ddof=1).mean())
+
+
+def _part(differences: Iterable[Array]) -> float:
+    """The variance of a pair's mean between seeds as a part of that between images: the mean over
+    pairs, weighted by how many seeds tell, so that schemes that differ by little count as much."""
+    several = [d for d in differences if len(d) > 1 and _between_images(d)]
+    parts = [float(d.mean(axis=1).var(ddof=1)) / _between_images(d) for d in several]
+    return float(np.average(parts, weights=[len(d) - 1 for d in several])) if parts else 0.0
 
 
 def between(low: Gain, high: Gain, part: float) -> Gain:
@@ -112,36 +116,47 @@ def between(low: Gain, high: Gain, part: float) -> Gain:
     half = NORMAL_95 * max(low.points_error, high.points_error)
     nats = (1 - part) * low.nats + part * high.nats
     points = Difference(mean, mean - half, mean + half)
-    return Gain(nats, max(low.error, high.error), points, 0)
+    learnt = (1 - part) * low.learnt + part * high.learnt
+    return Gain(nats, max(low.error, high.error), points, 0, learnt)
 
 
 def expected(gains: Mapping[K, Gain]) -> dict[K, float]:
-    """The nats to expect of each: measured gains drawn towards nothing, the more the less sure they
-    are, so that the largest of many noisy ones is not believed as it stands."""
-    kept = [(g.nats, g.error) for g in gains.values() if g.seeds]
-    part = _true_variance(kept)
-    return {key: _shrunken(g.nats, g.error, part) for key, g in gains.items()}
+    """The nats to expect of each, so that the largest of many noisy ones is not believed as it
+    stands: measured gains drawn towards what the training loss tells of them."""
+    kept = [g for g in gains.values() if g.seeds and g.error]
+    line = _Line.through([(g.learnt, g.nats, g.error) for g in kept])
+    return {key: line.expected(g.learnt, g.nats) for key, g in gains.items()}
 
 
 def expected_points(gains: Mapping[K, Gain]) -> dict[K, float]:
     """The same of the accuracy, in percentage points."""
-    kept = [(g.points.mean, g.points_error) for g in gains.values() if g.seeds]
-    part = _true_variance(kept)
-    return {key: _shrunken(g.points.mean, g.points_error, part) for key, g in gains.items()}
+    kept = [g for g in gains.values() if g.seeds and g.points_error]
+    line = _Line.through([(g.learnt, g.points.mean, g.points_error) for g in kept])
+    return {key: line.expected(g.learnt, g.points.mean) for key, g in gains.items()}
 
 
-def _true_variance(measured: Sequence[tuple[float, float]]) -> float:
-    """Of true values about 0, given (value, standard error) of each: the moment estimate of R.
-    DerSimonian and N. Laird (Meta-analysis in clinical trials, 1986), with a known centre. Of few
-    values nothing can be told."""
-    if len(measured) < _ENOUGH:
-        return math.inf
-    weights = [1 / (error**2 + _TINY) for _, error in measured]
-    excess = sum(w * value**2 for w, (value, _) in zip(weights, measured, strict=True))
-    return max(0.0, (excess - len(measured)) / sum(weights))
+@dataclass(frozen=True)
+class _Line:
+    """Values to expect: `slope` times the covariate, and a `part` of what a measured value differs
+    from that by."""
 
+    slope: float
+    part: float
 
-def _shrunken(value: float, error: float, true: float) -> float:
-    """The mean of a true value, normal about 0 with the variance `true`, that was seen as `value`
-    with a standard error."""
-    return value / (1 + error**2 / (true + _TINY))
+    @staticmethod
+    def through(measured: Sequence[tuple[float, float, float]]) -> _Line:
+        """Of (covariate, value, standard error): the weighted least squares through 0, and the part
+        of the residuals, in units of their error, that is more than noise (B. Efron and C. Morris,
+        Data analysis using Stein's estimator, 1975). Of few values nothing can be told."""
+        if len(measured) < _ENOUGH:
+            return _Line(0.0, 1.0)
+        learnt, values, errors = np.array(measured).T
+        weights = 1 / errors**2
+        squares = float((weights * learnt**2).sum())
+        slope = float((weights * learnt * values).sum()) / squares if squares else 0.0
+        excess = float((weights * (values - slope * learnt) ** 2).sum())
+        return _Line(slope, max(0.0, 1 - (len(measured) - 3) / max(excess, _TINY)))
+
+    def expected(self, learnt: float, value: float) -> float:
+        """Of one that was measured as `value`."""
+        return self.slope * learnt + self.part * (value - self.slope * learnt)

@@ -88,7 +88,7 @@ def trained(
     laboratory.outcomes([trial for s in schemes.values() for trial in trials(s)])
     labels = laboratory.materials.asked.labels
     head = laboratory.outcomes(trials(HEAD_ONLY))
-    seeds = spread([laboratory.outcomes(trials(s)) for s in schemes.values()], labels)
+    seeds = spread([(laboratory.outcomes(trials(s)), head) for s in schemes.values()], labels)
 
     def row(name: str, selection: Selection, outcomes: list[Outcome]) -> Verified:
         rights = [100.0 * float((o.predicted == labels).mean()) for o in outcomes]
