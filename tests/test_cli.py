@@ -21,7 +21,7 @@ from microtune.report.sizes import parse_bytes
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """microtune with arguments."""
-    command = [sys.executable, "-c", "from microtune.cli import main; main()"]
+    command = [sys.executable, "-m", "microtune"]
     return subprocess.run(
         [*command, *map(str, arguments)], capture_output=True, text=True, check=False
     )
@@ -50,7 +50,7 @@ def test_sizes() -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in ("inspect", "convert", "compile", "plan", "train", "measure", "demo"):
+    for command in ("inspect", "convert", "compile", "plan", "train", "measure", "study", "search", "demo"):
         done = run(command, "--help")
         assert done.returncode == 0 and "Usage" in done.stdout
 

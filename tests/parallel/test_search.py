@@ -18,7 +18,7 @@ from tests.search.tiny import tiny_model, write_images
 
 psutil = pytest.importorskip("psutil", reason="the cluster extra is not installed")
 pytest.importorskip("ortools", reason="the selection needs ortools")
-COMMAND = [sys.executable, "-c", "from microtune.cli import main; main()", "search"]
+COMMAND = [sys.executable, "-m", "microtune", "search"]
 _SECONDS = 120.0
 
 

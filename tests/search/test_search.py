@@ -31,7 +31,7 @@ from microtune.training.scheme import resolve_scheme
 from tests.search.tiny import tiny_model, write_images
 
 pytest.importorskip("ortools", reason="the selection needs ortools")
-COMMAND = [sys.executable, "-c", "from microtune.cli import main; main()", "search"]
+COMMAND = [sys.executable, "-m", "microtune", "search"]
 # The tiny network with everything trained takes 6 KB.
 ROOM = Limits(1 << 20, 1 << 20)
 
