@@ -50,7 +50,17 @@ def test_sizes() -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in ("inspect", "convert", "compile", "plan", "train", "measure", "study", "search", "demo"):
+    for command in (
+        "inspect",
+        "convert",
+        "compile",
+        "plan",
+        "train",
+        "measure",
+        "study",
+        "search",
+        "demo",
+    ):
         done = run(command, "--help")
         assert done.returncode == 0 and "Usage" in done.stdout
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from microtune import __version__
-from microtune.cli_search import InputKind, search
+from microtune.cli_search import BiasKind, HeadKind, InputKind, search
 from microtune.errors import MicrotuneError
 from microtune.report.console import (
     console,
@@ -67,26 +67,12 @@ class LrSchedule(StrEnum):
     cosine = "cosine"
 
 
-class BiasKind(StrEnum):
-    """Format of trained biases."""
-
-    int32 = "int32"
-    int16 = "int16"
-
-
 class ScheduleKind(StrEnum):
     """How a step is executed."""
 
     layers = "layers"
     in_place = "in-place"
     stream = "stream"
-
-
-class HeadKind(StrEnum):
-    """Format of the head."""
-
-    int16 = "int16"
-    float32 = "float32"
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -28,6 +28,20 @@ class InputKind(StrEnum):
     rows = "rows"
 
 
+class BiasKind(StrEnum):
+    """Format of trained biases."""
+
+    int32 = "int32"
+    int16 = "int16"
+
+
+class HeadKind(StrEnum):
+    """Format of the head."""
+
+    int16 = "int16"
+    float32 = "float32"
+
+
 def search(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
     data: Annotated[Path, typer.Option(help="Folder, .tar or .npz with train and test images.")],
@@ -64,6 +78,8 @@ def search(
     input_mode: Annotated[
         InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")
     ] = InputKind.resident,
+    bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int16,
+    head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
 ) -> None:  # fmt: skip
     """Find the scheme that learns DATA best within the budgets, with its evidence."""
     from microtune import pipeline
@@ -79,12 +95,13 @@ def search(
     from microtune.search.search import search as run_search
     from microtune.search.survey import survey
     from microtune.targets import load_target
+    from microtune.training.build import Formats
 
     check_output(output)
     limits = Limits(parse_bytes(sram), parse_bytes(flash), step_instructions)
     request = pipeline.Request(
         2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes,
-        input=input_mode.value,
+        Formats(bias.value, head.value), input_mode.value,
     )  # fmt: skip
     if with_marks:
         check_marks(pareto, seeds)

@@ -27,6 +27,7 @@ from microtune.search.search import Finding, Options, search
 from microtune.search.trials import Trial, open_materials
 from microtune.search.verification import best_on_val
 from microtune.targets import load_target
+from microtune.training.build import Formats
 from microtune.training.scheme import resolve_scheme
 from tests.search.tiny import tiny_model, write_images
 
@@ -127,7 +128,8 @@ def test_a_warm_cache_serves_another_budget(finding: Finding, options: Options, 
     less = Limits(finding.planned.sram - 1, ROOM.flash_bytes)
     other = search(tiny_model(), data, replace(options, limits=less), lambda *_: None)
     assert other.planned.sram < finding.planned.sram
-    assert other.solution.objective <= finding.solution.objective
+    # By the same gains: those of another depth are drawn towards another line.
+    assert finding.known.objective(other.solution.selection) <= finding.solution.objective
     # Only the new scheme, its biases and the last layers had to be verified, on val and test.
     assert other.trials <= 6 * options.seeds
     unverified = replace(options, limits=less, verify=False)
@@ -140,6 +142,21 @@ def test_a_warm_cache_serves_another_budget(finding: Finding, options: Options, 
 def test_an_estimate_can_be_verified(finding: Finding, options: Options, data: Path) -> None:
     fast = replace(options, fast=True, verify=True)
     assert finding.verified and search(tiny_model(), data, fast, lambda *_: None).verified
+
+
+def test_schemes_are_searched_in_the_formats_asked_for(
+    finding: Finding, options: Options, data: Path, tmp_path: Path
+) -> None:
+    """Which take other bytes and learn other bits."""
+    wide = replace(options.request, formats=Formats("int32", "float32"))
+    fast = replace(options, request=wide, fast=True, verify=True)
+    other = search(tiny_model(), data, fast, lambda *_: None)
+    assert other.costs.sram(finding.chosen) > finding.planned.sram
+    found = {row.name: row.log_loss for row in finding.verified}
+    assert [row.log_loss for row in other.verified if row.name == "head-only"] != found["head-only"]
+    save_scheme(other, tmp_path / "wide.toml")
+    evidence = tomllib.loads((tmp_path / "wide.toml").read_text())["evidence"]
+    assert (evidence["head"], evidence["bias"]) == ("float32", "int32")
 
 
 def test_the_estimate_is_compared_where_it_is_known(

@@ -77,6 +77,7 @@ def _subject(finding: Finding) -> dict[str, Any]:
     return {
         "model_sha256": finding.model_sha256, "data_sha256": finding.data_sha256,
         "target": finding.target, "input": finding.input,
+        "head": finding.formats.head, "bias": finding.formats.bias,
         "limits": {name: value for name, value in limits.items() if value is not None},
     }  # fmt: skip
 

@@ -13,9 +13,9 @@ from microtune.search.contribution import Training
 from microtune.search.costs import Limits
 from microtune.search.laboratory import Laboratory
 from microtune.search.pareto import Mark
-from microtune.search.search import LEAST_SEEDS, Options
+from microtune.search.search import LEAST_SEEDS, Options, materials_of
 from microtune.search.survey import Survey
-from microtune.search.trials import describe, open_materials
+from microtune.search.trials import describe
 from microtune.search.verification import trained
 from microtune.simulate.trainer import Progress
 
@@ -35,7 +35,7 @@ def train_marks(
     as in the verification; what is in the cache is not trained again."""
     selections = [m.selection for m in survey.marks if _fits(m, survey.limits)]
     schemes = {describe(selection): selection for selection in selections}
-    materials = open_materials(model, data, options.cache, "val")
+    materials = materials_of(model, data, options, "val")
     training = Training(options.lr, options.epochs, options.seeds)
     with Session(options.backend) as session:
         laboratory = Laboratory(materials, Cache(options.cache), session, progress)

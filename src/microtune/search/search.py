@@ -22,19 +22,20 @@ from microtune.search.estimated import Correlation, Estimates
 from microtune.search.laboratory import Laboratory
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.select import Solution, best_selection, require_ortools
-from microtune.search.trials import Materials, open_materials
+from microtune.search.trials import Asked, Materials, open_materials
 from microtune.search.verification import FOUND, Verified, best_on_val, contenders, verify
 from microtune.simulate.toolchain import find_host_compiler
 from microtune.simulate.trainer import Progress, check_learning_rate
+from microtune.training.build import Formats
 
 LEAST_SEEDS = 3
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides a search besides model and data. `request` holds target, budgets and input mode;
-    its scheme and classes are not used. `epochs` are those of the verification; contributions are
-    measured over a third of them. `verify`: None means unless `fast`."""
+    """What decides a search besides model and data. `request` holds target, input mode and number
+    formats; its scheme, classes and budgets are not used. `epochs` are those of the verification;
+    contributions are measured over a third of them. `verify`: None means unless `fast`."""
 
     request: pipeline.Request
     limits: Limits
@@ -74,6 +75,7 @@ class Finding:
     data_sha256: str
     target: str
     input: str
+    formats: Formats
     limits: Limits
     training: Training
     contributions: Contributions
@@ -130,7 +132,7 @@ def _search(
     _check(options)
     progress(0, 0, "reading images")
     cache = Cache(options.cache)
-    materials = open_materials(model, data, options.cache, "val")
+    materials = materials_of(model, data, options, "val")
     costs = Costs(model, _request(options, materials), _CostStore(cache))
     laboratory = Laboratory(materials, cache, session, progress)
     finding = _choose(costs, laboratory, options)
@@ -139,9 +141,7 @@ def _search(
         return finding
     schemes = contenders(finding.chosen, costs, options.limits)
     training = replace(finding.training, epochs=options.epochs)
-    rows = verify(
-        laboratory, lambda: open_materials(model, data, options.cache, "test"), schemes, training
-    )
+    rows = verify(laboratory, lambda: materials_of(model, data, options, "test"), schemes, training)
     best = best_on_val(rows)
     return replace(
         finding, verified=rows, chosen=best.selection, chosen_name=best.name,
@@ -173,7 +173,8 @@ def _choose(costs: Costs, laboratory: Laboratory, options: Options) -> Finding:
     solution = best_selection(contributions, costs, options.limits)
     return Finding(
         model=model.graph.name, model_sha256=model.sha256(), data_sha256=materials.data_sha256,
-        target=options.request.target.name, input=options.request.input, limits=options.limits,
+        target=options.request.target.name, input=options.request.input,
+        formats=materials.formats, limits=options.limits,
         training=training, contributions=contributions, analysis=analysis, solution=solution,
         chosen=solution.selection, chosen_name=FOUND,
         planned=_planned(costs, solution.selection), verified=[],
@@ -214,10 +215,17 @@ def _check(options: Options) -> None:
         )
 
 
+def materials_of(model: ModelFile, data: Path, options: Options, asked: Asked) -> Materials:
+    """What trials share, in the number formats that are asked for."""
+    materials = open_materials(model, data, options.cache, asked)
+    return replace(materials, formats=options.request.formats)
+
+
 def _request(options: Options, materials: Materials) -> pipeline.Request:
-    return pipeline.Request(
-        materials.classes, "head-only", options.request.target, options.limits.sram_bytes,
-        options.limits.flash_bytes, materials.formats, options.request.input,
+    limits = options.limits
+    return replace(
+        options.request, classes=materials.classes, scheme="head-only",
+        sram_bytes=limits.sram_bytes, flash_bytes=limits.flash_bytes,
     )  # fmt: skip
 
 
