@@ -203,7 +203,7 @@ def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
 
 def contributions_png(survey: Survey) -> bytes:
     """Above: what the biases of the last k layers are worth; below: each layer's ratios. Standard
-    errors, and what is to be expected of a choice, where contributions were measured; what was
+    errors, and what is to be expected, where contributions were measured; what was
     interpolated is hatched."""
     picture = BytesIO()
     layers = len(survey.layers)
@@ -219,13 +219,17 @@ def _bias_curve(axis: Axes, survey: Survey) -> None:
     gains = survey.known.biases
     measured: Mapping[int, Gain] = {} if survey.analysis is None else survey.analysis.biases
     depths = sorted(gains)
-    axis.plot(depths, [gains[k] for k in depths], "-", color="#2ca02c")
-    for depth in depths:
-        gain = measured.get(depth)
-        if gain is None or gain.seeds:
-            error = None if gain is None else gain.error
-            axis.errorbar(depth, gains[depth], yerr=error, fmt="o", color="#2ca02c", capsize=2,
-                          markersize=4)  # fmt: skip
+    axis.plot(
+        depths, [gains[k] for k in depths], "-" if measured else "-o",
+        color=_EXPECTED if measured else "#2ca02c", label="expected", markersize=4,
+    )  # fmt: skip
+    kept = {depth: gain for depth, gain in measured.items() if gain.seeds}
+    if kept:
+        axis.errorbar(
+            list(kept), [g.nats for g in kept.values()], yerr=[g.error for g in kept.values()],
+            fmt="o", color="#2ca02c", capsize=2, markersize=4, label="measured",
+        )  # fmt: skip
+        axis.legend(frameon=False, fontsize=8, loc="lower right")
     if depth := survey.chosen.selection.bias_layers:
         axis.axvline(depth, color="#d62728", linewidth=1, linestyle=":")
         axis.annotate(
