@@ -36,8 +36,8 @@ from microtune.search.gains import Gain, gain, spread
 from microtune.search.laboratory import Laboratory
 from microtune.search.pareto import published_selections
 from microtune.search.problem import Selection
-from microtune.search.search import Finding, Options, search
-from microtune.search.trials import Outcome, Trial, open_materials
+from microtune.search.search import Finding, Options, materials_of, search
+from microtune.search.trials import Outcome, Trial
 from microtune.simulate.trainer import Progress
 from microtune.study.sources import Sources
 from microtune.targets import load_target
@@ -91,9 +91,9 @@ class Bench:
     def laboratory(self, data: str, bar: Progress) -> Laboratory:
         """That asks the test split, learnt on all of train."""
         if data not in self._laboratories:
-            cache = self.options.cache
-            materials = open_materials(self.model, self.source(data), cache, "test")
-            self._laboratories[data] = Laboratory(materials, Cache(cache), self.session, bar)
+            materials = materials_of(self.model, self.source(data), self.options, "test")
+            cache = Cache(self.options.cache)
+            self._laboratories[data] = Laboratory(materials, cache, self.session, bar)
         laboratory = self._laboratories[data]
         laboratory.progress = bar
         return laboratory

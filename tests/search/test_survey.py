@@ -96,7 +96,7 @@ def measured(found: Survey) -> Survey:
          found.known.biases.items()},
         {choice: gain(nats, 0 if choice.ratio == Fraction(1, 2) else 1) for choice, nats in
          found.known.weights.items()},
-        head_accuracy=70.0,
+        head_accuracy=70.0, layers=len(found.layers),
     )  # fmt: skip
     chosen = found.chosen.selection
     schemes = {HEAD_ONLY: 70.0, Selection(chosen.bias_layers, ()): 75.0, chosen: 80.25}

@@ -9,6 +9,7 @@ how much images do, pooled over all pairs: two or three runs of one pair say lit
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -103,11 +104,20 @@ def _between_images(differences: Array) -> float:
 
 
 def _part(differences: Iterable[Array]) -> float:
-    """The variance of a pair's mean between seeds as a part of that between images: the mean over
-    pairs, weighted by how many seeds tell, so that schemes that differ by little count as much."""
-    several = [d for d in differences if len(d) > 1 and _between_images(d)]
-    parts = [float(d.mean(axis=1).var(ddof=1)) / _between_images(d) for d in several]
-    return float(np.average(parts, weights=[len(d) - 1 for d in several])) if parts else 0.0
+    """The variance of a pair's mean between seeds as a part of that between images, without what
+    the images' own differences between seeds add to it: they are among those between images. The
+    mean over pairs, weighted by how many seeds tell."""
+    several = [(d, _between_images(d)) for d in differences if len(d) > 1]
+    parts = [_between_seeds(d) / images for d, images in several if images]
+    weights = [len(d) - 1 for d, images in several if images]
+    return max(0.0, float(np.average(parts, weights=weights))) if parts else 0.0
+
+
+def _between_seeds(differences: Array) -> float:
+    """Variance of what a seed adds to all images alike; below 0 by chance."""
+    means = float(differences.mean(axis=1).var(ddof=1))
+    images = float(differences.var(axis=0, ddof=1).mean())
+    return float(means - max(images - means, 0.0) / differences.shape[1])
 
 
 def between(low: Gain, high: Gain, part: float) -> Gain:
@@ -120,43 +130,74 @@ def between(low: Gain, high: Gain, part: float) -> Gain:
     return Gain(nats, max(low.error, high.error), points, 0, learnt)
 
 
-def expected(gains: Mapping[K, Gain]) -> dict[K, float]:
+def expected(gains: Mapping[K, Gain], references: Mapping[K, Hashable]) -> dict[K, float]:
     """The nats to expect of each, so that the largest of many noisy ones is not believed as it
-    stands: measured gains drawn towards what the training loss tells of them."""
-    kept = [g for g in gains.values() if g.seeds and g.error]
-    line = _Line.through([(g.learnt, g.nats, g.error) for g in kept])
-    return {key: line.expected(g.learnt, g.nats) for key, g in gains.items()}
+    stands: measured gains drawn towards what the training loss tells of them. What gains over the
+    same reference have in common, whatever was learnt, is that one's luck; those that have no
+    reference here have nothing in common."""
+    return _expected({key: (g, g.nats, g.error) for key, g in gains.items()}, references)
 
 
-def expected_points(gains: Mapping[K, Gain]) -> dict[K, float]:
+def expected_points(gains: Mapping[K, Gain], references: Mapping[K, Hashable]) -> dict[K, float]:
     """The same of the accuracy, in percentage points."""
-    kept = [g for g in gains.values() if g.seeds and g.points_error]
-    line = _Line.through([(g.learnt, g.points.mean, g.points_error) for g in kept])
-    return {key: line.expected(g.learnt, g.points.mean) for key, g in gains.items()}
+    values = {key: (g, g.points.mean, g.points_error) for key, g in gains.items()}
+    return _expected(values, references)
+
+
+def _expected(
+    values: Mapping[K, tuple[Gain, float, float]], references: Mapping[K, Hashable]
+) -> dict[K, float]:
+    """Of (gain, value, standard error); a value without an error is left as it is."""
+    line = _Line.through(
+        [
+            (gain.learnt, value, error, references.get(key))
+            for key, (gain, value, error) in values.items() if gain.seeds and error
+        ]
+    )  # fmt: skip
+    return {
+        key: line.expected(gain.learnt, value, references.get(key)) if error else value
+        for key, (gain, value, error) in values.items()
+    }
 
 
 @dataclass(frozen=True)
 class _Line:
-    """Values to expect: `slope` times the covariate, and a `part` of what a measured value differs
-    from that by."""
+    """Values to expect: `slope` times what was learnt, and a `part` of what a measured value, less
+    the `luck` of its reference, differs from that by."""
 
     slope: float
+    luck: Mapping[Hashable, float]
     part: float
 
     @staticmethod
-    def through(measured: Sequence[tuple[float, float, float]]) -> _Line:
-        """Of (covariate, value, standard error): the weighted least squares through 0, and the part
+    def through(measured: Sequence[tuple[float, float, float, Hashable]]) -> _Line:
+        """Of (learnt, value, standard error, reference): weighted least squares, the luck of each
+        reference that enough values have (None: of none), a slope that does not fall, and the part
         of the residuals, in units of their error, that is more than noise (B. Efron and C. Morris,
         Data analysis using Stein's estimator, 1975). Of few values nothing can be told."""
         if len(measured) < _ENOUGH:
-            return _Line(0.0, 1.0)
-        learnt, values, errors = np.array(measured).T
-        weights = 1 / errors**2
-        squares = float((weights * learnt**2).sum())
-        slope = float((weights * learnt * values).sum()) / squares if squares else 0.0
-        excess = float((weights * (values - slope * learnt) ** 2).sum())
-        return _Line(slope, max(0.0, 1 - (len(measured) - 3) / max(excess, _TINY)))
+            return _Line(0.0, {}, 1.0)
+        learnt, values, errors = np.array([row[:3] for row in measured]).T
+        owners = [reference for *_, reference in measured]
+        counts = Counter(owner for owner in owners if owner is not None)
+        shared = [owner for owner, count in counts.items() if count >= _ENOUGH]
+        ones = np.array([[float(owner == each) for each in shared] for owner in owners])
+        ones = ones.reshape(len(owners), len(shared)) / errors[:, None]
+        fitted = _least_squares(np.column_stack([learnt / errors, ones]), values / errors)
+        slope = max(0.0, float(fitted[0]))
+        left = (values - slope * learnt) / errors
+        luck = _least_squares(ones, left)
+        excess = float(((left - ones @ luck) ** 2).sum())
+        freedom = max(0, len(measured) - 3 - len(shared))
+        part = max(0.0, 1 - freedom / max(excess, _TINY))
+        return _Line(slope, dict(zip(shared, luck.tolist(), strict=True)), part)
 
-    def expected(self, learnt: float, value: float) -> float:
-        """Of one that was measured as `value`."""
-        return self.slope * learnt + self.part * (value - self.slope * learnt)
+    def expected(self, learnt: float, value: float, reference: Hashable) -> float:
+        """Of one that was measured as `value` over `reference`."""
+        told = self.slope * learnt
+        return told + self.part * (value - self.luck.get(reference, 0.0) - told)
+
+
+def _least_squares(columns: Array, values: Array) -> Array:
+    found: Array = np.linalg.lstsq(columns, values, rcond=None)[0]
+    return found
