@@ -1,21 +1,25 @@
 """What the search finds at the budgets of the published schemes, and what that is worth elsewhere.
 
     python benchmarks/search_schemes.py [--data clothing10,grocery81] [--budgets 49KB,99KB] [--fast]
+    python benchmarks/search_schemes.py --transfer
 
 For every data set and budget (the planned SRAM of the published scheme, input by rows) one search
 with its verification: the found scheme and the published one trained by the same seeds, asked once
-on the test split. Then every found scheme is trained on the other data sets. Resumable: finished
-training runs are in the cache of the output folder. --record keeps the schemes, with all their
-evidence, in benchmarks/results/search, --docs puts the tables into docs/search.md. Needs the
-optional data folder.
+on the test split. --record keeps the schemes, with all their evidence, in
+benchmarks/results/search, --docs puts the table of each data set into docs/search.md. --transfer
+searches nothing: it trains the schemes that are recorded of all these data sets on each of them.
+Resumable: finished training runs are in the cache of the output folder. Needs the optional data
+folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 from common import DOCS, OUT, data_folder, put_tables, run
@@ -35,7 +39,7 @@ from microtune.search.evidence import save_scheme
 from microtune.search.gains import Gain, gain, spread
 from microtune.search.laboratory import Laboratory
 from microtune.search.pareto import published_selections
-from microtune.search.problem import Selection
+from microtune.search.problem import Choice, Selection
 from microtune.search.search import Finding, Options, materials_of, search
 from microtune.search.trials import Outcome, Trial
 from microtune.simulate.trainer import Progress
@@ -60,6 +64,11 @@ class Search:
     finding: Finding
     published: Selection
     published_instructions: int
+
+    @property
+    def schemes(self) -> tuple[Selection, Selection]:
+        """What was found, and the published one."""
+        return self.finding.solution.selection, self.published
 
 
 class Bench:
@@ -152,33 +161,68 @@ def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -
     return table
 
 
+def recorded(folder: Path, data: str, budget: str) -> Selection:
+    """What a search found that was recorded. Raises MicrotuneError if none was."""
+    path = folder / f"{data}-{budget}.toml"
+    if not path.is_file():
+        raise MicrotuneError(f"{path}: search with --record first")
+    found = tomllib.loads(path.read_text(encoding="utf-8"))["evidence"]["found"]
+    weights = found.get("weights", {}).items()
+    choices = sorted(Choice(int(layer), Fraction(ratio)) for layer, ratio in weights)
+    return Selection(found["bias_layers"], tuple(choices))
+
+
 def transfer(
-    bench: Bench, searches: Sequence[Search], names: Sequence[str], bar: Progress
+    bench: Bench, found: Mapping[tuple[str, str], Selection], names: Sequence[str], bar: Progress
 ) -> Table:
-    """Each found scheme on every data set, less the published one of its budget there."""
+    """Each scheme found (data, budget), trained on every data set, less the published one of its
+    budget there."""
+    known = published_selections(Costs(bench.model, bench.options.request))
     table = Table("found on", *(f"trained on {name}" for name in names),
                   title="Found here, trained there: points over the published scheme")  # fmt: skip
-    for one in searches:
-        found = one.finding.solution.selection
-        gains = [str(bench.less(name, found, one.published, bar).points) for name in names]
-        table.add_row(f"{one.data}, {one.budget}", *gains)
+    for name in names:
+        bench.train(name, [*found.values(), *(known[budget] for _, budget in found)], bar)
+    for (data, budget), selection in found.items():
+        gains = [str(bench.less(name, selection, known[budget], bar).points) for name in names]
+        table.add_row(f"{data}, {budget}", *gains)
     return table
 
 
-def main() -> None:
-    """Search, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def searched(bench: Bench, data: str, budget: str, place: Path, console: Console) -> Search:
+    """One search, printed and kept in `place`."""
+    begun = time.monotonic()
+    with progress(f"{data}, {budget}") as bar:
+        one = bench.search(data, budget, bar)
+    minutes = (time.monotonic() - begun) / 60
+    console.print(f"{data}, {budget}: {one.finding.trials} new runs, {minutes:.1f} minutes")
+    console.print(*search_tables(one.finding), *verification_tables(one.finding))
+    place.mkdir(parents=True, exist_ok=True)
+    save_scheme(one.finding, place / f"{data}-{budget}.toml")
+    return one
+
+
+def arguments() -> argparse.Namespace:
+    """Of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="mcunet-5fps")
     parser.add_argument("--data", default=",".join(DATA))
     parser.add_argument("--budgets", default=",".join(BUDGETS))
     parser.add_argument("--fast", action="store_true", help="choose by the estimate")
+    parser.add_argument("--transfer", action="store_true", help="train what is recorded elsewhere")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--output", type=Path, default=OUT / "search")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--docs", action="store_true")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Search and compare, or train elsewhere what was found; print."""
+    args = arguments()
     console = Console(width=WIDTH, highlight=False)
     folder = data_folder()
     request = pipeline.Request(2, "none", load_target("cortex-m7"), _ROOMY, FLASH, input="rows")
@@ -187,31 +231,27 @@ def main() -> None:
         args.seeds, backend=Backend(workers=args.workers), verify=True,
     )  # fmt: skip
     bench = Bench(Sources(folder, args.output).model(args.model), folder, options)
-    names, searches = args.data.split(","), []
-    for name in names:
-        for budget in args.budgets.split(","):
-            begun = time.monotonic()
-            with progress(f"{name}, {budget}") as bar:
-                one = bench.search(name, budget, bar)
-            minutes = (time.monotonic() - begun) / 60
-            console.print(f"{name}, {budget}: {one.finding.trials} new runs, {minutes:.1f} minutes")
-            console.print(*search_tables(one.finding), *verification_tables(one.finding))
-            how = "fast" if args.fast else "measured"
-            place = (RESULTS if args.record else args.output) / f"{args.model}-{how}"
-            place.mkdir(parents=True, exist_ok=True)
-            save_scheme(one.finding, place / f"{name}-{budget}.toml")
-            searches.append(one)
-    with bench.session, progress("other data sets") as bar:
-        schemes = [s for one in searches for s in (one.finding.solution.selection, one.published)]
+    names, budgets = args.data.split(","), args.budgets.split(",")
+    kind = f"{args.model}-{'fast' if args.fast else 'measured'}"
+
+    def show(name: str, table: Table) -> None:
+        console.print(table)
+        if args.docs:
+            put_tables(DOCS / "search.md", {f"{kind}-{name}": [table]}, WIDTH)
+
+    with bench.session:
+        if args.transfer:
+            found = {(n, b): recorded(RESULTS / kind, n, b) for n in names for b in budgets}
+            with progress("transfer") as bar:
+                show("transfer", transfer(bench, found, names, bar))
+            return
+        place = (RESULTS if args.record else args.output) / kind
         for name in names:
-            bench.train(name, schemes, bar)
-        tables = [against_published(bench, searches, bar)]
-        if len(names) > 1:
-            tables.append(transfer(bench, searches, names, bar))
-    console.print(*tables)
-    if args.docs:
-        block = f"{args.model}-{'fast' if args.fast else 'measured'}"
-        put_tables(DOCS / "search.md", {block: tables}, WIDTH)
+            searches = [searched(bench, name, budget, place, console) for budget in budgets]
+            with progress(f"{name}, test") as bar:
+                found_and_published = (s for one in searches for s in one.schemes)
+                bench.train(name, list(found_and_published), bar)
+                show(name, against_published(bench, searches, bar))
 
 
 if __name__ == "__main__":
