@@ -1,9 +1,14 @@
 """The training-free estimate: Fisher information of biases and weights, behind a trained head.
 
 The head alone is trained. Then a few images go through the float-gradient graph, the whole network
-at once. A channel's score is the mean over images of its squared gradient with respect to the
-*float* weights (codes' gradients over the weights' scales): to first order what a step of plain
-SGD, and so of quantisation-aware scaling, takes off the loss per unit of learning rate.
+at once. A bias's score is the mean over images of its squared gradient with respect to the *float*
+bias (codes' gradients over the scales): to first order what a step of plain SGD, and so of
+quantisation-aware scaling, takes off the loss per unit of learning rate.
+
+Weights are trained beside their layer's biases, so that of a weight's gradient only what is not
+proportional to the gradient of its output's bias counts: the information conditional on the bias. A
+weight whose input is the same for all images is no more than a bias. Layers behind a ReLU, whose
+inputs have a large mean, have large gradients and learn little by them.
 """
 
 from __future__ import annotations
@@ -33,12 +38,13 @@ from microtune.training.scheme import (
 
 IMAGES = 24
 _HEAD_EPOCHS = 2
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Fisher information by layer name: of the biases, and of each channel's weights (C,) in the
-    channels' original order (the channels that a ratio selects)."""
+    """Fisher information by layer name: of the biases, and of each channel's weights beside them
+    (C,), in the channels' original order (the channels that a ratio selects)."""
 
     biases: Mapping[str, float]
     channels: Mapping[str, Array]
@@ -76,7 +82,7 @@ def fisher(
     forward, graph, gradients = _gradient_graph(materials, depth)
     count = len(materials.learn.labels)
     chosen = np.linspace(0, count - 1, min(images, count)).round().astype(int)
-    totals: dict[str, Array] = {}
+    moments = _Moments(_biases_of(forward, depth))
     shape = graph.tensors["input"].shape
     for number, index in enumerate(chosen):
         inputs = {
@@ -84,12 +90,52 @@ def fisher(
             "label": materials.learn.labels[index : index + 1],
         }
         values = evaluate(graph, inputs, head, real=np.float32)
-        for param, gradient in gradients.items():
-            if param not in head:
-                square = values[gradient].astype(np.float64) ** 2 / len(chosen)
-                totals[param] = totals.get(param, 0.0) + square
+        moments.add({p: values[g] for p, g in gradients.items() if p not in head})
         progress(number + 1, len(chosen), "gradients")
-    return _scores(forward, totals, depth)
+    return _scores(forward, moments.information(), depth)
+
+
+class _Moments:
+    """Sums over images of squared gradients, and of products of a weight's with its bias's."""
+
+    def __init__(self, biases: Mapping[str, str]) -> None:
+        """`biases`: weight -> bias of the same layer."""
+        self._biases = biases
+        self._images = 0
+        self._squares: dict[str, Array] = {}
+        self._products: dict[str, Array] = {}
+
+    def add(self, gradients: Mapping[str, Array]) -> None:
+        """Of one image."""
+        self._images += 1
+        found = {param: gradient.astype(np.float64) for param, gradient in gradients.items()}
+        for param, gradient in found.items():
+            self._squares[param] = self._squares.get(param, 0.0) + gradient**2
+        for weight, bias in self._biases.items():
+            product = found[weight] * _over(found[bias], found[weight])
+            self._products[weight] = self._products.get(weight, 0.0) + product
+
+    def information(self) -> dict[str, Array]:
+        """The mean square of each gradient; of a weight's, what is left of it by the least squares
+        over its bias's."""
+        means = {param: square / self._images for param, square in self._squares.items()}
+        for weight, bias in self._biases.items():
+            square = _over(self._squares[bias], self._squares[weight])
+            shared = self._products[weight] ** 2 / np.maximum(square, _TINY)
+            left = np.maximum(self._squares[weight] - shared, 0.0)
+            means[weight] = left / max(self._images - 1, 1)
+        return means
+
+
+def _over(outputs: Array, weights: Array) -> Array:
+    """Values of outputs (O,), to multiply weights (O, ...)."""
+    return outputs.reshape(-1, *[1] * (weights.ndim - 1))
+
+
+def _biases_of(graph: Graph, depth: int) -> dict[str, str]:
+    nodes = {node.outputs[0]: node for node in graph.nodes}
+    of = [nodes[name].inputs for name in backbone_layers(graph)[-depth:]]
+    return {inputs[1]: inputs[2] for inputs in of}
 
 
 def _gradient_graph(materials: Materials, depth: int) -> tuple[Graph, Graph, dict[str, str]]:
@@ -104,19 +150,19 @@ def _gradient_graph(materials: Materials, depth: int) -> tuple[Graph, Graph, dic
     return device, graph, gradients
 
 
-def _scores(graph: Graph, squares: Mapping[str, Array], depth: int) -> Scores:
+def _scores(graph: Graph, information: Mapping[str, Array], depth: int) -> Scores:
     biases: dict[str, float] = {}
     channels: dict[str, Array] = {}
     nodes = {node.outputs[0]: node for node in graph.nodes}
     for name in backbone_layers(graph)[-depth:]:
         x, weight, bias = nodes[name].inputs[:3]
         scales = np.where(_live(graph, nodes[name]), graph.channel_scales(weight), np.inf)
-        biases[name] = float((squares[bias] / (graph.scale(x) * scales) ** 2).sum())
-        by_output = squares[weight].reshape(len(scales), -1) / scales[:, None] ** 2
+        biases[name] = float((information[bias] / (graph.scale(x) * scales) ** 2).sum())
+        by_output = information[weight].reshape(len(scales), -1) / scales[:, None] ** 2
         if is_depthwise(graph, name):
             channels[name] = by_output.sum(axis=1)
         else:
-            inputs = squares[weight].shape[-1]
+            inputs = information[weight].shape[-1]
             channels[name] = by_output.reshape(-1, inputs).sum(axis=0)
     return Scores(biases, channels)
 
