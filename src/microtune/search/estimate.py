@@ -7,8 +7,7 @@ quantisation-aware scaling, takes off the loss per unit of learning rate.
 
 Weights are trained beside their layer's biases, so that of a weight's gradient only what is not
 proportional to the gradient of its output's bias counts: the information conditional on the bias. A
-weight whose input is the same for all images is no more than a bias. Layers behind a ReLU, whose
-inputs have a large mean, have large gradients and learn little by them.
+weight whose input is the same for all images is no more than a bias.
 """
 
 from __future__ import annotations
