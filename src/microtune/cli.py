@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from microtune import __version__
-from microtune.cli_search import BiasKind, HeadKind, InputKind, search
+from microtune.cli_options import BiasKind, HeadKind, InputKind
+from microtune.cli_search import search
 from microtune.errors import MicrotuneError
 from microtune.report.console import (
     console,

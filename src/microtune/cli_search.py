@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from microtune.cli_options import BiasKind, HeadKind, InputKind
 from microtune.report.console import console, progress
 from microtune.report.sizes import parse_bytes
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
@@ -19,27 +20,6 @@ class BackendKind(StrEnum):
     local = "local"
     ray = "ray"
     dask = "dask"
-
-
-class InputKind(StrEnum):
-    """Where the frame is."""
-
-    resident = "resident"
-    rows = "rows"
-
-
-class BiasKind(StrEnum):
-    """Format of trained biases."""
-
-    int32 = "int32"
-    int16 = "int16"
-
-
-class HeadKind(StrEnum):
-    """Format of the head."""
-
-    int16 = "int16"
-    float32 = "float32"
 
 
 def search(
