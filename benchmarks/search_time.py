@@ -6,7 +6,9 @@ Three searches, input by rows, on all cores: by the estimate with nothing in the
 verified with nothing in the cache, and for the other budget with what the second left there, until
 the choice is made. Prints minutes of wall-clock time and training runs. Without arguments the
 embedded model on its images, in minutes; others need the optional data folder and take most
-of an hour. Not resumable: its caches are new and removed at the end.
+of an hour. Not resumable: its caches are new. They are removed at the end, unless --keep names an
+empty folder for them: `microtune search --cache FOLDER/measured` then goes on where the second
+ended.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from microtune import embedded, pipeline
+from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
 from microtune.report.console import progress
@@ -67,6 +72,20 @@ def chosen(args: argparse.Namespace) -> tuple[ModelFile, Path]:
     return Sources(folder, OUT).model(args.model), folder / "data" / f"{args.data}.tar"
 
 
+@contextmanager
+def caches(kept: Path | None) -> Iterator[Path]:
+    """An empty folder: that one, which stays, or one that is removed. Raises MicrotuneError if
+    `kept` is not empty: a warm cache would be timed as a cold one."""
+    if kept is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    kept.mkdir(parents=True, exist_ok=True)
+    if any(kept.iterdir()):
+        raise MicrotuneError(f"--keep {kept}: not empty; name a new folder")
+    yield kept
+
+
 def main() -> None:
     """Search three times, print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -74,11 +93,12 @@ def main() -> None:
     parser.add_argument("--data", default="clothing10")
     parser.add_argument("--sram", default="128KB")
     parser.add_argument("--other", default="100KB")
+    parser.add_argument("--keep", type=Path, help="keep the caches in this empty folder")
     args = parser.parse_args()
     model, data = chosen(args)
     table = Table("search", "SRAM", "minutes", "training runs", title=model.graph.name)
-    with tempfile.TemporaryDirectory() as folder:
-        estimated, measured = Path(folder, "estimated"), Path(folder, "measured")
+    with caches(args.keep) as folder:
+        estimated, measured = folder / "estimated", folder / "measured"
         for case in (
             Case("estimated, cold", args.sram, estimated, fast=True, verify=False),
             Case("measured and verified, cold", args.sram, measured),
