@@ -13,6 +13,7 @@ import pytest
 from microtune.parallel.tasks import Backend, Session
 from microtune.search.cache import Cache
 from microtune.search.contribution import (
+    Analysis,
     Training,
     analyse,
     level,
@@ -77,6 +78,18 @@ def test_levels_cover_all_layers() -> None:
     assert [level(42, d) for d in (1, 21, 22, 33, 42)] == [21, 21, 32, 42, 42]
 
 
+def test_a_sure_step_is_believed_whatever_was_learnt() -> None:
+    """Gains over the head alone are all as unsure as the head; what sets two depths apart is not.
+    Seven depths learn alike and are worth the same, the eighth is surely worth more."""
+    steps = {k: Gain(0.01, 0.01, NO_POINTS, 3, 0.01) for k in range(1, 8)}
+    steps[8] = Gain(0.2, 0.01, NO_POINTS, 3, 0.0)
+    biases = {k: Gain(0.01 * k, 0.1, NO_POINTS, 3, 0.01 * k) for k in range(1, 8)}
+    biases[8] = Gain(0.27, 0.1, NO_POINTS, 3, 0.07)
+    depths = Analysis(biases, steps, {}, 50.0, 8).contributions.biases
+    assert depths[8] - depths[7] > 0.15
+    assert [depths[k] for k in range(1, 8)] == pytest.approx([0.01 * k for k in range(1, 8)])
+
+
 @pytest.fixture(scope="module")
 def laboratory(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     folder = tmp_path_factory.mktemp("analysis")
@@ -102,7 +115,13 @@ def test_an_analysis_is_of_real_trials(laboratory: Laboratory) -> None:
     assert {gain.seeds for gain in found.weights.values()} >= {1, 2}
     assert found.biases[2].nats == pytest.approx(mean(HEAD_ONLY, 2) - mean(base, 2))
     assert found.biases[2].seeds == 2 and found.biases[2].error > 0
-    assert found.contributions.biases[2] == found.biases[2].nats
+    assert set(found.steps) == {1, 2}
+    shallow = found.steps[1]
+    assert shallow.nats == found.biases[1].nats and shallow.seeds == found.biases[1].seeds
+    seeds = found.steps[2].seeds
+    assert found.steps[2].nats == pytest.approx(mean(Selection(1, ()), seeds) - mean(base, seeds))
+    both = shallow.nats + found.steps[2].nats
+    assert found.contributions.biases[2] == pytest.approx(both)
     ran = laboratory.ran
     assert analyse(laboratory, 2, choices[::-1], training) == found
     assert laboratory.ran == ran

@@ -7,7 +7,12 @@ from fractions import Fraction
 import pytest
 
 from microtune.search.gains import NO_GAIN, Gain
-from microtune.search.interpolation import growth, interpolated_depths, interpolated_ratios
+from microtune.search.interpolation import (
+    growth,
+    interpolated_depths,
+    interpolated_ratios,
+    summed_depths,
+)
 from microtune.search.problem import Choice
 
 NO_POINTS = NO_GAIN.points
@@ -28,6 +33,12 @@ def test_depths_are_interpolated() -> None:
     assert [found[k].nats for k in range(1, 7)] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
     assert [found[k].seeds for k in range(1, 7)] == [0, 1, 0, 0, 0, 2]
     assert found[4].error == 0.2
+
+
+def test_steps_are_added() -> None:
+    found = summed_depths({6: -1.0, 2: 3.0}, range(1, 7))
+    assert list(found.values()) == pytest.approx([1.5, 3.0, 2.75, 2.5, 2.25, 2.0])
+    assert summed_depths({1: 0.5}, [1]) == {1: 0.5} and summed_depths({}, []) == {}
 
 
 def test_ratios_grow_as_the_training_loss_says() -> None:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,7 +30,12 @@ from microtune.search.gains import (
     spread,
     standard_error,
 )
-from microtune.search.interpolation import by_layer, interpolated_depths, interpolated_ratios
+from microtune.search.interpolation import (
+    by_layer,
+    interpolated_depths,
+    interpolated_ratios,
+    summed_depths,
+)
 from microtune.search.laboratory import Laboratory
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.trials import Outcome, Trial
@@ -43,25 +49,29 @@ SURE = 2.0
 
 @dataclass(frozen=True)
 class Analysis:
-    """Gains of bias depths over the head alone, of choices over biases alone; `head_accuracy`: of
-    the head alone, in percent; `layers`: how many the model has."""
+    """Gains of bias depths over the head alone, of choices over biases alone; `steps`: of each
+    depth that was measured, over the one before it (over the head alone the first);
+    `head_accuracy`: of the head alone, in percent; `layers`: how many the model has."""
 
     biases: Mapping[int, Gain]
+    steps: Mapping[int, Gain]
     weights: Mapping[Choice, Gain]
     head_accuracy: float
     layers: int
 
     @cached_property
     def contributions(self) -> Contributions:
-        """As the selection takes them, in nats: what is to be expected of depths and choices."""
-        return Contributions(expected(self.biases, {}), expected(self.weights, self._levels))
+        """As the selection takes them, in nats: what is to be expected of depths and choices. Of
+        depths the steps are expected and added: all gains over the head alone share its error and
+        that of the depths below, so that they are far less sure than what sets them apart."""
+        depths = summed_depths(expected(self.steps, {}), self.biases)
+        return Contributions(depths, expected(self.weights, self._levels))
 
     @cached_property
     def points(self) -> Contributions:
         """The same in percentage points of accuracy."""
-        return Contributions(
-            expected_points(self.biases, {}), expected_points(self.weights, self._levels)
-        )
+        depths = summed_depths(expected_points(self.steps, {}), self.biases)
+        return Contributions(depths, expected_points(self.weights, self._levels))
 
     @property
     def _levels(self) -> dict[Choice, int]:
@@ -109,8 +119,8 @@ def analyse(
     biases = {s.bias_layers: g for s, g in gains.items() if not s.choices}
     weights = {s.choices[0]: g for s, g in gains.items() if s.choices}
     return Analysis(
-        interpolated_depths(biases, range(1, depth + 1)), interpolated_ratios(weights, choices),
-        bench.head_accuracy(), bench.layers,
+        interpolated_depths(biases, range(1, depth + 1)), bench.steps(),
+        interpolated_ratios(weights, choices), bench.head_accuracy(), bench.layers,
     )  # fmt: skip
 
 
@@ -152,6 +162,15 @@ class _Bench:
     def gains(self) -> dict[Selection, Gain]:
         """Of all candidates, over what each is compared with."""
         return {c: gain(*self._pair(c), self._labels, self._seeds) for c in self._candidates}
+
+    def steps(self) -> dict[int, Gain]:
+        """Of each depth of biases among the candidates, over the one before it."""
+        depths = sorted({0} | {c.bias_layers for c in self._candidates if not c.choices})
+        runs = {depth: self._outcomes(Selection(depth, ())) for depth in depths}
+        return {
+            high: gain(runs[high], runs[low], self._labels, self._seeds)
+            for low, high in pairwise(depths)
+        }
 
     def head_accuracy(self) -> float:
         """Of the head alone, in percent."""

@@ -116,7 +116,12 @@ def _gains(
         return list(biases.items()), list(weights.items())
     return (
         [
-            (depth, _gain(analysis.biases[depth]) | {"expected_nats": known.biases[depth]})
+            (
+                depth,
+                _gain(analysis.biases[depth])
+                | {"expected_nats": known.biases[depth]}
+                | _step(analysis.steps.get(depth)),
+            )
             for depth in biases
         ],
         [
@@ -132,6 +137,16 @@ def _gain(gain: Gain) -> dict[str, Any]:
         "training_nats": gain.learnt,
         "accuracy_points": gain.points.mean,
         "accuracy_interval": [gain.points.low, gain.points.high],
+    }  # fmt: skip
+
+
+def _step(step: Gain | None) -> dict[str, float]:
+    """Of a depth that was measured, over the one before it."""
+    if step is None:
+        return {}
+    return {
+        "step_nats": step.nats, "step_standard_error": step.error,
+        "step_training_nats": step.learnt,
     }  # fmt: skip
 
 

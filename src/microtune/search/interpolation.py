@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
+import numpy as np
+
 from microtune.search.gains import NO_GAIN, Gain, between
 from microtune.search.problem import Choice
 
@@ -70,3 +72,13 @@ def interpolated_depths(measured: Mapping[int, Gain], depths: Iterable[int]) -> 
             high = min(k for k in known if k > depth)
             found[depth] = between(known[low], known[high], (depth - low) / (high - low))
     return found
+
+
+def summed_depths(steps: Mapping[int, float], depths: Iterable[int]) -> dict[int, float]:
+    """What all depths are worth if each of some is worth so much more than the one before it (the
+    first: than depth 0); linear between them."""
+    known = sorted(steps)
+    sums = np.cumsum([0.0, *(steps[depth] for depth in known)])
+    wanted = sorted(depths)
+    values = np.interp(wanted, [0, *known], sums)
+    return dict(zip(wanted, values.tolist(), strict=True))
