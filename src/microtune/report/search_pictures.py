@@ -22,6 +22,7 @@ from microtune.study.figure import figure, tidy
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.patheffects import AbstractPathEffect
 
 # Kind of a scheme -> (label, marker, colour).
 KINDS = {
@@ -145,8 +146,16 @@ def _gains(
 
 def _name(axis: Axes, name: str, where: tuple[float, float]) -> None:
     axis.annotate(
-        name, where, xytext=(6, -9), textcoords="offset points", fontsize=7, color="#555555"
-    )
+        name, where, xytext=(6, -9), textcoords="offset points", fontsize=7, color="#555555",
+        zorder=5, path_effects=_readable(),
+    )  # fmt: skip
+
+
+def _readable() -> list[AbstractPathEffect]:
+    """A white edge: a name stays readable over error bars and lines."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground="white")]
 
 
 def _name_below(axis: Axes, name: str, cost: float) -> None:
