@@ -328,7 +328,7 @@ def study(
     from microtune.study.studies import Settings, make_work, run_study
 
     settings = Settings(epochs, seeds, _names(data), _names(models))
-    with progress(f"study {name}") as bar:
+    with progress(f"study {name}", resumable=True) as bar:
         found = run_study(name, make_work(sources, output, workers, bar), settings)
     console.print(*found.tables)
     for file, save in found.pictures.items():

@@ -99,18 +99,18 @@ def search(
             save_scheme(finding, output)
         console.print(*search_tables(finding))
 
-    with progress("search") as bar:
+    with progress("search", resumable=True) as bar:
         finding = run_search(loaded, data, options, bar, chosen)
     if finding.verified:
         save_scheme(finding, output)
         console.print(*verification_tables(finding))
     written = [output]
     if pareto is not None:
-        with progress("pareto") as bar:
+        with progress("pareto", resumable=True) as bar:
             report = survey(finding, bar, plans)
             written += publish(report, pareto)
         if with_marks:
-            with progress("train marks") as bar:
+            with progress("train marks", resumable=True) as bar:
                 publish(train_marks(report, loaded, data, options, bar), pareto)
     for path in written:
         console.print(f"written: {path}", soft_wrap=True)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from microtune.parallel.worker import Needs, attempt, check_worker
 from microtune.study.sources import Sources
 from tests.conftest import ROOT
 from tests.parallel.tasks import Shared, Task, learn, sleep
+from tests.processes import gone
 
 SEEDS = range(6)
 
@@ -98,19 +98,7 @@ def test_ctrl_c_leaves_no_process_and_keeps_what_is_finished() -> None:
     assert process.pid not in workers
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert len(rest.splitlines()) < 10  # of a thousand
-    assert _gone(process.pid, 5.0)
-
-
-def _gone(group: int, seconds: float) -> bool:
-    """Whether no process of the group is left within some seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
+    assert gone(process.pid, 5.0)
 
 
 def test_an_error_of_on_done_stops_all(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 import tomllib
 from dataclasses import replace
@@ -29,10 +28,11 @@ from microtune.search.verification import best_on_val
 from microtune.targets import load_target
 from microtune.training.build import Formats
 from microtune.training.scheme import resolve_scheme
+from tests.processes import INTERRUPTIBLE, gone
 from tests.search.tiny import tiny_model, write_images
 
 pytest.importorskip("ortools", reason="the selection needs ortools")
-COMMAND = [sys.executable, "-m", "microtune", "search"]
+COMMAND = [*INTERRUPTIBLE, "search"]
 # The tiny network with everything trained takes 6 KB.
 ROOM = Limits(1 << 20, 1 << 20)
 
@@ -206,8 +206,9 @@ def arguments(folder: Path, data: Path, *more: str) -> list[str]:
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
     process = subprocess.Popen(
-        arguments(tmp_path, data, "--workers", "2", "--epochs", "3"), stderr=subprocess.DEVNULL
-    )
+        arguments(tmp_path, data, "--workers", "2", "--epochs", "3"), stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
     cache = Cache(tmp_path / "cache")
     materials = open_materials(tiny_model(), data, tmp_path / "cache", "val")
     first = Trial(Selection(0, ()), 0.02, 0, 1)
@@ -215,8 +216,10 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
     while cache.get(materials.key(first)) is None:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) != 0
+    process.send_signal(signal.SIGINT)  # to one process: it must end the others
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "the same command goes on" in said
+    assert gone(process.pid, 5.0)
     assert not (tmp_path / "found.toml").exists()
     again = Laboratory(materials, cache, Session(Backend(workers=1)), lambda *_: None)
     again.outcomes([first])

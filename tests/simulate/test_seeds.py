@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,13 +18,8 @@ from microtune.simulate.job import Record, RecordKind
 from microtune.simulate.runners import HostRunner, Runner
 from microtune.simulate.seeds import SeedRuns
 from microtune.simulate.trainer import Progress, TrainingPlan, TrainingReport
+from tests.processes import INTERRUPTIBLE
 from tests.projects import compile_project, load_train
-
-# A shell gives its background jobs an ignored SIGINT.
-MAIN = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from microtune.cli import main; main()"
-)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(project: Path, *more: object) -> list[str]:
     """microtune train on the embedded data."""
     words = ("train", project, "--data", embedded.DATA, *more)
-    return [sys.executable, "-c", MAIN, *map(str, words)]
+    return [*INTERRUPTIBLE, *map(str, words)]
 
 
 def test_seeds_have_the_bits_of_single_runs(project: Path, tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Packing buffers with a constraint solver: the smallest arena, proven where it can be.
-
-One worker, a fixed seed and a limit in deterministic time make the result reproducible.
-"""
+"""Packing buffers with a constraint solver: the smallest arena, proven where it can be."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from microtune.memory.cpsat import solve
 from microtune.memory.lifetimes import Buffer
 from microtune.memory.tasks import Memory, Tasks
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 DETERMINISTIC_SECONDS = 0.1
-SEED = 1
 
 
 @dataclass(frozen=True)
@@ -59,17 +56,6 @@ def unit_bytes(buffers: Sequence[Buffer]) -> int:
     return coarse if all(coarse % b.alignment == 0 for b in buffers) else fine
 
 
-def _solver(deterministic_seconds: float) -> cp_model.CpSolver:
-    """A solver whose answer depends on nothing but the model."""
-    from ortools.sat.python import cp_model
-
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = SEED
-    solver.parameters.max_deterministic_time = deterministic_seconds
-    return solver
-
-
 def pack(
     buffers: Sequence[Buffer],
     offsets: Sequence[int],
@@ -105,8 +91,7 @@ def pack(
     model.add_no_overlap_2d(times, spans)
     model.add_hint(top, arena_bytes // step)
     model.minimize(top)
-    solver = _solver(deterministic_seconds)
-    status = solver.solve(model)
+    solver, status = solve(model, deterministic_seconds)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return Packing(tuple(offsets), arena_bytes, False)
     found = tuple(solver.value(start) * unit for start in starts)
@@ -185,8 +170,8 @@ class _Ordering:
     def _solve(self, deterministic_seconds: float) -> tuple[int, ...]:
         from ortools.sat.python import cp_model
 
-        solver = _solver(deterministic_seconds)
-        if solver.solve(self.model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        solver, status = solve(self.model, deterministic_seconds)
+        if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             return self.order
         return tuple(sorted(self.order, key=lambda task: solver.value(self.at[task])))
 

@@ -48,8 +48,9 @@ Update = Callable[[int, int, str], None]
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Update]:
-    """A bar with time left; call the result with (done, total, note).
+def progress(title: str, *, resumable: bool = False) -> Iterator[Update]:
+    """A bar with time left; call the result with (done, total, note). Ctrl-C within says that the
+    same command goes on where this one ended, if that is `resumable`.
 
     Time left comes from all steps of this run: those of a search take minutes, and their total
     grows; rich's own estimate forgets what is older than half a minute, or than the last total.
@@ -58,14 +59,19 @@ def progress(title: str) -> Iterator[Update]:
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
         TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(title, total=None, note="", left="")
-        left = _TimeLeft(time.monotonic)
+    try:
+        with Progress(*columns, console=errors, transient=True) as bar:
+            task = bar.add_task(title, total=None, note="", left="")
+            left = _TimeLeft(time.monotonic)
 
-        def update(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, note=note, left=left(done, total))
+            def update(done: int, total: int, note: str = "") -> None:
+                bar.update(task, completed=done, total=total, note=note, left=left(done, total))
 
-        yield update
+            yield update
+    except KeyboardInterrupt:
+        if resumable:
+            errors.print("interrupted: what is finished is kept, the same command goes on")
+        raise
 
 
 class _TimeLeft:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microtune.errors import MicrotuneError
+from microtune.memory.cpsat import solve
 from microtune.search.bounds import Bounds
 from microtune.search.costs import Limits
 from microtune.search.problem import Choice, Selection
@@ -22,7 +23,6 @@ Whole = npt.NDArray[np.int64]
 # objective by at most half of it for each choice and depth.
 GAIN_UNIT = 1e-9
 DETERMINISTIC_SECONDS = 60.0
-SEED = 1
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,7 @@ class Program:
             for literals, most in cut.limits(self.depth, chosen):
                 model.add(cp_model.LinearExpr.sum(literals) <= most)
         model.maximize(cp_model.LinearExpr.weighted_sum(columns, self.gains.tolist()))
-        solver = cp_model.CpSolver()
-        solver.parameters.num_workers = 1
-        solver.parameters.random_seed = SEED
-        solver.parameters.max_deterministic_time = DETERMINISTIC_SECONDS
-        status = solver.solve(model)
+        solver, status = solve(model, DETERMINISTIC_SECONDS)
         if status == cp_model.INFEASIBLE:
             return None, NOTHING, True
         if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
