@@ -22,7 +22,6 @@ from microtune.study.figure import figure, tidy
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.patheffects import AbstractPathEffect
 
 # Kind of a scheme -> (label, marker, colour).
 KINDS = {
@@ -146,16 +145,19 @@ def _gains(
 
 def _name(axis: Axes, name: str, where: tuple[float, float]) -> None:
     axis.annotate(
-        name, where, xytext=(6, -9), textcoords="offset points", fontsize=7, color="#555555",
-        zorder=5, path_effects=_readable(),
-    )  # fmt: skip
+        name, where, xytext=(6, -9), textcoords="offset points", fontsize=7, color="#555555"
+    )
 
 
-def _readable() -> list[AbstractPathEffect]:
-    """A white edge: a name stays readable over error bars and lines."""
+def _name_under(axis: Axes, name: str, where: tuple[float, float]) -> None:
+    """Below the error bar that ends at `where`; a white edge keeps it readable over others."""
     from matplotlib.patheffects import withStroke
 
-    return [withStroke(linewidth=2.5, foreground="white")]
+    axis.annotate(
+        name, where, xytext=(0, -4), textcoords="offset points", fontsize=7, color="#555555",
+        ha="center", va="top", zorder=5,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+    )  # fmt: skip
 
 
 def _name_below(axis: Axes, name: str, cost: float) -> None:
@@ -185,15 +187,16 @@ def _accuracies(
     for kind, own in trained_marks(survey, front).items():
         label, marker, colour = KINDS[kind]
         marks = [m for m, _ in own]
-        axis.errorbar(
+        line, _, _ = axis.errorbar(
             [cost(m) for m in marks], [row.accuracy for _, row in own],
             yerr=[row.deviation for _, row in own], fmt=f"{marker}-" if kind == "front" else marker,
             color=colour, capsize=3, markersize=12 if kind in CHOSEN else 6, label=label,
             elinewidth=0.9,
         )  # fmt: skip
+        line.set_zorder(6)  # marks over names, which are over bars
         if kind in _LABELLED:
             for mark, row in own:
-                _name(axis, mark.name, (cost(mark), row.accuracy))
+                _name_under(axis, mark.name, (cost(mark), row.accuracy - row.deviation))
 
 
 def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
