@@ -21,14 +21,16 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def run(main: Callable[[], None]) -> None:
-    """As the command line does: a user's error is one message and exit code 2, and SIGTERM ends
-    worker processes too."""
+    """As the command line does: a user's error is one message and exit code 2, Ctrl-C is 130
+    without a traceback, and SIGTERM ends worker processes too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         main()
     except MicrotuneError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def data_folder() -> Path:

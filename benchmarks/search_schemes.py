@@ -191,7 +191,7 @@ def transfer(
 def searched(bench: Bench, data: str, budget: str, place: Path, console: Console) -> Search:
     """One search, printed and kept in `place`."""
     begun = time.monotonic()
-    with progress(f"{data}, {budget}") as bar:
+    with progress(f"{data}, {budget}", resumable=True) as bar:
         one = bench.search(data, budget, bar)
     minutes = (time.monotonic() - begun) / 60
     console.print(f"{data}, {budget}: {one.finding.trials} new runs, {minutes:.1f} minutes")
@@ -242,13 +242,13 @@ def main() -> None:
     with bench.session:
         if args.transfer:
             found = {(n, b): recorded(RESULTS / kind, n, b) for n in names for b in budgets}
-            with progress("transfer") as bar:
+            with progress("transfer", resumable=True) as bar:
                 show("transfer", transfer(bench, found, names, bar))
             return
         place = (RESULTS if args.record else args.output) / kind
         for name in names:
             searches = [searched(bench, name, budget, place, console) for budget in budgets]
-            with progress(f"{name}, test") as bar:
+            with progress(f"{name}, test", resumable=True) as bar:
                 found_and_published = (s for one in searches for s in one.schemes)
                 bench.train(name, list(found_and_published), bar)
                 show(name, against_published(bench, searches, bar))

@@ -226,6 +226,24 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
     assert again.ran == 0
 
 
+def test_ctrl_c_while_verifying_leaves_the_choice(tmp_path: Path, data: Path) -> None:
+    """The solver has chosen in this process by then."""
+    output = tmp_path / "found.toml"
+    process = subprocess.Popen(
+        arguments(tmp_path, data, "--workers", "2", "--epochs", "90"), stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not output.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "the same command goes on" in said
+    assert gone(process.pid, 5.0)
+    assert tomllib.loads(output.read_text())["evidence"]["verification"] == []
+
+
 def test_a_missing_compiler_is_said_before_anything_is_planned(
     options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

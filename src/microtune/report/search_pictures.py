@@ -149,7 +149,7 @@ def _name(axis: Axes, name: str, where: tuple[float, float]) -> None:
     )
 
 
-def _name_under(axis: Axes, name: str, where: tuple[float, float]) -> None:
+def _name_at_bar(axis: Axes, name: str, where: tuple[float, float]) -> None:
     """Below the error bar that ends at `where`; a white edge keeps it readable over others."""
     from matplotlib.patheffects import withStroke
 
@@ -196,7 +196,7 @@ def _accuracies(
         line.set_zorder(6)  # marks over names, which are over bars
         if kind in _LABELLED:
             for mark, row in own:
-                _name_under(axis, mark.name, (cost(mark), row.accuracy - row.deviation))
+                _name_at_bar(axis, mark.name, (cost(mark), row.accuracy - row.deviation))
 
 
 def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
