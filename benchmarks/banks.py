@@ -17,7 +17,7 @@ import typer
 from rich.table import Table
 
 from microtune import pipeline
-from microtune.cli_options import InputKind
+from microtune.cli.options import InputKind
 from microtune.codegen.project import Project, placement_on, read_plan
 from microtune.importers import load_any
 from microtune.memory.heat import accesses

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from microtune.cli_options import BiasKind, HeadKind, InputKind
+from microtune.cli.options import BiasKind, HeadKind, InputKind
 from microtune.report.console import console, progress
 from microtune.report.sizes import parse_bytes
 from microtune.simulate.trainer import DEFAULT_LEARNING_RATE

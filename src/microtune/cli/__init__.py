@@ -1,0 +1,63 @@
+"""The command line: parse, call, print, one file a command. No logic lives here."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from microtune import __version__
+from microtune.cli.compile import compile_command
+from microtune.cli.convert import convert
+from microtune.cli.demo import demo
+from microtune.cli.inspect import inspect
+from microtune.cli.measure import measure
+from microtune.cli.plan import plan_command
+from microtune.cli.search import search
+from microtune.cli.study import study
+from microtune.cli.train import train
+from microtune.errors import MicrotuneError
+from microtune.report.console import console, errors
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    help="Turn a pre-trained int8 network into plain C that keeps learning on a microcontroller.",
+)  # fmt: skip
+app.command()(inspect)
+app.command()(convert)
+app.command("compile")(compile_command)
+app.command("plan")(plan_command)
+app.command()(train)
+app.command()(measure)
+app.command()(study)
+app.command()(search)
+app.command()(demo)
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(f"microtune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Networks that keep learning on the microcontroller they run on."""
+
+
+def main() -> None:
+    """Entry point: user errors become one clear message and exit code 2. SIGTERM ends what is
+    under way, worker processes included, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        app()
+    except MicrotuneError as error:
+        errors.print("[bold red]error:[/]", end=" ")
+        errors.print(str(error), markup=False)
+        sys.exit(2)

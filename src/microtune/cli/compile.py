@@ -1,0 +1,84 @@
+"""The command `compile`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microtune.cli.options import BiasKind, HeadKind, InputKind
+from microtune.errors import MicrotuneError
+from microtune.report.console import console, figures_table
+from microtune.report.sizes import parse_bytes
+
+
+class Emit(StrEnum):
+    """What `compile --emit` prints instead of writing a project."""
+
+    graph = "graph"
+    training = "training"
+    plan = "plan"
+
+
+class ScheduleKind(StrEnum):
+    """How a step is executed."""
+
+    layers = "layers"
+    in_place = "in-place"
+    stream = "stream"
+
+
+def compile_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
+    classes: Annotated[int, typer.Option(help="Number of classes to learn.")],
+    scheme: Annotated[str, typer.Option(help="Update scheme: a name or a TOML file.")],
+    target: Annotated[str, typer.Option(help="Chip, for instance cortex-m7.")] = "cortex-m7",
+    sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",
+    flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
+    bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int16,
+    head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
+    input_mode: Annotated[
+        InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")
+    ] = InputKind.resident,
+    schedule: Annotated[
+        ScheduleKind, typer.Option(help="How the step is executed; the bits are the same.")
+    ] = ScheduleKind.stream,
+    replay: Annotated[
+        str | None, typer.Option(help="Memory for stored samples to rehearse, for instance 16KB.")
+    ] = None,
+    emit: Annotated[
+        Emit | None, typer.Option(help="Print this and stop: the int8 graph, the training graph, "
+                                  "or the plan.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Project.")] = None,
+) -> None:  # fmt: skip
+    """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
+    from microtune import pipeline
+    from microtune.importers import load_any
+    from microtune.ir.text import format_graph
+    from microtune.targets import load_target
+    from microtune.training.build import Formats
+
+    request = pipeline.Request(
+        classes, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
+        Formats(bias.value, head.value), input_mode.value, schedule.value,
+        0 if replay is None else parse_bytes(replay),
+    )  # fmt: skip
+    if emit is None and output is None:
+        raise MicrotuneError("say where to write the project: -o DIR (or use --emit)")
+    loaded = load_any(model)
+    if emit is Emit.graph:
+        sys.stdout.write(format_graph(loaded.graph))
+    elif emit is not None:
+        graph, _ = pipeline.training_graph(loaded, request)
+        if emit is Emit.training:
+            sys.stdout.write(format_graph(graph))
+        else:
+            sys.stdout.write(pipeline.plan_text(graph, pipeline.plan_graph(graph, request)))
+    elif output is not None:
+        with console.status("compiling"):
+            project = pipeline.compile_model(loaded, request, output)
+        console.print(figures_table(f"{output}", pipeline.summary(project)))
