@@ -81,6 +81,28 @@ def test_convert_keeps_the_model(data_folder: Path, tmp_path: Path) -> None:
     assert "is called NAME.mt" in refused("convert", source, "-o", tmp_path / "x.zip")
 
 
+def test_the_data_set_says_which_classes_there_are(tmp_path: Path) -> None:
+    """compile --data: their number and their names, in label order; no word twice."""
+    with np.load(embedded.DATA) as arrays:
+        names = [str(name) for name in arrays["classes"]]
+    common = ("compile", embedded.MODEL, "--scheme", "head-only", "-o", tmp_path / "p")
+    for count in ([], ["--classes", "5"], ["--classes", ",".join(names)]):
+        done = run(*common, "--data", embedded.DATA, *count)
+        assert done.returncode == 0, done.stderr
+        plan = json.loads((tmp_path / "p/plan.json").read_text())
+        assert (plan["classes"], plan["class_names"]) == (5, names)
+    done = run(*common, "--classes", "left, right,none")
+    plan = json.loads((tmp_path / "p/plan.json").read_text())
+    assert (plan["classes"], plan["class_names"]) == (3, ["left", "right", "none"])
+    for other in (4, "a,b,c,d,e", ",".join(names[::-1])):
+        message = refused(*common, "--data", embedded.DATA, "--classes", other)
+        assert names[0] in message and "Leave --classes out" in message
+    assert "--classes N" in refused(*common)
+    for text in ("five", "a,,b", "1.5", ""):
+        assert "neither a number nor a list" in refused(*common, "--classes", text)
+    assert "twice" in refused(*common, "--classes", "a,b,a")
+
+
 @pytest.mark.parametrize(("emit", "words"), [
     ("graph", "microtune graph 1"), ("training", "conv2d_weight_update"), ("plan", "lower bound"),
 ])  # fmt: skip
@@ -131,8 +153,10 @@ def test_a_broken_project_is_said_in_one_line(tmp_path: Path, command: str) -> N
     whole = plan.read_text()
     for text, words in (
         (whole[:3000], "not a readable plan"), ("[]", "not a readable plan"),
-        ('{"schema_version": 2}', "not a whole plan"),
-        (whole.replace('"schema_version": 2', '"schema_version": 1'), "Compile the model again"),
+        ('{"schema_version": 3}', "not a whole plan"),
+        (whole.replace('"schema_version": 3', '"schema_version": 2'), "Compile the model again"),
+        (whole.replace('"class_names": []', '"class_names": ["cat"]'), "5 names or none"),
+        (whole.replace('"prefix": ""', '"prefix": "no prefix"'), "no start of a C name"),
     ):  # fmt: skip
         plan.write_text(text)
         assert words in refused(command, folder, *more)

@@ -45,6 +45,8 @@ class Request:
     """What the user asked `compile` for; bytes are counted as a linker counts.
 
     `scheme` is what `resolve_scheme` takes: a name, a file or a scheme that is made already.
+    `class_names` are in label order, one a class, or empty; `prefix` stands before every external
+    name of the C.
     """
 
     classes: int
@@ -56,6 +58,8 @@ class Request:
     input: InputMode = "resident"
     schedule: Schedule = "stream"
     replay_bytes: int = 0
+    class_names: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
@@ -172,7 +176,8 @@ def compile_model(model: ModelFile, request: Request, directory: Path) -> Projec
         scheme_sha256=scheme.sha256(), sram_bytes=request.sram_bytes,
         flash_bytes=request.flash_bytes, model_sha256=model.sha256(), classes=request.classes,
         formats={"bias": request.formats.bias, "head": request.formats.head},
-        analytic_kb=analytic_kb(model.graph, scheme),
+        analytic_kb=analytic_kb(model.graph, scheme), class_names=request.class_names,
+        prefix=request.prefix,
     )  # fmt: skip
     write_project(project, directory)
     return project

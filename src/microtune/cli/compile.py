@@ -33,8 +33,15 @@ class ScheduleKind(StrEnum):
 
 def compile_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
-    classes: Annotated[int, typer.Option(help="Number of classes to learn.")],
     scheme: Annotated[str, typer.Option(help="Update scheme: a name or a TOML file.")],
+    classes: Annotated[
+        str | None, typer.Option(metavar="N|NAME,NAME,…", help="Classes to learn: how many, or "
+                                 "their names in label order.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data set whose classes are to be learnt, instead of "
+                                  "--classes.")
+    ] = None,
     target: Annotated[str, typer.Option(help="Chip, for instance cortex-m7.")] = "cortex-m7",
     sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",
     flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
@@ -57,15 +64,19 @@ def compile_command(
 ) -> None:  # fmt: skip
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
     from microtune import pipeline
+    from microtune.datasets import open_dataset
     from microtune.importers import load_any
     from microtune.ir.text import format_graph
     from microtune.targets import load_target
     from microtune.training.build import Formats
+    from microtune.training.classes import resolve_classes
 
+    found = None if data is None else open_dataset(data).classes
+    chosen = resolve_classes(classes, found, str(data))
     request = pipeline.Request(
-        classes, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
+        chosen.count, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
         Formats(bias.value, head.value), input_mode.value, schedule.value,
-        0 if replay is None else parse_bytes(replay),
+        0 if replay is None else parse_bytes(replay), chosen.names,
     )  # fmt: skip
     if emit is None and output is None:
         raise MicrotuneError("say where to write the project: -o DIR (or use --emit)")

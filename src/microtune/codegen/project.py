@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from microtune.memory.banks import MemoryPlan
 from microtune.memory.latent import replay_bytes
 from microtune.targets import Placement, Target, write_port
 
-PLAN_SCHEMA_VERSION = 2
+PLAN_SCHEMA_VERSION = 3
 STACK, CONTEXT, REPLAY = "stack", "context", "replay"
 RUNTIME = Path(__file__).parent.parent / "runtime"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -34,16 +35,22 @@ TEMPLATES = Path(__file__).parent / "templates"
 ROOMS = ("core", "portable", "dsp", "mve", "avx2")
 MARKER = "plan.json"
 TRAINING_FILE = "model/training.mt"
+# Of external names in C; empty, or the start of an identifier.
+PREFIX = r"(?:[A-Za-z_][A-Za-z0-9_]*)?"
 # What the commands read of a plan.json.
 _PLAN_KEYS = (
-    "model", "scheme", "classes", "target", "input", "budget", "arena_bytes", "lower_bound",
-    "arenas", "stack_bank", "context_bank", "buffers", "parameters", "preprocessing",
+    "model", "scheme", "classes", "class_names", "prefix", "target", "input", "budget",
+    "arena_bytes", "lower_bound",  "arenas", "stack_bank", "context_bank", "buffers", "parameters", "preprocessing",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Project:
-    """What goes into a C project."""
+    """What goes into a C project.
+
+    `class_names` are in label order (empty: not known); `prefix` stands before every external name
+    of the C.
+    """
 
     model: ModelFile
     graph: Graph
@@ -57,6 +64,8 @@ class Project:
     classes: int
     formats: Mapping[str, str]
     analytic_kb: float | None
+    class_names: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 def plan_json(project: Project) -> dict[str, Any]:
@@ -74,6 +83,8 @@ def plan_json(project: Project) -> dict[str, Any]:
         },
         "formats": dict(project.formats),
         "classes": project.classes,
+        "class_names": list(project.class_names),
+        "prefix": project.prefix,
         "target": project.target.name,
         "flags": list(project.target.gcc_flags),
         "input": str(graph.attrs.get("input", "resident")),
@@ -190,7 +201,7 @@ def read_plan(directory: Path) -> dict[str, Any]:
         plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = plan["schema_version"]
         missing = [key for key in _PLAN_KEYS if key not in plan]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise MicrotuneError(f"{path}: not a readable plan: {error}") from error
     if version != PLAN_SCHEMA_VERSION:
         raise MicrotuneError(
@@ -201,4 +212,20 @@ def read_plan(directory: Path) -> dict[str, Any]:
         raise MicrotuneError(
             f"{path}: not a whole plan: {', '.join(missing)} missing. Compile the model again."
         )
+    _check_names(path, plan)
     return plan
+
+
+def _check_names(path: Path, plan: Mapping[str, Any]) -> None:
+    """What the plan says of names must be usable: a name for each class or none, a C prefix."""
+    names, prefix = plan["class_names"], plan["prefix"]
+    strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not strings or len(names) not in (0, plan["classes"]):
+        raise MicrotuneError(
+            f"{path}: class_names must list {plan['classes']} names or none. Compile the model "
+            "again."
+        )
+    if not isinstance(prefix, str) or re.fullmatch(PREFIX, prefix) is None:
+        raise MicrotuneError(
+            f"{path}: prefix {prefix!r} is no start of a C name. Compile the model again."
+        )
