@@ -40,7 +40,8 @@ PREFIX = r"(?:[A-Za-z_][A-Za-z0-9_]*)?"
 # What the commands read of a plan.json.
 _PLAN_KEYS = (
     "model", "scheme", "classes", "class_names", "prefix", "target", "input", "budget",
-    "arena_bytes", "lower_bound",  "arenas", "stack_bank", "context_bank", "buffers", "parameters", "preprocessing",
+    "arena_bytes", "lower_bound", "arenas", "stack_bank", "context_bank", "buffers", "parameters",
+    "preprocessing",
 )  # fmt: skip
 
 
