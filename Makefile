@@ -20,6 +20,10 @@ test-all: setup ## all tests, with PyTorch as the oracle of the gradients and re
 	@scripts/setup.sh torch cluster
 	@$(PY) -m pytest -n 2 -rs
 
+golden: setup ## record the generated C sources anew, after a deliberate change of them
+	@MICROTUNE_UPDATE_GOLDEN=1 $(PY) -m pytest -p no:xdist -rs tests/codegen/test_replay.py
+	@git diff --stat tests/golden
+
 lint: setup ## ruff, mypy, clang-format, size limits
 	@scripts/setup.sh lint
 	@$(PY) -m ruff check .
@@ -37,4 +41,4 @@ format: setup ## rewrite the code in the house style
 clean: ## remove what the targets made, the virtual environment included
 	rm -rf .venv build out microtune-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-all lint format clean
+.PHONY: help setup demo test test-all golden lint format clean
