@@ -13,7 +13,8 @@
 #define CODES 20000
 #define WEIGHTS 40000
 #define CHANNELS 208
-#define SCRATCH 1024 /* words of 8 bytes */
+#define CANARY 0xa5
+#define SCRATCH 2048 /* words of 4 bytes, the alignment that kernels ask for */
 
 /* What a kernel may write; one for each version. */
 typedef struct {
@@ -23,7 +24,7 @@ typedef struct {
     int16_t delta[CHANNELS];
     int32_t exponent;
     int8_t offset;
-    uint64_t scratch[SCRATCH];
+    uint32_t scratch[SCRATCH];
     int32_t guard[16];
 } state;
 
@@ -44,15 +45,18 @@ mt_conv_shape random_shape(int32_t kind);
 /* A permutation of the channels, or NULL; returns how many are trained. */
 int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation);
 
-/* The last `bytes` bytes of a state's scratch: what a kernel writes behind them, it writes into the
- * guard. NULL if there are not so many. */
+/* `bytes` bytes within a state's scratch, the same for both states; NULL if there are not so many.
+ * What lies around them is set, so that `differs` sees a write outside of them. */
 void *scratch_of(state *s, size_t bytes);
 
-/* 1 if the two states are not equal; says so. */
+/* 1 if the two states are not equal or scratch was left; says so. */
 int differs(const char *kernel, int32_t number);
 int print_shape(const mt_conv_shape *s);
 
 /* One case of each kernel of updates and gradients; 1 if any differs. */
 int update_cases(int32_t number);
+
+/* The same of forward kernels. */
+int forward_cases(int32_t number);
 
 #endif

@@ -9,13 +9,14 @@ int32_t mt_conv2d_is_plain(const mt_conv2d_params *p) {
            (s->out_w - 1) * s->stride_w < s->in_w;
 }
 
-size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place) {
+/* `kernels`: of how many kernels' height the rows are that a depthwise layer keeps widened. */
+static size_t scratch_bytes(const mt_conv2d_params *p, int in_place, int32_t kernels) {
     const mt_conv_shape *s = &p->shape;
     const size_t taps = (size_t)(s->k_h * s->k_w);
     if (mt_is_depthwise(s)) {
         const size_t merged = p->channel_order == NULL ? 0 : taps * MT_BLOCK;
         const size_t copy = in_place ? (size_t)(s->in_h * s->in_w) * MT_BLOCK : 0;
-        const int32_t lines = mt_min(s->in_h, 2 * s->k_h);
+        const int32_t lines = mt_min(s->in_h, kernels * s->k_h);
         const int32_t pitch = ((s->out_w + 3) / 4 * 4 - 1) * s->stride_w + s->k_w;
         return merged + larger(copy, (taps + (size_t)(lines * pitch)) * 8);
     }
@@ -25,6 +26,12 @@ size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place) {
     const int32_t eight = s->out_h * s->out_w >= 8 && a + b <= MT_EIGHT_LANES;
     return (eight ? 16 : 8) * (a + b) + larger(a, b);
 }
+
+size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place) {
+    return scratch_bytes(p, in_place, 2);
+}
+
+size_t mt_conv2d_row_scratch_bytes(const mt_conv2d_params *p) { return scratch_bytes(p, 0, 1); }
 
 /* v[0 .. n-1] = zero point + requantised acc, n <= MT_BLOCK channels from o on. */
 static inline void requantize_block(const mt_conv2d_params *p, const int32_t *acc, int32_t o,

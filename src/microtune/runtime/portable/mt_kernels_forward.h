@@ -43,7 +43,9 @@ size_t mt_conv2d_scratch_bytes(const mt_conv2d_params *p, int in_place);
 void mt_conv2d(const mt_conv2d_params *p, const mt_conv2d_io *io);
 
 /* Some rows of the output, from the rows of the input that their kernels cover. Not in place; a
- * mask must have been cleared. */
+ * mask must have been cleared. A call that makes a single row needs less scratch where the layer is
+ * depthwise: min(IH, KH) in place of min(IH, 2*KH). */
+size_t mt_conv2d_row_scratch_bytes(const mt_conv2d_params *p);
 void mt_conv2d_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
 
 /* y = clamp(y_zero + (((x1-x1_zero)*a1 + (x2-x2_zero)*a2 + 2^(shift-1)) >> shift)); y may be x1 or
