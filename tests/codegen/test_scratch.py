@@ -1,8 +1,8 @@
 """Scratch is planned by Python (`codegen/scratch.py`) and used by C: both must say the same bytes.
 
 The cases are the parameter structures that are emitted for random training graphs, so that the
-emitter is a part of the comparison. Canaries in the kernel tests (tests/runtime/kernel_cases.c) hold
-the other half: no kernel of any instruction set writes outside of what the C functions say.
+emitter is a part of the comparison. Canaries in the kernel tests (tests/runtime/kernel_cases.c)
+hold the other half: no kernel of any instruction set writes outside of what the C functions say.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def many() -> list[Case]:
 
 
 def test_the_cases_go_every_way(many: list[Case]) -> None:
-    """Kinds of call, kinds of convolution, parts of weights, in place, one pixel, wide and narrow."""
+    """Kinds of call and of convolution, parts of weights, in place, few pixels, wide, narrow."""
     tags: Counter[str] = Counter()
     for case in many:
         named = dict(zip((name for name, *_ in ConvShape._fields_), case.shape, strict=True))
@@ -189,9 +189,10 @@ def test_the_kernels_on_the_chip_ask_for_the_same(
     script = tmp_path / "linker.ld"
     script.write_text(render_linker_script(target, stack_bytes=8192), encoding="utf-8")
     includes = [f"-I{tmp_path}", *(f"-I{RUNTIME / room}" for room in (*ROOMS, "include", "port"))]
-    command = [*gcc.command, *target.gcc_flags, "-O1", *COMPILE_FLAGS, *includes, *LINK_FLAGS,
-               f"-Wl,-T,{script}", *map(str, sources), "-lgcc", "-o", str(tmp_path / "c.elf")]  # fmt: skip
+    flags = [*target.gcc_flags, "-O1", *COMPILE_FLAGS, *includes, *LINK_FLAGS, f"-Wl,-T,{script}"]
+    elf = tmp_path / "cases.elf"
+    command = [*gcc.command, *flags, *map(str, sources), "-lgcc", "-o", str(elf)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    done = run_firmware(tmp_path / "c.elf", target, tmp_path)
+    done = run_firmware(elf, target, tmp_path)
     assert (done.exit_code, done.stdout.strip()) == (0, "the same")
