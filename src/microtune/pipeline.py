@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+from warnings import warn
 
 from microtune.codegen import layout
-from microtune.codegen.project import CONTEXT, REPLAY, STACK, Project, write_project
+from microtune.codegen.project import CONTEXT, REPLAY, STACK, Note, Project, write_project
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
@@ -162,8 +163,12 @@ def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
         )
 
 
-def compile_model(model: ModelFile, request: Request, directory: Path) -> Project:
-    """The whole way: build, plan, check the budget, write the C project into `directory`."""
+def compile_model(
+    model: ModelFile, request: Request, directory: Path, note: Note = warn
+) -> Project:
+    """The whole way: build, plan, check the budget, write the C project into `directory`.
+
+    `note` is told, one line at a time, what the user should know (files of his moved aside, …)."""
     graph, scheme = training_graph(model, request)
     plan = plan_graph(graph, request)
     try:
@@ -179,7 +184,7 @@ def compile_model(model: ModelFile, request: Request, directory: Path) -> Projec
         analytic_kb=analytic_kb(model.graph, scheme), class_names=request.class_names,
         prefix=request.prefix,
     )  # fmt: skip
-    write_project(project, directory)
+    write_project(project, directory, note)
     return project
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import warnings
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -143,11 +146,97 @@ def test_a_missed_budget_names_the_tensors_and_writes_nothing(tmp_path: Path) ->
 
 
 def test_a_foreign_folder_is_not_overwritten(tmp_path: Path) -> None:
+    """Not even beside a plan.json, if that is another program's."""
     (tmp_path / "p").mkdir()
     (tmp_path / "p/thesis.txt").write_text("years of work")
+    (tmp_path / "p/plan.json").write_text('{"generator": "terraform"}')
+    before = contents(tmp_path)
     with pytest.raises(MicrotuneError, match="not a microtune project"):
         compile_project(tmp_path / "p", "head-only")
-    assert contents(tmp_path) == {"p/thesis.txt": b"years of work"}
+    assert contents(tmp_path) == before
+
+
+def compile_again(folder: Path, scheme: str, **more: Any) -> list[str]:
+    """The notes of a compile."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compile_project(folder, scheme, **more)
+    return [str(warning.message) for warning in caught]
+
+
+def test_compiling_again_keeps_the_users_files(tmp_path: Path) -> None:
+    """Another scheme, another target: the project is as in a new folder, and beside it what is
+    not compile's."""
+    folder, new = tmp_path / "p", tmp_path / "new"
+    assert compile_again(folder, "last-3") == []
+    mine = {"board/main.c": b"int main(void);", "port/my_uart.c": b"", "learnt.bin": b"\0"}
+    for name, content in mine.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    edited = (folder / "Makefile").read_bytes() + b"# mine"
+    (folder / "Makefile").write_bytes(edited)
+    (folder / "port/startup.c").unlink()
+    notes = compile_again(folder, "head-only", target="riscv32imc")
+    assert len(notes) == 2
+    assert "Makefile" in notes[0] and "Makefile.yours" in notes[0]
+    assert "port/startup.c had been deleted" in notes[1]
+    compile_project(new, "head-only", target="riscv32imc")
+    assert contents(folder) == contents(new) | mine | {"Makefile.yours": edited}
+
+
+@pytest.mark.parametrize("kind", ["dot", "hidden", "link", "mount"])
+def test_folders_that_are_there_are_filled(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-o .`; a new git repository; a link to a folder, which stays one; a new file system."""
+    folder = tmp_path / "p"
+    folder.mkdir()
+    extra = {"hidden": [".git"], "mount": ["lost+found"]}.get(kind, [])
+    for name in extra:
+        (folder / name).mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder)
+    inode = folder.stat().st_ino
+    compile_project({"dot": Path(), "link": tmp_path / "link"}.get(kind, folder), "head-only")
+    assert read_plan(folder)["classes"] == 5 and folder.stat().st_ino == inode
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "p"]
+
+
+def test_an_interrupted_compile_is_undone_by_whoever_reads(tmp_path: Path) -> None:
+    """plan.json and the C are of one compile, also for the next command that only reads."""
+    folder = tmp_path / "p"
+    compile_project(folder, "last-3")
+    before = contents(folder)
+    real, placed = os.replace, 0
+
+    def replace(source: Path, target: Path) -> None:
+        nonlocal placed
+        placed += target.parent == folder / "model"
+        if placed > 1:
+            raise SystemExit(137)
+        real(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(SystemExit):
+            compile_project(folder, "last-4")
+    assert (folder / ".microtune-work/journal.json").exists()
+    assert contents(folder).items() != before.items()
+    assert read_plan(folder)["scheme"]["name"] == "last-3"
+    after = contents(folder)
+    assert {name: after[name] for name in before} == before
+
+
+def test_make_builds_again_what_another_compile_changed(tmp_path: Path) -> None:
+    """build/ is the user's and stays; its objects must not be taken for those of the new model."""
+    build = ["make", "build/chip/port/memory.o", "CHIP_CC=gcc", "CHIP_FLAGS=-O0"]
+    compile_project(tmp_path, "last-3")
+    subprocess.run(build, cwd=tmp_path, capture_output=True, check=True)
+    question = [*build, "-q"]
+    assert subprocess.run(question, cwd=tmp_path, check=False).returncode == 0
+    compile_project(tmp_path, "head-only")
+    assert subprocess.run(question, cwd=tmp_path, check=False).returncode == 1
 
 
 def test_an_unknown_plan_version_is_refused(project: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from microtune.cli.options import BiasKind, HeadKind, InputKind
 from microtune.errors import MicrotuneError
-from microtune.report.console import console, figures_table
+from microtune.report.console import console, errors, figures_table
 from microtune.report.sizes import parse_bytes
 
 
@@ -91,5 +91,8 @@ def compile_command(
             sys.stdout.write(pipeline.plan_text(graph, pipeline.plan_graph(graph, request)))
     elif output is not None:
         with console.status("compiling"):
-            project = pipeline.compile_model(loaded, request, output)
+            notes: list[str] = []
+            project = pipeline.compile_model(loaded, request, output, notes.append)
         console.print(figures_table(f"{output}", pipeline.summary(project)))
+        for note in notes:
+            errors.print(f"note: {note}", markup=False, soft_wrap=True)

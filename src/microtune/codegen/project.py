@@ -7,17 +7,18 @@ failure leaves nothing half-written. The result has no absolute path and no time
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
+from warnings import warn
 
 from microtune import __version__
 from microtune.codegen import layout
+from microtune.codegen.commit import MANIFEST, commit, recover
 from microtune.codegen.model_source import model_header, model_source
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
@@ -43,6 +44,9 @@ _PLAN_KEYS = (
     "arena_bytes", "lower_bound", "arenas", "stack_bank", "context_bank", "buffers", "parameters",
     "preprocessing",
 )  # fmt: skip
+
+# Is told one line that the user should read.
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -118,43 +122,59 @@ def plan_json(project: Project) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_project(project: Project, directory: Path) -> None:
-    """Write the folder whole or not at all. An existing project of ours is replaced."""
-    staging = directory.with_name(f".{directory.name}.{os.getpid()}")
+def write_project(project: Project, directory: Path, note: Note = warn) -> None:
+    """Write the folder whole or not at all; what is there already and not ours stays.
+
+    `note` is told in one line each what of the user's was moved aside or came back (Changes).
+    """
     try:
+        recover(directory)
         if _is_foreign(directory):
             raise MicrotuneError(
                 f"{directory} exists and is not a microtune project; give an empty or new folder"
             )
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        _fill(project, staging)
-        _swap(staging, directory)
+        changes = commit(directory, lambda folder: _fill(project, folder))
     except OSError as error:
         raise MicrotuneError(f"cannot write {directory}: {error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    for line in changes.notes():
+        note(line)
 
 
 def _is_foreign(directory: Path) -> bool:
-    """Whether something is there that is neither an empty folder nor a project of ours."""
-    if not directory.exists() or (directory / MARKER).is_file():
+    """Whether something is there that is neither a project of ours nor an empty folder (hidden
+    files, such as .git, and the lost+found of a file system do not count)."""
+    if not directory.exists():
         return False
-    return not directory.is_dir() or any(directory.iterdir())
+    if not directory.is_dir():
+        return True
+    if (directory / MANIFEST).is_file() or _is_plan(directory / MARKER):
+        return False
+    return any(
+        not entry.name.startswith(".") and entry.name != "lost+found"
+        for entry in directory.iterdir()
+    )
 
 
-def _swap(staging: Path, directory: Path) -> None:
-    retired = directory.with_name(f".{directory.name}.{os.getpid()}.old")
-    if directory.exists():
-        directory.rename(retired)
-    staging.rename(directory)
-    shutil.rmtree(retired, ignore_errors=True)
+def _is_plan(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str(content["generator"]).startswith("microtune")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _copy_sources(source: Path, target: Path) -> None:
+    """The C files, with today's date and the user's permissions, so that `make` sees new ones."""
+    target.mkdir(parents=True)
+    for file in sorted(source.glob("*.[chS]")):
+        shutil.copyfile(file, target / file.name)
 
 
 def _fill(project: Project, root: Path) -> None:
     (root / "model").mkdir(parents=True)
-    shutil.copytree(RUNTIME / "include", root / "include")
+    _copy_sources(RUNTIME / "include", root / "include")
     for room in ROOMS:
-        shutil.copytree(RUNTIME / room, root / "src" / room)
+        _copy_sources(RUNTIME / room, root / "src" / room)
     graph, plan = project.graph, project.plan
     source = model_source(graph, plan, project.model_sha256, project.scheme_sha256)
     (root / "model/microtune_model.h").write_text(model_header(graph, plan), encoding="utf-8")
@@ -196,6 +216,12 @@ def placement_on(plan: Mapping[str, Any], target: Target) -> Placement | None:
 def read_plan(directory: Path) -> dict[str, Any]:
     """plan.json of a project folder. Raises MicrotuneError if it is none or of another schema."""
     path = directory / MARKER
+    try:
+        recover(directory)
+    except OSError as error:
+        raise MicrotuneError(
+            f"{directory}: a compile was interrupted there and cannot be undone: {error}"
+        ) from error
     if not path.is_file():
         raise MicrotuneError(f"{directory} is not a microtune project: {MARKER} is missing")
     try:
