@@ -94,13 +94,13 @@ def test_every_place_is_as_likely() -> None:
 
 def count_decoding(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     decoded: list[str] = []
-    original = Preprocessing.decode
+    original = Preprocessing.decode_noted
 
     def decode(self: Preprocessing, content: bytes, name: str) -> object:
         decoded.append(name)
         return original(self, content, name)
 
-    monkeypatch.setattr(Preprocessing, "decode", decode)
+    monkeypatch.setattr(Preprocessing, "decode_noted", decode)
     return decoded
 
 

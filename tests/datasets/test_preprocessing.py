@@ -101,9 +101,7 @@ def test_an_empty_image_is_named() -> None:
         Preprocessing(8, 8, 3).decode(b"", "a.png")
 
 
-@pytest.mark.parametrize(
-    "content", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"text", encode(noise(1), "GIF")]
-)
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"text"])
 def test_other_formats_are_refused(content: bytes) -> None:
     with pytest.raises(MicrotuneError, match="not a readable image"):
         Preprocessing(8, 8, 3).decode(content, "a.jpg")
@@ -111,7 +109,7 @@ def test_other_formats_are_refused(content: bytes) -> None:
 
 def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(MicrotuneError, match="not a readable image"):
+    with pytest.raises(MicrotuneError, match=r"a\.png: more than 100 pixels"):
         Preprocessing(8, 8, 3).decode(encode(noise(1)), "a.png")
 
 

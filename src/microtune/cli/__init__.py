@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from microtune import __version__
+from microtune.cli.cache import cache_command
 from microtune.cli.compile import compile_command
 from microtune.cli.convert import convert
 from microtune.cli.demo import demo
@@ -34,6 +36,7 @@ app.command()(measure)
 app.command()(study)
 app.command()(search)
 app.command()(demo)
+app.command("cache")(cache_command)
 
 
 def _version(value: bool) -> None:
@@ -54,6 +57,10 @@ def options(
 def main() -> None:
     """Entry point: user errors become one clear message and exit code 2. SIGTERM ends what is
     under way, worker processes included, as Ctrl-C does."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal's encoding lacks, or bytes that are no text.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()

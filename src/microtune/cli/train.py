@@ -13,6 +13,7 @@ from microtune.cli.options import JsonFile, Project, write_json
 from microtune.errors import MicrotuneError
 from microtune.report.console import (
     console,
+    print_images,
     progress,
     seeds_table,
     training_table,
@@ -91,6 +92,8 @@ def train(
         raise MicrotuneError("--seeds needs --on host; run one seed at a time with --seed")
     with progress("reading images") as bar:
         session = Session.open(project, data, on.value, bar)
+    if session.images is not None:
+        print_images(session.images)
     if several:
         _train_seeds(session, plan, several, latents, json_file)
         return

@@ -1,6 +1,21 @@
-"""Image folders, tars and npz -> exactly the int8 bytes that the device gets."""
+"""Image folders, tars, zips and npz -> exactly the int8 bytes that the device gets."""
 
-from microtune.datasets.dataset import Dataset, Split, epoch_order, hold_out, open_dataset
+from microtune.datasets.dataset import (
+    Dataset,
+    Description,
+    Split,
+    epoch_order,
+    hold_out,
+    open_dataset,
+)
 from microtune.datasets.preprocessing import Preprocessing
 
-__all__ = ["Dataset", "Preprocessing", "Split", "epoch_order", "hold_out", "open_dataset"]
+__all__ = [
+    "Dataset",
+    "Description",
+    "Preprocessing",
+    "Split",
+    "epoch_order",
+    "hold_out",
+    "open_dataset",
+]

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
-import struct
-import warnings
-import zlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from microtune.datasets.colours import shown
+from microtune.datasets.pictures import PLAIN_PIXELS, read_picture
 from microtune.errors import MicrotuneError
 
 Codes = npt.NDArray[np.int8]
-# Nothing else: Pillow hands some other formats to outside programs.
-FORMATS = ("JPEG", "PNG", "BMP")
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class Preprocessing:
         return self._codes(self._coloured(image))
 
     def _coloured(self, image: Image.Image) -> Image.Image:
-        return image.convert("L" if self.channels == 1 else "RGB")
+        return shown(image, "L" if self.channels == 1 else "RGB", [])
 
     def _codes(self, image: Image.Image) -> Codes:
         pixels = np.asarray(image, dtype=np.int16).reshape(self.height, self.width, self.channels)
@@ -80,22 +76,28 @@ class Preprocessing:
             self.width / self.resize_ratio / width, self.height / self.resize_ratio / height
         )
         size = (max(round(width * scale), self.width), max(round(height * scale), self.height))
+        if size[0] * size[1] > PLAIN_PIXELS:
+            raise _TooNarrowError(
+                f"{width} x {height} pixels are too narrow: with a shorter side of {min(size)} it "
+                f"would have {size[0] * size[1]:,} pixels; cut the picture first"
+            )
         image = image.resize(size, Image.Resampling.BILINEAR)
         left, top = (size[0] - self.width) // 2, (size[1] - self.height) // 2
         return image.crop((left, top, left + self.width, top + self.height))
 
     def decode(self, content: bytes, name: str) -> Codes:
-        """Decode an encoded image; an empty or unreadable one is a MicrotuneError naming it."""
-        if not content:
-            raise MicrotuneError(f"{name}: the image is empty")
+        """Decode an encoded image; MicrotuneError names one that is empty or cannot be read."""
+        return self.decode_noted(content, name)[0]
+
+    def decode_noted(self, content: bytes, name: str) -> tuple[Codes, tuple[str, ...]]:
+        """As `decode`, with what there is to say of the picture (pictures.NOTES)."""
+        smallest = 2 * math.ceil(max(self.height, self.width) / self.resize_ratio)
+        picture = read_picture(content, name, self.channels, smallest)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                    return self.apply(image)
-        except (
-            UnidentifiedImageError, OSError, EOFError, ValueError, SyntaxError, TypeError,
-            IndexError, KeyError, OverflowError, MemoryError, struct.error, zlib.error,
-            Image.DecompressionBombError, Image.DecompressionBombWarning,
-        ) as error:  # fmt: skip
-            raise MicrotuneError(f"{name}: not a readable image: {error}") from error
+            return self._codes(self._resize_and_crop(picture.image)), picture.notes
+        except _TooNarrowError as error:
+            raise MicrotuneError(f"{name}: {error}") from error
+
+
+class _TooNarrowError(Exception):
+    """A picture that is nothing but an edge."""

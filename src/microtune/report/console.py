@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from microtune.cache import Entry
+from microtune.datasets import Description
 from microtune.simulate.trainer import TrainingReport, mean_and_deviation
 
 _UNBOUND = 160
@@ -109,6 +113,27 @@ class _Rate:
         self.steps += steps
 
 
+# Rows of a table of classes; of more, the first ones and a total.
+_CLASS_ROWS = 100
+
+
+def print_images(images: Description) -> None:
+    """Images per class and split on standard output; what was left out or is odd on stderr."""
+    table = Table(title="Images", title_justify="left")
+    for name in ("label", "class", *images.images):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for label, name in enumerate(images.classes[:_CLASS_ROWS]):
+        counts = [str(of_split[label]) for of_split in images.images.values()]
+        table.add_row(str(label), Text(name), *counts)
+    if len(images.classes) > _CLASS_ROWS:
+        table.add_row("…", f"{len(images.classes) - _CLASS_ROWS} more classes")
+    table.add_section()
+    table.add_row("", "all", *[str(sum(of_split)) for of_split in images.images.values()])
+    console.print(table)
+    for note in images.notes:
+        errors.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
 def training_table(report: TrainingReport) -> Table:
     """One row an epoch."""
     table = Table(title="Training", title_justify="left")
@@ -170,3 +195,17 @@ def _number(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def cache_table(folder: Path, limit: int, entries: Sequence[Entry]) -> Table:
+    """Place, limit and size of the cache, and what is in it by kind."""
+    table = Table(title=f"Cache {folder}", title_justify="left")
+    for name in ("kind", "entries", "bytes"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for kind in sorted({entry.kind for entry in entries}):
+        sizes = [entry.bytes for entry in entries if entry.kind == kind]
+        table.add_row(kind, str(len(sizes)), f"{sum(sizes):,}")
+    table.add_section()
+    table.add_row("all", str(len(entries)), f"{sum(entry.bytes for entry in entries):,}")
+    table.add_row("limit", "", f"{limit:,}")
+    return table

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microtune.codegen.project import TRAINING_FILE, read_plan
-from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.datasets import Description, Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import load_model
@@ -27,6 +27,7 @@ class Session:
     back_end: BackEnd
     train_split: Split
     test_split: Split | None
+    images: Description | None = None
 
     @staticmethod
     def open(project: Path, data: Path, back_end: BackEnd, progress: Progress) -> Session:
@@ -48,7 +49,8 @@ class Session:
 
         train = dataset.load("train", preprocessing, report)
         test = dataset.load("test", preprocessing, report)
-        return Session(project, graph, back_end, train, test if len(test.labels) else None)
+        images = dataset.describe([train, test])
+        return Session(project, graph, back_end, train, test if len(test.labels) else None, images)
 
     def train(
         self, plan: TrainingPlan, progress: Progress, save: Path | None = None, *,

@@ -1,0 +1,210 @@
+"""The cache on disk: where it is, how large it may grow, and files that are believed only whole.
+
+`MICROTUNE_CACHE` names the folder (else `$XDG_CACHE_HOME/microtune`, else `~/.cache/microtune`),
+`MICROTUNE_CACHE_LIMIT` the size ("500MB", "2GB"; "0" keeps nothing).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microtune.errors import MicrotuneError
+
+FOLDER, LIMIT = "MICROTUNE_CACHE", "MICROTUNE_CACHE_LIMIT"
+DEFAULT_LIMIT = 2_000_000_000
+SEARCH = "search"
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_DIGEST_BYTES, _LENGTH_BYTES = 32, 4
+_STAGING = ".writing-"
+_DAY = 24 * 60 * 60
+# Not removed to make room: results of hours, and small.
+_KEPT_SUFFIXES = (".sqlite", ".sqlite-wal", ".sqlite-shm")
+_log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path | None:
+    """The folder, which need not be there; None where the user has no home either."""
+    if own := os.environ.get(FOLDER):
+        return Path(own)
+    if root := os.environ.get("XDG_CACHE_HOME"):
+        return Path(root) / "microtune"
+    try:
+        return Path.home() / ".cache" / "microtune"
+    except RuntimeError:
+        return None
+
+
+def cache_limit() -> int:
+    """Bytes that the cache may have. Raises MicrotuneError on a limit that is no size."""
+    text = os.environ.get(LIMIT, "").strip()
+    if not text:
+        return DEFAULT_LIMIT
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", text.upper())
+    if found is None:
+        raise MicrotuneError(f"{LIMIT}={text} is no size; write for instance 500MB or 2GB")
+    unit = found.group(2)
+    return int(float(found.group(1)) * _UNITS[unit if unit in _UNITS else f"{unit}B"])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder of the cache; `used` is the time of its last use in seconds."""
+
+    path: Path
+    bytes: int
+    used: float
+
+    @property
+    def kind(self) -> str:
+        """What it holds: "frames", "compiled", "latents", …"""
+        return _KINDS.get(re.split(r"[-.]", self.path.name)[0], "other")
+
+
+_KINDS = {
+    "frames": "decoded pictures", "insncount": "the emulator's counter", "search": "search results",
+    "compiled": "compiled projects", "device": "latents", "latents": "latents",
+    "runtime": "compiled C", "objects": "compiled C",
+}  # fmt: skip
+
+
+def entries() -> list[Entry]:
+    """All that is there, oldest use first."""
+    folder = cache_folder()
+    if folder is None:
+        return []
+    found = []
+    for path in [*_children(folder), *_children(folder / SEARCH)]:
+        with suppress(OSError):  # another process has removed it
+            if path != folder / SEARCH:
+                found.append(Entry(path, _size(path), path.lstat().st_mtime))
+    return sorted(found, key=lambda entry: (entry.used, entry.path))
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _size(path: Path) -> int:
+    if not path.is_dir() or path.is_symlink():
+        return path.lstat().st_size
+    total = 0
+    for below in path.rglob("*"):
+        with suppress(OSError):
+            total += below.lstat().st_size
+    return total
+
+
+def clear() -> int:
+    """Remove all entries and return their bytes. Raises MicrotuneError naming what stays."""
+    removed, stay = 0, []
+    for entry in entries():
+        _remove(entry.path)
+        if entry.path.exists():
+            stay.append(str(entry.path))
+        else:
+            removed += entry.bytes
+    if stay:
+        raise MicrotuneError(f"the cache cannot be cleared, this stays: {', '.join(stay[:3])}")
+    return removed
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def make_room(needed: int) -> bool:
+    """Remove what was used longest ago until `needed` bytes fit; False where they never do. What
+    other processes may be about to open, compiled projects and latents of the last day, stays."""
+    limit = cache_limit()
+    if needed > limit:
+        return False
+    there = entries()
+    excess = sum(entry.bytes for entry in there) + needed - limit
+    now = time.time()
+    for entry in there:
+        staging = entry.path.name.startswith(_STAGING)
+        if staging and now - entry.used > _DAY:
+            _remove(entry.path)
+        if excess <= 0:
+            continue
+        single = entry.path.name.startswith("frames-")
+        if not entry.path.name.endswith(_KEPT_SUFFIXES) and (single or now - entry.used > _DAY):
+            _remove(entry.path)
+            excess -= entry.bytes
+    return True
+
+
+def touch(path: Path) -> None:
+    """Note that an entry is used."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def write_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None = None) -> None:
+    """Write an array with a hash of itself, whole or not at all. Raises OSError."""
+    text = json.dumps(meta or {}).encode()
+    temporary = path.with_name(f"{_STAGING}{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(_digest(path.name, array, text))
+            file.write(len(text).to_bytes(_LENGTH_BYTES, "little") + text)
+            np.save(file, array, allow_pickle=False)
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def read_array(path: Path) -> tuple[npt.NDArray[Any], dict[str, Any]] | None:
+    """What `write_array` wrote under this name, and its meta; None where nothing is there, or where
+    its hash says that it is something else (which is said)."""
+    try:
+        with path.open("rb") as file:
+            digest = file.read(_DIGEST_BYTES)
+            text = file.read(int.from_bytes(file.read(_LENGTH_BYTES), "little"))
+            array = np.load(file, allow_pickle=False)
+        if isinstance(array, np.ndarray) and digest == _digest(path.name, array, text):
+            touch(path)
+            return array, json.loads(text)
+    except OSError:
+        return None
+    except Exception as error:  # whatever damaged bytes do to a reader, they are not believed
+        _log.debug("%s: %s", path, error)
+    say_once(f"note: the cache file {path} is damaged; it is made anew")
+    return None
+
+
+def _digest(name: str, array: npt.NDArray[Any], text: bytes) -> bytes:
+    content = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{name} {content.dtype.str} {content.shape} ".encode() + text)
+    digest.update(content.data)
+    return digest.digest()
+
+
+@cache
+def say_once(text: str) -> None:
+    """A line about the cache on stderr, once a process."""
+    _log.warning("%s", text)

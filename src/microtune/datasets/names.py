@@ -1,0 +1,86 @@
+"""Names of files and classes: their order, their meaning, and how they are shown."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+SPLITS = ("train", "val", "test")
+_MEANINGS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+_SYSTEM = frozenset({
+    "__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "@recently-snapshot", "lost+found",
+    "$recycle.bin", "system volume information", "__pycache__", "thumbs.db", "ehthumbs.db",
+    "desktop.ini", "icon\r",
+})  # fmt: skip
+# Control characters, and those that turn the direction of a line or break it.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def split_of(folder: str) -> str | None:
+    """ "train", "val" or "test" for a folder's name in any case, None for another name."""
+    return _MEANINGS.get(folder.lower())
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder belongs to the system: its name starts with a dot, or is one that
+    Windows, macOS, a NAS or Python leaves behind."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def natural(name: str) -> tuple[str, bytes]:
+    """Sort key: runs of the digits 0-9 by their value, all else by code point (so capitals come
+    before small letters); equal names by their bytes. The same on every machine and locale."""
+
+    def by_value(run: re.Match[str]) -> str:
+        digits = run.group().lstrip("0")
+        return f"0{chr(min(len(digits), 0xD7FF))}{digits}"
+
+    return re.sub(r"[0-9]+", by_value, name), to_bytes(name)
+
+
+def to_bytes(name: str) -> bytes:
+    """The bytes that a decoded name was; of any string in UTF-8, also of half characters."""
+    return name.encode("utf-8", "surrogateescape" if _escaped(name) else "surrogatepass")
+
+
+def _escaped(name: str) -> bool:
+    return all(not 0xD800 <= ord(c) <= 0xDFFF or 0xDC80 <= ord(c) <= 0xDCFF for c in name)
+
+
+def from_bytes(name: bytes) -> str:
+    """A name as text: bytes that are no UTF-8 become half characters (`to_bytes` reverses it)."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def printable(name: str) -> str:
+    """A name that any terminal, table and JSON takes: bytes that are no UTF-8 and control
+    characters as "\\xe9"."""
+
+    def escape(found: re.Match[str]) -> str:
+        code = ord(found.group())
+        if 0xDC80 <= code <= 0xDCFF:
+            code -= 0xDC00
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    return _UNSAFE.sub(escape, name)
+
+
+def look_alikes(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ only in case or in how Unicode stores their accents."""
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in names:
+        folded = alike(name)
+        if folded in seen:
+            pairs.append((seen[folded], name))
+        seen.setdefault(folded, name)
+    return pairs
+
+
+def alike(name: str) -> str:
+    """Equal for names that look alike."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
