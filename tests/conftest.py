@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from microtune.simulate.host import OBJECTS
+from microtune.simulate.objects import OBJECTS
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _kept_objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The runtime is compiled for the host once for all tests and their processes."""
+    """What is compiled once serves all tests, their workers and the tests that they start."""
+    if OBJECTS in os.environ:
+        yield
+        return
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:

@@ -15,6 +15,7 @@ import pytest
 from microtune.codegen.layout import Slot, unpack_block
 from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
+from microtune.simulate.compilers import Compiler
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.host import INCLUDES, HostLibrary, library_sources
 from microtune.simulate.job import (
@@ -26,7 +27,7 @@ from microtune.simulate.job import (
     write_job,
 )
 from microtune.simulate.runners import NumpyRunner
-from microtune.simulate.toolchain import Compiler, find_clang, find_host_gcc
+from microtune.simulate.toolchain import find_clang, find_host_gcc
 from microtune.training.calibrate import synthetic_frame
 from tests.projects import compile_project
 

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import subprocess
-import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from microtune.simulate.compilers import Compiler, run_tool
 from microtune.simulate.debug import DebugLibrary
+from microtune.simulate.objects import Compilation, object_store
+from microtune.simulate.toolchain import find_clang, find_host_gcc
 
 Array = npt.NDArray[Any]
 
 RUNTIME = Path(__file__).parents[2] / "src" / "microtune" / "runtime"
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
-COMMON = ["-std=c99", "-ffp-contract=off", "-fPIC", "-shared", *WARNINGS]
-ZIG = [sys.executable, "-m", "ziglang", "cc"]
+COMMON = ["-std=c99", "-ffp-contract=off", "-fPIC", *WARNINGS]
 BUILDS: dict[str, list[str]] = {
-    "gcc-O0": ["gcc", "-O0"],
-    "gcc-O3": ["gcc", "-O3", "-march=native"],
-    "debug": ["gcc", "-O2", "-DMT_DEBUG"],
-    "clang-O2": [*ZIG, "-O2", "-fno-sanitize=all"],
-    "sanitize": [
-        "gcc", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
-    ],
+    "gcc-O0": ["-O0"],
+    "gcc-O3": ["-O3", "-march=native"],
+    "debug": ["-O2", "-DMT_DEBUG"],
+    "clang-O2": ["-O2", "-fno-sanitize=all"],
+    "sanitize": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "sanitize-native": [
-        "gcc", "-O1", "-march=native", "-g", "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=all",
+        "-O1", "-march=native", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
     ],
 }  # fmt: skip
 
@@ -128,13 +126,26 @@ HeadUpdateIo = structure("HeadUpdateIo", ("x d_logits weight bias state", "p"))
 @functools.cache
 def library(build: str) -> ctypes.CDLL:
     """The kernels compiled by one of BUILDS; warnings are errors."""
-    folder = Path(tempfile.mkdtemp(prefix="microtune-kernels-"))
-    path = folder / "libkernels.so"
-    rooms = ("portable", "avx2")
-    sources = sorted(str(p) for room in rooms for p in (RUNTIME / room).glob("*.c"))
-    include = [f"-I{RUNTIME / room}" for room in ("include", *rooms)]
-    command = [*BUILDS[build], *COMMON, *include, *sources, "-o", str(path)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    path = Path(tempfile.mkdtemp(prefix="microtune-kernels-")) / "libkernels.so"
+    return link(path, compiler_of(build), BUILDS[build], ("portable", "avx2"))
+
+
+def compiler_of(build: str) -> Compiler:
+    """Whose build it is by its name."""
+    return find_clang() if build.startswith("clang") else find_host_gcc()
+
+
+def link(
+    path: Path, compiler: Compiler, flags: Sequence[str], rooms: Sequence[str],
+    *more: str | Path,
+) -> ctypes.CDLL:  # fmt: skip
+    """A library of these rooms, whose objects are kept for all tests, and of `more` C files."""
+    include = [f"-I{room}" for room in ("include", *rooms)]
+    sources = sorted(p.relative_to(RUNTIME) for room in rooms for p in (RUNTIME / room).glob("*.c"))
+    common = (*flags, *COMMON, *include)
+    objects = Compilation(compiler, common, RUNTIME, path.parent, object_store()).objects(sources)
+    command = [*compiler.command, *common, "-shared", *map(str, (*more, *objects))]
+    run_tool([*command, "-o", str(path)], f"building {path.name}", cwd=RUNTIME)
     return ctypes.CDLL(str(path))
 
 

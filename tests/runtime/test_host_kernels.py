@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from microtune.codegen.project import ROOMS, RUNTIME
+from microtune.simulate.objects import Compilation, object_store
+from microtune.simulate.toolchain import find_host_gcc
 
 HERE = Path(__file__).parent
 FLAGS = ("-std=c99", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -29,15 +31,14 @@ def macros(isa: str) -> str:
 
 def build(folder: Path, isa: str, more: tuple[str, ...], cases: int) -> Path:
     """Both versions of all kernels and the cases in one program."""
-    includes = [f"-I{RUNTIME / room}" for room in (*ROOMS, "include", "port")]
-    kernels = sorted(p for room in ROOMS[1:] for p in (RUNTIME / room).glob("*.c"))
+    includes = [f"-I{room}" for room in (*ROOMS, "include", "port")]
+    kernels = sorted(p.relative_to(RUNTIME) for r in ROOMS[1:] for p in (RUNTIME / r).glob("*.c"))
     kernels = [path for path in kernels if path.name != "mt_stream.c"]
     merged: list[str] = []
-    for prefix, flags in (("ref_", ["-DMT_PORTABLE"]), ("", [isa])):
-        parts = []
-        for path in kernels:
-            parts.append(str(folder / f"{prefix}{path.stem}.o"))
-            run("gcc", *FLAGS, *more, *flags, *includes, "-c", str(path), "-o", parts[-1])
+    for prefix, version in (("ref_", "-DMT_PORTABLE"), ("", isa)):
+        flags = (*FLAGS, *more, version, *includes)
+        compilation = Compilation(find_host_gcc(), flags, RUNTIME, folder / prefix, object_store())
+        parts = map(str, compilation.objects(kernels))
         merged.append(str(folder / f"{prefix}kernels.o"))
         run("ld", "-r", *parts, "-o", merged[-1])
         names = run("nm", "--defined-only", "-g", "-j", merged[-1]).split()
@@ -45,7 +46,8 @@ def build(folder: Path, isa: str, more: tuple[str, ...], cases: int) -> Path:
         run("objcopy", *renames, merged[-1])
     program = folder / "cases"
     cases_c = [*sorted(HERE.glob("kernel_cases*.c")), HERE / "native_port.c"]
-    base = [*FLAGS[:3], *more, *includes, f"-DCASES={cases}"]
+    rooms = [f"-I{RUNTIME / flag.removeprefix('-I')}" for flag in includes]
+    base = [*FLAGS[:3], *more, *rooms, f"-DCASES={cases}"]
     run("gcc", *base, *map(str, cases_c), *merged, "-o", str(program))
     return program
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,9 @@ class Stats(ctypes.Structure):
 
 def build(folder: Path, *flags: str) -> ctypes.CDLL:
     """The fake model with the core and the kernels."""
-    rt, path = native.RUNTIME, folder / "libfake.so"
-    sources = [*(rt / "portable").glob("*.c"), *(rt / "core").glob("*.c")]
-    include = [f"-I{rt / room}" for room in ("include", "portable", "core")]
-    command = ["gcc", "-O2", *native.COMMON, *include, *flags, "-o", str(path)]
-    model = Path(__file__).with_name("fake_model.c")
-    subprocess.run([*command, str(model), *map(str, sources)], check=True)
-    lib = ctypes.CDLL(str(path))
+    path, model = folder / "libfake.so", Path(__file__).with_name("fake_model.c")
+    gcc, rooms = native.compiler_of("gcc"), ("portable", "core")
+    lib = native.link(path, gcc, ["-O2"], rooms, *flags, model)
     for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes"):
         getattr(lib, name).restype = ctypes.c_size_t
     lib.mt_init.argtypes = [
@@ -308,7 +305,7 @@ def test_a_frozen_model_does_not_train(tmp_path: Path) -> None:
 
 ARM = ["arm-none-eabi-gcc", "-mthumb", "-O2", "-ffreestanding"]
 COMPILERS = {
-    "clang": [*native.ZIG, "-O2"],
+    "clang": [sys.executable, "-m", "ziglang", "cc", "-O2"],
     "cortex-m7": [*ARM, "-mcpu=cortex-m7"],
     "cortex-m0plus": [*ARM, "-mcpu=cortex-m0plus"],
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,8 @@ COUNT = 4000
 def lib(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     path = tmp_path_factory.mktemp("primitives") / "libprimitives.so"
     source = Path(__file__).with_name("primitives.c")
-    include = f"-I{native.RUNTIME / 'portable'}"
-    command = [*native.BUILDS[request.param], *native.COMMON, include, str(source)]
-    subprocess.run([*command, "-o", str(path)], check=True)
-    return ctypes.CDLL(str(path))
+    build, include = request.param, f"-I{native.RUNTIME / 'portable'}"
+    return native.link(path, native.compiler_of(build), native.BUILDS[build], (), include, source)
 
 
 @pytest.fixture

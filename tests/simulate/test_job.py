@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.compilers import find_program
 from microtune.simulate.elf import read_elf
 from microtune.simulate.emulator import plugin_api
 from microtune.simulate.job import Record, RecordKind, read_results, write_job
-from microtune.simulate.toolchain import find_program
 
 FRAME = np.arange(4, dtype=np.int8).reshape(2, 2)
 

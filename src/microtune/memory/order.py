@@ -225,4 +225,7 @@ def _solved(backward: Backward, order: Order, deterministic_seconds: float) -> O
         return best
     placement = Placement(plan.offsets, plan.arena_bytes, granule(plan.buffers))
     together = smaller_arena(tasks, best, placement, deterministic_seconds)
-    return min((best, together), key=lambda o: backward.plan(o, solve=True).arena_bytes)
+    if together == best:
+        return best
+    smaller = backward.plan(together, solve=True).arena_bytes < plan.arena_bytes
+    return together if smaller else best

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.compilers import find_program, run_tool
 from microtune.simulate.elf import Function, read_elf
-from microtune.simulate.toolchain import find_program, run_tool
 
 MODEL_FILE = "microtune_model.c"
 _LINE = re.compile(r"^\s*([0-9a-f]+):\t([a-z0-9.]+)\s*(.*)$")

@@ -12,15 +12,10 @@ from functools import cache
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.compilers import Compiler, find_program, run_tool
 from microtune.simulate.debug import OVERFLOW_EXIT_CODE, MacCounts, reported_overflow
 from microtune.simulate.job import RESULT_NAME
-from microtune.simulate.toolchain import (
-    Compiler,
-    find_host_compiler,
-    find_program,
-    install_advice,
-    run_tool,
-)
+from microtune.simulate.toolchain import find_host_compiler, install_advice
 from microtune.targets import ARM, Architecture, Target
 
 FAULT_EXIT_CODE = 99

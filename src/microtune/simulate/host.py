@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import hashlib
-import os
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,14 +17,10 @@ from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.simulate.augment import NONE, Augmentation
+from microtune.simulate.compilers import Compiler, run_tool
 from microtune.simulate.debug import DEBUG_FLAG, DebugLibrary, MacCounts
-from microtune.simulate.toolchain import (
-    Compiler,
-    find_clang,
-    find_host_compiler,
-    find_host_gcc,
-    run_tool,
-)
+from microtune.simulate.objects import Compilation, object_store
+from microtune.simulate.toolchain import find_clang, find_host_compiler, find_host_gcc
 
 # Contraction would give a host with FMA other bits than a chip without.
 HOST_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common")
@@ -59,9 +52,6 @@ class _Result(ctypes.Structure):
     _fields_ = (("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32))
 
 
-OBJECTS = "MICROTUNE_OBJECTS"
-
-
 def library_sources(project: Path) -> list[str]:
     """The product's C files (runtime and model), relative to the project, in a fixed order."""
     files = [*sorted(project.glob("src/**/*.c")), *sorted(project.glob("model/*.c"))]
@@ -74,45 +64,25 @@ def build_library(
 ) -> None:  # fmt: skip
     """Compile the project's product sources into the shared library `output`. `kept`: a folder
     where the compiled runtime stays for other projects, of which only the model is new then; the
-    environment variable MICROTUNE_OBJECTS names another one for all."""
-    if OBJECTS in os.environ:
-        kept = Path(os.environ[OBJECTS])
+    environment variable MICROTUNE_OBJECTS names another one for all, and for models too."""
     finders: dict[str, Callable[[], Compiler]] = {
         "default": find_host_compiler,
         "gcc": find_host_gcc,
         "clang": find_clang,
     }
-    found = finders[compiler]()
-    command = [*found.command, *HOST_FLAGS, *flags, "-shared", "-fPIC", *INCLUDES]
-    sources = library_sources(project)
-    if kept is not None:
-        own = [name for name in sources if name.startswith("model/")]
-        runtime = [name for name in sources if name not in own]
-        sources = own + _kept_objects(project, command, runtime, kept, found.version)
-    # The compiler runs in the project's folder, so a relative path would mean another place.
-    target = str(output.resolve())
-    run_tool([*command, *sources, "-o", target], "compiling for the host", cwd=project)
-
-
-def _kept_objects(
-    project: Path, command: list[str], sources: list[str], kept: Path, version: str
-) -> list[str]:
-    """The runtime's object files, compiled once for this command, its version and these sources."""
-    files = [p for part in ("src", "include") for p in sorted((project / part).rglob("*.[ch]"))]
-    content = "\0".join([version, *command, *(path.read_text(encoding="utf-8") for path in files)])
-    folder = kept / f"runtime-{hashlib.sha256(content.encode()).hexdigest()[:24]}"
-    names = [f"{name.replace('/', '-')}.o" for name in sources]
-    if not folder.is_dir():
-        kept.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".compiling-", dir=kept) as staging:
-            compile_only = [part for part in command if part != "-shared"]
-            for source, name in zip(sources, names, strict=True):
-                arguments = ["-c", source, "-o", str(Path(staging, "o", name).resolve())]
-                Path(staging, "o").mkdir(exist_ok=True)
-                run_tool([*compile_only, *arguments], f"compiling {source}", cwd=project)
-            with suppress(OSError):  # another process was faster
-                Path(staging, "o").rename(folder)
-    return [str((folder / name).resolve()) for name in names]
+    found, sources = finders[compiler](), map(Path, library_sources(project))
+    own: list[Path] = []
+    runtime: list[Path] = []
+    for source in sources:
+        (own if source.parts[0] == "model" else runtime).append(source)
+    all_flags = (*HOST_FLAGS, *flags, "-fPIC", *INCLUDES)
+    with tempfile.TemporaryDirectory(prefix="microtune-objects-") as name:
+        shared = Compilation(found, all_flags, project, Path(name), object_store(kept))
+        alone = replace(shared, store=object_store())
+        objects = map(str, [*alone.objects(own), *shared.objects(runtime)])
+        # The compiler runs in the project's folder, so a relative path would mean another place.
+        link = [*found.command, *all_flags, "-shared", *objects, "-o", str(output.resolve())]
+        run_tool(link, "compiling for the host", cwd=project)
 
 
 class HostLibrary:

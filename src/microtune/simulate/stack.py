@@ -15,14 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.compilers import find_program, run_tool
 from microtune.simulate.elf import read_elf
 from microtune.simulate.listing import FUNCTION, read_listing
-from microtune.simulate.toolchain import (
-    find_cross_gcc,
-    find_program,
-    install_advice,
-    run_tool,
-)
+from microtune.simulate.toolchain import find_cross_gcc, install_advice
 from microtune.targets import Target
 
 ENTRIES = (

@@ -1,12 +1,9 @@
 """Compilers: finding them, building a firmware with them, and the sizes of what they built."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -14,8 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from microtune.errors import MicrotuneError
+from microtune.simulate.compilers import Compiler, find_program, run_tool, version_of
 from microtune.simulate.debug import DEBUG_FLAG
 from microtune.simulate.elf import read_elf
+from microtune.simulate.objects import CALL_GRAPH, Compilation, object_store
 from microtune.targets import (
     ARM,
     COMPILE_FLAGS,
@@ -29,17 +28,11 @@ from microtune.targets import (
 
 FirmwareCompiler = Literal["gcc", "zig"]
 
+_INCLUDES = (
+    "-Iinclude", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Isrc/mve", "-Imodel", "-Iport",
+)  # fmt: skip
 _ARENA = ".arena."
 _OVERFLOW = re.compile(r"region [`'](\w+)'(?: overflowed by|: overflowed by) (\d+) bytes")
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """A C compiler: how to call it and what it says about itself."""
-
-    name: str
-    command: tuple[str, ...]
-    version: str
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,7 @@ def find_clang() -> Compiler:
     if find_spec("ziglang") is None:
         raise MicrotuneError("Clang not found. Install it with: pip install ziglang==0.17.1")
     command = (sys.executable, "-m", "ziglang", "cc")
-    return Compiler("clang", command, _version(command))
+    return Compiler("clang", command, version_of(command))
 
 
 def find_host_compiler() -> Compiler:
@@ -121,30 +114,6 @@ def find_host_compiler() -> Compiler:
             "no C compiler found. Install one with: apt-get install gcc libc6-dev"
             " (or: pip install ziglang==0.17.1)"
         ) from error
-
-
-def find_program(name: str, advice: str) -> Compiler:
-    """The program `name` on PATH with its version; if absent, a MicrotuneError with `advice`."""
-    path = shutil.which(name)
-    if path is None:
-        raise MicrotuneError(f"{name} not found. {advice}")
-    return Compiler(name, (path,), _version((path,)))
-
-
-def _version(command: tuple[str, ...]) -> str:
-    text = run_tool([*command, "--version"], "asking for the version").splitlines()
-    return text[0].strip() if text else "unknown"
-
-
-def run_tool(command: list[str], what: str, cwd: Path | None = None) -> str:
-    """Output of `command`; a failure is a MicrotuneError with the tool's own words."""
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False
-    )
-    if done.returncode != 0:
-        message = (done.stderr or done.stdout).strip()
-        raise MicrotuneError(f"{what} failed ({Path(command[0]).name}):\n{message[-4000:]}")
-    return done.stdout
 
 
 def build_firmware(
@@ -185,13 +154,16 @@ def build_firmware(
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
         build = Path(name)
         (build / "linker.ld").write_text(script, encoding="utf-8")
-        objects = _compile_all(base, project, sources, build)
+        placing = (f"-ffile-prefix-map={project}=.",)
+        flags = (*base[len(found.command) :], *COMPILE_FLAGS, *_INCLUDES)
+        compilation = Compilation(found, flags, project, build, object_store(), placing)
+        objects = compilation.objects(sources)
         libraries = ["-lgcc"] if compiler == "gcc" else ["-rtlib=compiler-rt"]
-        link = [*base, *LINK_FLAGS, "-Wl,-T,linker.ld", *objects, *libraries]
+        link = [*base, *LINK_FLAGS, "-Wl,-T,linker.ld", *map(str, objects), *libraries]
         _link([*link, "-o", "firmware.elf"], build)
         out_elf.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(build / "firmware.elf", out_elf)
-        reports = [path.read_text(encoding="utf-8") for path in sorted(build.rglob("*.ci"))]
+        reports = [_call_graph(path) for path in objects]
     sizes = section_sizes(out_elf)
     return Firmware(out_elf, sizes, found.version, optimisation, "".join(reports))
 
@@ -210,21 +182,10 @@ def firmware_sources(project: Path) -> list[Path]:
     return [path.relative_to(project) for path in files]
 
 
-def _compile_all(base: list[str], project: Path, sources: list[Path], build: Path) -> list[str]:
-    rooms = ["-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Isrc/mve"]
-    includes = ["-Iinclude", *rooms, "-Imodel", "-Iport"]
-    prefix = f"-ffile-prefix-map={project}=."
-
-    def compile_one(source: Path) -> str:
-        object_file = source.with_suffix(".o")
-        (build / object_file).parent.mkdir(parents=True, exist_ok=True)
-        output = ["-c", str(source), "-o", str(build / object_file)]
-        command = [*base, *COMPILE_FLAGS, prefix, *includes, *output]
-        run_tool(command, f"compiling {source}", cwd=project)
-        return str(object_file)
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return list(pool.map(compile_one, sources))
+def _call_graph(object_file: Path) -> str:
+    """What GCC reported beside an object; Clang reports nothing."""
+    report = object_file.with_suffix(CALL_GRAPH)
+    return report.read_text(encoding="utf-8") if report.is_file() else ""
 
 
 def _link(command: list[str], build: Path) -> None:

@@ -1,0 +1,46 @@
+"""Programs of a toolchain: where they are, what version they have, and calling them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from microtune.errors import MicrotuneError
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler: how to call it and what it says about itself."""
+
+    name: str
+    command: tuple[str, ...]
+    version: str
+
+
+def find_program(name: str, advice: str) -> Compiler:
+    """The program `name` on PATH with its version; if absent, a MicrotuneError with `advice`."""
+    path = shutil.which(name)
+    if path is None:
+        raise MicrotuneError(f"{name} not found. {advice}")
+    return Compiler(name, (path,), version_of((path,)))
+
+
+@cache
+def version_of(command: tuple[str, ...]) -> str:
+    """The first line of what the program says about itself."""
+    text = run_tool([*command, "--version"], "asking for the version").splitlines()
+    return text[0].strip() if text else "unknown"
+
+
+def run_tool(command: list[str], what: str, cwd: Path | None = None) -> str:
+    """Output of `command`; a failure is a MicrotuneError with the tool's own words."""
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode != 0:
+        message = (done.stderr or done.stdout).strip()
+        raise MicrotuneError(f"{what} failed ({Path(command[0]).name}):\n{message[-4000:]}")
+    return done.stdout
