@@ -8,13 +8,13 @@ from microtune.memory.lifetimes import Buffer, Gap
 
 
 @st.composite
-def gapped_buffer_lists(draw: st.DrawFn, most: int = 30) -> list[Buffer]:
-    """Up to `most` buffers in up to 20 steps; one in four shrinks for a part of its life."""
+def gapped_buffer_lists(draw: st.DrawFn, most: int = 30, sizes: int = 500) -> list[Buffer]:
+    """Up to `most` buffers of up to `sizes` bytes in up to 20 steps; one in four shrinks for a part of its life."""
     buffers = []
     for i in range(draw(st.integers(1, most))):
         first = draw(st.integers(0, 18))
         last = draw(st.integers(first + 1, 20))
-        size = draw(st.integers(1, 500))
+        size = draw(st.integers(1, sizes))
         gaps: tuple[Gap, ...] = ()
         if draw(st.integers(0, 3)) == 0:
             begin = draw(st.integers(first, last - 1))

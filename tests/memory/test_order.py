@@ -16,6 +16,7 @@ from microtune.ir.verifier import verify
 from microtune.memory.lifetimes import Buffer, step_buffers
 from microtune.memory.order import LOSS, minimise_peak_order
 from microtune.memory.planner import largest_live_set, live_bytes, plan_arena
+from microtune.memory.solver import available
 from microtune.memory.tasks import Memory, Order, Tasks
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
@@ -82,17 +83,43 @@ def test_equal_graphs_get_equal_orders(seed: int) -> None:
     assert orders[0] == orders[1]
 
 
-@pytest.mark.parametrize("seed", range(4))
+def backward_orders(graph: Graph) -> list[Order]:
+    """Every order of the nodes behind the loss that is legal in a graph without `in_place`: what a
+    node reads is made before, and who reads an old value runs before the node that replaces it."""
+    nodes = graph.nodes[[node.op for node in graph.nodes].index(LOSS) + 1 :]
+    maker = {name: i for i, node in enumerate(nodes) for name in node.outputs}
+    replaces = {value: name for name, value in graph.updates.items()}
+    earlier = [{maker[name] for name in node.inputs if name in maker} for node in nodes]
+    for i, node in enumerate(nodes):
+        old = {replaces[name] for name in node.outputs if name in replaces}
+        earlier[i] |= {j for j, other in enumerate(nodes) if old & set(other.inputs)} - {i}
+
+    def complete(done: Order) -> list[Order]:
+        ready = [i for i in range(len(nodes)) if i not in done and earlier[i] <= set(done)]
+        return [order for i in ready for order in complete((*done, i))] if ready else [done]
+
+    return complete(())
+
+
+def reordered(graph: Graph, order: Order) -> Graph:
+    start = [node.op for node in graph.nodes].index(LOSS) + 1
+    result = graph.copy()
+    result.nodes[start:] = [graph.nodes[start + i] for i in order]
+    return verify(result)
+
+
+@pytest.mark.skipif(not available(), reason="list schedules alone need not find the least")
+@pytest.mark.parametrize("seed", [0, 3, 11, 29])
 def test_the_order_reaches_the_least_peak_of_all_orders(seed: int) -> None:
-    """Where updates wait for the end, the peak is larger than in the order found."""
-    graph = training_graph(random_graph(seed))
-    updates = [n for n in graph.nodes if n.op.endswith("update")]
-    late = graph.copy()
-    late.nodes = [n for n in graph.nodes if n not in updates] + updates
-    verify(late)
-    before, _ = backward_cost(late)
-    after, _ = backward_cost(minimise_peak_order(late, scratch_rule(late)))
-    assert after <= before
+    """All of them tried, from the worst one and from the one that autodiff gives."""
+    graph = training_graph(random_graph(seed), "last-2")
+    orders = backward_orders(graph)
+    peaks = {order: backward_cost(reordered(graph, order))[0] for order in orders}
+    least, worst = min(peaks.values()), max(orders, key=lambda order: peaks[order])
+    assert 500 < len(orders)
+    assert least < peaks[tuple(range(len(worst)))] < peaks[worst]
+    for start in (graph, reordered(graph, worst)):
+        assert backward_cost(minimise_peak_order(start, scratch_rule(graph)))[0] == least
 
 
 def test_a_graph_without_a_loss_comes_back() -> None:
@@ -172,14 +199,19 @@ def test_moves_are_the_orders_that_differ_in_one_place(tasks: Tasks) -> None:
         }
 
 
-def test_scratch_counts_for_its_own_node() -> None:
-    """A node with a large scratch runs when little else is alive."""
-    graph = training_graph(random_graph(3))
-    heavy = next(n.outputs[0] for n in graph.nodes if n.op == "head_update")
+@pytest.mark.skipif(not available(), reason="list schedules alone need not find the least")
+@pytest.mark.parametrize("op", ["head_update", "bias_update", "conv2d_weight_update"])
+def test_scratch_counts_for_its_own_node(op: str) -> None:
+    """A node with a large scratch runs when least else is alive, of all orders."""
+    graph = training_graph(random_graph(3), "last-2")
+    heavy = next(n.outputs[0] for n in graph.nodes if n.op == op)
 
     def scratch(node: Node) -> int:
         return 10_000 if node.outputs[0] == heavy else 0
 
-    ordered = minimise_peak_order(graph, scratch)
-    given, found = (largest_live_set(step_buffers(g, scratch))[0] for g in (graph, ordered))
-    assert found <= given
+    def peak(ordered: Graph) -> int:
+        return largest_live_set(step_buffers(ordered, scratch))[0]
+
+    peaks = [peak(reordered(graph, order)) for order in backward_orders(graph)]
+    assert min(peaks) < max(peaks)
+    assert peak(minimise_peak_order(graph, scratch)) == min(peaks)
