@@ -9,7 +9,8 @@ from microtune.memory.lifetimes import Buffer, Gap
 
 @st.composite
 def gapped_buffer_lists(draw: st.DrawFn, most: int = 30, sizes: int = 500) -> list[Buffer]:
-    """Up to `most` buffers of up to `sizes` bytes in up to 20 steps; one in four shrinks for a part of its life."""
+    """Up to `most` buffers of up to `sizes` bytes in up to 20 steps; one in four shrinks for a part
+    of its life."""
     buffers = []
     for i in range(draw(st.integers(1, most))):
         first = draw(st.integers(0, 18))

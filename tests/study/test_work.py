@@ -82,7 +82,7 @@ def test_folders_may_be_relative(
     here = replace(sources, cache=Path("latents"))
     made, _ = work(here, Path("runs"))
     run = replace(RUN, scheme="last-3", per_class=5)
-    assert made.results([run])[0].parameters_sha256
+    assert made.results([run])[0].predicted == execute(run, sources).predicted
     assert any((tmp_path / "latents").glob("compiled-*/library.so"))
 
 
