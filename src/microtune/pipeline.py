@@ -20,6 +20,7 @@ from microtune.memory.banks import Bank, MemoryPlan, assign_banks
 from microtune.memory.heat import accesses, heat
 from microtune.memory.latent import replay_bytes, replay_slots, stored_samples
 from microtune.memory.lifetimes import step_buffers
+from microtune.memory.next_frame import validate_logits, with_next_frame
 from microtune.memory.order import minimise_peak_order
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
@@ -111,7 +112,11 @@ def plan_graph(graph: Graph, request: Request | None = None) -> MemoryPlan:
     if request is not None:
         banks = [Bank(bank.name, bank.bytes, bank.speed) for bank in request.target.memories]
         sram = request.sram_bytes
-    return assign_banks(buffers, banks, heat(counts, sizes), residents, sram)
+    lives = with_next_frame(buffers, graph)
+    plan = assign_banks(lives, banks, heat(counts, sizes), residents, sram)
+    validate_logits(plan, graph)
+    # The plan is told in steps of the graph, without that of the caller.
+    return replace(plan, buffers=tuple(buffers))
 
 
 def planned_sram(graph: Graph, plan: MemoryPlan) -> int:
@@ -228,7 +233,8 @@ def plan_text(graph: Graph, plan: MemoryPlan) -> str:
         lines.append(f"bank {arena.bank}: {arena.plan.arena_bytes} bytes")
         lines.append("  offset     bytes  first  last  buffer")
         offsets = arena.plan.offsets
-        for b in sorted(arena.plan.buffers, key=lambda b: (b.first, offsets[b.name])):
+        own = (b for b in plan.buffers if b.name in offsets)
+        for b in sorted(own, key=lambda b: (b.first, offsets[b.name])):
             row = f"{offsets[b.name]:>8} {b.bytes:>9} {b.first:>6} {b.last:>5}  {b.name}"
             lines.append(row)
     peak = graph.nodes[min(plan.peak_step, len(graph.nodes) - 1)]

@@ -72,8 +72,9 @@ size_t mt_context_bytes(void);
 uint32_t mt_arena_count(void);
 
 /* Bytes of working memory in arena `bank`, 0 .. mt_arena_count() - 1, fastest memory first; else 0.
- * Its content need not survive between calls, except the input (until the call that uses it) and
- * the logits (until the next call). Constants of the compiled model. */
+ * Its content need not survive between calls, except the input (from where it is filled to the next
+ * call of mt_infer or any other that runs layers) and the logits (see mt_logits). Constants of the
+ * compiled model. */
 size_t mt_arena_bytes(uint32_t bank);
 
 /* Bytes that mt_save writes. A constant of the compiled model. */
@@ -89,7 +90,8 @@ MT_NODISCARD mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32
 
 /* Where the next frame goes: int8 NHWC, pixel - 128 for 8-bit images. NULL for an invalid context
  * and for a model compiled with --input rows.
- * Fill it again before every mt_infer and mt_train_step: both reuse the memory. */
+ * Fill it again before every mt_infer, mt_train_step, mt_replay_train and mt_make_latent: every
+ * call that runs layers reuses the memory, also one from a latent. */
 int8_t *mt_input(mt_context *context);
 
 /* Writes row `row` of the frame, int8 [width][channels] (mt_row_bytes() bytes), to `to`; returns 0,
@@ -203,8 +205,11 @@ int mt_read_changed_row(void *user, uint32_t row, int8_t *to);
  * 0 trains nothing, but steps are counted. */
 MT_NODISCARD mt_status mt_set_learning_rate(mt_context *context, float learning_rate);
 
-/* The logits of the last call, one per class: int32 with 16 fraction bits, or float for models with
- * a float32 head. Valid until the next call. NULL for an invalid context. */
+/* The logits of the last mt_infer, mt_train_step, or other call that classified, one per class:
+ * int32 with 16 fraction bits, or float for models with a float32 head. Valid until the next call
+ * that runs layers begins: the next frame may be written to mt_input, changed there and saved
+ * states loaded meanwhile. Undefined before the first such call and after mt_make_latent or a call
+ * that failed. NULL for an invalid context. */
 const void *mt_logits(const mt_context *context);
 
 /* Writes everything learnt and the state of training into `buffer` (mt_save_bytes() or more; no

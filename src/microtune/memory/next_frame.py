@@ -1,0 +1,52 @@
+"""After a step the caller reads the logits while the next frame arrives: they share no byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from microtune.ir.graph import Graph
+from microtune.memory.banks import MemoryPlan
+from microtune.memory.lifetimes import Buffer, Gap, views
+from microtune.memory.planner import PlanError
+from microtune.memory.rings import INPUT
+
+LOGITS = "logits"
+
+
+def with_next_frame(buffers: Sequence[Buffer], graph: Graph) -> list[Buffer]:
+    """The buffers of a step followed by the caller's step, in which frame and logits live at once.
+
+    That step is numbered len(graph.nodes). Where a callback gives the rows of the frame within a
+    call, nothing changes.
+    """
+    kept, end = _kept(graph), len(graph.nodes)
+    if _by_rows(graph):
+        return list(buffers)
+    return [_until_after(b, end) if b.name in (INPUT, kept) else b for b in buffers]
+
+
+def _by_rows(graph: Graph) -> bool:
+    return graph.attrs.get("input") == "rows"
+
+
+def _kept(graph: Graph) -> str:
+    """The buffer that the logits lie in."""
+    return views(graph).get(LOGITS, LOGITS)
+
+
+def _until_after(buffer: Buffer, end: int) -> Buffer:
+    """The buffer, not in use from the end of its life until step `end`, and in use then."""
+    gaps = buffer.gaps + ((Gap(buffer.last, end),) if buffer.last < end else ())
+    return replace(buffer, last=end + 1, gaps=gaps)
+
+
+def validate_logits(plan: MemoryPlan, graph: Graph) -> None:
+    """Raise PlanError if the next frame would overwrite the logits."""
+    if _by_rows(graph):
+        return
+    sizes = {buffer.name: buffer.bytes for buffer in plan.buffers}
+    kept = _kept(graph)
+    (bank, frame), (other, logits) = plan.place(INPUT), plan.place(kept)
+    if bank == other and frame < logits + sizes[kept] and logits < frame + sizes[INPUT]:
+        raise PlanError("the logits lie in the bytes of the next frame")
