@@ -11,45 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from microtune.ir.numerics import NUMERICS_VERSION
 from tests.runtime import runtime_native as native
-
-OK, ARGUMENT, SIZE, FORMAT, MISMATCH, CHECKSUM, FROZEN = range(7)
-HEADER, PARAMETERS, OFFSETS = 88, 36, 3
-
-
-class Result(ctypes.Structure):
-    _fields_ = [("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32)]
-
-
-class Memory(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("bytes", ctypes.c_size_t)]
-
-
-class Stats(ctypes.Structure):
-    _fields_ = [
-        ("seed", ctypes.c_uint32), ("steps", ctypes.c_uint32), ("last_loss_q16", ctypes.c_int32),
-        ("learning_rate", ctypes.c_float), ("offset_min", ctypes.c_int8),
-        ("offset_max", ctypes.c_int8),
-    ]  # fmt: skip
-
-
-def build(folder: Path, *flags: str) -> ctypes.CDLL:
-    """The fake model with the core and the kernels."""
-    path, model = folder / "libfake.so", Path(__file__).with_name("fake_model.c")
-    gcc, rooms = native.compiler_of("gcc"), ("portable", "core")
-    lib = native.link(path, gcc, ["-O2"], rooms, *flags, model)
-    for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes"):
-        getattr(lib, name).restype = ctypes.c_size_t
-    lib.mt_init.argtypes = [
-        Memory, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p,
-    ]  # fmt: skip
-    for name in ("mt_input", "mt_logits", "mt_parameters"):
-        getattr(lib, name).restype = ctypes.c_void_p
-    return lib
+from tests.runtime.fake_device import (
+    ARGUMENT,
+    CHECKSUM,
+    FORMAT,
+    FROZEN,
+    HEADER,
+    MISMATCH,
+    OFFSETS,
+    OK,
+    PARAMETERS,
+    SIZE,
+    Device,
+    Memory,
+    Result,
+    build,
+    resealed,
+    trained,
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,55 +43,6 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 @pytest.fixture(scope="module")
 def two_arenas(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return build(tmp_path_factory.mktemp("banks"), "-DFAKE_ARENAS=2")
-
-
-class Device:
-    """One context in memory of its own."""
-
-    def __init__(self, lib: ctypes.CDLL, seed: int = 5) -> None:
-        self.lib, self.context = lib, ctypes.c_void_p()
-        count = lib.mt_arena_count()
-        sizes = [lib.mt_context_bytes(), *(lib.mt_arena_bytes(i) for i in range(count))]
-        self.memory = [np.full(-(-n // 8), -1, np.int64) for n in sizes]
-        pieces = [Memory(m.ctypes.data, n) for m, n in zip(self.memory, sizes, strict=True)]
-        arenas = (Memory * count)(*pieces[1:])
-        assert lib.mt_init(pieces[0], arenas, count, seed, ctypes.byref(self.context)) == OK
-
-    def frame(self, values: list[int]) -> None:
-        pointer = self.lib.mt_input(self.context)
-        ctypes.memmove(pointer, np.array(values, np.int8).ctypes.data, len(values))
-
-    def train(self, label: int) -> tuple[int, Result]:
-        result = Result()
-        status = self.lib.mt_train_step(self.context, ctypes.c_uint32(label), ctypes.byref(result))
-        return int(status), result
-
-    def rate(self, value: float) -> int:
-        return int(self.lib.mt_set_learning_rate(self.context, ctypes.c_float(value)))
-
-    def save(self) -> npt.NDArray[np.uint8]:
-        buffer, written = np.zeros(self.lib.mt_save_bytes(), np.uint8), ctypes.c_size_t()
-        status = self.lib.mt_save(
-            self.context, ctypes.c_void_p(buffer.ctypes.data), ctypes.c_size_t(buffer.size),
-            ctypes.byref(written),
-        )  # fmt: skip
-        assert status == OK
-        assert written.value == buffer.size
-        return buffer
-
-    def load(self, data: npt.NDArray[np.uint8]) -> int:
-        pointer = ctypes.c_void_p(data.ctypes.data)
-        return int(self.lib.mt_load(self.context, pointer, ctypes.c_size_t(data.size)))
-
-    def stats(self) -> Stats:
-        stats = Stats()
-        assert self.lib.mt_get_stats(self.context, ctypes.byref(stats)) == OK
-        return stats
-
-    def parameters(self) -> bytes:
-        count = ctypes.c_size_t()
-        pointer = self.lib.mt_parameters(self.context, ctypes.byref(count))
-        return ctypes.string_at(pointer, count.value)
 
 
 def test_init_sets_the_initial_state(lib: ctypes.CDLL) -> None:
@@ -195,34 +129,6 @@ def test_bad_arguments(lib: ctypes.CDLL) -> None:
     assert device.stats().steps == 0
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, -1e-45, 1024.001, 3e38])
-def test_learning_rates_refused(lib: ctypes.CDLL, value: float) -> None:
-    device = Device(lib)
-    assert device.rate(0.25) == OK
-    assert device.rate(value) == ARGUMENT
-    assert device.stats().learning_rate == 0.25
-
-
-@pytest.mark.parametrize("value", [0.0, -0.0, 1e-45, 1e-39, 1.17549435e-38, 0.1, 1.0, 1024.0])
-def test_learning_rates_accepted(lib: ctypes.CDLL, value: float) -> None:
-    from microtune.ir import numerics
-
-    state = native.StepState()
-    bits = int(np.array([value], np.float32).view(np.uint32)[0])
-    assert lib.mt_split_learning_rate(ctypes.c_uint32(bits), ctypes.byref(state)) == 1
-    assert (state.lr_mantissa, state.lr_exponent) == numerics.split_float32(value)
-    assert state.lr == np.float32(value)
-
-
-def trained(lib: ctypes.CDLL, steps: int) -> Device:
-    device = Device(lib)
-    assert device.rate(0.3) == OK
-    for i in range(steps):
-        device.frame([i, -i, 3, 4])
-        assert device.train(i % 3)[0] == OK
-    return device
-
-
 def test_a_restored_device_goes_on_with_the_same_bits(lib: ctypes.CDLL) -> None:
     first, second = trained(lib, 7), Device(lib, 1234)
     assert second.load(first.save()) == OK
@@ -261,14 +167,6 @@ def test_damage_is_found_and_changes_nothing(lib: ctypes.CDLL) -> None:
     assert (device.save() == before).all()
 
 
-def resealed(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Both checksums made right again."""
-    raw = bytearray(data.tobytes())
-    raw[80:84] = zlib.crc32(bytes(raw[HEADER:])).to_bytes(4, "little")
-    raw[84:88] = zlib.crc32(bytes(raw[:84])).to_bytes(4, "little")
-    return np.frombuffer(bytes(raw), np.uint8)
-
-
 @pytest.mark.parametrize(
     ("position", "status"), [(8, MISMATCH), (12, MISMATCH), (50, MISMATCH), (76, MISMATCH)]
 )
@@ -277,14 +175,6 @@ def test_other_models_are_refused(lib: ctypes.CDLL, position: int, status: int) 
     data = device.save()
     data[position] ^= 1
     assert device.load(resealed(data)) == status
-
-
-def test_a_saved_learning_rate_is_checked_too(lib: ctypes.CDLL) -> None:
-    device = trained(lib, 1)
-    data = device.save()
-    data[-5] = 0xFF
-    assert device.load(resealed(data)) == FORMAT
-    assert device.stats().learning_rate == np.float32(0.3)
 
 
 def test_save_refuses_a_small_buffer(lib: ctypes.CDLL) -> None:

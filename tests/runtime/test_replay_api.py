@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.runtime.test_microtune_api import ARGUMENT, OK, SIZE, Device, Memory, Result, build
-
-INPUT = 7
+from tests.runtime.fake_device import (
+    ARGUMENT,
+    INPUT,
+    OK,
+    SIZE,
+    Device,
+    Memory,
+    Result,
+    build,
+    replay_of,
+)
 
 
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return build(tmp_path_factory.mktemp("fake"))
-
-
-def replay_of(device: Device, size: int = 64, shift: int = 0) -> tuple[int, ctypes.c_void_p, Any]:
-    """(status of mt_replay_init, the replay memory, what keeps it alive)."""
-    device.lib.mt_replay_init.argtypes = [Memory, ctypes.c_void_p]
-    device.lib.mt_replay_bytes.restype = ctypes.c_size_t
-    memory, replay = np.zeros(32, np.int64), ctypes.c_void_p()
-    piece = Memory(memory.ctypes.data + shift, size)
-    return device.lib.mt_replay_init(piece, ctypes.byref(replay)), replay, memory
 
 
 def test_replay_memory_is_checked(lib: ctypes.CDLL) -> None:
@@ -47,6 +45,7 @@ def test_replay_memory_is_checked(lib: ctypes.CDLL) -> None:
 def test_replay_keeps_and_rehearses(lib: ctypes.CDLL) -> None:
     """Errors keep nothing; kept samples are counted up to the number of slots."""
     device = Device(lib)
+    assert device.rate(0.3) == OK
     _, replay, memory = replay_of(device, 24 + 2 * 6)
     result = Result()
     assert lib.mt_replay_rehearse(device.context, replay, ctypes.byref(result)) == INPUT

@@ -29,6 +29,7 @@ INCLUDES = ("-Iinclude", "-Imodel", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp",
 STATUS = (
     "ok", "bad argument", "wrong size", "bad format", "not for this model or scheme",
     "checksum mismatch", "nothing to train: the scheme is frozen", "no row of the input",
+    "no learning rate was set",
 )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ class HostRunner:
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order."""
-        rate = 0.0
+        rate: float | None = None
         for kind, group in itertools.groupby(records, lambda record: record.kind):
             if kind is RecordKind.INFER and self.threads > 1:
                 yield from self._infer_on_cores(group)

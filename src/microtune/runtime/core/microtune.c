@@ -70,6 +70,7 @@ mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32_t arena_coun
     c->magic = MT_CONTEXT_MAGIC;
     c->last_loss_q16 = MT_NO_LOSS;
     c->state.seed = seed;
+    c->state.lr_exponent = MT_NO_RATE;
     c->model = model;
     for (uint32_t i = 0; i < model->arena_count; i++) {
         c->arenas[i] = (uint8_t *)arenas[i].base;

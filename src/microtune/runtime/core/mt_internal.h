@@ -12,6 +12,9 @@
 /* Not NULL, and made by mt_init of this model. */
 int mt_is_context(const mt_context *context);
 
+/* What stands against a training step before its input is looked at: FROZEN, RATE or nothing. */
+mt_status mt_check_training(const mt_context *context);
+
 static inline uint8_t *mt_at(const mt_context *context, mt_place place) {
     return context->arenas[place.bank] + place.offset;
 }

@@ -3,6 +3,9 @@
 
 #include "mt_types.h"
 
+/* lr_exponent of a state whose rate was never set; its lr and lr_mantissa are 0. */
+#define MT_NO_RATE INT32_MIN
+
 /* Sets lr, lr_mantissa and lr_exponent of `state` from the bits of a float32: no FPU is needed.
  * Returns 0 and changes nothing for NaN, negative numbers and numbers above MT_LEARNING_RATE_MAX.
  */

@@ -103,7 +103,10 @@ mt_status mt_replay_train(mt_context *context, mt_replay *replay, uint32_t label
         return MT_ERROR_ARGUMENT;
     }
     const uint32_t slot = slot_for(context, replay);
-    mt_status status = MT_OK;
+    mt_status status = mt_check_training(context); /* before a stored sample is overwritten */
+    if (status != MT_OK) {
+        return status;
+    }
     if (slot == NO_SLOT) {
         status = mt_train_step(context, label, result);
     } else {

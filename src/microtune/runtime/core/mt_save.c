@@ -9,7 +9,8 @@
  *    76   payload bytes                 80   CRC-32 of the payload
  *    84   CRC-32 of bytes 0 .. 83
  *    88   payload: parameters, offsets, seed, step, bits of the learning rate, last loss
- */
+ *
+ * A learning rate that was never set is written as -0, which older readers take for 0. */
 #include "mt_crc32.h"
 #include "mt_internal.h"
 #include "mt_learning_rate.h"
@@ -23,6 +24,7 @@
 #define FORMAT_VERSION 1u
 #define HEADER_BYTES 88u
 #define STATE_BYTES 16u
+#define BITS_OF_NO_RATE UINT32_C(0x80000000)
 
 static const uint8_t MAGIC[4] = {'M', 'T', 'S', 'V'};
 
@@ -43,6 +45,10 @@ static uint32_t payload_bytes(const mt_model *model) {
 
 size_t mt_save_bytes(void) { return HEADER_BYTES + payload_bytes(&mt_generated_model); }
 
+static uint32_t rate_bits(const mt_step_state *state) {
+    return state->lr_exponent == MT_NO_RATE ? BITS_OF_NO_RATE : mt_float_bits(state->lr);
+}
+
 mt_status mt_save(const mt_context *context, void *buffer, size_t bytes, size_t *written) {
     if (!mt_is_context(context) || buffer == NULL || written == NULL) {
         return MT_ERROR_ARGUMENT;
@@ -58,7 +64,7 @@ mt_status mt_save(const mt_context *context, void *buffer, size_t bytes, size_t 
     memcpy(payload + model->parameter_bytes, context->offsets, model->offset_count);
     put32(state, context->state.seed);
     put32(state + 4, context->state.step);
-    put32(state + 8, mt_float_bits(context->state.lr));
+    put32(state + 8, rate_bits(&context->state));
     put32(state + 12, (uint32_t)context->last_loss_q16);
     memcpy(header, MAGIC, sizeof MAGIC);
     put32(header + 4, FORMAT_VERSION);
@@ -109,7 +115,8 @@ mt_status mt_load(mt_context *context, const void *buffer, size_t bytes) {
         return status;
     }
     const uint8_t *state = payload + model->parameter_bytes + model->offset_count;
-    if (!mt_split_learning_rate(get32(state + 8), &context->state)) {
+    const uint32_t rate = get32(state + 8);
+    if (rate != BITS_OF_NO_RATE && !mt_split_learning_rate(rate, &context->state)) {
         return MT_ERROR_FORMAT;
     }
     context->state.seed = get32(state);

@@ -1,6 +1,7 @@
 /* Inference and training steps, from the input and from latents. */
 #include "microtune.h"
 #include "mt_internal.h"
+#include "mt_learning_rate.h"
 #include "mt_memory.h"
 
 static int has_input(const mt_context *context) {
@@ -79,16 +80,21 @@ mt_status mt_infer_latent(mt_context *context, const int8_t *latent, mt_result *
                : MT_ERROR_ARGUMENT;
 }
 
+mt_status mt_check_training(const mt_context *context) {
+    if (context->model->train == NULL) {
+        return MT_ERROR_FROZEN;
+    }
+    return context->state.lr_exponent == MT_NO_RATE ? MT_ERROR_RATE : MT_OK;
+}
+
 static mt_status train_from(mt_context *context, const int8_t *latent, uint32_t label,
                             mt_result *result) {
     mt_part part;
     if (!mt_is_context(context) || result == NULL || label >= context->model->classes) {
         return MT_ERROR_ARGUMENT;
     }
-    if (context->model->train == NULL) {
-        return MT_ERROR_FROZEN;
-    }
-    mt_status status = begin(context, latent, &part);
+    mt_status status = mt_check_training(context);
+    status = status == MT_OK ? begin(context, latent, &part) : status;
     status = status == MT_OK ? context->model->train(context, label, &context->last_loss_q16, part)
                              : status;
     if (status != MT_OK) {

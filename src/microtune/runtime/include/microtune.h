@@ -4,7 +4,8 @@
  * contexts may exist and every function is re-entrant for different contexts. One context must not
  * be used from two threads at once. Order of use:
  *
- *     mt_init -> [mt_load] -> { fill mt_input -> mt_infer or mt_train_step } -> [mt_save]
+ *     mt_init -> [mt_load] -> mt_set_learning_rate
+ *             -> { fill mt_input -> mt_infer or mt_train_step } -> [mt_save]
  *
  * or, with --input rows, mt_set_input once instead of filling mt_input.
  *
@@ -39,7 +40,8 @@ typedef enum {
     MT_ERROR_MISMATCH = 4, /* the saved data belong to another model, scheme or arithmetic */
     MT_ERROR_CHECKSUM = 5, /* the saved data are damaged */
     MT_ERROR_FROZEN = 6,   /* the model was compiled for inference only */
-    MT_ERROR_INPUT = 7     /* no row source is set, or it gave no row; nothing was learnt */
+    MT_ERROR_INPUT = 7,    /* no row source is set, or it gave no row; nothing was learnt */
+    MT_ERROR_RATE = 8      /* training without a learning rate: call mt_set_learning_rate first */
 } mt_status;
 
 /* Opaque; lives in the memory given to mt_init. */
@@ -60,7 +62,7 @@ typedef struct {
     uint32_t seed;         /* as given to mt_init or restored by mt_load */
     uint32_t steps;        /* training steps so far, modulo 2^32 */
     int32_t last_loss_q16; /* of the last training step in nats * 65536; -1 before the first */
-    float learning_rate;   /* 0 until it is set */
+    float learning_rate;   /* 0 as long as it was never set */
     int8_t offset_min;     /* range of the gradient exponents' offsets; -64 or 63 means that */
     int8_t offset_max;     /* gradients vanish or explode */
 } mt_stats;
@@ -80,11 +82,11 @@ size_t mt_arena_bytes(uint32_t bank);
 /* Bytes that mt_save writes. A constant of the compiled model. */
 size_t mt_save_bytes(void);
 
-/* Puts the context into `memory` and sets the initial parameters; learning rate 0, step 0. `arenas`
- * lists the working memories in the order of mt_arena_bytes (the list itself is not kept). All must
- * be aligned to MT_ALIGNMENT and stay valid as long as the context is used. `seed` (any value)
- * selects the random bits of stochastic rounding.
- * MT_ERROR_ARGUMENT: NULL or misaligned. MT_ERROR_SIZE: a memory too small, or too few arenas. */
+/* Puts the context into `memory` and sets the initial parameters; step 0, no learning rate.
+ * `arenas` lists the working memories in the order of mt_arena_bytes (the list itself is not kept).
+ * All must be aligned to MT_ALIGNMENT and stay valid as long as the context is used. `seed` (any
+ * value) selects the random bits of stochastic rounding. MT_ERROR_ARGUMENT: NULL or misaligned.
+ * MT_ERROR_SIZE: a memory too small, or too few arenas. */
 MT_NODISCARD mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32_t arena_count,
                                uint32_t seed, mt_context **context);
 
@@ -116,7 +118,8 @@ MT_NODISCARD mt_status mt_infer(mt_context *context, mt_result *result);
 /* Classifies the frame, then trains on it with `label` (0 .. classes - 1) and counts the step. The
  * result is that of the parameters before the step.
  * MT_ERROR_ARGUMENT: NULL, or label out of range. MT_ERROR_FROZEN: nothing can be trained.
- * MT_ERROR_INPUT: a row is missing; nothing was learnt and no step counted. */
+ * MT_ERROR_RATE: no learning rate. MT_ERROR_INPUT: a row is missing. After an error nothing was
+ * learnt and no step counted. */
 MT_NODISCARD mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result);
 
 /* Latents: what the frozen layers in front of the first trained one make of a frame is constant.
@@ -165,7 +168,8 @@ MT_NODISCARD mt_status mt_replay_keep(mt_context *context, mt_replay *replay, co
                                       uint32_t label);
 
 /* A training step on one of the stored samples, drawn at random; not on that which was kept last if
- * there are others. `result` is that of the stored sample. MT_ERROR_INPUT: nothing is stored. */
+ * there are others. `result` is that of the stored sample. MT_ERROR_INPUT: nothing is stored.
+ * MT_ERROR_RATE. */
 MT_NODISCARD mt_status mt_replay_rehearse(mt_context *context, mt_replay *replay,
                                           mt_result *result);
 
@@ -201,7 +205,8 @@ typedef struct {
 } mt_changed_source;
 int mt_read_changed_row(void *user, uint32_t row, int8_t *to);
 
-/* 0 <= learning_rate <= MT_LEARNING_RATE_MAX, else MT_ERROR_ARGUMENT and nothing changes.
+/* The rate of the next training steps; it stays until it is set again. Training needs one.
+ * 0 <= learning_rate <= MT_LEARNING_RATE_MAX, else MT_ERROR_ARGUMENT and nothing changes.
  * 0 trains nothing, but steps are counted. */
 MT_NODISCARD mt_status mt_set_learning_rate(mt_context *context, float learning_rate);
 
@@ -218,8 +223,9 @@ const void *mt_logits(const mt_context *context);
 MT_NODISCARD mt_status mt_save(const mt_context *context, void *buffer, size_t bytes,
                                size_t *written);
 
-/* Restores what mt_save wrote: training goes on with the same bits. Everything is checked before
- * anything changes. Errors: ARGUMENT, SIZE, FORMAT, MISMATCH, CHECKSUM. */
+/* Restores what mt_save wrote, the learning rate too: training goes on with the same bits. If none
+ * had been set when it was saved, the context keeps its own. Everything is checked before anything
+ * changes. Errors: ARGUMENT, SIZE, FORMAT, MISMATCH, CHECKSUM. */
 MT_NODISCARD mt_status mt_load(mt_context *context, const void *buffer, size_t bytes);
 
 MT_NODISCARD mt_status mt_get_stats(const mt_context *context, mt_stats *stats);

@@ -37,7 +37,8 @@ typedef struct {
 } mt_place;
 
 /* What a training step shares: the random seed and step number, and the learning rate
- * lr = lr_mantissa * 2^lr_exponent, 2^23 <= lr_mantissa < 2^24 or 0; `lr` is the same number. */
+ * lr = lr_mantissa * 2^lr_exponent, 2^23 <= lr_mantissa < 2^24 or 0; `lr` is the same number. No
+ * step runs without a rate (core/mt_learning_rate.h), so kernels need not know of that. */
 typedef struct {
     uint32_t seed, step;
     int32_t lr_mantissa, lr_exponent;
