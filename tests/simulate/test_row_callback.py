@@ -85,6 +85,7 @@ def test_a_failing_callback_changes_nothing(library: ByCallback) -> None:
 
 def test_without_a_callback_there_is_no_input(library: ByCallback) -> None:
     library.reset(3)
+    library.set_learning_rate(0.5)
     result = (ctypes.c_int32 * 2)()
     assert library._c.mt_train_step(library._context, 0, result) == NO_INPUT
     assert library._c.mt_infer(library._context, result) == NO_INPUT
