@@ -42,20 +42,27 @@ def data_folder() -> Path:
     return folder
 
 
+def put_blocks(page: Path, blocks: Mapping[str, str]) -> None:
+    """Put the text of each block between its marks `<!-- name -->` and `<!-- end -->`."""
+    text = page.read_text(encoding="utf-8")
+    for block, content in blocks.items():
+        if f"<!-- {block} -->" not in text:
+            raise MicrotuneError(f"{page} has no place for it: <!-- {block} --> … <!-- end -->")
+        mark = re.compile(rf"(<!-- {block} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = mark.sub(lambda m, c=content: f"{m[1]}{c}{m[2]}", text)  # type: ignore[misc]
+    write_whole(page, text.encode())
+
+
 def put_tables(
     page: Path, blocks: Mapping[str, Sequence[Table]], width: int, pictures: Sequence[str] = ()
 ) -> None:
-    """Put the tables of each block between its marks `<!-- name -->` and `<!-- end -->`, and behind
-    them the pictures of docs/images."""
+    """Put the tables of each block into its place, and behind them the pictures of docs/images."""
     shown_below = "".join(f"\n![{Path(name).stem}](images/{name})\n" for name in pictures)
-    text = page.read_text(encoding="utf-8")
+    texts = {}
     for block, shown in blocks.items():
         plain = Console(width=width, file=io.StringIO(), record=True)
         plain.print(*shown)
         lines = [line.rstrip() for line in plain.export_text().splitlines()]
         content = "\n".join(line for line in lines if line)
-        if f"<!-- {block} -->" not in text:
-            raise MicrotuneError(f"{page} has no place for it: <!-- {block} --> … <!-- end -->")
-        mark = re.compile(rf"(<!-- {block} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = mark.sub(lambda m, c=content: f"{m[1]}```text\n{c}\n```\n{shown_below}{m[2]}", text)  # type: ignore[misc]
-    write_whole(page, text.encode())
+        texts[block] = f"```text\n{content}\n```\n{shown_below}"
+    put_blocks(page, texts)
