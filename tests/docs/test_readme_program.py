@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,11 @@ import pytest
 from microtune.simulate.host import build_library
 from tests.docs.conftest import readme_program, write_samples
 from tests.projects import compile_project
-from tests.runtime import runtime_native as native
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic"]
 COMPILERS = {
     "gcc": ["gcc", "-std=c99", "-O2"],
-    "clang": [*native.ZIG, "-std=c99", "-O2"],
+    "clang": [sys.executable, "-m", "ziglang", "cc", "-std=c99", "-O2"],
     "c++": ["g++", "-x", "c++", "-std=c++17", "-O2"],
 }
 
