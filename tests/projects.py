@@ -14,13 +14,15 @@ from microtune.simulate.runners import Runner
 from microtune.simulate.trainer import TrainingPlan, training_records
 from microtune.targets import load_target
 from microtune.training.build import Formats
+from microtune.training.scheme import Scheme
 
 SRAM, FLASH = 256 * 1024, 1024 * 1024
 
 
 def compile_project(
-    folder: Path, scheme: str, formats: Formats | None = None, model: ModelFile | None = None,
-    classes: int = 5, sram: int = SRAM, input_mode: pipeline.InputMode = "resident",
+    folder: Path, scheme: str | Scheme, formats: Formats | None = None,
+    model: ModelFile | None = None, classes: int = 5, sram: int = SRAM,
+    input_mode: pipeline.InputMode = "resident",
     schedule: pipeline.Schedule = "stream", target: str = "cortex-m7", replay: int = 0,
 ) -> Project:  # fmt: skip
     """Compile a model (the embedded one by default), for the Cortex-M7 by default."""

@@ -10,6 +10,7 @@ from typing import Literal
 from warnings import warn
 
 from microtune.codegen import layout
+from microtune.codegen.learnt import Learnt, start_from
 from microtune.codegen.project import CONTEXT, REPLAY, STACK, Note, Project, write_project
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
@@ -27,6 +28,7 @@ from microtune.passes.in_place import in_place
 from microtune.passes.stream import stream
 from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, build_training_graph
+from microtune.training.classes import own_classes
 from microtune.training.scheme import Scheme, analytic_kb, published_schemes, resolve_scheme
 
 # The context without parameters and offsets, together with static data (which lie beside the
@@ -48,7 +50,7 @@ class Request:
 
     `scheme` is what `resolve_scheme` takes: a name, a file or a scheme that is made already.
     `class_names` are in label order, one a class, or empty; `prefix` stands before every external
-    name of the C.
+    name of the C; `learnt` is the initial state instead of the model's own weights.
     """
 
     classes: int
@@ -62,17 +64,51 @@ class Request:
     replay_bytes: int = 0
     class_names: tuple[str, ...] = ()
     prefix: str = ""
+    learnt: Learnt | None = None
 
 
 def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
     """The device's training graph, scheduled, and the scheme it follows."""
     scheme = resolve_scheme(request.scheme, model.graph, model.graph.name)
+    _check_own_classes(model, request, scheme)
     graph = build_training_graph(model.graph, request.classes, scheme, request.formats)
     graph.attrs["input"] = request.input
     graph = schedule(graph, request.schedule)
     if request.replay_bytes:
         graph.attrs["replay_slots"] = replay_slots(graph, request.replay_bytes)
+    if request.learnt is not None:
+        start_from(graph, request.learnt, model.sha256(), scheme)
     return graph, scheme
+
+
+def _check_own_classes(model: ModelFile, request: Request, scheme: Scheme) -> None:
+    """A frozen head knows the model's classes; other names for them would be a lie."""
+    own = own_classes(model)
+    wrong = own.names and request.class_names and own.names != request.class_names
+    if not scheme.head and own.count == request.classes and wrong:
+        raise MicrotuneError(
+            f"scheme {scheme.name} keeps the model's own classifier, which knows "
+            f"{', '.join(own.names)}; not {', '.join(request.class_names)}. To learn those, take a "
+            "scheme that trains the head"
+        )
+
+
+def class_names(model: ModelFile, request: Request, scheme: Scheme) -> tuple[str, ...]:
+    """What the outputs mean, in order; empty where nobody has said it."""
+    own = own_classes(model)
+    kept = not scheme.head and own.count == request.classes
+    return request.class_names or (own.names if kept else ())
+
+
+def _head_note(model: ModelFile, request: Request) -> str:
+    """What a frozen head answers."""
+    own = own_classes(model)
+    if own.count == request.classes:
+        return f"the head is the model's own classifier: {', '.join(own.names) or own.count}"
+    return (
+        f"the head is empty and cannot learn: every frame will be class 0. The model's own "
+        f"classifier knows {own.count} classes, not {request.classes}"
+    )
 
 
 def schedule(graph: Graph, level: Schedule) -> Graph:
@@ -130,7 +166,8 @@ def constant_bytes(graph: Graph) -> int:
     total = 0
     for name, array in graph.data.items():
         tensor = graph.tensors[name]
-        if name in used and tensor.dtype != "f32" and (tensor.role == "const" or array.any()):
+        constant = tensor.role == "const" and tensor.dtype != "f32"
+        if name in used and (constant or (tensor.role != "const" and array.any())):
             total += array.nbytes
     return total
 
@@ -175,6 +212,8 @@ def compile_model(
 
     `note` is told, one line at a time, what the user should know (files of his moved aside, …)."""
     graph, scheme = training_graph(model, request)
+    if not scheme.head:
+        note(_head_note(model, request))
     plan = plan_graph(graph, request)
     try:
         check_budget(graph, plan, request)
@@ -186,8 +225,9 @@ def compile_model(
         scheme_sha256=scheme.sha256(), sram_bytes=request.sram_bytes,
         flash_bytes=request.flash_bytes, model_sha256=model.sha256(), classes=request.classes,
         formats={"bias": request.formats.bias, "head": request.formats.head},
-        analytic_kb=analytic_kb(model.graph, scheme), class_names=request.class_names,
-        prefix=request.prefix,
+        analytic_kb=analytic_kb(model.graph, scheme),
+        class_names=class_names(model, request, scheme), prefix=request.prefix,
+        learnt=request.learnt,
     )  # fmt: skip
     write_project(project, directory, note)
     return project

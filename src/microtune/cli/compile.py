@@ -56,6 +56,10 @@ def compile_command(
     replay: Annotated[
         str | None, typer.Option(help="Memory for stored samples to rehearse, for instance 16KB.")
     ] = None,
+    learnt: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Start from what `train --save` or mt_save "
+                                  "wrote, instead of from the model's own weights.")
+    ] = None,
     emit: Annotated[
         Emit | None, typer.Option(help="Print this and stop: the int8 graph, the training graph, "
                                   "or the plan.")
@@ -64,23 +68,26 @@ def compile_command(
 ) -> None:  # fmt: skip
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
     from microtune import pipeline
+    from microtune.codegen.learnt import read_learnt
     from microtune.datasets import open_dataset
     from microtune.importers import load_any
     from microtune.ir.text import format_graph
     from microtune.targets import load_target
     from microtune.training.build import Formats
-    from microtune.training.classes import resolve_classes
+    from microtune.training.classes import own_classes, resolve_classes
 
+    loaded = load_any(model)
     found = None if data is None else open_dataset(data).classes
-    chosen = resolve_classes(classes, found, str(data))
+    own = own_classes(loaded) if scheme.strip().lower() == "none" else None
+    chosen = resolve_classes(classes, found, str(data), own)
     request = pipeline.Request(
         chosen.count, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
         Formats(bias.value, head.value), input_mode.value, schedule.value,
         0 if replay is None else parse_bytes(replay), chosen.names,
+        learnt=None if learnt is None else read_learnt(learnt),
     )  # fmt: skip
     if emit is None and output is None:
         raise MicrotuneError("say where to write the project: -o DIR (or use --emit)")
-    loaded = load_any(model)
     if emit is Emit.graph:
         sys.stdout.write(format_graph(loaded.graph))
     elif emit is not None:

@@ -19,6 +19,7 @@ from warnings import warn
 from microtune import __version__
 from microtune.codegen import layout
 from microtune.codegen.commit import MANIFEST, commit, recover
+from microtune.codegen.learnt import Learnt
 from microtune.codegen.model_source import model_header, model_source
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
@@ -54,7 +55,7 @@ class Project:
     """What goes into a C project.
 
     `class_names` are in label order (empty: not known); `prefix` stands before every external name
-    of the C.
+    of the C; `learnt` is where the graph's initial values came from.
     """
 
     model: ModelFile
@@ -71,6 +72,7 @@ class Project:
     analytic_kb: float | None
     class_names: tuple[str, ...] = ()
     prefix: str = ""
+    learnt: Learnt | None = None
 
 
 def plan_json(project: Project) -> dict[str, Any]:
@@ -90,6 +92,9 @@ def plan_json(project: Project) -> dict[str, Any]:
         "classes": project.classes,
         "class_names": list(project.class_names),
         "prefix": project.prefix,
+        "learnt": None if (learnt := project.learnt) is None else {
+            "sha256": learnt.sha256, "steps": learnt.steps,
+        },
         "target": project.target.name,
         "flags": list(project.target.gcc_flags),
         "input": str(graph.attrs.get("input", "resident")),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.verifier import verify
 from microtune.passes.lower_gradients import BiasFormat, lower_gradients
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.calibrate import calibrated_offsets
-from microtune.training.head import HeadFormat, replace_head
+from microtune.training.head import HeadFormat, knows, replace_head
 from microtune.training.scheme import Scheme
 
 Requantize = Literal["device", "mcunet"]
@@ -30,12 +31,21 @@ def build_training_graph(
 ) -> Graph:
     """The graph that is planned and generated: forward, backward, update, in device arithmetic.
 
-    A scheme that trains nothing gives the forward graph with a frozen head. Without `calibrate` the
+    A scheme that trains nothing gives the forward graph. A frozen head is the model's own
+    classifier where that knows as many classes; else it is empty, and a scheme that trains
+    something in front of it is a MicrotuneError: it would learn nothing. Without `calibrate` the
     gradients' offsets start at 0, which changes no shape and is made much faster.
     """
     device = graph.copy()
     device.attrs["requantize"] = "device"
-    prepared = apply_scheme(replace_head(device, classes, formats.head), scheme)
+    own = not scheme.head and knows(device, classes)
+    if not scheme.head and not own and (scheme.biases or scheme.weights):
+        raise MicrotuneError(
+            f"scheme {scheme.name}: with head = false nothing can be learnt: the head for "
+            f"{classes} classes is empty, and passes no gradient to the layers in front of it. "
+            "Leave head = false out"
+        )
+    prepared = apply_scheme(replace_head(device, classes, formats.head, own=own), scheme)
     if not any(prepared.with_role("param")):
         return verify(prepared)
     backward, gradients = differentiate(prepared)

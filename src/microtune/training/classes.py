@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microtune.errors import MicrotuneError
+from microtune.ir.modelfile import ModelFile
+from microtune.training.head import find_classifier
 
 
 @dataclass(frozen=True)
@@ -16,13 +18,27 @@ class Classes:
     names: tuple[str, ...] = ()
 
 
-def resolve_classes(text: str | None, found: Sequence[str] | None, where: str = "data") -> Classes:
+def own_classes(model: ModelFile) -> Classes:
+    """What the model's own classifier tells apart."""
+    graph = model.graph
+    count = graph.tensors[find_classifier(graph).outputs[0]].elements
+    return Classes(count, tuple(model.classes) if len(model.classes) == count else ())
+
+
+def resolve_classes(
+    text: str | None,
+    found: Sequence[str] | None,
+    where: str = "data",
+    default: Classes | None = None,
+) -> Classes:
     """The classes that `text` (a number, or names with commas between them) and a data set name.
 
     `found` are the data set's names in label order, `where` the set's name for messages. Both may
-    be given and must then agree. Raises MicrotuneError.
+    be given and must then agree; with neither it is `default`. Raises MicrotuneError.
     """
     if text is None and found is None:
+        if default is not None:
+            return default
         raise MicrotuneError(
             "how many classes are there to learn? --classes N, --classes NAME,NAME,… or --data DATA"
         )

@@ -1,14 +1,15 @@
-"""Replace the model's classifier by a fresh head for the user's classes."""
+"""The head: a fresh one for the user's classes, or the model's own classifier as one."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
-from microtune.ir.graph import Attr, Graph, Node, Tensor
+from microtune.ir.graph import Array, Attr, Graph, Node, Tensor
 from microtune.ir.prune import remove_unused
 from microtune.ir.verifier import verify
 
@@ -28,11 +29,19 @@ def find_classifier(graph: Graph) -> Node:
     raise MicrotuneError(f"{graph.name}: no classifier layer leads to output {graph.outputs[0]}")
 
 
-def replace_head(graph: Graph, classes: int, head_format: HeadFormat = "int16") -> Graph:
-    """Cut the classifier off and put a zero head of `classes` outputs in its place.
+def knows(graph: Graph, classes: int) -> bool:
+    """Whether the model's own classifier tells apart so many classes."""
+    return graph.tensors[find_classifier(graph).outputs[0]].elements == classes
 
-    The head's tensors are params `head.weight` (N, C), `head.bias` (N,); its output is `logits`.
-    Raises MicrotuneError where the classifier does not read a pooled feature vector.
+
+def replace_head(
+    graph: Graph, classes: int, head_format: HeadFormat = "int16", *, own: bool = False
+) -> Graph:
+    """Cut the classifier off and put a head of `classes` outputs in its place.
+
+    It is all zero, or with `own` it has the weights of the classifier, which must know as many
+    classes. The head's tensors are params `head.weight` (N, C), `head.bias` (N,); its output is
+    `logits`. Raises MicrotuneError where the classifier does not read a pooled feature vector.
     """
     if not 2 <= classes <= MAX_CLASSES:
         raise MicrotuneError(f"--classes {classes}: a classifier needs 2 to {MAX_CLASSES} classes")
@@ -46,20 +55,40 @@ def replace_head(graph: Graph, classes: int, head_format: HeadFormat = "int16") 
         )
     result = _without(graph, classifier)
     int16 = head_format == "int16"
-    channels = features.elements
-    weight = np.zeros((classes, channels), np.int16 if int16 else np.float32)
-    bias = np.zeros(classes, np.int32 if int16 else np.float32)
+    attrs: dict[str, Attr] = {}
+    values = (np.zeros((classes, features.elements)), np.zeros(classes))
+    if own:
+        values = _classifier_values(graph, classifier)
+    if int16:
+        attrs["fraction_bits"], values = _fixed_point(graph.scale(features.name), *values)
+    weight = values[0].astype(np.int16 if int16 else np.float32)
+    bias = values[1].astype(np.int32 if int16 else np.float32)
     kinds = ("i16", "i32") if int16 else ("f32", "f32")
     for name, data, kind in zip(("head.weight", "head.bias"), (weight, bias), kinds, strict=True):
         result.add_tensor(Tensor(name, data.shape, kind, "param"), data)
-    attrs: dict[str, Attr] = {}
-    if int16:
-        attrs["fraction_bits"] = numerics.head_fraction_bits(graph.scale(features.name))
     node = Node("head", (features.name, "head.weight", "head.bias"), ("logits",), attrs)
     logits = Tensor("logits", (1, classes), "i32" if int16 else "f32")
     result.add_node(node, [logits])
     result.outputs = ["logits"]
     return verify(result)
+
+
+def _classifier_values(graph: Graph, classifier: Node) -> tuple[Array, Array]:
+    """(weight (N, C), bias (N,)) of the classifier as real numbers, float64."""
+    x, w, b = classifier.inputs[:3]
+    scales = graph.channel_scales(w)
+    weight = graph.data[w].astype(np.float64).reshape(len(scales), -1) * scales[:, None]
+    return weight, graph.data[b] * scales * graph.scale(x)
+
+
+def _fixed_point(x_scale: float, weight: Array, bias: Array) -> tuple[int, tuple[Array, Array]]:
+    """(F, codes) of the int16 head; F is smaller than usual where large weights need it."""
+    bits = numerics.head_fraction_bits(x_scale)
+    most = max(float(np.abs(weight).max()) * x_scale / 32767, float(np.abs(bias).max()) / 2.0**30)
+    if most > 0:
+        bits = min(bits, math.floor(-math.log2(most)))
+    codes = (np.rint(weight * x_scale * 2.0**bits), np.rint(bias * 2.0**bits))
+    return bits, codes
 
 
 def _without(graph: Graph, classifier: Node) -> Graph:

@@ -194,6 +194,11 @@ def _from_table(name: str, table: Mapping[str, Any], graph: Graph, layers: list[
     if not isinstance(head, bool):
         raise MicrotuneError(f"scheme {name}: head must be true or false")
     biases = tuple(layers[len(layers) - count :])
+    if not (head or biases or weights):
+        raise MicrotuneError(
+            f"scheme {name} trains nothing. Leave head = false out, or for inference only take "
+            "--scheme none"
+        )
     return Scheme(name, biases, dict(sorted(weights.items())), head)
 
 
