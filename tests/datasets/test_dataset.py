@@ -46,6 +46,21 @@ def test_folder_and_tar_are_the_same_set(tmp_path: Path) -> None:
     assert one.names == ["test/cat/9.png", "test/dog/9.png"]
 
 
+def test_classes_are_in_natural_order(tmp_path: Path) -> None:
+    """Class 10 behind class 9, in the labels too."""
+    files = {f"train/class {i}/{i}.png": encode(noise(i)) for i in (10, 2, 1, 9)}
+    dataset = open_dataset(write_folder(tmp_path / "set", files))
+    assert dataset.classes == ["class 1", "class 2", "class 9", "class 10"]
+    split = dataset.load("train", Preprocessing(8, 8, 3))
+    numbers = [Path(name).stem for name in split.names]
+    assert dict(zip(numbers, split.labels.tolist(), strict=True)) == {
+        "1": 0,
+        "2": 1,
+        "9": 2,
+        "10": 3,
+    }
+
+
 def test_npz_of_ready_frames(tmp_path: Path) -> None:
     write_npz(tmp_path / "set.npz", RAW)
     data = open_dataset(tmp_path / "set.npz")

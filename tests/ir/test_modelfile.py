@@ -94,6 +94,18 @@ def test_broken_manifests(tmp_path: Path, manifest: bytes) -> None:
         load_model(path)
 
 
+def test_a_graph_that_breaks_a_rule_is_refused(tmp_path: Path) -> None:
+    """What the text says and what the arrays are need not fit."""
+    path = tmp_path / "m.mt"
+    model = saved(path)
+    buffer = io.BytesIO()
+    name = next(name for name, array in model.graph.data.items() if array.dtype == np.int8)
+    np.savez(buffer, **(model.graph.data | {name: model.graph.data[name][:-1]}))  # type: ignore[arg-type]
+    rewrite(path, "tensors.npz", buffer.getvalue())
+    with pytest.raises(MicrotuneError, match=f"m.mt: the graph is invalid: .*{name}"):
+        load_model(path)
+
+
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.mt"
     saved(path)

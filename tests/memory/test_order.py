@@ -122,6 +122,15 @@ def test_the_order_reaches_the_least_peak_of_all_orders(seed: int) -> None:
         assert backward_cost(minimise_peak_order(start, scratch_rule(graph)))[0] == least
 
 
+@pytest.mark.skipif(not available(), reason="needs the solver extra")
+def test_the_solver_finds_an_order_that_list_schedules_miss() -> None:
+    graph = training_graph(random_graph(5))
+    listed, solved = (
+        minimise_peak_order(graph, scratch_rule(graph), solve=solve) for solve in (False, True)
+    )
+    assert backward_cost(solved)[0] < backward_cost(listed)[0]
+
+
 def test_a_graph_without_a_loss_comes_back() -> None:
     graph = random_graph(0).graph
     assert minimise_peak_order(graph, lambda node: 0) is graph

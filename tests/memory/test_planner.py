@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from microtune.memory import solver
 from microtune.memory.lifetimes import Buffer, Gap
@@ -60,8 +60,9 @@ def test_uses_are_the_life_without_what_gaps_leave_out(buffers: list[Buffer]) ->
 
 def test_buffers_that_touch_in_time_share_memory() -> None:
     """Half-open: what ends at step 2 and what begins at step 2 do not meet."""
-    plan = plan_arena([Buffer("a", 64, 0, 2), Buffer("b", 64, 2, 4)])
+    plan = plan_arena([Buffer("a", 64, 0, 2), Buffer("b", 64, 2, 4)], solve=False)
     assert plan.arena_bytes == plan.lower_bound == 64
+    assert plan.offsets == {"a": 0, "b": 0}
 
 
 def test_identical_lifetimes_are_not_disjoint() -> None:
@@ -197,6 +198,12 @@ def smallest_arena(buffers: list[Buffer], most: int) -> int:
 
 @settings(deadline=None, max_examples=60)
 @given(gapped_buffer_lists(most=4, sizes=40))
+@example(  # both use parts that begin and end between two multiples of their alignment
+    [
+        Buffer("a", 40, 0, 6, gaps=(Gap(2, 4, 4, 36),)),
+        Buffer("b", 40, 2, 4, gaps=(Gap(2, 4, 4, 36),)),
+    ]
+)
 def test_no_placement_at_all_is_smaller_than_the_plan(buffers: list[Buffer]) -> None:
     """Gaps and mixed alignments too: the solver proves its optimum, greedy and bound are honest."""
     greedy = plan_arena(buffers, solve=False)

@@ -120,23 +120,27 @@ def test_random_graphs(rule: ExponentRule) -> None:
     assert sum(w < 0.9 for w in worst) <= 2, worst
 
 
-def mean_cosines(pair: Pair, frame: Array, label: int) -> list[float]:
-    """Cosines of the mean over 64 rounding seeds."""
+def mean_errors(pair: Pair, frame: Array, label: int) -> list[float]:
+    """|mean over 64 rounding seeds - float gradient| / |float gradient| of each tensor: a wrong
+    direction counts, and so does a wrong length, which a cosine does not see."""
     wanted = pair.floats(frame, label)
     total = {name: np.zeros(w.shape) for name, w in wanted.items()}
     for seed in range(64):
         for name, value in pair.integers(frame, label, seed, "exact").items():
             total[name] += value
-    return [cosine(total[n], w) for n, w in wanted.items() if w.any()]
+    return [
+        float(np.linalg.norm(total[n] / 64 - w) / np.linalg.norm(w))
+        for n, w in wanted.items() if w.any()
+    ]  # fmt: skip
 
 
 def test_the_mean_over_rounding_seeds_is_the_float_gradient() -> None:
-    """Stochastic rounding is unbiased, through every op of the chain."""
+    """Stochastic rounding is unbiased, through every op of the chain, and so is every scale."""
     found: list[float] = []
     for number in range(6):
-        found += mean_cosines(*random_pair(number))
-    assert np.median(found) >= 0.999
-    assert min(found) >= 0.99
+        found += mean_errors(*random_pair(number))
+    assert np.median(found) <= 0.005
+    assert max(found) <= 0.02
 
 
 @pytest.mark.data
@@ -158,9 +162,9 @@ def test_real_images(data_folder: Path) -> None:
         print(rule, np.median(found), min(found))
         assert np.median(found) >= MEDIAN[rule]
         assert min(found) >= 0.9
-    unbiased = mean_cosines(pair, frames[5], int(labels[5]))
-    print("64 seeds", min(unbiased))
-    assert min(unbiased) >= 0.999
+    unbiased = mean_errors(pair, frames[5], int(labels[5]))
+    print("64 seeds", max(unbiased))
+    assert max(unbiased) <= 0.02
 
 
 def photos(folder: Path, preprocessing: dict[str, Any]) -> tuple[Array, Array]:
