@@ -62,7 +62,7 @@ def run_demo(output: Path, epochs: int) -> None:
     missing = missing_tools()
     chip = not missing
     for problem in missing:
-        console.print(f"The chip's part is skipped: {problem}", markup=False)
+        console.print(f"The chip's part is skipped: {problem}")
     request = pipeline.Request(len(dataset.classes), SCHEME, load_target(TARGET), SRAM, FLASH)
     project = pipeline.compile_model(model, request, output / "project")
     head_only = pipeline.Request(len(dataset.classes), "head-only", request.target, SRAM, FLASH)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from microtune import __version__
+from microtune.cli import failures
 from microtune.cli.cache import cache_command
 from microtune.cli.compile import compile_command
 from microtune.cli.convert import convert
@@ -20,8 +21,7 @@ from microtune.cli.plan import plan_command
 from microtune.cli.search import search
 from microtune.cli.study import study
 from microtune.cli.train import train
-from microtune.errors import MicrotuneError
-from microtune.report.console import console, errors
+from microtune.report.console import console
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -55,16 +55,11 @@ def options(
 
 
 def main() -> None:
-    """Entry point: user errors become one clear message and exit code 2. SIGTERM ends what is
-    under way, worker processes included, as Ctrl-C does."""
+    """Entry point: whatever goes wrong becomes one clear message and an exit code
+    (`failures.run`). SIGTERM ends what is under way, worker processes included, as Ctrl-C does."""
     for stream in (sys.stdout, sys.stderr):
         # A name may hold what the terminal's encoding lacks, or bytes that are no text.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        app()
-    except MicrotuneError as error:
-        errors.print("[bold red]error:[/]", end=" ")
-        errors.print(str(error), markup=False)
-        sys.exit(2)
+    sys.exit(failures.run(app))

@@ -20,6 +20,6 @@ def cache_command(
     if folder is None:
         raise MicrotuneError(f"there is no cache: no home folder; set {cache.FOLDER} to have one")
     if clear:
-        console.print(f"{cache.clear():,} bytes removed from {folder}", markup=False)
+        console.print(f"{cache.clear():,} bytes removed from {folder}")
         return
     console.print(cache_table(folder, cache.cache_limit(), cache.entries()))

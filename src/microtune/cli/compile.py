@@ -102,4 +102,4 @@ def compile_command(
             project = pipeline.compile_model(loaded, request, output, notes.append)
         console.print(figures_table(f"{output}", pipeline.summary(project)))
         for note in notes:
-            errors.print(f"note: {note}", markup=False, soft_wrap=True)
+            errors.print(f"note: {note}", soft_wrap=True)

@@ -28,7 +28,11 @@ _UNBOUND = 160
 
 def _make_console(stream: TextIO, *, stderr: bool = False) -> Console:
     known = stream.isatty() or "COLUMNS" in os.environ
-    return Console(stderr=stderr, highlight=False, width=None if known else _UNBOUND)
+    # Names of files, layers and classes may hold brackets: nothing is read as markup or emoji.
+    return Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False,
+        width=None if known else _UNBOUND,
+    )  # fmt: skip
 
 
 console = _make_console(sys.stdout)
@@ -61,7 +65,8 @@ def progress(title: str, *, resumable: bool = False) -> Iterator[Update]:
     """
     columns = (
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
     )  # fmt: skip
     try:
         with Progress(*columns, console=errors, transient=True) as bar:
@@ -131,7 +136,7 @@ def print_images(images: Description) -> None:
     table.add_row("", "all", *[str(sum(of_split)) for of_split in images.images.values()])
     console.print(table)
     for note in images.notes:
-        errors.print(f"note: {note}", markup=False, soft_wrap=True)
+        errors.print(f"note: {note}", soft_wrap=True)
 
 
 def training_table(report: TrainingReport) -> Table:

@@ -1,0 +1,86 @@
+"""What a failure looks like to the user: one message and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from microtune.errors import MicrotuneError
+from microtune.report.console import errors
+
+# Set to anything, the traceback of what went wrong is shown.
+TRACEBACK = "MICROTUNE_TRACEBACK"
+BAD_INPUT, BUG, INTERRUPTED = 2, 1, 130
+_ADVICE = {
+    errno.ENOSPC: "make room there, or point the output, TMPDIR or XDG_CACHE_HOME to another disk",
+    errno.EDQUOT: "your quota is used up: make room, or write to another disk",
+    errno.EFBIG: "the file would be larger than the system allows (ulimit -f)",
+    errno.EROFS: "that file system is read-only: give another place (-o, TMPDIR, XDG_CACHE_HOME)",
+    errno.EACCES: "you may not do that there: give another place, or change its permissions",
+    errno.EPERM: "you may not do that there: give another place, or change its permissions",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EMFILE: "too many files are open: raise ulimit -n",
+    errno.ELOOP: "symbolic links lead in a circle",
+}
+
+
+def run(command: Callable[[], None]) -> int:
+    """The exit code of a command: 0; 2 where the input or the machine is at fault; 1 for a fault of
+    ours; 130 after Ctrl-C. What went wrong is said on standard error."""
+    try:
+        command()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            errors.print("interrupted")
+        return _flushed(end.code if isinstance(end.code, int) else int(end.code is not None))
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _flushed(BUG)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        code, message = explain(error)
+        errors.print("error:", style="bold red", end=" ")
+        errors.print(message, soft_wrap=True)
+        return code
+    return _flushed(0)
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """(exit code, message) of an error."""
+    if isinstance(error, MicrotuneError):
+        return BAD_INPUT, str(error)
+    if isinstance(error, OSError):
+        what = error.strerror or str(error) or type(error).__name__
+        places = [os.fsdecode(name) for name in (error.filename, error.filename2)
+                  if isinstance(name, str | bytes | os.PathLike)]  # fmt: skip
+        text = ": ".join([*(" -> ".join(places),) * bool(places), what])
+        if "temporary directory" in text:
+            return BAD_INPUT, f"{text}; set TMPDIR to a folder that you may write to"
+        advice = _ADVICE.get(error.errno or 0)
+        return BAD_INPUT, f"{text}; {advice}" if advice else text
+    if isinstance(error, MemoryError):
+        return BAD_INPUT, "not enough memory on this machine"
+    if isinstance(error, UnicodeError):
+        return BAD_INPUT, f"a name or a file is not in the encoding that it should have: {error}"
+    return BUG, (
+        f"internal error: {type(error).__name__}: {error}\nThis is a fault of microtune's; please "
+        f"report it. With {TRACEBACK}=1 in the environment it shows where it happened"
+    )
+
+
+def _flushed(code: int) -> int:
+    """The code, unless nobody reads standard output any more: quiet then."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        errors.print(f"error: standard output: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BAD_INPUT
+    return code

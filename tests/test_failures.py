@@ -1,0 +1,150 @@
+"""Whatever goes wrong, on whatever path: one clear message, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from microtune import embedded
+from microtune.cli import failures
+from microtune.errors import MicrotuneError
+
+CLI = [sys.executable, "-m", "microtune"]
+COMPILE = ["compile", os.fspath(embedded.MODEL), "--classes", "5", "--scheme", "head-only", "-o"]
+
+
+def call(*arguments: str | bytes, **more: object) -> subprocess.CompletedProcess[str]:
+    """microtune with arguments; what it says, with bytes that are no text escaped."""
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [*CLI, *arguments], capture_output=True, text=True, errors="backslashreplace",
+        check=False, **more,
+    )  # fmt: skip
+
+
+def refused(*arguments: str | bytes, **more: object) -> str:
+    done = call(*arguments, **more)
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr and done.stderr.startswith("error: ")
+    return done.stderr
+
+
+@pytest.mark.parametrize(("error", "code", "words"), [
+    (MicrotuneError("say [/] this"), 2, "say [/] this"),
+    (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, "/a/b: No space left on device; "
+     "make room"),
+    (PermissionError(errno.EACCES, "Permission denied", b"/x\xff"), 2, "Permission denied; you"),
+    (FileNotFoundError(2, "No usable temporary directory found in ['/tmp']"), 2, "set TMPDIR"),
+    (OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b"), 2, "/a -> /b: Invalid"),
+    (OSError("no number"), 2, "no number"),
+    (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), 2, "not in the encoding"),
+    (MemoryError(), 2, "not enough memory"),
+    (KeyError("x"), 1, "internal error: KeyError: 'x'"),
+    (KeyboardInterrupt(), 130, "interrupted"),
+    (SystemExit(130), 130, "interrupted"),
+    (SystemExit(3), 3, ""),
+    (BrokenPipeError(), 1, ""),
+])  # fmt: skip
+def test_every_failure_has_its_message_and_code(
+    error: BaseException, code: int, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise error
+
+    assert failures.run(command) == code
+    said = " ".join(capfd.readouterr().err.split())
+    assert words in said and (words or not said)
+    assert "Traceback" not in said
+
+
+def test_the_traceback_is_shown_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def command() -> None:
+        raise KeyError("x")
+
+    monkeypatch.setenv(failures.TRACEBACK, "1")
+    with pytest.raises(KeyError):
+        failures.run(command)
+
+
+NAMES = [b"with space", b"two\nlines", b"latin-\xe9", b"-o", b"[bold]x", b"a" * 250, "ä…".encode()]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["space", "newline", "bytes", "dash", "markup", "long",
+                                             "utf8"])  # fmt: skip
+def test_a_folder_may_have_any_name(tmp_path: Path, name: bytes) -> None:
+    """Compiled, trained, drawn; nothing is left beside it."""
+    done = call(*COMPILE, name, cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert [os.fsencode(p.name) for p in tmp_path.iterdir()] == [name]
+    inside = b"./" + name
+    done = call("train", inside, "--data", os.fspath(embedded.DATA), "--steps", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = call("plan", inside, "-o", inside + b"/map.svg", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for place, words in (
+        ("file", "not a microtune project"), ("file/x", "Not a directory"),
+        ("link", "is a symbolic link to"), ("circle", "symbolic link"), ("a" * 256, "too long"),
+        ("/proc/p", "cannot write"), ("/dev/null", "not a microtune project"),
+        ("/dev/null/p", "cannot write"),
+    ):  # fmt: skip
+        assert words in refused(*COMPILE, place, cwd=tmp_path), place
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["circle", "file", "link"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_the_old_project(tmp_path: Path) -> None:
+    """Files may not grow beyond some bytes: the error that a full disk gives, at any depth."""
+    assert call(*COMPILE, "p", cwd=tmp_path).returncode == 0
+    files = {p: p.read_bytes() for p in (tmp_path / "p").rglob("*") if p.is_file()}
+
+    def limit(size: int) -> Callable[[], None]:
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    again = [*COMPILE[:-3], "--scheme", "last-3", "-o", "p"]
+    for size in (100, 9_000, 60_000):
+        message = refused(*again, cwd=tmp_path, preexec_fn=limit(size), env=environment)
+        assert "cannot write p" in message and "too large" in message
+        assert files == {p: p.read_bytes() for p in (tmp_path / "p").rglob("*") if p.is_file()}
+
+
+def test_without_home_and_temporary_folder(tmp_path: Path) -> None:
+    bare = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
+    assert call(*COMPILE, "p", cwd=tmp_path, env=bare).returncode == 0
+    train = ("train", "p", "--data", os.fspath(embedded.DATA), "--steps", "2")
+    for home in ("/dev/null", "/proc", ""):
+        done = call(*train, cwd=tmp_path, env=bare | {"HOME": home})
+        assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["p"]
+
+
+def test_ctrl_c_and_a_closed_pipe_are_quiet(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{' '.join(CLI)} inspect {embedded.MODEL} | true", shell=True, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr and "Broken" not in done.stderr
+    assert call(*COMPILE, "p", cwd=tmp_path).returncode == 0
+    process = subprocess.Popen(
+        [*CLI, "train", "p", "--data", os.fspath(embedded.DATA), "--epochs", "9999"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in said
+    assert "Traceback" not in said
