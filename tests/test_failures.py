@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from microtune import embedded
 from microtune.cli import failures
 from microtune.errors import MicrotuneError
+from microtune.simulate.host import load_from_memory, load_library
 
 CLI = [sys.executable, "-m", "microtune"]
 COMPILE = ["compile", os.fspath(embedded.MODEL), "--classes", "5", "--scheme", "head-only", "-o"]
@@ -130,6 +132,35 @@ def test_without_home_and_temporary_folder(tmp_path: Path) -> None:
         done = call(*train, cwd=tmp_path, env=bare | {"HOME": home})
         assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p"]
+
+
+def test_a_library_is_loaded_where_programs_may_not_run(tmp_path: Path) -> None:
+    """Through memory; two libraries are not taken for one another."""
+    found = []
+    for number in (1, 2):
+        source, library = tmp_path / f"{number}.c", tmp_path / f"{number}.so"
+        source.write_text(f"int number(void) {{ return {number}; }}")
+        subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+        found.append(load_from_memory(library))
+    assert [library.number() for library in found] == [1, 2]
+    (tmp_path / "none.so").write_bytes(b"no library")
+    with pytest.raises(MicrotuneError, match="set TMPDIR"):
+        load_library(tmp_path / "none.so")
+
+
+def test_a_temporary_folder_without_programs_will_do(tmp_path: Path) -> None:
+    place = tmp_path / "noexec"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "noexec,size=32m", "tmpfs", os.fspath(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("may not mount a file system here")
+    try:
+        assert call(*COMPILE, "p", cwd=tmp_path).returncode == 0
+        train = ("train", "p", "--data", os.fspath(embedded.DATA), "--steps", "2")
+        done = call(*train, cwd=tmp_path, env=os.environ | {"TMPDIR": os.fspath(place)})
+        assert done.returncode == 0, done.stderr
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def test_ctrl_c_and_a_closed_pipe_are_quiet(tmp_path: Path) -> None:

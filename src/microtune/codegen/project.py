@@ -140,7 +140,10 @@ def write_project(project: Project, directory: Path, note: Note = warn) -> None:
             )
         changes = commit(directory, lambda folder: _fill(project, folder))
     except OSError as error:
-        raise MicrotuneError(f"cannot write {directory}: {error}") from error
+        where = error.filename2 or error.filename or directory
+        place = f" ({where})" if str(where) != str(directory) else ""
+        reason = error.strerror or error
+        raise MicrotuneError(f"cannot write {directory}: {reason}{place}") from error
     for line in changes.notes():
         note(line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import astuple, replace
@@ -86,6 +87,36 @@ def build_library(
         run_tool(link, "compiling for the host", cwd=project)
 
 
+def load_library(path: Path) -> ctypes.CDLL:
+    """The shared library, also from a file system that runs no programs (mount option noexec)."""
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        if not hasattr(os, "memfd_create"):
+            raise MicrotuneError(_no_programs(path, error)) from error
+    return load_from_memory(path)
+
+
+def load_from_memory(path: Path) -> ctypes.CDLL:
+    """The shared library by way of a file in memory. It stays open for good: the loader tells
+    libraries apart by name, and would give this one for the next with the same number."""
+    handle = os.memfd_create(path.name)
+    try:
+        with os.fdopen(handle, "wb", closefd=False) as file:
+            file.write(path.read_bytes())
+        return ctypes.CDLL(f"/proc/self/fd/{handle}")
+    except OSError as error:
+        os.close(handle)
+        raise MicrotuneError(_no_programs(path, error)) from error
+
+
+def _no_programs(path: Path, error: OSError) -> str:
+    return (
+        f"{path} cannot be loaded: {error}. If programs may not run there (mount option noexec), "
+        "set TMPDIR to a folder where they may"
+    )
+
+
 class HostLibrary:
     """A built project: init, infer, train_step, save, load; parameters by name.
 
@@ -107,7 +138,7 @@ class HostLibrary:
             library = built or Path(folder) / "model.so"
             if built is None:
                 build_library(project.resolve(), library, compiler, flags)
-            self._c = ctypes.CDLL(str(library))
+            self._c = load_library(library)
         self._declare()
         self._debug = DebugLibrary(self._c) if DEBUG_FLAG in flags else None
         self._save_bytes = int(self._c.mt_save_bytes())
