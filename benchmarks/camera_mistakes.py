@@ -4,7 +4,8 @@
 
 mcunet-5fps, 49KB scheme, learns each data set from frames as microtune prepares them; then the
 generated C classifies the test images as a camera driver with that mistake would deliver them.
-Needs the optional data folder. `--docs` writes the table into docs/camera.md. About two minutes.
+Needs the optional data folder. `--docs` writes the table into docs/camera.md and the
+costs that projects state (src/microtune/codegen/camera_costs.json). About two minutes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from PIL import Image
 from rich.console import Console
 
 from microtune import pipeline
+from microtune.codegen.camera import Costs
 from microtune.datasets import Preprocessing, open_dataset
 from microtune.importers import load_any
 from microtune.simulate.job import Record, RecordKind
@@ -159,32 +161,41 @@ def accuracies(data: Path, folder: Path) -> dict[str, float]:
     return found
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
-    """Markdown: accuracy as it should be, then what each mistake costs, most expensive first."""
+def sorted_costs(found: dict[str, dict[str, float]]) -> Costs:
+    """The first figure of each data set, and what each mistake costs, most expensive first."""
     columns = list(found.values())
     first, *mistakes = columns[0]
-    mistakes.sort(key=lambda name: sum(column[name] - column[first] for column in columns))
-    rows = [f"| what the camera delivers | {' | '.join(found)} |", f"|---|{'---:|' * len(found)}"]
-    rows.append(f"| {first} | {' | '.join(f'{c[first]:.1f} %' for c in columns)} |")
-    for name in mistakes:
-        costs = (f"{c[name] - c[first]:+.1f}".replace("-", "−") for c in columns)
-        rows.append(f"| {name} | {' | '.join(costs)} |")
+    costs = {name: tuple(round(c[first] - c[name], 1) for c in columns) for name in mistakes}
+    order = sorted(mistakes, key=lambda name: -sum(costs[name]))
+    right = tuple(round(column[first], 1) for column in columns)
+    return Costs(MODEL, tuple(found), right, {name: costs[name] for name in order})
+
+
+def table(costs: Costs) -> str:
+    """Markdown."""
+    rows = [f"| what the camera delivers | {' | '.join(costs.data)} |"]
+    rows.append(f"|---|{'---:|' * len(costs.data)}")
+    rows.append(f"| as training saw it | {' | '.join(f'{value:.1f} %' for value in costs.right)} |")
+    for name, values in costs.mistakes.items():
+        shown = (f"{-value:+.1f}".replace("-", "−") for value in values)
+        rows.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(rows)
 
 
 def main() -> None:
-    """Print the table; `--docs` puts it into its page."""
+    """Print the table; `--docs` puts it into its page and into the compiler."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--docs", action="store_true", help="write docs/camera.md")
+    parser.add_argument("--docs", action="store_true", help="write docs/camera.md and the costs")
     docs = parser.parse_args().docs
     found = {}
     for name in DATA:
         with tempfile.TemporaryDirectory(prefix="microtune-camera-") as folder:
             found[name] = accuracies(common.data_folder() / f"data/{name}.tar", Path(folder))
-    text = table(found)
-    Console(width=100, highlight=False, markup=False).print(text)
+    costs = sorted_costs(found)
+    Console(width=100, highlight=False, markup=False).print(table(costs))
     if docs:
-        common.put_blocks(common.DOCS / "camera.md", {"mistakes": f"{text}\n"})
+        costs.write()
+        common.put_blocks(common.DOCS / "camera.md", {"mistakes": f"{table(costs)}\n"})
 
 
 if __name__ == "__main__":

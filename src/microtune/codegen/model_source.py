@@ -26,6 +26,11 @@ _HEADER = """\
 #define MICROTUNE_MODEL_H
 
 #define MT_CLASSES {classes}
+
+{camera}
+#define MT_INPUT_HEIGHT {height}
+#define MT_INPUT_WIDTH {width}
+#define MT_INPUT_CHANNELS {channels}
 #define MT_INPUT_BYTES {input_bytes}
 #define MT_INPUT_ROW_BYTES {row_bytes}
 #define MT_INPUT_BY_ROWS {by_rows}
@@ -57,10 +62,16 @@ _SCALAR_STORES = """\
 #endif"""
 
 
-def model_header(graph: Graph, plan: MemoryPlan) -> str:
-    """The header with the sizes that the runtime and the port need."""
+def model_header(graph: Graph, plan: MemoryPlan, camera: str = "/* The frame. */") -> str:
+    """The header with the sizes that the runtime and the port need. `camera`: a comment above
+    those of the frame."""
     sizes = [arena.plan.arena_bytes for arena in plan.arenas]
+    height, width, channels = graph.tensors[INPUT].shape[1:]
     return _HEADER.format(
+        camera=camera,
+        height=height,
+        width=width,
+        channels=channels,
         classes=graph.tensors["logits"].shape[1],
         input_bytes=graph.tensors["input"].bytes,
         row_bytes=row_bytes(graph, INPUT),

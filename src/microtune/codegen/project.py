@@ -18,6 +18,7 @@ from warnings import warn
 
 from microtune import __version__
 from microtune.codegen import layout
+from microtune.codegen.camera import classes_text, header_comment, readme_section
 from microtune.codegen.commit import MANIFEST, commit, recover
 from microtune.codegen.learnt import Learnt
 from microtune.codegen.model_source import model_header, model_source
@@ -185,7 +186,8 @@ def _fill(project: Project, root: Path) -> None:
         _copy_sources(RUNTIME / room, root / "src" / room)
     graph, plan = project.graph, project.plan
     source = model_source(graph, plan, project.model_sha256, project.scheme_sha256)
-    (root / "model/microtune_model.h").write_text(model_header(graph, plan), encoding="utf-8")
+    header = model_header(graph, plan, header_comment(project.model.preprocessing))
+    (root / "model/microtune_model.h").write_text(header, encoding="utf-8")
     (root / "model/microtune_model.c").write_text(source, encoding="utf-8")
     training = ModelFile(
         graph, project.model.preprocessing, project.model.licence, project.model.source
@@ -196,8 +198,11 @@ def _fill(project: Project, root: Path) -> None:
         text = Template((TEMPLATES / name).read_text(encoding="utf-8"))
         flags, gcc = " ".join(project.target.gcc_flags), project.target.architecture.gcc
         filled = text.safe_substitute(
-            TARGET=project.target.name, GCC=gcc, FLAGS=flags, MODEL=graph.name
-        )
+            TARGET=project.target.name, GCC=gcc, FLAGS=flags, MODEL=graph.name,
+            INPUT="input by rows" if graph.attrs.get("input") == "rows" else "resident frame",
+            CLASSES=classes_text(project.class_names, project.classes),
+            CAMERA=readme_section(project.model.preprocessing),
+        )  # fmt: skip
         (root / name).write_text(filled, encoding="utf-8")
     (root / "LICENSE.model").write_text(project.model.licence, encoding="utf-8")
     shutil.copyfile(TEMPLATES / "LICENSE.runtime", root / "LICENSE.runtime")

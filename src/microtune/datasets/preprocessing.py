@@ -70,19 +70,24 @@ class Preprocessing:
         pixels = np.asarray(image, dtype=np.int16).reshape(self.height, self.width, self.channels)
         return (pixels - 128).astype(np.int8)
 
-    def _resize_and_crop(self, image: Image.Image) -> Image.Image:
-        width, height = image.size
+    def placement(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """What becomes of an image of this size: (width, height) that it is scaled to, and (left,
+        top) of the crop in that, all in pixels."""
         scale = max(
             self.width / self.resize_ratio / width, self.height / self.resize_ratio / height
         )
         size = (max(round(width * scale), self.width), max(round(height * scale), self.height))
+        return size, ((size[0] - self.width) // 2, (size[1] - self.height) // 2)
+
+    def _resize_and_crop(self, image: Image.Image) -> Image.Image:
+        width, height = image.size
+        size, (left, top) = self.placement(width, height)
         if size[0] * size[1] > PLAIN_PIXELS:
             raise _TooNarrowError(
                 f"{width} x {height} pixels are too narrow: with a shorter side of {min(size)} it "
                 f"would have {size[0] * size[1]:,} pixels; cut the picture first"
             )
         image = image.resize(size, Image.Resampling.BILINEAR)
-        left, top = (size[0] - self.width) // 2, (size[1] - self.height) // 2
         return image.crop((left, top, left + self.width, top + self.height))
 
     def decode(self, content: bytes, name: str) -> Codes:
