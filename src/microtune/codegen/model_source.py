@@ -66,7 +66,7 @@ def model_header(graph: Graph, plan: MemoryPlan, camera: str = "/* The frame. */
     """The header with the sizes that the runtime and the port need. `camera`: a comment above
     those of the frame."""
     sizes = [arena.plan.arena_bytes for arena in plan.arenas]
-    height, width, channels = graph.tensors[INPUT].shape[1:]
+    height, width, channels = (1, 1, *graph.tensors[INPUT].shape[1:])[-3:]
     return _HEADER.format(
         camera=camera,
         height=height,
