@@ -15,6 +15,7 @@ from microtune.simulate.objects import OBJECTS, Compilation, included, object_st
 from microtune.simulate.toolchain import find_host_compiler
 
 SOURCE = Path("src/a.c")
+USER = "int c(void) { return X; }\n"
 FILES = {
     "src/a.c": '#include "b.h"\nint answer(void) { return ANSWER; }\n',
     "src/other.h": "#define ANSWER 1\n",
@@ -77,12 +78,26 @@ def test_flags_and_version_of_the_compiler_are_part_of_the_key(compilation: Comp
         other.objects([SOURCE])[0]
         for other in (
             compilation,
-            replace(compilation, flags=(*compilation.flags, "-DX=1")),
+            replace(compilation, flags=(*compilation.flags, "-O2")),
             replace(compilation, compiler=newer),
             replace(compilation, placing=("-ffile-prefix-map=/nowhere=.",)),
         )
     }
     assert len(seen) == 3  # a flag that only names a place is not
+
+
+def test_a_macro_makes_another_object_only_where_it_is_used(compilation: Compilation) -> None:
+    write(compilation.project, {"src/b.c": "int b(void) { return 2; }\n", "src/c.c": USER})
+    sources = [Path("src/b.c"), Path("src/c.c")]
+    found = [
+        replace(compilation, flags=(*compilation.flags, f"-DX={x}")).objects(sources)
+        for x in (1, 2, 1)
+    ]
+    (plain, one), (same, two), again = ([p.resolve() for p in pair] for pair in found)
+    assert (plain, one) == tuple(again) and plain == same and one != two
+    assert one.read_bytes() != two.read_bytes()
+    (alone,) = replace(compilation, store=None).objects(sources[:1])
+    assert plain.read_bytes() == alone.read_bytes()
 
 
 def test_the_key_holds_what_the_compiler_reads(compilation: Compilation) -> None:

@@ -3,6 +3,8 @@
 The key of an object is everything that decides its bytes: the compiler's version, the command, the
 source and every header that it includes, and this machine (`-march=native`). So two projects
 share the runtime, two tests or processes share a whole model, and a changed line compiles anew.
+Where the command defines macros, many objects do not depend on them: those are shared too, found
+by what the preprocessor leaves of the source.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,14 +57,25 @@ class Compilation:
     def _object(self, source: Path) -> Path:
         if self.store is None:
             return self._compile(source, self.folder)
-        kept = self.store / self._key(source)
+        kept = self.store / self._key(self.flags, included(self.project, source, self.flags))
         if not kept.is_dir():
             self.store.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".compiling-", dir=self.store) as staging:
-                self._compile(source, Path(staging, "o"))
-                with suppress(OSError):  # another process was faster
-                    Path(staging, "o").rename(kept)
+            if any(flag.startswith("-D") for flag in self.flags):
+                same = self._preprocessed_key(source)
+                self._keep(source, self.store / same)
+                with suppress(FileExistsError):  # another process was faster
+                    kept.symlink_to(same)
+            else:
+                self._keep(source, kept)
         return kept / source.with_suffix(".o")
+
+    def _keep(self, source: Path, kept: Path) -> None:
+        if kept.is_dir():
+            return
+        with tempfile.TemporaryDirectory(prefix=".compiling-", dir=self.store) as staging:
+            self._compile(source, Path(staging, "o"))
+            with suppress(OSError):  # another process was faster
+                Path(staging, "o").rename(kept)
 
     def _compile(self, source: Path, folder: Path) -> Path:
         target = (folder / source.with_suffix(".o")).resolve()
@@ -72,10 +85,16 @@ class Compilation:
         run_tool([*command, *arguments], f"compiling {source}", cwd=self.project)
         return target
 
-    def _key(self, source: Path) -> str:
-        told = (self.compiler.version, platform.node(), *self.compiler.command, *self.flags)
+    def _preprocessed_key(self, source: Path) -> str:
+        command = [*self.compiler.command, *self.flags, *self.placing, "-E", str(source)]
+        text = run_tool(command, f"compiling {source}", cwd=self.project)
+        flags = tuple(flag for flag in self.flags if not flag.startswith(("-D", "-I")))
+        return self._key(flags, {source: text.encode()})
+
+    def _key(self, flags: tuple[str, ...], contents: Mapping[Path, bytes]) -> str:
+        told = (self.compiler.version, platform.node(), *self.compiler.command, *flags)
         key = hashlib.sha256("\0".join(told).encode())
-        for path, content in included(self.project, source, self.flags).items():
+        for path, content in contents.items():
             key.update(f"\0{path}\0{len(content)}\0".encode())
             key.update(content)
         return key.hexdigest()[:32]
