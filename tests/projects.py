@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
 
 from microtune import embedded, pipeline
@@ -34,8 +36,15 @@ def compile_project(
 
 
 def load_train(data: Path, model: ModelFile) -> Split:
-    """The training split as the device gets it."""
-    return open_dataset(data).load("train", Preprocessing.from_json(model.preprocessing))
+    """The training split as the device gets it, decoded once for all tests: nobody may write."""
+    return _train_split(data, json.dumps(model.preprocessing))
+
+
+@cache
+def _train_split(data: Path, preprocessing: str) -> Split:
+    split = open_dataset(data).load("train", Preprocessing.from_json(json.loads(preprocessing)))
+    split.frames.flags.writeable = False
+    return split
 
 
 def hashes(runner: Runner, project: Project, train: Split, steps: int) -> tuple[str, str]:

@@ -17,14 +17,12 @@ from microtune import embedded
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.report.sizes import parse_bytes
+from tests.processes import microtune
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """microtune with arguments."""
-    command = [sys.executable, "-m", "microtune"]
-    return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    return microtune(*arguments)
 
 
 def refused(*arguments: object) -> str:

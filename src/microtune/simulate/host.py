@@ -24,7 +24,11 @@ from microtune.simulate.objects import Compilation, object_store
 from microtune.simulate.toolchain import find_clang, find_host_compiler, find_host_gcc
 
 # Contraction would give a host with FMA other bits than a chip without.
-HOST_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common")
+HOST_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common", "-fPIC")
+# zig checks for undefined behaviour at -O0 and -O1: a trap needs no library of messages, and at -O3
+# zig builds its own libraries quickly.
+TRAPS = ("-fsanitize-trap=undefined",)
+LINK_FLAGS = ("-O3", "-shared")
 HostCompiler = Literal["default", "gcc", "clang"]
 INCLUDES = ("-Iinclude", "-Imodel", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Isrc/mve")
 STATUS = (
@@ -77,13 +81,13 @@ def build_library(
     runtime: list[Path] = []
     for source in sources:
         (own if source.parts[0] == "model" else runtime).append(source)
-    all_flags = (*HOST_FLAGS, *flags, "-fPIC", *INCLUDES)
+    all_flags = (*HOST_FLAGS, *flags, *(TRAPS if found.name == "clang" else ()), *INCLUDES)
     with tempfile.TemporaryDirectory(prefix="microtune-objects-") as name:
         shared = Compilation(found, all_flags, project, Path(name), object_store(kept))
         alone = replace(shared, store=object_store())
         objects = map(str, [*alone.objects(own), *shared.objects(runtime)])
         # The compiler runs in the project's folder, so a relative path would mean another place.
-        link = [*found.command, *all_flags, "-shared", *objects, "-o", str(output.resolve())]
+        link = [*found.command, *all_flags, *LINK_FLAGS, *objects, "-o", str(output.resolve())]
         run_tool(link, "compiling for the host", cwd=project)
 
 
