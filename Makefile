@@ -1,6 +1,8 @@
 # Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
 # Both do all the set-up themselves.
 PY := .venv/bin/python
+# Two workers, each with its own half of the rooms at first; threads of a BLAS would stand in their way.
+TEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -rs --durations=10
 
 .DEFAULT_GOAL := help
 
@@ -13,12 +15,12 @@ setup: ## leave a working .venv/bin/microtune (says what it installs; safe to re
 demo: setup ## the whole way on the embedded model: an emulated Cortex-M7 learns new garments
 	@.venv/bin/microtune demo
 
-test: setup ## the tests that need neither PyTorch nor Ray and Dask
-	@$(PY) -m pytest -n 2 -rs
+test: setup ## the tests that need neither PyTorch nor Ray and Dask; prints the ten slowest
+	@$(TEST)
 
 test-all: setup ## all tests, with PyTorch as the oracle of the gradients and real local clusters
 	@scripts/setup.sh torch cluster
-	@$(PY) -m pytest -n 2 -rs
+	@$(TEST)
 
 golden: setup ## record the generated C sources anew, after a deliberate change of them
 	@MICROTUNE_UPDATE_GOLDEN=1 $(PY) -m pytest -p no:xdist -rs tests/codegen/test_replay.py
