@@ -27,7 +27,9 @@ def run(*command: str) -> str:
 def build(folder: Path, target: Target, cases: int) -> Path:
     """Both versions of all kernels and the cases in one firmware."""
     gcc = find_arm_gcc().command[0]
-    tools = gcc.removesuffix("gcc")
+    ld, nm, objcopy = (
+        run(gcc, f"-print-prog-name={tool}").strip() for tool in ("ld", "nm", "objcopy")
+    )
     includes = [f"-I{RUNTIME / room}" for room in (*ROOMS, "include", "port")]
     base = [gcc, *target.gcc_flags, "-O3", *COMPILE_FLAGS, *includes, f"-DCASES={cases}"]
     kernels = sorted(p for room in ROOMS[1:] for p in (RUNTIME / room).glob("*.c"))
@@ -39,10 +41,10 @@ def build(folder: Path, target: Target, cases: int) -> Path:
         for path in kernels:
             parts.append(str(folder / f"{prefix}{path.stem}.o"))
             run(*base, *flags, "-c", str(path), "-o", parts[-1])
-        run(f"{tools}ld", "-r", *parts, "-o", str(merged))
-        names = run(f"{tools}nm", "--defined-only", "-g", "-j", str(merged)).split()
+        run(ld, "-r", *parts, "-o", str(merged))
+        names = run(nm, "--defined-only", "-g", "-j", str(merged)).split()
         renames = [f"--redefine-sym={name}={prefix}{name}" for name in names]
-        run(f"{tools}objcopy", *renames, str(merged))
+        run(objcopy, *renames, str(merged))
         objects.append(str(merged))
     for path in (*BENCH, *(RUNTIME / "port" / name for name in PORT)):
         objects.append(str(folder / f"{path.stem}.o"))
