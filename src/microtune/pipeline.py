@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from warnings import warn
 
-from microtune.codegen import layout
+from microtune.codegen import class_names, layout
 from microtune.codegen.learnt import Learnt, start_from
 from microtune.codegen.project import CONTEXT, REPLAY, STACK, Note, Project, write_project
 from microtune.codegen.scratch import scratch_rule
@@ -50,7 +50,8 @@ class Request:
 
     `scheme` is what `resolve_scheme` takes: a name, a file or a scheme that is made already.
     `class_names` are in label order, one a class, or empty; `prefix` stands before every external
-    name of the C; `learnt` is the initial state instead of the model's own weights.
+    name of the C; `learnt` is the initial state instead of the model's own weights; `names_in_c`
+    puts the names of the classes into the C.
     """
 
     classes: int
@@ -65,6 +66,7 @@ class Request:
     class_names: tuple[str, ...] = ()
     prefix: str = ""
     learnt: Learnt | None = None
+    names_in_c: bool = False
 
 
 def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
@@ -93,7 +95,7 @@ def _check_own_classes(model: ModelFile, request: Request, scheme: Scheme) -> No
         )
 
 
-def class_names(model: ModelFile, request: Request, scheme: Scheme) -> tuple[str, ...]:
+def _class_names(model: ModelFile, request: Request, scheme: Scheme) -> tuple[str, ...]:
     """What the outputs mean, in order; empty where nobody has said it."""
     own = own_classes(model)
     kept = not scheme.head and own.count == request.classes
@@ -197,10 +199,12 @@ def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
             f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack"
             f"{_with_replay(graph)}."
         )
-    flash = constant_bytes(graph) + CODE_BYTES
+    names = class_names.flash_bytes(request.class_names) if request.names_in_c else 0
+    constants = constant_bytes(graph) + names
+    flash = constants + CODE_BYTES
     if flash > request.flash_bytes:
         raise MicrotuneError(
-            f"flash budget missed: about {flash:,} bytes needed ({constant_bytes(graph):,} of "
+            f"flash budget missed: about {flash:,} bytes needed ({constants:,} of "
             f"constants, {CODE_BYTES:,} reserved for code), {request.flash_bytes:,} allowed"
         )
 
@@ -212,6 +216,12 @@ def compile_model(
 
     `note` is told, one line at a time, what the user should know (files of his moved aside, …)."""
     graph, scheme = training_graph(model, request)
+    request = replace(request, class_names=_class_names(model, request, scheme))
+    if request.names_in_c and not request.class_names:
+        raise MicrotuneError(
+            "--class-names: nobody has said what the classes are called; --data DATA takes the "
+            "names from a data set, --classes NAME,NAME,… gives them"
+        )
     if not scheme.head:
         note(_head_note(model, request))
     plan = plan_graph(graph, request)
@@ -226,8 +236,8 @@ def compile_model(
         flash_bytes=request.flash_bytes, model_sha256=model.sha256(), classes=request.classes,
         formats={"bias": request.formats.bias, "head": request.formats.head},
         analytic_kb=analytic_kb(model.graph, scheme),
-        class_names=class_names(model, request, scheme), prefix=request.prefix,
-        learnt=request.learnt,
+        class_names=request.class_names, prefix=request.prefix,
+        learnt=request.learnt, names_in_c=request.names_in_c,
     )  # fmt: skip
     write_project(project, directory, note)
     return project

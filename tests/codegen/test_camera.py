@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from microtune.codegen.camera import classes_text, header_comment, readme_section
+from microtune.codegen.camera import header_comment, readme_section
+from microtune.codegen.class_names import classes_text
 from microtune.datasets import Preprocessing
 from tests.projects import compile_project
 
@@ -72,11 +73,6 @@ def test_a_grey_network_hears_nothing_of_colours() -> None:
     for text in (header_comment(grey), readme_section(grey)):
         assert not re.search("blue|BGR|CHW|planes|565", text)
     assert "blue first" in header_comment(colour) and "(BGR)" in readme_section(colour)
-
-
-def test_classes_are_listed_by_label() -> None:
-    rows = classes_text(("boot", "hand|bag\n"), 2).splitlines()[2:]
-    assert rows == ["| 0 | boot |", "| 1 | hand\\|bag |"]
 
 
 def test_an_unknown_preprocessing_is_said() -> None:

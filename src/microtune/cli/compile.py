@@ -56,6 +56,10 @@ def compile_command(
     replay: Annotated[
         str | None, typer.Option(help="Memory for stored samples to rehearse, for instance 16KB.")
     ] = None,
+    class_names: Annotated[
+        bool, typer.Option("--class-names", help="Put the names of the classes into the C too: "
+                           "mt_class_names.")
+    ] = False,
     learnt: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start from what `train --save` or mt_save "
                                   "wrote, instead of from the model's own weights.")
@@ -84,7 +88,7 @@ def compile_command(
         chosen.count, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
         Formats(bias.value, head.value), input_mode.value, schedule.value,
         0 if replay is None else parse_bytes(replay), chosen.names,
-        learnt=None if learnt is None else read_learnt(learnt),
+        learnt=None if learnt is None else read_learnt(learnt), names_in_c=class_names,
     )  # fmt: skip
     if emit is None and output is None:
         raise MicrotuneError("say where to write the project: -o DIR (or use --emit)")

@@ -7,7 +7,7 @@ each mistake costs was measured by benchmarks/camera_mistakes.py (`camera_costs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,15 +99,6 @@ def header_comment(preprocessing: Mapping[str, Any]) -> str:
         f"starts at column {corner[0]}, row {corner[1]}.",
     ]
     return "/* " + "\n * ".join(lines).replace(" * \n", " *\n") + " */"
-
-
-def classes_text(names: Sequence[str], count: int) -> str:
-    """The labels that `mt_train_step` takes and `predicted_class` gives, in Markdown."""
-    if not names:
-        return f"{count}, numbered from 0; their names were not given (`compile --data`)."
-    shown = (" ".join(name.split()).replace("|", "\\|") for name in names)
-    rows = (f"| {label} | {name} |" for label, name in enumerate(shown))
-    return "\n".join(["| label | class |", "|---:|---|", *rows])
 
 
 def _crop_row(wanted: Preprocessing, width: int, height: int) -> str:

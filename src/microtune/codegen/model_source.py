@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from microtune.codegen import layout
+from microtune.codegen.class_names import declaration, definition
 from microtune.codegen.emitter import C_TYPES, Emitter, identifier, struct_text
 from microtune.codegen.gradient_kernels import EMITTERS
 from microtune.codegen.stages import emit_segment
@@ -50,7 +52,7 @@ _HEADER = """\
 /* Of mt_replay_memory; 0 without `compile --replay`. */
 #define MT_REPLAY_BYTES {replay_bytes}
 #define MT_LOGITS_ARE_FLOAT {logits_are_float}
-
+{class_names}
 #endif
 """
 
@@ -62,9 +64,12 @@ _SCALAR_STORES = """\
 #endif"""
 
 
-def model_header(graph: Graph, plan: MemoryPlan, camera: str = "/* The frame. */") -> str:
+def model_header(
+    graph: Graph, plan: MemoryPlan, camera: str = "/* The frame. */",
+    class_names: Sequence[str] = (),
+) -> str:  # fmt: skip
     """The header with the sizes that the runtime and the port need. `camera`: a comment above
-    those of the frame."""
+    those of the frame; `class_names`: those of the C."""
     sizes = [arena.plan.arena_bytes for arena in plan.arenas]
     height, width, channels = (1, 1, *graph.tensors[INPUT].shape[1:])[-3:]
     return _HEADER.format(
@@ -84,6 +89,7 @@ def model_header(graph: Graph, plan: MemoryPlan, camera: str = "/* The frame. */
         trainable=int(bool(graph.updates)),
         latent_bytes=latent_bytes(graph),
         replay_bytes=replay_bytes(graph),
+        class_names=declaration(class_names),
         logits_are_float=int(graph.tensors["logits"].dtype == "f32"),
     )
 
@@ -92,7 +98,10 @@ def _by_rows(graph: Graph) -> bool:
     return graph.attrs.get("input") == "rows"
 
 
-def model_source(graph: Graph, plan: MemoryPlan, model_hash: str, scheme_hash: str) -> str:
+def model_source(
+    graph: Graph, plan: MemoryPlan, model_hash: str, scheme_hash: str,
+    class_names: Sequence[str] = (),
+) -> str:  # fmt: skip
     """The C of the model: one forward function shared by infer and train, one backward."""
     emitter = Emitter(graph, plan)
     split = _emit_nodes(emitter)
@@ -124,7 +133,7 @@ def model_source(graph: Graph, plan: MemoryPlan, model_hash: str, scheme_hash: s
         calls = ["    MT_TRY(forward(ctx, 1, part));", *backward]
         parts.append(_function("train", signature, calls, ""))
         parts.append(f"static const int8_t initial_offsets[] = {{{offsets or '0'}}};")
-    parts += [segments, _model(emitter, model_hash, scheme_hash)]
+    parts += [segments, _model(emitter, model_hash, scheme_hash), *definition(class_names)]
     return "\n\n".join(parts) + "\n"
 
 

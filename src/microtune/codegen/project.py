@@ -18,7 +18,8 @@ from warnings import warn
 
 from microtune import __version__
 from microtune.codegen import layout
-from microtune.codegen.camera import classes_text, header_comment, readme_section
+from microtune.codegen.camera import header_comment, readme_section
+from microtune.codegen.class_names import classes_text
 from microtune.codegen.commit import MANIFEST, commit, recover
 from microtune.codegen.learnt import Learnt
 from microtune.codegen.model_source import model_header, model_source
@@ -74,6 +75,7 @@ class Project:
     class_names: tuple[str, ...] = ()
     prefix: str = ""
     learnt: Learnt | None = None
+    names_in_c: bool = False
 
 
 def plan_json(project: Project) -> dict[str, Any]:
@@ -185,8 +187,9 @@ def _fill(project: Project, root: Path) -> None:
     for room in ROOMS:
         _copy_sources(RUNTIME / room, root / "src" / room)
     graph, plan = project.graph, project.plan
-    source = model_source(graph, plan, project.model_sha256, project.scheme_sha256)
-    header = model_header(graph, plan, header_comment(project.model.preprocessing))
+    names = project.class_names if project.names_in_c else ()
+    source = model_source(graph, plan, project.model_sha256, project.scheme_sha256, names)
+    header = model_header(graph, plan, header_comment(project.model.preprocessing), names)
     (root / "model/microtune_model.h").write_text(header, encoding="utf-8")
     (root / "model/microtune_model.c").write_text(source, encoding="utf-8")
     training = ModelFile(
