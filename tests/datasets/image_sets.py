@@ -2,7 +2,8 @@
 
 import io
 import tarfile
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,15 @@ def write_tar(path: Path, files: dict[str, bytes]) -> Path:
 def write_npz(path: Path, arrays: Mapping[str, Any]) -> Path:
     np.savez_compressed(path, **arrays)
     return path
+
+
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+WRITERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
+    "set": write_folder, "set.tar": write_tar, "set.zip": write_zip,
+}  # fmt: skip
