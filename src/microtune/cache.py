@@ -49,6 +49,14 @@ def cache_folder() -> Path | None:
         return None
 
 
+def required_cache_folder() -> Path:
+    """The folder, for what cannot do without; MicrotuneError where there is no home."""
+    folder = cache_folder()
+    if folder is None:
+        raise MicrotuneError(f"there is no home folder for the cache; set {FOLDER} to a folder")
+    return folder
+
+
 def cache_limit() -> int:
     """Bytes that the cache may have. Raises MicrotuneError on a limit that is no size."""
     text = os.environ.get(LIMIT, "").strip()
@@ -72,13 +80,15 @@ class Entry:
     @property
     def kind(self) -> str:
         """What it holds: "frames", "compiled", "latents", …"""
-        return _KINDS.get(re.split(r"[-.]", self.path.name)[0], "other")
+        name = self.path.name
+        if re.fullmatch("[0-9a-f]{32}", name):
+            return "compiled C"
+        return _KINDS.get(re.split(r"[-.]", name)[0], "other")
 
 
 _KINDS = {
     "frames": "decoded pictures", "insncount": "the emulator's counter", "search": "search results",
     "compiled": "compiled projects", "device": "latents", "latents": "latents",
-    "runtime": "compiled C", "objects": "compiled C",
 }  # fmt: skip
 
 
@@ -160,6 +170,24 @@ def touch(path: Path) -> None:
     """Note that an entry is used."""
     with suppress(OSError):
         os.utime(path)
+
+
+def keep_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None = None) -> None:
+    """`write_array` as far as the limit and the disk allow: where it is not kept, a line says so
+    and it is made again next time."""
+    folder = cache_folder()
+    inside = folder is not None and path.is_relative_to(folder)
+    if inside and not make_room(array.nbytes):
+        if cache_limit():
+            say_once(
+                f"note: {array.nbytes:,} bytes are not kept, the cache's limit is "
+                f"{cache_limit():,} bytes (docs/data.md)"
+            )
+        return
+    try:
+        write_array(path, array, meta)
+    except OSError as error:
+        say_once(f"note: nothing is kept in {path.parent}: {error.strerror or error}")
 
 
 def write_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None = None) -> None:

@@ -169,9 +169,9 @@ def test_names_that_are_no_utf_8_are_read_and_quoted(tmp_path: Path) -> None:
     files[f"train/{LATIN}/\udcfe.txt"] = b""
     folder = tmp_path / "set"
     for name, content in files.items():
-        path = os.fsencode(folder) + b"/" + to_bytes(name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        Path(os.fsdecode(path)).write_bytes(content)
+        path = folder / os.fsdecode(to_bytes(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     places = [folder, write_bytes_tar(tmp_path / "pax.tar", files, tarfile.PAX_FORMAT),
               write_bytes_tar(tmp_path / "gnu.tar", files, tarfile.GNU_FORMAT),
               write_bytes_tar(tmp_path / "ustar.tar", files, tarfile.USTAR_FORMAT)]  # fmt: skip

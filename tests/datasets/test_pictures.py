@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from microtune.datasets import Preprocessing
+from microtune.datasets.colours import BROKEN_PROFILE
 from microtune.datasets.pictures import (
-    BROKEN_PROFILE,
     DAMAGED_EXIF,
     FIRST_FRAME,
     SCALED,
@@ -152,7 +152,9 @@ def test_transparent_palettes_and_colours_are_white() -> None:
     index = np.asarray(indexed)
     palette = seen(saved(indexed, "PNG", transparency=3))
     assert (palette[index == 3] == 255).all()
-    np.testing.assert_array_equal(palette[index != 3], np.asarray(indexed.convert("RGB"))[index != 3])
+    np.testing.assert_array_equal(
+        palette[index != 3], np.asarray(indexed.convert("RGB"))[index != 3]
+    )
     grey = seen(saved(Image.fromarray(GREY), "PNG", transparency=int(GREY[0, 0])), 1)
     assert (grey[GREY[0, 0] == GREY] == 255).all() and grey[0, 0] == 255
     colour = seen(saved(Image.fromarray(NOISE), "PNG", transparency=tuple(NOISE[0, 0].tolist())))
@@ -165,7 +167,9 @@ def test_transparent_values_have_the_depth_of_the_file() -> None:
     four = png(struct.pack(">IIBBBBB", 4, 1, 4, 0, 0, 0, 0), b"\0\x01\x23", (b"tRNS", b"\0\2"))
     assert seen(four, 1).tolist() == [[0, 17, 255, 51]]
     values = np.array([[300, 301, 40000]], np.uint16)
-    assert seen(deep_png(values, 0, (b"tRNS", struct.pack(">H", 301))), 1).tolist() == [[1, 255, 156]]
+    assert seen(deep_png(values, 0, (b"tRNS", struct.pack(">H", 301))), 1).tolist() == [
+        [1, 255, 156]
+    ]
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "CMYK", "YCbCr", "LAB"])

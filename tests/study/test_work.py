@@ -70,7 +70,7 @@ def test_frozen_layers_of_a_simulation_run_once(
     """What they make of train and test is kept; where nothing is frozen nothing is."""
     here, run = replace(sources, cache=tmp_path), replace(RUN, scheme=scheme, method="fp32 SGD-M")
     first = execute(run, here)
-    assert len(list(tmp_path.glob("latents-*.npy"))) == files
+    assert len(list(tmp_path.glob("latents-*.bin"))) == files
     assert execute(run, here).predicted == first.predicted
 
 

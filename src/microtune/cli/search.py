@@ -48,7 +48,7 @@ def search(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: all cores).")]
     = None,
     cache: Annotated[Path | None, typer.Option(metavar="DIR", help="What is computed is kept here "
-                     "(default: ~/.cache/microtune/search).")] = None,
+                     "(default: search in the cache, see docs/data.md).")] = None,
     pareto: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write what other budgets "
                       "give, beside known schemes: PNG, HTML, JSON.")] = None,
     with_marks: Annotated[bool, typer.Option("--train-marks", help="Of --pareto: also train every "

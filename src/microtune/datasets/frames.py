@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from microtune.cache import cache_folder, cache_limit, make_room, read_array, say_once, write_array
+from microtune.cache import cache_folder, keep_array, read_array
 from microtune.datasets.formats import decoder_versions
 from microtune.datasets.listing import some
 from microtune.datasets.preprocessing import Preprocessing
@@ -36,7 +36,8 @@ def frames_of(
         frames, notes = kept[0], {k: list(v) for k, v in kept[1].items()}
     else:
         frames, notes = _decoded(samples, preprocessing, on_progress)
-        _keep(path, frames, notes)
+        if path is not None:
+            keep_array(path, frames, notes)
     return frames, [_line(samples, note, places) for note, places in sorted(notes.items())]
 
 
@@ -68,23 +69,3 @@ def _path(samples: Sequence[Sample], preprocessing: Preprocessing) -> Path | Non
     for sample in samples:
         digest.update(bytes.fromhex(sample.content.sha256))
     return folder / f"frames-{digest.hexdigest()[:32]}.bin"
-
-
-def _keep(path: Path | None, frames: Frames, notes: dict[str, list[int]]) -> None:
-    """Best effort: without a cache the pictures are decoded again next time."""
-    if path is None:
-        return
-    if not make_room(frames.nbytes):
-        if cache_limit():
-            say_once(
-                f"note: {frames.nbytes:,} bytes of decoded pictures are not kept, the cache's "
-                f"limit is {cache_limit():,} bytes (docs/data.md)"
-            )
-        return
-    try:
-        write_array(path, frames, notes)
-    except OSError as error:
-        say_once(
-            f"note: decoded pictures are not kept: {path.parent} cannot be written "
-            f"({error.strerror or error})"
-        )

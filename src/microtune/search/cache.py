@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from microtune.cache import SEARCH, required_cache_folder
 from microtune.errors import MicrotuneError
 
 FILE = "search.sqlite"
@@ -17,14 +18,15 @@ Value = int | dict[str, Any]
 # "mtse": tells our files from others.
 _APPLICATION_ID = 0x6D747365
 _SCHEMA_VERSION = 1
+# Between a value and the hash of key and value. JSON never holds this character as it is.
+_MARK = "\x1f"
 # Seconds that a writer waits for another process.
 _PATIENCE = 60.0
 
 
 def default_folder() -> Path:
-    """~/.cache/microtune/search, or where XDG_CACHE_HOME points."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "microtune" / "search"
+    """`search` in the cache's folder (microtune.cache). Raises MicrotuneError without a home."""
+    return required_cache_folder() / SEARCH
 
 
 class Cache:
@@ -77,15 +79,28 @@ class Cache:
         """What was put under the key, None if nothing was."""
         with self._explained():
             row = self._db.execute("SELECT value FROM kept WHERE key = ?", (key,)).fetchone()
-            value: Value | None = None if row is None else json.loads(row[0])
+            value: Value | None = None if row is None else json.loads(_checked(key, row[0]))
             return value
 
     def put(self, key: str, value: Value) -> None:
         """Keep a JSON value; what was there is replaced."""
         text = json.dumps(value)
+        text += _MARK + _check(key, text)
         with self._explained():
             self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, text))
 
     def close(self) -> None:
         """Give the file back."""
         self._db.close()
+
+
+def _check(key: str, text: str) -> str:
+    return hashlib.sha256(f"{key}\0{text}".encode()).hexdigest()[:16]
+
+
+def _checked(key: str, row: str) -> str:
+    """The value's JSON. Rows of before the marks have none and are taken as they are."""
+    text, mark, check = row.partition(_MARK)
+    if mark and check != _check(key, text):
+        raise ValueError(f"the value of {key} has changed")
+    return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import platform
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ import numpy as np
 
 import microtune
 from microtune import pipeline
+from microtune.cache import keep_array, make_room, read_array, touch
 from microtune.codegen.project import TRAINING_FILE
 from microtune.datasets import Split
 from microtune.ir.graph import Graph
@@ -24,7 +24,6 @@ from microtune.ir.modelfile import ModelFile, load_model
 from microtune.memory.latent import latent_cut
 from microtune.simulate.host import build_library
 from microtune.simulate.runners import HostRunner
-from microtune.simulate.session import write_whole
 from microtune.training.scheme import resolve_scheme
 
 UNLIMITED = 1 << 28  # what fits is the question of `compile`
@@ -61,8 +60,10 @@ def compiled(
     scheme = resolve_scheme(request.scheme, model.graph, model.graph.name).sha256()
     content = [code_version(), model.sha256(), scheme, str(request), str(flags), platform.node()]
     folder = kept / f"compiled-{digest(*content)}"
+    touch(folder)
     if not (folder / LIBRARY).is_file():
         kept.mkdir(parents=True, exist_ok=True)
+        make_room(0)
         _sweep(kept)
         staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=kept))
         try:
@@ -103,12 +104,11 @@ def kept_latents(
     cut = latent_cut(graph)
     if cut is None:
         return split
-    path = kept / f"device-latents-{digest(code_version(), of[0], cut.tensor, of[1])}.npy"
-    if path.is_file():
+    path = kept / f"device-latents-{digest(code_version(), of[0], cut.tensor, of[1])}.bin"
+    found = read_array(path)
+    if found is not None:
         runner.from_latents = True
-        return Split(np.load(path, allow_pickle=False), split.labels, split.names)
+        return Split(found[0], split.labels, split.names)
     latents = runner.use_latents(split)
-    content = io.BytesIO()
-    np.save(content, latents.frames)
-    write_whole(path, content.getvalue())
+    keep_array(path, latents.frames)
     return latents

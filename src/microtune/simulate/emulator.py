@@ -1,7 +1,6 @@
 """Running a firmware in QEMU: exit code, console, and exact instruction counts."""
 
 import hashlib
-import os
 import re
 import subprocess
 import tempfile
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from microtune.cache import required_cache_folder, touch
 from microtune.errors import MicrotuneError
 from microtune.simulate.compilers import Compiler, find_program, run_tool
 from microtune.simulate.debug import OVERFLOW_EXIT_CODE, MacCounts, reported_overflow
@@ -84,10 +84,10 @@ def build_plugin(architecture: Architecture) -> Path:
     api = plugin_api(find_emulator(architecture).version)
     sources = [path.read_bytes() for path in sorted(_PLUGIN_SOURCE.parent.glob("*.[ch]"))]
     key = hashlib.sha256(b"|".join([*sources, str(api).encode(), compiler.version.encode()]))
-    cache_root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(cache_root) / "microtune"
+    folder = required_cache_folder()
     plugin = folder / f"insncount-{key.hexdigest()[:16]}.so"
     if plugin.exists():
+        touch(plugin)
         return plugin
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def build_plugin(architecture: Architecture) -> Path:
             built.replace(plugin)
     except OSError as error:
         raise MicrotuneError(
-            f"{folder}: the counting plugin cannot be stored ({error}). Set XDG_CACHE_HOME to a"
+            f"{folder}: the counting plugin cannot be stored ({error}). Set MICROTUNE_CACHE to a"
             " writable folder."
         ) from error
     return plugin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import time
 from dataclasses import replace
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from microtune.cache import keep_array, read_array
 from microtune.datasets import Split
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.simulate.session import write_whole
 from microtune.study.baselines import SIMULATIONS, BaselineTraining
 from microtune.study.device import run_device
 from microtune.study.runs import OURS, Result, Run
@@ -51,14 +50,12 @@ def prefix_latents(
         return training.latents(split)
     network, digest = training.network, hashlib.sha256(split.frames.tobytes())
     digest.update(f"{model.sha256()} {network.arithmetic} {network.cut}".encode())
-    path = cache / f"latents-{digest.hexdigest()[:24]}.npy"
-    if path.is_file():
-        return network.torch.from_numpy(np.load(path, allow_pickle=False))
+    path = cache / f"latents-{digest.hexdigest()[:24]}.bin"
+    found = read_array(path)
+    if found is not None:
+        return network.torch.from_numpy(found[0])
     latents = training.latents(split)
-    cache.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    np.save(content, latents.numpy())
-    write_whole(path, content.getvalue())
+    keep_array(path, latents.numpy())
     return latents
 
 
