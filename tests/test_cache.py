@@ -192,6 +192,13 @@ def test_without_a_home_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert CliRunner().invoke(app, ["cache"]).exit_code != 0
 
 
+def test_an_empty_home_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(cache.FOLDER)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "")
+    assert cache.cache_folder() is None
+
+
 def test_many_processes_share_it(tmp_path: Path) -> None:
     places = [image_set(tmp_path / str(i), 10 * i) for i in range(3)]
     wanted = [load(place) for place in places]

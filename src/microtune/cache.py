@@ -43,6 +43,8 @@ def cache_folder() -> Path | None:
         return Path(own)
     if root := os.environ.get("XDG_CACHE_HOME"):
         return Path(root) / "microtune"
+    if os.environ.get("HOME") == "":  # to Python that is the root folder
+        return None
     try:
         return Path.home() / ".cache" / "microtune"
     except RuntimeError:
