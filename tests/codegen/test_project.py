@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from microtune.codegen.layout import Slot, block_bytes, parameter_slots, to_c, unpack_block
-from microtune.codegen.project import read_plan
+from microtune.codegen.project import PLAN_SCHEMA_VERSION, read_plan
 from microtune.errors import MicrotuneError
 from microtune.simulate.compilers import Compiler
 from microtune.simulate.emulator import run_firmware
@@ -254,8 +254,10 @@ def test_make_builds_again_what_another_compile_changed(tmp_path: Path) -> None:
     assert subprocess.run(question, cwd=tmp_path, check=False).returncode == 1
 
 
-def test_an_unknown_plan_version_is_refused(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [PLAN_SCHEMA_VERSION - 1, PLAN_SCHEMA_VERSION + 1, 0])
+def test_an_unknown_plan_version_is_refused(project: Path, tmp_path: Path, version: int) -> None:
+    """Older ones too: the words of the file have changed."""
     plan = json.loads((project / "plan.json").read_text())
-    (tmp_path / "plan.json").write_text(json.dumps(plan | {"schema_version": 99}))
-    with pytest.raises(MicrotuneError, match="schema version 99"):
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"schema_version": version}))
+    with pytest.raises(MicrotuneError, match=f"schema version {version} is unknown"):
         read_plan(tmp_path)

@@ -81,8 +81,11 @@ def test_add_and_clamp(lib: ctypes.CDLL, seed: int, count: int) -> None:
     x1, x2 = codes(rng, (count,)), codes(rng, (count,))
     z1, z2, zy = (int(v) for v in rng.integers(-128, 128, 3))
     a1, a2, k = numerics.add_constants(*(float(v) for v in 2.0 ** rng.uniform(-10, 2, 3)))
-    if rng.integers(4) == 0:
+    kind = rng.integers(4)
+    if kind == 0:
         a1, a2, k = 2**22 - 1, 2**22 - 1, 30
+    elif kind == 1:  # sums that lie between two codes
+        a1, a2, k = (int(v) for v in rng.integers((0, 0, 1), (9, 9, 5)))
     lo, hi = sorted(int(v) for v in rng.integers(-128, 128, 2))
     d1, d2 = x1.astype(np.int64) - z1, x2.astype(np.int64) - z2
     expected, mask = clamped(zy + ((d1 * a1 + d2 * a2 + (1 << (k - 1))) >> k), lo, hi)
