@@ -17,11 +17,11 @@ from common import OUT, data_folder
 
 from microtune.datasets import Preprocessing
 from microtune.datasets.sources import open_source
+from microtune.files import write_whole
 from microtune.importers import load_any
 from microtune.importers.dead_channels import channel_reports
 from microtune.ir.evaluate import evaluate
 from microtune.report.console import progress
-from microtune.simulate.session import write_whole
 
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 PUBLISHED = (57.9, 47.6, 50.4)

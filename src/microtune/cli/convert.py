@@ -22,8 +22,5 @@ def convert(
     if output.suffix != ".mt":
         raise MicrotuneError(f"{output}: a native model file is called NAME.mt")
     loaded = load_any(model)
-    try:
-        save_model(loaded, output)
-    except OSError as error:
-        raise MicrotuneError(f"cannot write {output}: {error}") from error
+    save_model(loaded, output)
     console.print(f"{output}: {loaded.graph.name}, sha256 {loaded.sha256()}")

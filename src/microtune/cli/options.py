@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microtune.errors import MicrotuneError
+from microtune.files import write_whole
 
 Project = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder that `compile` has written.")
@@ -42,8 +42,4 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
     """Write figures as JSON where asked."""
     if path is None:
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise MicrotuneError(f"cannot write {path}: {error}") from error
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from microtune.errors import MicrotuneError
+from microtune.files import write_whole
 from microtune.ir.graph import Array, Graph
 from microtune.ir.text import format_graph, parse_graph
 from microtune.ir.verifier import InvalidGraphError, verify
@@ -70,7 +70,7 @@ def _npz(data: dict[str, Array]) -> bytes:
 
 
 def save_model(model: ModelFile, path: Path) -> None:
-    """Write `path` whole or not at all."""
+    """Write `path` whole or not at all. Raises MicrotuneError."""
     verify(model.graph)
     manifest = {
         "format_version": FORMAT_VERSION, "preprocessing": model.preprocessing,
@@ -80,16 +80,13 @@ def save_model(model: ModelFile, path: Path) -> None:
         (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode(),
         format_graph(model.graph).encode(), _npz(model.graph.data), model.licence.encode(),
     )  # fmt: skip
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for name, content in zip(_MEMBERS, contents, strict=True):
-                info = zipfile.ZipInfo(name, _DATE)
-                info.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(info, content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in zip(_MEMBERS, contents, strict=True):
+            info = zipfile.ZipInfo(name, _DATE)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, content)
+    write_whole(path, packed.getvalue())
 
 
 def _members(path: Path) -> dict[str, bytes]:

@@ -6,12 +6,13 @@ names of its largest blocks; far right, what all SRAM is made of.
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microtune.errors import MicrotuneError
+from microtune.files import write_whole
 from microtune.report.memory_labels import (
     INK,
     SMALL,
@@ -60,16 +61,10 @@ def save_memory_picture(memory: MemoryMap, paths: Sequence[Path]) -> None:
         figure = _draw(memory)
         try:
             for path in paths:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                stamp = {"Date": None} if path.suffix.lower() == ".svg" else {}
-                partial = path.with_name(f".{os.getpid()}.{path.name}")
-                try:
-                    figure.savefig(partial, dpi=_DPI, metadata=stamp)
-                    partial.replace(path)
-                finally:
-                    partial.unlink(missing_ok=True)
-        except OSError as error:
-            raise MicrotuneError(f"cannot write {path}: {error.strerror}") from error
+                kind, content = path.suffix.lower()[1:], io.BytesIO()
+                stamp = {"Date": None} if kind == "svg" else {}
+                figure.savefig(content, format=kind, dpi=_DPI, metadata=stamp)
+                write_whole(path, content.getvalue())
         finally:
             pyplot.close(figure)
 

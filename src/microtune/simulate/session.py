@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from microtune.codegen.project import TRAINING_FILE, read_plan
 from microtune.datasets import Description, Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
+from microtune.files import write_whole
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import load_model
 from microtune.simulate.measure import Measurement, measure
@@ -96,19 +96,6 @@ class Session:
             return run_training(alone, self.graph, one, train_split, test_split, report)
 
         return SeedRuns(runner, plan, seeds, train)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise MicrotuneError(f"cannot write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def measure_project(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from microtune.simulate.session import write_whole
+from microtune.files import write_whole
 from microtune.study.baselines import BASELINES, BaselineTraining
 from microtune.study.execute import prefix_latents
 from microtune.study.runs import Run

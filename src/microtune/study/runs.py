@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from microtune.errors import MicrotuneError
+from microtune.files import write_whole
 from microtune.ir.graph import Array
 from microtune.ir.numerics import NUMERICS_VERSION
-from microtune.simulate.session import write_whole
 from microtune.simulate.trainer import Schedule
 
 OURS = "ours"
