@@ -19,7 +19,6 @@ from microtune import pipeline
 from microtune.cache import keep_array, make_room, read_array, touch
 from microtune.codegen.project import TRAINING_FILE
 from microtune.datasets import Split
-from microtune.files import write_whole
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile, load_model
 from microtune.memory.latent import latent_cut

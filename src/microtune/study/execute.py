@@ -14,7 +14,6 @@ import numpy as np
 from microtune.cache import keep_array, read_array
 from microtune.datasets import Split
 from microtune.errors import MicrotuneError
-from microtune.files import write_whole
 from microtune.ir.modelfile import ModelFile
 from microtune.study.baselines import SIMULATIONS, BaselineTraining
 from microtune.study.device import run_device
