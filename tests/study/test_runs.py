@@ -83,7 +83,8 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put(result([True]))
     path = tmp_path / f"{store.key(RUN)}.json"
-    for text in ("", "{", json.dumps({"run": {}})):
+    other = path.read_text().replace(store.key(RUN), store.key(replace(RUN, seed=99)))
+    for text in ("", "{", json.dumps({"run": {}}), other):
         path.write_text(text)
         with pytest.raises(MicrotuneError, match=f"{path.name} is damaged"):
             store.get(RUN)

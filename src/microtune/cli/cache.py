@@ -20,6 +20,7 @@ def cache_command(
     if folder is None:
         raise MicrotuneError(f"there is no cache: no home folder; set {cache.FOLDER} to have one")
     if clear:
-        console.print(f"{cache.clear():,} bytes removed from {folder}")
+        console.print(f"{cache.clear():,} bytes removed from {folder}", soft_wrap=True)
         return
-    console.print(cache_table(folder, cache.cache_limit(), cache.entries()))
+    console.print(str(folder), soft_wrap=True)
+    console.print(cache_table(cache.cache_limit(), cache.entries()))

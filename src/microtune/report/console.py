@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -202,9 +201,9 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
-def cache_table(folder: Path, limit: int, entries: Sequence[Entry]) -> Table:
-    """Place, limit and size of the cache, and what is in it by kind."""
-    table = Table(title=f"Cache {folder}", title_justify="left")
+def cache_table(limit: int, entries: Sequence[Entry]) -> Table:
+    """Size and limit of the cache, and what is in it by kind."""
+    table = Table()
     for name in ("kind", "entries", "bytes"):
         table.add_column(name, justify="left" if name == "kind" else "right")
     for kind in sorted({entry.kind for entry in entries}):

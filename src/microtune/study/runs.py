@@ -140,7 +140,10 @@ class Store:
         if not path.is_file():
             return None
         try:
-            return _result(json.loads(path.read_text(encoding="utf-8")))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["key"] != self.key(run):
+                raise ValueError("it holds another run")
+            return _result(content)
         except (ValueError, KeyError, TypeError) as error:
             raise MicrotuneError(
                 f"{path} is damaged ({error}); delete it to run it again"

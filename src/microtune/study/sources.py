@@ -45,4 +45,7 @@ class Sources:
 @cache
 def _identity(sources: Sources, model: str, data: str) -> str:
     images = open_dataset(sources.folder / "data" / data)
-    return f"{sources.model(model).sha256()} {images.source.sha256}"
+    # Results of before classes were in natural order stay valid where that is the order of text.
+    in_order = images.source.classes is not None or images.classes == sorted(images.classes)
+    order = "" if in_order else " natural order"
+    return f"{sources.model(model).sha256()} {images.source.sha256}{order}"
