@@ -299,6 +299,13 @@ def test_links_in_a_folder_are_followed_and_loops_are_said(tmp_path: Path) -> No
         link.unlink()
 
 
+def test_a_file_that_changes_under_way_is_said(tmp_path: Path) -> None:
+    data = opened(tmp_path, "set", small_set())
+    (tmp_path / "set/train/cat/1.png").write_bytes(IMAGE)
+    with pytest.raises(MicrotuneError, match=r"train/cat/1\.png: changed while it was being read"):
+        data.load("train", SMALL)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", small_set())

@@ -233,6 +233,19 @@ def test_an_srgb_profile_changes_no_byte() -> None:
     assert picture(content).notes == ()
 
 
+def test_a_profile_within_rounding_of_srgb_changes_no_byte() -> None:
+    """Cameras and editors write profiles of their own that say sRGB but for the last digits."""
+    content = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    (at,) = struct.unpack_from(">I", content, content.index(b"rXYZ") + 4)
+    (red,) = struct.unpack_from(">i", content, at + 8)
+    struct.pack_into(">i", content, at + 8, red + 20)
+    same = saved(Image.fromarray(NOISE), icc_profile=bytes(content))
+    np.testing.assert_array_equal(seen(same), NOISE)
+    struct.pack_into(">i", content, at + 8, red + 9000)
+    other = saved(Image.fromarray(NOISE), icc_profile=bytes(content))
+    assert (seen(other) != NOISE).any()
+
+
 @pytest.mark.parametrize("profile", [b"no profile", b"\0" * 200, "cut", "lab"])
 def test_a_broken_profile_is_ignored_and_said(profile: bytes | str) -> None:
     if profile == "cut":

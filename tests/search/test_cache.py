@@ -61,10 +61,21 @@ def test_a_damaged_value_is_named(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     cache.put("a", 1)
     direct = sqlite3.connect(tmp_path / FILE)
-    direct.execute("UPDATE kept SET value = '{'")
+    for change in ("'{'", "replace(value, '1', '2')", "'2' || substr(value, 2)"):
+        direct.execute(f"UPDATE kept SET value = {change}")
+        direct.commit()
+        with pytest.raises(MicrotuneError, match="damaged"):
+            cache.get("a")
+        cache.put("a", 1)
+        assert cache.get("a") == 1
+
+
+def test_values_of_before_their_hashes_are_taken(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    direct = sqlite3.connect(tmp_path / FILE)
+    direct.execute("INSERT INTO kept VALUES ('old', '{\"nats\": 0.5}')")
     direct.commit()
-    with pytest.raises(MicrotuneError, match="damaged"):
-        cache.get("a")
+    assert cache.get("old") == {"nats": 0.5}
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
