@@ -8,7 +8,6 @@ segment is kept whole. Order and rings follow from the shapes alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from microtune.ir.graph import Graph, Node
@@ -46,6 +45,7 @@ class _Stage:
     done: int = 0
     ring: int = 1
     readers: list[_Stage] = field(default_factory=list)
+    sources: list[_Stage] = field(default_factory=list)
 
     def needs(self, height: int) -> int:
         """Rows of an input of this height that must exist before the next row can be made."""
@@ -121,23 +121,22 @@ def make_segment(graph: Graph, first: int, last: int, *, rows_from_callback: boo
         for name in dict.fromkeys(stage.inputs):
             if name in number:
                 stages[number[name]].readers.append(stage)
+                stage.sources.append(stages[number[name]])
     outside = read_outside(graph, first, last)
     whole = [s for s in stages if s.name in outside or not s.readers]
-    order = _depth_first(stages, number, [stages[-1], *whole])
+    order = _depth_first(number, [stages[-1], *whole])
     rings = {s.name: s.height if s in whole else s.ring for s in stages}
     return Segment(first, last, tuple(number), bytes(order), rings)
 
 
-def _depth_first(
-    stages: Sequence[_Stage], number: dict[str, int], sinks: list[_Stage]
-) -> list[int]:
+def _depth_first(number: dict[str, int], sinks: list[_Stage]) -> list[int]:
     """Make all rows of the sinks, one after the other; sets the rings of all stages."""
     order: list[int] = []
     for sink in sinks:
         waiting = [sink]
         while sink.done < sink.height:
             stage = waiting[-1]
-            source = _missing(stage, stages, number)
+            source = _missing(stage)
             if source is not None:
                 waiting.append(source)
                 continue
@@ -148,13 +147,11 @@ def _depth_first(
     return order
 
 
-def _missing(stage: _Stage, stages: Sequence[_Stage], number: dict[str, int]) -> _Stage | None:
+def _missing(stage: _Stage) -> _Stage | None:
     """An input of the stage that lacks rows for the stage's next row."""
-    for name in stage.inputs:
-        if name in number:
-            source = stages[number[name]]
-            if source.done < stage.needs(source.height):
-                return source
+    for source in stage.sources:
+        if source.done < stage.needs(source.height):
+            return source
     return None
 
 

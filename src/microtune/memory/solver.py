@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -71,6 +72,17 @@ def pack(
     """
     if not available():
         return None
+    given = tuple(buffers), tuple(offsets)
+    return _pack(*given, arena_bytes, bound, granule, deterministic_seconds)
+
+
+# Schemes, budgets and ways of input that a search or a refusal compares share most backward parts.
+@lru_cache(maxsize=256)
+def _pack(
+    buffers: tuple[Buffer, ...], offsets: tuple[int, ...], arena_bytes: int, bound: int,
+    granule: int, deterministic_seconds: float,
+) -> Packing:  # fmt: skip
+    """The answer depends on nothing else: CP-SAT works in deterministic time."""
     from ortools.sat.python import cp_model
 
     unit = unit_bytes(buffers)

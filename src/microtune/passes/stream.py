@@ -47,6 +47,8 @@ class _Cuts:
         self.graph, self.scratch, self.length = graph, scratch, length
         self.by_rows = graph.attrs.get("input") == "rows"
         self._segments: dict[tuple[int, int], Segment] = {}
+        self._streamed: dict[tuple[int, int], bool] = {}
+        self._bytes: dict[tuple[int, int], int] = {}
 
     @cached_property
     def _last_reader(self) -> dict[str, int]:
@@ -65,7 +67,11 @@ class _Cuts:
         """Whether the run goes row by row; a single node does where that needs less scratch."""
         if last - first > 1 or (self.by_rows and first == 0):
             return True
-        return _live(self._by_rows(first, last)) < _live(self._at_once(first))
+        key = (first, last)
+        if key not in self._streamed:
+            rows, whole = self._by_rows(first, last), self._at_once(first)
+            self._streamed[key] = _live(rows) < _live(whole)
+        return self._streamed[key]
 
     def around(self, first: int) -> list[Buffer]:
         """Whole tensors that are made before the run and read in or after it."""
@@ -96,9 +102,12 @@ class _Cuts:
 
     def bytes(self, first: int, last: int) -> int:
         """Bytes alive while the run is executed."""
-        streamed = self.is_streamed(first, last)
-        own = self._by_rows(first, last) if streamed else self._at_once(first)
-        return _live([*self.around(first), *own])
+        key = (first, last)
+        if key not in self._bytes:
+            streamed = self.is_streamed(first, last)
+            own = self._by_rows(first, last) if streamed else self._at_once(first)
+            self._bytes[key] = _live([*self.around(first), *own])
+        return self._bytes[key]
 
     def _by_rows(self, first: int, last: int) -> list[Buffer]:
         segment = self.segment(first, last)
