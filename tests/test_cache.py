@@ -117,15 +117,32 @@ def test_measurements_and_what_may_be_in_use_stay(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = folder / cache.SEARCH
-    (search / "compiled-new").mkdir(parents=True)
-    (search / "compiled-old").mkdir()
-    for place in ("compiled-new/library.so", "compiled-old/library.so", "search.sqlite"):
+    new, old = f"compiled-{24 * 'a'}", f"compiled-{24 * 'b'}"
+    (search / new).mkdir(parents=True)
+    (search / old).mkdir()
+    for place in (f"{new}/library.so", f"{old}/library.so", "search.sqlite"):
         (search / place).write_bytes(bytes(1000))
-    os.utime(search / "compiled-old", (1000, 1000))
+    os.utime(search / old, (1000, 1000))
     os.utime(search / "search.sqlite", (1000, 1000))
     monkeypatch.setenv(cache.LIMIT, "1KB")
     assert cache.make_room(500)
-    assert {p.name for p in search.iterdir()} == {"compiled-new", "search.sqlite"}
+    assert {p.name for p in search.iterdir()} == {new, "search.sqlite"}
+
+
+def test_files_of_others_in_the_folder_stay(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strangers = ["letters.txt", "frames-of-my-film.mov", "photos/1.jpg", "search/mine.py", ".ssh"]
+    write_folder(folder, dict.fromkeys(strangers, b"mine"))
+    for path in folder.rglob("*"):
+        os.utime(path, (1000, 1000))
+    load(image_set(tmp_path / "set", 0))
+    assert {e.kind for e in cache.entries()} == {"decoded pictures"}
+    monkeypatch.setenv(cache.LIMIT, "6KB")
+    cache.make_room(5500)
+    assert CliRunner().invoke(app, ["cache", "--clear"]).exit_code == 0
+    left = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    assert left == set(strangers)
 
 
 @pytest.mark.parametrize("limit", ["0", "100B"])
@@ -223,7 +240,7 @@ def test_many_processes_share_it(tmp_path: Path) -> None:
 
 def test_the_command_shows_and_clears(tmp_path: Path, folder: Path) -> None:
     load(image_set(tmp_path / "set", 0))
-    (folder / cache.SEARCH / "compiled-x").mkdir(parents=True)
+    (folder / cache.SEARCH / f"compiled-{24 * 'c'}").mkdir(parents=True)
     (folder / cache.SEARCH / "search.sqlite").write_bytes(bytes(100))
     shown = CliRunner().invoke(app, ["cache"]).output
     for word in (str(folder), "decoded pictures", "search results", "2,000,000,000"):

@@ -30,7 +30,8 @@ DEFAULT_LIMIT = 2_000_000_000
 SEARCH = "search"
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _DIGEST_BYTES, _LENGTH_BYTES = 32, 4
-_STAGING = ".writing-"
+STAGING = ".writing-"
+"""How the names of unfinished files and folders begin."""
 _DAY = 24 * 60 * 60
 # Not removed to make room: results of hours, and small.
 _KEPT_SUFFIXES = (".sqlite", ".sqlite-wal", ".sqlite-shm")
@@ -81,28 +82,37 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What it holds: "frames", "compiled", "latents", …"""
-        name = self.path.name
-        if re.fullmatch("[0-9a-f]{32}", name):
-            return "compiled C"
-        return _KINDS.get(re.split(r"[-.]", name)[0], "other")
+        """What it holds: "decoded pictures", "latents", …"""
+        return _kind(self.path) or ""
 
 
+# By name: what else lies in the folder is not ours, and never removed.
 _KINDS = {
-    "frames": "decoded pictures", "insncount": "the emulator's counter", "search": "search results",
-    "compiled": "compiled projects", "device": "latents", "latents": "latents",
-}  # fmt: skip
+    r"frames-[0-9a-f]{32}\.(bin|npy)": "decoded pictures",
+    r"insncount-[0-9a-f]{16}\.so": "the emulator's counter",
+    r"search\.sqlite(-wal|-shm)?": "search results",
+    r"compiled-[0-9a-f]{24}": "compiled projects",
+    r"(device-)?latents-[0-9a-f]{24}\.(bin|npy)": "latents",
+    r"runtime-[0-9a-f]{24}|[0-9a-f]{32}": "compiled C",
+    r"\.(writing|compiling)-.*": "unfinished",
+}
+
+
+def _kind(path: Path) -> str | None:
+    """What a file or folder of the cache holds; None for what is not ours."""
+    kinds = (kind for name, kind in _KINDS.items() if re.fullmatch(name, path.name))
+    return next(kinds, None)
 
 
 def entries() -> list[Entry]:
-    """All that is there, oldest use first."""
+    """All of ours that is there, oldest use first."""
     folder = cache_folder()
     if folder is None:
         return []
     found = []
     for path in [*_children(folder), *_children(folder / SEARCH)]:
         with suppress(OSError):  # another process has removed it
-            if path != folder / SEARCH:
+            if _kind(path) is not None:
                 found.append(Entry(path, _size(path), path.lstat().st_mtime))
     return sorted(found, key=lambda entry: (entry.used, entry.path))
 
@@ -156,7 +166,7 @@ def make_room(needed: int) -> bool:
     excess = sum(entry.bytes for entry in there) + needed - limit
     now = time.time()
     for entry in there:
-        staging = entry.path.name.startswith(_STAGING)
+        staging = entry.path.name.startswith(STAGING)
         if staging and now - entry.used > _DAY:
             _remove(entry.path)
         if excess <= 0:
@@ -195,7 +205,7 @@ def keep_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None 
 def write_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None = None) -> None:
     """Write an array with a hash of itself, whole or not at all. Raises OSError."""
     text = json.dumps(meta or {}).encode()
-    temporary = path.with_name(f"{_STAGING}{uuid.uuid4().hex}")
+    temporary = path.with_name(f"{STAGING}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

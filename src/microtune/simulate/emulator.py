@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from microtune.cache import required_cache_folder, touch
+from microtune.cache import STAGING, required_cache_folder, touch
 from microtune.errors import MicrotuneError
 from microtune.simulate.compilers import Compiler, find_program, run_tool
 from microtune.simulate.debug import OVERFLOW_EXIT_CODE, MacCounts, reported_overflow
@@ -91,7 +91,7 @@ def build_plugin(architecture: Architecture) -> Path:
         return plugin
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as name:
+        with tempfile.TemporaryDirectory(prefix=STAGING, dir=folder) as name:
             built = Path(name) / "insncount.so"
             flags = ["-std=c99", "-O2", "-shared", "-fPIC", f"-DPLUGIN_API={api}"]
             command = [*compiler.command, *flags, str(_PLUGIN_SOURCE), "-o", str(built)]
