@@ -246,5 +246,5 @@ def _digest(name: str, array: npt.NDArray[Any], text: bytes) -> bytes:
 
 @cache
 def say_once(text: str) -> None:
-    """A line about the cache on stderr, once a process."""
+    """A line on stderr, once a process."""
     _log.warning("%s", text)

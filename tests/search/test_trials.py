@@ -25,6 +25,7 @@ from microtune.search.trials import (
 from microtune.simulate.builds import FLAGS, compiled, host_runner
 from microtune.simulate.trainer import TrainingPlan, run_training
 from microtune.training.build import Formats
+from tests.datasets.image_sets import encode, noise, write_folder
 from tests.search.small import embedded_model, request
 
 TRIAL = Trial(Selection(3, (Choice(18, Fraction(1, 2)),)), 0.01, 1, 1)
@@ -111,3 +112,13 @@ def test_validation_does_not_open_the_test_split(tmp_path: Path) -> None:
     val, test = (open_materials(model, embedded.DATA, tmp_path, s) for s in ("val", "test"))
     assert not set(val.asked.names) & set(test.asked.names)
     assert set(val.learn.names) | set(val.asked.names) == set(test.learn.names)
+
+
+def test_what_a_search_does_not_read_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {f"{s}/{c}/{i}.png": encode(noise(10 * i + len(s + c))) for s in ("train", "val")
+             for c in ("a", "bb") for i in range(3)}  # fmt: skip
+    folder = write_folder(tmp_path / "set", files | {"train/a/film.mov": b""})
+    open_materials(embedded_model(), folder, tmp_path, "val")
+    assert "note: 1 .mov: train/a/film.mov" in caplog.text
