@@ -10,6 +10,7 @@ optional data folder and the Arm tools.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from common import OUT, data_folder
@@ -36,10 +37,7 @@ def same_bits(project: Path, data: Path, steps: int) -> tuple[bool, str]:
     for place in ("host", "qemu"):
         with progress(f"{steps} steps on {place}") as bar:
             session = Session.open(project, data, "qemu" if place == "qemu" else "host", bar)
-            session = Session(
-                session.project, session.graph, session.back_end, session.train_split, None
-            )
-            report = session.train(plan, bar)
+            report = replace(session, test_split=None).train(plan, bar)
         found.append((report.parameters_sha256, report.logits_sha256))
     return found[0] == found[1], found[0][0]
 

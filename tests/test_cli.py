@@ -54,6 +54,8 @@ def test_every_command_has_help() -> None:
         "compile",
         "plan",
         "train",
+        "evaluate",
+        "predict",
         "measure",
         "study",
         "search",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -23,6 +24,22 @@ def write_whole(path: Path, content: bytes) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         _replace(place, content)
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise MicrotuneError(f"cannot write {path}: {reason}") from error
+
+
+def check_place(path: Path) -> None:
+    """Raise MicrotuneError where `write_whole` cannot write, before there is anything to lose."""
+    try:
+        if path.is_dir():
+            raise MicrotuneError(f"cannot write {path}: it is a folder")
+        if path.exists() and not path.is_file():
+            return
+        place = path.resolve() if path.is_symlink() else path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".microtune-"):
+            pass
+    except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise MicrotuneError(f"cannot write {path}: {reason}") from error
 

@@ -15,9 +15,11 @@ from microtune.cli.cache import cache_command
 from microtune.cli.compile import compile_command
 from microtune.cli.convert import convert
 from microtune.cli.demo import demo
+from microtune.cli.evaluate import evaluate
 from microtune.cli.inspect import inspect
 from microtune.cli.measure import measure
 from microtune.cli.plan import plan_command
+from microtune.cli.predict import predict
 from microtune.cli.search import search
 from microtune.cli.study import study
 from microtune.cli.train import train
@@ -32,6 +34,8 @@ app.command()(convert)
 app.command("compile")(compile_command)
 app.command("plan")(plan_command)
 app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
 app.command()(measure)
 app.command()(study)
 app.command()(search)

@@ -15,6 +15,24 @@ Project = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder that `compile` has written.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")]
+Load = Annotated[
+    Path | None, typer.Option(help="Go on from what `train --save` or a device's mt_save wrote.")
+]
+Predictions = Annotated[
+    bool, typer.Option("--predictions", help="Put the prediction for every image into --json.")
+]
+Confusion = Annotated[
+    Path | None, typer.Option(metavar="NAME.png", show_default="DIR/confusion.png",
+                              help="Draw the confusion matrix here.")
+]  # fmt: skip
+
+
+class OnBackEnd(StrEnum):
+    """Where a network runs."""
+
+    host = "host"
+    qemu = "qemu"
+    numpy = "numpy"
 
 
 class InputKind(StrEnum):

@@ -13,13 +13,15 @@ import numpy as np
 from microtune.codegen import layout
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
-from microtune.ir.graph import Graph
+from microtune.ir.graph import Array, Graph
 from microtune.training.scheme import Scheme
 
 # core/mt_save.c: magic, format, numerics, model and scheme hash, payload bytes, two checksums.
 _HEADER = struct.Struct("<4sII32s32sIII")
 _MAGIC, _FORMAT = b"MTSV", 1
-_STATE_BYTES = 16
+# Seed, step, learning rate, last loss.
+_STATE = struct.Struct("<IIfi")
+HEADER_BYTES = _HEADER.size
 _AGAIN = "compile with the model, scheme, classes and formats that it was learnt with"
 
 
@@ -31,9 +33,55 @@ class Learnt:
     numerics_version: int
     model_sha256: str
     scheme_sha256: str
-    payload: bytes = field(repr=False)
-    steps: int
+    content: bytes = field(repr=False)
     where: str
+
+    @property
+    def payload(self) -> bytes:
+        """Parameters, offsets and state, without the header."""
+        return self.content[HEADER_BYTES:]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the random bits, which goes on."""
+        return int(_STATE.unpack(self.payload[-_STATE.size :])[0])
+
+    @property
+    def steps(self) -> int:
+        """Training steps so far, rehearsals too, modulo 2^32."""
+        return int(_STATE.unpack(self.payload[-_STATE.size :])[1])
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the last step; 0 if none was ever set."""
+        return abs(float(_STATE.unpack(self.payload[-_STATE.size :])[2]))
+
+    def values(self, slots: list[layout.Slot], offsets: list[str]) -> dict[str, Array]:
+        """Trained parameters and offsets of gradients by graph name."""
+        size = layout.block_bytes(slots)
+        values = np.frombuffer(self.payload, np.int8, len(offsets), size)
+        named = {name: np.array([v], np.int8) for name, v in zip(offsets, values, strict=True)}
+        return layout.unpack_block(self.payload[:size], slots) | named
+
+    def check(
+        self, model_sha256: str, scheme: tuple[str, str], slots: list[layout.Slot],
+        offsets: list[str],
+    ) -> None:  # fmt: skip
+        """Raise MicrotuneError where mt_load would refuse it: another model, `scheme` (name,
+        SHA-256), arithmetic or number format."""
+        size = layout.block_bytes(slots) + len(offsets) + _STATE.size
+        for wrong, what in (
+            (self.model_sha256 != model_sha256, "by another model"),
+            (self.scheme_sha256 != scheme[1], f"with another scheme than {scheme[0]}"),
+            (self.numerics_version != numerics.NUMERICS_VERSION,
+             f"in arithmetic version {self.numerics_version}, this is "
+             f"{numerics.NUMERICS_VERSION}"),
+            (len(self.payload) != size,
+             "for other classes or in other formats (--classes, --bias, --head)"),
+            (not slots, "with a scheme that trains something"),
+        ):  # fmt: skip
+            if wrong:
+                raise MicrotuneError(f"{self.where} was learnt {what}; {_AGAIN}")
 
 
 def read_learnt(path: Path) -> Learnt:
@@ -49,12 +97,12 @@ def read_learnt(path: Path) -> Learnt:
     if version != _FORMAT:
         raise MicrotuneError(f"{path}: format version {version} is unknown; known is {_FORMAT}")
     payload = content[_HEADER.size : _HEADER.size + size]
-    whole = len(payload) == size >= _STATE_BYTES and zlib.crc32(payload) == sums
+    whole = len(payload) == size >= _STATE.size and zlib.crc32(payload) == sums
     if zlib.crc32(content[: _HEADER.size - 4]) != header_sum or not whole:
         raise MicrotuneError(f"{path} is damaged or cut short: its checksum does not fit")
-    steps = int.from_bytes(payload[4 - _STATE_BYTES : 8 - _STATE_BYTES], "little")
+    content = content[: _HEADER.size + size]  # a sector of flash has more
     return Learnt(
-        hashlib.sha256(content).hexdigest(), arithmetic, model.hex(), scheme.hex(), payload, steps,
+        hashlib.sha256(content).hexdigest(), arithmetic, model.hex(), scheme.hex(), content,
         str(path),
     )  # fmt: skip
 
@@ -65,20 +113,5 @@ def start_from(graph: Graph, learnt: Learnt, model_sha256: str, scheme: Scheme) 
     Refuses what mt_load would refuse: another model, scheme, arithmetic or number format.
     """
     slots, offsets = layout.parameter_slots(graph), layout.offset_names(graph)
-    size = layout.block_bytes(slots)
-    for wrong, what in (
-        (learnt.model_sha256 != model_sha256, "by another model"),
-        (learnt.scheme_sha256 != scheme.sha256(), f"with another scheme than {scheme.name}"),
-        (learnt.numerics_version != numerics.NUMERICS_VERSION,
-         f"in arithmetic version {learnt.numerics_version}, this is "
-         f"{numerics.NUMERICS_VERSION}"),
-        (len(learnt.payload) != size + len(offsets) + _STATE_BYTES,
-         "for other classes or in other formats (--classes, --bias, --head)"),
-        (not slots, "with a scheme that trains something"),
-    ):  # fmt: skip
-        if wrong:
-            raise MicrotuneError(f"{learnt.where} was learnt {what}; {_AGAIN}")
-    graph.data.update(layout.unpack_block(learnt.payload[:size], slots))
-    for name, value in zip(offsets, np.frombuffer(learnt.payload, np.int8, len(offsets), size),
-                           strict=True):  # fmt: skip
-        graph.data[name] = np.full_like(graph.data[name], value)
+    learnt.check(model_sha256, (scheme.name, scheme.sha256()), slots, offsets)
+    graph.data.update(learnt.values(slots, offsets))

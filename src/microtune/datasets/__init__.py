@@ -7,6 +7,7 @@ from microtune.datasets.dataset import (
     epoch_order,
     hold_out,
     open_dataset,
+    open_images,
 )
 from microtune.datasets.preprocessing import Preprocessing
 
@@ -18,4 +19,5 @@ __all__ = [
     "epoch_order",
     "hold_out",
     "open_dataset",
+    "open_images",
 ]

@@ -139,6 +139,17 @@ def open_dataset(path: Path) -> Dataset:
     return Dataset(path, source, classes)
 
 
+def open_images(path: Path) -> Dataset:
+    """Open data to be looked at, not trained on: there may be any of the splits, and the classes
+    are those of all images. Raises MicrotuneError if there are none."""
+    source = open_source(path)
+    if not source.samples:
+        said = f"; left out: {'; '.join(source.notes)}" if source.notes else ""
+        raise MicrotuneError(f"{path}: no images (test/CLASS/*.jpg){said}")
+    classes = source.classes or sorted({s.label for s in source.samples}, key=natural)
+    return Dataset(path, source, classes)
+
+
 def hold_out(names: Sequence[str], fraction: float = HOLD_OUT_FRACTION) -> npt.NDArray[np.bool_]:
     """Which samples to hold out: by the hash of the file's name, whatever the order."""
     limit = int(fraction * 2**32)

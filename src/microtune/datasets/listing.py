@@ -128,14 +128,21 @@ def _splits(tree: Tree, root: Parts, where: str, left_out: LeftOut) -> dict[str,
 
 
 def _pictures(tree: Tree, here: Parts, split: str, left_out: LeftOut) -> Iterator[Found]:
+    for file in pictures_below(tree, here, left_out):
+        if len(file.parts) < len(here) + 2:
+            left_out.add(f"picture(s) in {split} without a class", file.name)
+        else:
+            yield Found(split, file.parts[len(here)], file)
+
+
+def pictures_below(tree: Tree, here: Parts, left_out: LeftOut) -> Iterator[File]:
+    """The files below a folder that are pictures; the others are counted."""
     for file in tree.files(here, left_out):
         reason = _why_left_out(file)
         if reason:
             left_out.add(reason, file.name)
-        elif len(file.parts) < len(here) + 2:
-            left_out.add(f"picture(s) in {split} without a class", file.name)
         else:
-            yield Found(split, file.parts[len(here)], file)
+            yield file
 
 
 def _suffix(name: str) -> str:

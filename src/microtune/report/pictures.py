@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from microtune.datasets import Split
+from microtune.datasets.names import printable
+from microtune.errors import MicrotuneError
+from microtune.files import write_whole
 from microtune.ir.graph import Array
+from microtune.simulate.outcome import Outcome
 
 ROWS, COLUMNS = 4, 8
 _RIGHT, _WRONG = "#1a7f37", "#b42318"
+# Written into the picture, so that only pictures of ours are replaced.
+_TITLE = "microtune confusion matrix"
+_NUMBERED_CLASSES, _NAMED_CLASSES, _PICTURE_NAME = 30, 120, 28
 
 
 def choose_samples(labels: Array, count: int) -> Array:
@@ -58,3 +68,57 @@ def save_predictions(
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def check_confusion_place(path: Path) -> None:
+    """Raise MicrotuneError unless `path` is free or a confusion matrix that was drawn here."""
+    if path.suffix.lower() != ".png":
+        raise MicrotuneError(f"{path}: the picture of the confusion matrix is called NAME.png")
+    if not path.exists():
+        return
+    try:
+        with Image.open(path) as image:
+            ours = image.info.get("Title") == _TITLE
+    except (OSError, ValueError, SyntaxError):
+        ours = False
+    if not ours:
+        raise MicrotuneError(
+            f"{path} is there and is no confusion matrix of microtune's: it is not replaced. "
+            "Choose another place with --confusion NAME.png"
+        )
+
+
+def save_confusion(path: Path, outcome: Outcome) -> None:
+    """The confusion matrix as a picture: each row is a true class, coloured by the share of its
+    images that were given each predicted class. Raises MicrotuneError if it cannot be written or
+    would replace another file."""
+    from matplotlib.figure import Figure
+
+    check_confusion_place(path)
+    count, matrix = len(outcome.classes), outcome.matrix
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    names = [printable(name)[:_PICTURE_NAME] for name in outcome.classes]
+    side = min(max(3.5, 0.42 * count if count <= _NUMBERED_CLASSES else 0.16 * count), 20.0)
+    figure = Figure(figsize=(side + 2.2, side + 1.6), layout="constrained")
+    axis = figure.add_subplot()
+    shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(shown, ax=axis, label="share of the true class", fraction=0.046, pad=0.02)
+    axis.set(xlabel="predicted class", ylabel="true class")
+    size = 9 if count <= _NUMBERED_CLASSES else 6
+    if count <= _NAMED_CLASSES:
+        axis.set_xticks(range(count), names, rotation=90, fontsize=size, parse_math=False)
+        axis.set_yticks(range(count), names, fontsize=size, parse_math=False)
+    for truth, guess in np.argwhere(matrix) if count <= _NUMBERED_CLASSES else ():
+        axis.text(
+            guess, truth, str(matrix[truth, guess]), ha="center", va="center", fontsize=8,
+            color="white" if shares[truth, guess] > 0.5 else "black",
+        )  # fmt: skip
+    axis.set_title(
+        f"{100 * outcome.accuracy:.1f} % of {len(outcome.labels):,} {outcome.split} images right\n"
+        f"mean of the classes {100 * outcome.balanced_accuracy:.1f} %", fontsize=10,
+    )  # fmt: skip
+    content = io.BytesIO()
+    with warnings.catch_warnings():  # a glyph that the font lacks is drawn as a box
+        warnings.simplefilter("ignore", UserWarning)
+        figure.savefig(content, dpi=120, format="png", metadata={"Title": _TITLE})
+    write_whole(path, content.getvalue())

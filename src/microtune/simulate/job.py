@@ -32,11 +32,12 @@ class RecordKind(IntEnum):
     INFER_LATENT = 4
     TRAIN_KEEP = 5
     REHEARSE = 6
+    LOAD = 7
 
     @property
     def has_frame(self) -> bool:
         """Whether a record of this kind carries one."""
-        return self not in (RecordKind.SAVE, RecordKind.REHEARSE)
+        return self not in (RecordKind.SAVE, RecordKind.REHEARSE, RecordKind.LOAD)
 
     @property
     def trains(self) -> bool:
@@ -52,13 +53,14 @@ _TRAINING = (
 @dataclass(frozen=True)
 class Record:
     """One call. `frame` holds input bytes of int8 (any shape) if its kind has one; only TRAIN and
-    TRAIN_KEEP change it."""
+    TRAIN_KEEP change it. `blob` is what a LOAD restores."""
 
     kind: RecordKind
     frame: NDArray[np.int8] | None = None
     label: int = 0
     learning_rate: float = 0.0
     augmentation: Augmentation = NONE
+    blob: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class RecordResult:
     """The outcome of one record.
 
     `logits` are the raw 4-byte words as int32 (view them as float32 for a float head); a SAVE has
-    only `status` and `blob`. `stack_bytes` is the high-water of the call in a measuring job.
+    only `status` and `blob`, a LOAD only `status`. `stack_bytes` is the high-water of the call in a
+    measuring job.
     """
 
     kind: RecordKind
@@ -115,7 +118,9 @@ def _header(seed: int, records: int, measure: bool, input_bytes: int, classes: i
 
 def _write_record(file: BinaryIO, record: Record, input_bytes: int) -> None:
     change = astuple(record.augmentation)
-    file.write(_RECORD.pack(record.kind, *change, record.label, record.learning_rate))
+    number = len(record.blob) if record.kind is RecordKind.LOAD else record.label
+    file.write(_RECORD.pack(record.kind, *change, number, record.learning_rate))
+    file.write(record.blob)
     if not record.kind.has_frame:
         return
     if record.frame is None or record.frame.dtype != np.int8 or record.frame.size != input_bytes:
@@ -133,7 +138,7 @@ def read_results(path: Path, job: Job) -> Iterator[RecordResult]:
 def _read_result(file: BinaryIO, kind: RecordKind, job: Job) -> RecordResult:
     predicted = loss_q16 = 0
     logits, blob = b"", b""
-    if kind is RecordKind.SAVE:
+    if kind in (RecordKind.SAVE, RecordKind.LOAD):
         status, size = struct.unpack("<II", _read(file, 8))
         blob = _read(file, size)
     else:

@@ -18,7 +18,8 @@ from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
-from microtune.codegen.layout import Slot, unpack_block
+from microtune.codegen.layout import Slot, offset_names, parameter_slots, unpack_block
+from microtune.codegen.learnt import HEADER_BYTES, Learnt
 from microtune.codegen.project import TRAINING_FILE, placement_on, read_plan
 from microtune.datasets import Split
 from microtune.errors import MicrotuneError
@@ -49,12 +50,11 @@ Twins = queue.SimpleQueue[HostLibrary]
 T = TypeVar("T")
 DEBUG_FLAGS = ("-O2", DEBUG_FLAG)
 NO_REPLAY = "rehearsing needs a project compiled with --replay"
-# mt_save: magic, version, two hashes, length, checksum come before the parameters.
-SAVE_HEADER_BYTES = 88
 
 
 class Runner(Protocol):
-    """Runs records on a fresh context; afterwards tells the trained parameters."""
+    """Runs records on a fresh context, or one that has loaded what was learnt before; afterwards
+    tells the trained parameters."""
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order."""
@@ -145,6 +145,10 @@ class HostRunner:
         """What `mt_save` writes now."""
         return self.library.save()
 
+    def load(self, learnt: Learnt) -> None:
+        """Start from this instead of the compiled state."""
+        self.library.load(learnt.content)
+
 
 class NumpyRunner:
     """The numpy meaning of the training graph."""
@@ -190,6 +194,12 @@ class NumpyRunner:
         graph = self.interpreter.graph
         return {t.name: self.interpreter.data[t.name] for t in graph.with_role("param")}
 
+    def load(self, learnt: Learnt) -> None:
+        """Start from this instead of the compiled state."""
+        graph = self.interpreter.graph
+        self.interpreter.data |= learnt.values(parameter_slots(graph), offset_names(graph))
+        self.interpreter.seed, self.interpreter.step = learnt.seed, learnt.steps
+
     def saved(self) -> bytes:
         """Only the generated C saves."""
         raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
@@ -206,23 +216,28 @@ class QemuRunner:
         self._plan = read_plan(project)
         self._target = load_target(target or self._plan["target"])
         self._optimisation, self._debug = optimisation, debug
-        self._blob = b""
+        self._blob, self._learnt = b"", b""
+
+    def load(self, learnt: Learnt) -> None:
+        """Start from this instead of the compiled state."""
+        self._learnt = learnt.content
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order, after the job has run."""
         graph = load_model(self._project / TRAINING_FILE).graph
         first, records = _peek(records)
         last = [Record(RecordKind.SAVE)] if graph.updates else []
+        before = [Record(RecordKind.LOAD, blob=self._learnt)] if self._learnt else []
         with tempfile.TemporaryDirectory(prefix="microtune-chip-") as name:
             folder = Path(name)
             elf = folder / "firmware.elf"
             build_firmware(
                 self._project, self._target, elf, self._optimisation,
                 placement=placement_on(self._plan, self._target), debug=self._debug,
-                augment=first is not None and first.augmentation != NONE,
+                augment=first is not None and first.augmentation != NONE, load=bool(before),
             )  # fmt: skip
             job = write_job(
-                folder / JOB_NAME, self._seed, itertools.chain(records, last),
+                folder / JOB_NAME, self._seed, itertools.chain(before, records, last),
                 graph.tensors["input"].bytes, int(self._plan["classes"]),
             )  # fmt: skip
             done = run_firmware(elf, self._target, folder, plugin=False, on_progress=self._progress)
@@ -232,13 +247,13 @@ class QemuRunner:
                     raise MicrotuneError(f"the firmware returned status {result.status}")
                 if result.kind is RecordKind.SAVE:
                     self._blob = result.blob
-                else:
+                elif result.kind is not RecordKind.LOAD:
                     yield result
 
     def parameters(self) -> dict[str, Array]:
         """Trained parameters by graph name, from the blob saved at the end."""
         slots = [Slot.from_json(entry) for entry in self._plan["parameters"]]
-        return unpack_block(self._blob[SAVE_HEADER_BYTES:], slots)
+        return unpack_block(self._blob[HEADER_BYTES:], slots)
 
     def saved(self) -> bytes:
         """The blob that the firmware saved at the end of the job."""
@@ -247,10 +262,19 @@ class QemuRunner:
 
 def make_runner(
     project: Path, on: BackEnd, seed: int, on_progress: Progress | None = None, *,
-    debug: bool = False,
+    debug: bool = False, learnt: Learnt | None = None,
 ) -> Runner:  # fmt: skip
     """The runner of a back end by name; the host uses all cores; with `debug` the generated C
-    checks its accumulators, on one core."""
+    checks its accumulators, on one core. It starts from what was `learnt`, where given."""
+    runner = _new_runner(project, on, seed, on_progress, debug=debug)
+    if learnt is not None:
+        runner.load(learnt)
+    return runner
+
+
+def _new_runner(
+    project: Path, on: BackEnd, seed: int, on_progress: Progress | None, *, debug: bool
+) -> HostRunner | NumpyRunner | QemuRunner:
     if on == "numpy":
         if debug:
             raise MicrotuneError("--debug needs the generated C: use --on host or --on qemu")

@@ -129,6 +129,7 @@ def build_firmware(
     placement: Placement | None = None,
     debug: bool = False,
     augment: bool = False,
+    load: bool = False,
 ) -> Firmware:
     """Compile and link the project at `project_dir` for `target` into `out_elf`.
 
@@ -136,7 +137,8 @@ def build_firmware(
     `target` with the given budgets (bytes; default: all the target has), so that one project can
     be measured on several cores; `placement` says what goes to which of its memories (default:
     everything to the fastest). `debug` checks and counts (`simulate.debug`), `augment`
-    links what changes frames. What does not compile or does not fit is a MicrotuneError.
+    links what changes frames, `load` what loads. What does not compile or does not fit is a
+    MicrotuneError.
     """
     found = find_cross_gcc(target.architecture) if compiler == "gcc" else find_clang()
     cpu_flags = target.gcc_flags if compiler == "gcc" else target.zig_flags
@@ -151,6 +153,7 @@ def build_firmware(
     zig_flags = ["-fno-sanitize=undefined", "-w", "-g"]
     base += zig_flags if compiler == "zig" else ["-fcallgraph-info=su"]
     base += ([DEBUG_FLAG] if debug else []) + (["-DMT_HARNESS_AUGMENT"] if augment else [])
+    base += ["-DMT_HARNESS_LOAD"] if load else []
     with tempfile.TemporaryDirectory(prefix="microtune-") as name:
         build = Path(name)
         (build / "linker.ld").write_text(script, encoding="utf-8")

@@ -2,6 +2,10 @@
 
 Every back end gets the same stream of records: for each epoch the training samples in the epoch's
 order, then (at the end of each epoch) the test samples.
+
+A run that goes on from what was saved is the rest of the same stream: its place is the number of
+steps that were done, so the order of samples, the schedule and the random bits are those of a run
+without a break.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from microtune.datasets import Split, epoch_order
 from microtune.errors import MicrotuneError
@@ -21,8 +26,10 @@ from microtune.ir.graph import Array, Graph
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.memory.latent import stored_samples
 from microtune.simulate.augment import NONE, Augmentation
+from microtune.simulate.balance import balanced_order
 from microtune.simulate.canonical import LogitsHash, parameters_sha256
 from microtune.simulate.job import Record, RecordKind, RecordResult
+from microtune.simulate.outcome import Outcome, pooled
 from microtune.simulate.runners import NO_REPLAY, Runner
 
 # Chosen on the validation split of clothing10 (docs/accuracy.md).
@@ -38,7 +45,8 @@ Progress = Callable[[int, int, str], None]
 class TrainingPlan:
     """What to run. `steps` stops anywhere; `evaluate` says when the test split is run; `rehearse`
     steps on stored samples follow each step on a new one, and are not counted in `steps`. Samples
-    that are not `shuffled` come as the split has them."""
+    that are not `shuffled` come as the split has them; `balance` shows every class equally often
+    (`balanced_order`). The run begins behind the first `done` steps: they were taken before."""
 
     epochs: int
     learning_rate: float
@@ -49,17 +57,21 @@ class TrainingPlan:
     rehearse: int = 0
     shuffled: bool = True
     augmentation: Augmentation = NONE
+    balance: bool = False
+    done: int = 0
 
     def evaluates(self, step: int, samples: int) -> bool:
         """Whether the test split is run when `step` steps are done."""
         last = step == self.total_steps(samples)
         return last or (self.evaluate == "each epoch" and step % samples == 0)
 
-    def order(self, samples: int, epoch: int) -> list[int]:
-        """Indices of an epoch's samples."""
+    def order(self, labels: npt.NDArray[np.int32], epoch: int) -> list[int]:
+        """Indices of an epoch's samples, as many as there are labels."""
+        if self.balance:
+            return balanced_order(labels, self.seed, epoch)
         if not self.shuffled:
-            return list(range(samples))
-        return [int(index) for index in epoch_order(samples, self.seed, epoch)]
+            return list(range(len(labels)))
+        return [int(index) for index in epoch_order(len(labels), self.seed, epoch)]
 
     def total_steps(self, samples: int) -> int:
         """Training steps of the whole run; the schedule always spans all epochs."""
@@ -78,7 +90,9 @@ class Epoch:
 
 @dataclass
 class TrainingReport:
-    """What `train` prints and writes as JSON."""
+    """What `train` prints and writes as JSON. `steps` are those of the plan, with those that were
+    done before the run began. `last_epoch` has labels and predictions of the last epoch's training
+    images, `predictions` are those of the test images, `outcome` says it with names."""
 
     plan: TrainingPlan
     steps: int = 0
@@ -88,6 +102,8 @@ class TrainingReport:
     logits_sha256: str = ""
     predictions: Array | None = None
     classes: int = 0
+    last_epoch: tuple[Array, Array] | None = None
+    outcome: Outcome | None = None
 
     @property
     def diverged(self) -> bool:
@@ -99,15 +115,17 @@ class TrainingReport:
         """Accuracy on the test split after the last epoch (never the best one)."""
         return self.epochs[-1].test_accuracy if self.epochs else None
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields that `--json` promises."""
+    def to_json(self, *, predictions: bool = False) -> dict[str, Any]:
+        """The fields that `--json` promises, on request with the predictions image by image."""
+        by_class = {} if self.outcome is None else self.outcome.to_json(predictions=predictions)
         return {
             "epochs": [vars(epoch) for epoch in self.epochs],
             "test_accuracy": self.test_accuracy, "diverged": self.diverged, "steps": self.steps,
             "seconds": round(self.seconds, 3), "seed": self.plan.seed,
             "lr": self.plan.learning_rate, "lr_schedule": self.plan.schedule,
             "numerics_version": NUMERICS_VERSION, "parameters_sha256": self.parameters_sha256,
-            "logits_sha256": self.logits_sha256,
+            "logits_sha256": self.logits_sha256, "balance": self.plan.balance,
+            "steps_before": self.plan.done, **by_class,
         }  # fmt: skip
 
 
@@ -116,13 +134,16 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def seeds_json(reports: Sequence[TrainingReport]) -> dict[str, Any]:
-    """Every run as `to_json` has it, and mean and deviation of the test accuracy if it is known."""
+def seeds_json(reports: Sequence[TrainingReport], *, predictions: bool = False) -> dict[str, Any]:
+    """Every run as `to_json` has it, mean and deviation of the test accuracy if it is known, and of
+    all runs together what `Outcome.to_json` has."""
     known = [r.test_accuracy for r in reports if r.test_accuracy is not None]
     mean, deviation = mean_and_deviation(known) if known else (None, None)
+    together = pooled([r.outcome for r in reports if r.outcome is not None])
     return {
-        "runs": [report.to_json() for report in reports],
+        "runs": [report.to_json(predictions=predictions) for report in reports],
         "test_accuracy_mean": mean, "test_accuracy_deviation": deviation,
+        **({} if together is None else together.to_json()),
     }  # fmt: skip
 
 
@@ -137,9 +158,10 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
     """The stream of records of a run."""
     samples = len(train.labels)
     planned, total = plan.epochs * samples, plan.total_steps(samples)
-    step = 0
+    step = plan.done
     while step < total:
-        for index in plan.order(samples, step // samples)[: total - step]:
+        epoch, begun = divmod(step, samples)
+        for index in plan.order(train.labels, epoch)[begun : begun + total - step]:
             rate = learning_rate(plan, step, planned)
             kind = RecordKind.TRAIN_KEEP if plan.rehearse else RecordKind.TRAIN
             label = int(train.labels[index])
@@ -170,19 +192,33 @@ def check_classes(split: Split, classes: int) -> None:
         )
 
 
-def run_training(
-    runner: Runner, graph: Graph, plan: TrainingPlan, train: Split, test: Split | None,
-    on_progress: Progress | None = None,
-) -> TrainingReport:  # fmt: skip
-    """Train and evaluate; `graph` is the project's training graph (for the canonical hash)."""
+def _check_plan(plan: TrainingPlan, graph: Graph, train: Split, classes: int) -> None:
+    """Raise MicrotuneError for a plan that cannot be run."""
     check_learning_rate(plan.learning_rate)
     if plan.rehearse and not stored_samples(graph):
         raise MicrotuneError(NO_REPLAY)
-    classes = graph.tensors["logits"].shape[1]
     check_classes(train, classes)
+    total = plan.total_steps(len(train.labels))
+    if plan.done >= total:
+        raise MicrotuneError(
+            f"all {total:,} steps of this run are done already ({plan.done:,} when it was saved). "
+            "--epochs and --steps count the whole run from its beginning: give a larger number, or "
+            "--anew to start a new run from what was learnt"
+        )
+
+
+def run_training(
+    runner: Runner, graph: Graph, plan: TrainingPlan, train: Split, test: Split | None,
+    on_progress: Progress | None = None, on_epoch: Callable[[], None] | None = None,
+) -> TrainingReport:  # fmt: skip
+    """Train and evaluate; `graph` is the project's training graph (for the canonical hash).
+    `on_epoch` is called behind every epoch."""
+    classes = graph.tensors["logits"].shape[1]
+    _check_plan(plan, graph, train, classes)
     samples = len(train.labels)
     total = plan.total_steps(samples)
-    report, tally, logits = TrainingReport(plan, classes=classes), _Tally(), LogitsHash()
+    report = TrainingReport(plan, plan.done, classes=classes)
+    tally, logits = _Tally(report), LogitsHash()
     order = _labels_in_order(plan, train)
     start = time.monotonic()
     for result in runner.run(training_records(plan, train, test)):
@@ -194,12 +230,14 @@ def run_training(
             report.steps += 1
             end = report.steps % samples == 0 or report.steps == total
             if end and (test is None or not plan.evaluates(report.steps, samples)):
-                report.epochs.append(tally.close(None))
+                tally.close(None)
         else:
             tally.predictions.append(result.predicted)
             if test is not None and len(tally.predictions) == len(test.labels):
                 report.predictions = np.array(tally.predictions)
-                report.epochs.append(tally.close(test))
+                tally.close(test)
+        if on_epoch is not None and not tally.labels:
+            on_epoch()
         if on_progress is not None:
             on_progress(report.steps, total, tally.text())
     report.seconds = time.monotonic() - start
@@ -209,36 +247,53 @@ def run_training(
 
 
 def _labels_in_order(plan: TrainingPlan, train: Split) -> Iterator[int]:
-    for epoch in range(plan.epochs):
-        yield from train.labels[plan.order(len(train.labels), epoch)].tolist()
+    first, begun = divmod(plan.done, len(train.labels))
+    for epoch in range(first, plan.epochs):
+        yield from train.labels[plan.order(train.labels, epoch)][begun:].tolist()
+        begun = 0
 
 
 class _Tally:
     """Running figures of the epoch under way."""
 
-    def __init__(self) -> None:
-        self.loss, self.correct, self.count = 0.0, 0, 0
+    def __init__(self, report: TrainingReport) -> None:
+        self._report = report
+        self._clear()
+
+    def _clear(self) -> None:
+        self.loss = 0.0
+        self.labels: list[int] = []
+        self.guesses: list[int] = []
         self.predictions: list[int] = []
 
     def train(self, result: RecordResult, label: int) -> None:
         self.loss += result.loss_q16 / 65536
-        self.correct += result.predicted == label
-        self.count += 1
+        self.labels.append(label)
+        self.guesses.append(result.predicted)
 
     def text(self) -> str:
-        return f"loss {self.loss / self.count:.3f}" if self.count else ""
+        return f"loss {self.loss / len(self.labels):.3f}" if self.labels else ""
 
-    def close(self, test: Split | None) -> Epoch:
+    def close(self, test: Split | None) -> None:
+        """Put the epoch into the report and begin the next one."""
         accuracy = None
         if test is not None:
             accuracy = float(np.mean(np.array(self.predictions) == test.labels))
-        epoch = Epoch(self.loss / max(self.count, 1), self.correct / max(self.count, 1), accuracy)
-        self.__init__()  # type: ignore[misc]
-        return epoch
+        labels, guesses = np.array(self.labels), np.array(self.guesses)
+        right = float(np.mean(labels == guesses))
+        self._report.epochs.append(Epoch(self.loss / len(labels), right, accuracy))
+        self._report.last_epoch = labels, guesses
+        self._clear()
 
 
-def evaluate_accuracy(runner: Runner, test: Split) -> tuple[float, Array]:
+def evaluate_accuracy(
+    runner: Runner, test: Split, on_progress: Progress | None = None
+) -> tuple[float, Array]:
     """(accuracy, predictions) of the runner's present parameters."""
     records = (Record(RecordKind.INFER, f) for f in test.frames)
-    predictions = np.array([r.predicted for r in runner.run(records)])
+    predictions = np.empty(len(test.labels), np.int64)
+    for done, result in enumerate(runner.run(records)):
+        predictions[done] = result.predicted
+        if on_progress is not None:
+            on_progress(done + 1, len(predictions), "")
     return float(np.mean(predictions == test.labels)), predictions

@@ -4,11 +4,11 @@
  *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, classes, 0
  * and then the records, each
  *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame,
- *              5 train and keep, 6 rehearse: the replay memory),
- *     u8[3] mt_augmentation (for 0 and 5), u32 label, f32 learning rate, i8 frame[input bytes] (not
- * for 2 and 6). The result has one entry for each record: for all but save u32 status, i32
- * predicted class, i32 loss in Q16 (0 for infer), 4-byte logits[classes] and for save u32 status,
- * u32 bytes, u8 blob[bytes]; with the measure flag each is followed by u32 stack bytes of the call
+ *              5 train and keep, 6 rehearse: the replay memory, 7 load),
+ *     u8[3] mt_augmentation (for 0 and 5), u32 label (for 7: bytes to load), f32 learning rate,
+ *     i8 frame[input bytes] (not for 2 and 6; for 7 the bytes that mt_save wrote). The result has one entry for each record: for all but save u32 status, i32
+ * predicted class, i32 loss in Q16 (0 for infer), 4-byte logits[classes] and for save and load u32
+ * status, u32 bytes (0 for load), u8 blob[bytes]; with the measure flag each is followed by u32 stack bytes of the call
  * (0 for save). Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable,
  * 10 + status if mt_init failed, 98 accumulator overflow (debug build), 99 fault. */
 #include <stddef.h>
@@ -131,6 +131,22 @@ static void run_save(const mt_context *context, uint32_t measure, int32_t output
     }
 }
 
+/* Linked only where jobs ask for it, so that the flash of a firmware is what it needs. */
+static void run_load(mt_context *context, uint32_t bytes, int32_t job, uint32_t measure,
+                     int32_t output) {
+    uint32_t head[3] = {MT_ERROR_SIZE, 0, 0};
+    if (bytes <= sizeof save_buffer) {
+        read_or_exit(job, save_buffer, bytes);
+#if defined(MT_HARNESS_LOAD)
+        head[0] = (uint32_t)mt_load(context, save_buffer, bytes);
+#else
+        (void)context;
+        head[0] = MT_ERROR_ARGUMENT;
+#endif
+    }
+    write_or_exit(output, head, (measure ? 3 : 2) * sizeof head[0]);
+}
+
 static void print_progress(uint32_t done, uint32_t total) {
     semihosting_print("step ");
     semihosting_print_number(done);
@@ -169,6 +185,8 @@ int main(void) {
         read_or_exit(job, &record, sizeof record);
         if (record.kind == HARNESS_SAVE) {
             run_save(context, header[FLAGS] & FLAG_MEASURE, output);
+        } else if (record.kind == HARNESS_LOAD) {
+            run_load(context, record.label, job, header[FLAGS] & FLAG_MEASURE, output);
         } else {
             if (record.kind != HARNESS_REHEARSE) {
                 read_or_exit(job, frame_of(context), MT_INPUT_BYTES);

@@ -1,0 +1,153 @@
+"""What a classifier got right, class by class, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from microtune.datasets.names import printable
+from microtune.simulate.evaluation import Prediction
+from microtune.simulate.outcome import Outcome
+from microtune.simulate.trainer import TrainingReport
+
+# More classes than this have no matrix in the terminal, and only the worst rows.
+MATRIX_CLASSES, LISTED_CLASSES, PAIRS = 12, 24, 10
+_NAME_COLUMNS, _MATRIX_NAME_COLUMNS = 24, 12
+
+
+def name_text(name: str, columns: int = _NAME_COLUMNS) -> Text:
+    """A class's or file's name as it is: no markup, no control characters, not too long."""
+    text = Text(printable(name), no_wrap=True, overflow="ellipsis")
+    text.truncate(columns, overflow="ellipsis")
+    return text
+
+
+def percent(share: float | None) -> str:
+    """A share as it is printed everywhere."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def outcome_tables(outcome: Outcome, console: Console) -> list[Table | Text]:
+    """Accuracy by class, and the confusion matrix, or the most frequent confusions where there are
+    many classes or the console is too narrow."""
+    by_class = _class_table(outcome)
+    if len(outcome.classes) <= MATRIX_CLASSES:
+        matrix = _matrix_table(outcome)
+        if Measurement.get(console, console.options, matrix).minimum <= console.width:
+            title = Text("Confusion matrix: rows are true classes, columns predicted ones")
+            return [*by_class, title, matrix]
+    return [*by_class, *_pairs_table(outcome)]
+
+
+def _class_table(outcome: Outcome) -> list[Table | Text]:
+    count = len(outcome.labels)
+    title = f"By class, {count:,} {outcome.split} images"
+    if outcome.before_steps:
+        title += " of the last epoch, each before its step (there are no test images)"
+    rows = list(
+        zip(outcome.classes, outcome.images_by_class, outcome.by_class,
+            outcome.matrix.sum(axis=0).tolist(), strict=True)
+    )  # fmt: skip
+    shown = list(range(len(rows)))
+    if len(rows) > LISTED_CLASSES:
+        known = [(share, label) for label, (_, _, share, _) in enumerate(rows) if share is not None]
+        shown = [label for _, label in sorted(known)[:PAIRS]]
+        title += f": the {len(shown)} worst of {len(rows)} classes (--json has all)"
+    table = Table()
+    for name in ("label", "class", "images", "accuracy", "predicted"):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for label in shown:
+        name, images, share, guessed = rows[label]
+        table.add_row(str(label), name_text(name), f"{images:,}", percent(share), f"{guessed:,}")
+    table.add_section()
+    table.add_row("", "all images", f"{count:,}", percent(outcome.accuracy), f"{count:,}")
+    table.add_row("", "mean of the classes", "", percent(outcome.balanced_accuracy), "")
+    return [Text(title), table]
+
+
+def _matrix_table(outcome: Outcome) -> Table:
+    """Rows are the true classes, columns the predicted ones, by label."""
+    table = Table(padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("class", no_wrap=True)
+    for label in range(len(outcome.classes)):
+        table.add_column(str(label), justify="right", no_wrap=True)
+    for label, (name, row) in enumerate(zip(outcome.classes, outcome.matrix.tolist(), strict=True)):
+        cells = [
+            Text(f"{images}" if images else "·", style="bold green" if label == guess else "")
+            for guess, images in enumerate(row)
+        ]
+        table.add_row(str(label), name_text(name, _MATRIX_NAME_COLUMNS), *cells)
+    return table
+
+
+def _pairs_table(outcome: Outcome) -> list[Table | Text]:
+    pairs = outcome.worst_pairs(PAIRS)
+    if not pairs:
+        return []
+    table = Table()
+    table.add_column("true class")
+    table.add_column("predicted class")
+    table.add_column("images", justify="right")
+    for pair in pairs:
+        names = outcome.classes[pair.truth], outcome.classes[pair.predicted]
+        table.add_row(*(name_text(name) for name in names), f"{pair.images:,}")
+    return [Text(f"The {len(pairs)} most frequent confusions"), table]
+
+
+def predictions_table(predictions: Sequence[Prediction], names: Sequence[str], top: int) -> Table:
+    """One row an image: what the network answers, then the next classes."""
+    table = Table(title="Predictions", title_justify="left")
+    table.add_column("image", overflow="fold")
+    columns = min(top, len(names))
+    for number in range(columns):
+        table.add_column("class" if number == 0 else "then")
+        table.add_column("", justify="right")
+    for one in predictions:
+        cells: list[str | Text] = [Text(printable(one.image))]
+        for label in one.best(columns):
+            cells += [name_text(names[label]), percent(float(one.probabilities[label]))]
+        table.add_row(*cells)
+    return table
+
+
+def unseen_notes(outcome: Outcome) -> list[str]:
+    """A line for each class that is never predicted."""
+    return [
+        f"warning: class '{printable(name)}' is never predicted for any of "
+        f"{len(outcome.labels):,} images, {images:,} of which show it"
+        for name, images in zip(outcome.classes, outcome.images_by_class, strict=True)
+        if name in outcome.never_predicted
+    ]
+
+
+def unseen_warnings(reports: Sequence[TrainingReport], trained: Sequence[int]) -> list[str]:
+    """A line for each class that a run never predicts, and one with what helps. `trained` counts
+    the training images of each class."""
+    known = [report for report in reports if report.outcome is not None]
+    lines = []
+    for label, name in enumerate(known[0].outcome.classes if known and known[0].outcome else ()):
+        runs = sum(name in r.outcome.never_predicted for r in known if r.outcome is not None)
+        if runs:
+            where = "" if len(known) == 1 else f" in {runs} of {len(known)} runs"
+            lines.append(
+                f"warning: class '{printable(name)}' is never predicted{where}: it has "
+                f"{trained[label]:,} of {sum(trained):,} training images"
+            )
+    if lines:
+        lines.append(_advice(known))
+    return lines
+
+
+def _advice(reports: Sequence[TrainingReport]) -> str:
+    plan = reports[0].plan
+    ways = [] if plan.balance else ["--balance (shows every class equally often)"]
+    if any(report.diverged for report in reports):
+        ways.insert(0, f"a lower rate (--lr {plan.learning_rate / 4:g})")
+    else:
+        ways += ["more --epochs", "another --lr"]
+    return f"What helps: {', '.join(ways)}, a scheme that trains more, more images of the class"
