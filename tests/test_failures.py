@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -19,21 +20,31 @@ from microtune import embedded
 from microtune.cli import failures
 from microtune.errors import MicrotuneError
 from microtune.simulate.host import load_from_memory, load_library
+from tests.processes import INTERRUPTIBLE, microtune
 
 CLI = [sys.executable, "-m", "microtune"]
 COMPILE = ["compile", os.fspath(embedded.MODEL), "--classes", "5", "--scheme", "head-only", "-o"]
 
 
-def call(*arguments: str | bytes, **more: object) -> subprocess.CompletedProcess[str]:
+def call(
+    *arguments: str | bytes, cwd: Path, env: dict[str, str] | None = None,
+    preexec_fn: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """microtune with arguments; what it says, with bytes that are no text escaped."""
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+    if env is None and preexec_fn is None:
+        with contextlib.chdir(cwd):
+            return microtune(*map(os.fsdecode, arguments))
+    return subprocess.run(
         [*CLI, *arguments], capture_output=True, text=True, errors="backslashreplace",
-        check=False, **more,
+        check=False, cwd=cwd, env=env, preexec_fn=preexec_fn,
     )  # fmt: skip
 
 
-def refused(*arguments: str | bytes, **more: object) -> str:
-    done = call(*arguments, **more)
+def refused(
+    *arguments: str | bytes, cwd: Path, env: dict[str, str] | None = None,
+    preexec_fn: Callable[[], None] | None = None,
+) -> str:  # fmt: skip
+    done = call(*arguments, cwd=cwd, env=env, preexec_fn=preexec_fn)
     assert done.returncode == 2, done
     assert "Traceback" not in done.stderr and done.stderr.startswith("error: ")
     return done.stderr
@@ -171,7 +182,7 @@ def test_ctrl_c_and_a_closed_pipe_are_quiet(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr and "Broken" not in done.stderr
     assert call(*COMPILE, "p", cwd=tmp_path).returncode == 0
     process = subprocess.Popen(
-        [*CLI, "train", "p", "--data", os.fspath(embedded.DATA), "--epochs", "9999"],
+        [*INTERRUPTIBLE, "train", "p", "--data", os.fspath(embedded.DATA), "--epochs", "9999"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     time.sleep(4)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import microtune.cli.quiet  # noqa: F401
+
+# isort: split
 import io
 import signal
 import sys
