@@ -140,7 +140,11 @@ def read_tar(path: Path) -> ArchiveTree:
                 _add_member(tree, archive, member, room, path)
             _check_end(archive)
     except _ERRORS as error:
-        raise MicrotuneError(f"{path}: not a readable tar, perhaps cut off: {error}") from error
+        # tarfile adds what every method of compression says, a line each.
+        why = str(error).splitlines()[:1] or [type(error).__name__]
+        raise MicrotuneError(
+            f"{path}: not a readable tar (plain, gzip, bzip2 or xz), perhaps cut off: {why[0]}"
+        ) from error
     tree.resolve_links()
     return tree
 

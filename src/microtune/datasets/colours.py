@@ -85,17 +85,21 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         )
     if image.mode not in (*_WIDE, "I"):
         return image
-    values = np.asarray(image).astype(np.int32)
     shift = 4 if _tag(image, _BITS) == (12,) else 8
-    if _tag(image, _PHOTOMETRIC) == 0:  # white is zero
-        values = (256 << shift) - 1 - values
-    grey = Image.fromarray(np.clip(values >> shift, 0, 255).astype(np.uint8))
-    grey.info = {k: v for k, v in image.info.items() if k == "icc_profile"}
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        mask = np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8)
-        grey.putalpha(Image.fromarray(mask))
-    return grey
+    inverted, clear = _tag(image, _PHOTOMETRIC) == 0, image.info.get("transparency")
+    has_clear = isinstance(clear, int)
+
+    def high_byte(band: Image.Image) -> Image.Image:
+        values = np.asarray(band).astype(np.int32)
+        grey = np.clip(values >> shift, 0, 255).astype(np.uint8)
+        result = Image.fromarray(255 - grey if inverted else grey)
+        if has_clear:
+            result.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+        return result
+
+    result = _by_bands(image, "LA" if has_clear else "L", high_byte)
+    result.info = {k: v for k, v in image.info.items() if k == "icc_profile"}
+    return result
 
 
 def _is_16_bit(image: Image.Image) -> bool:
