@@ -33,7 +33,7 @@ def test_what_is_kept_aside_is_said(tmp_path: Path) -> None:
     with (folder / "Makefile").open("a") as file:
         file.write("# mine")
     _, said = compiled(folder, "--classes", 3, "--scheme", "head-only")
-    assert said == "note: Makefile was not as compile had left it: kept as Makefile.yours"
+    assert said == "note: Makefile is not what compile last wrote there: kept as Makefile.yours"
 
 
 def test_scheme_none_needs_no_number_of_classes(tmp_path: Path) -> None:

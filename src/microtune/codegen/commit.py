@@ -59,7 +59,7 @@ class Changes:
         """One line each."""
         return [
             *(
-                f"{path} was not as compile had left it: kept as {name}"
+                f"{path} is not what compile last wrote there: kept as {name}"
                 for path, name in self.aside
             ),
             *(f"{path} had been deleted: written again" for path in self.restored),

@@ -23,6 +23,7 @@ from microtune.codegen.class_names import classes_text
 from microtune.codegen.commit import MANIFEST, commit, recover
 from microtune.codegen.learnt import Learnt
 from microtune.codegen.model_source import model_header, model_source
+from microtune.datasets.names import printable
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
@@ -137,9 +138,10 @@ def write_project(project: Project, directory: Path, note: Note = warn) -> None:
     """
     try:
         recover(directory)
-        if _is_foreign(directory):
+        if found := _foreign(directory):
             raise MicrotuneError(
-                f"{directory} exists and is not a microtune project; give an empty or new folder"
+                f"{directory} exists and is not a microtune project ({found}); give an empty or "
+                "new folder"
             )
         changes = commit(directory, lambda folder: _fill(project, folder))
     except OSError as error:
@@ -151,19 +153,19 @@ def write_project(project: Project, directory: Path, note: Note = warn) -> None:
         note(line)
 
 
-def _is_foreign(directory: Path) -> bool:
-    """Whether something is there that is neither a project of ours nor an empty folder (hidden
-    files, such as .git, and the lost+found of a file system do not count)."""
+def _foreign(directory: Path) -> str:
+    """What is there, if that is neither a project of ours nor an empty folder; else "". Hidden
+    files, such as .git, and the lost+found of a file system do not count."""
     if not directory.exists():
-        return False
+        return ""
     if not directory.is_dir():
-        return True
+        return "it is no folder"
     if (directory / MANIFEST).is_file() or _is_plan(directory / MARKER):
-        return False
-    return any(
-        not entry.name.startswith(".") and entry.name != "lost+found"
-        for entry in directory.iterdir()
-    )
+        return ""
+    names = sorted(entry.name for entry in directory.iterdir())
+    visible = [name for name in names if not name.startswith(".") and name != "lost+found"]
+    more = f" and {len(visible) - 1} more" if len(visible) > 1 else ""
+    return f"it holds {printable(visible[0])}{more}" if visible else ""
 
 
 def _is_plan(path: Path) -> bool:
