@@ -26,6 +26,9 @@ golden: setup ## record the generated C sources anew, after a deliberate change 
 	@MICROTUNE_UPDATE_GOLDEN=1 $(PY) -m pytest -n 0 -rs tests/codegen/test_replay.py
 	@git diff --stat tests/golden 2>/dev/null || true
 
+mutants: setup ## put one fault after the other into a copy: does the test named for it fail?
+	@$(PY) benchmarks/mutants.py
+
 lint: setup ## ruff, mypy, clang-format, size limits
 	@scripts/setup.sh lint
 	@$(PY) -m ruff check .
@@ -43,4 +46,4 @@ format: setup ## rewrite the code in the house style
 clean: ## remove what the targets made, the virtual environment included
 	rm -rf .venv build out microtune-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-all golden lint format clean
+.PHONY: help setup demo test test-all golden mutants lint format clean
