@@ -48,8 +48,10 @@ static int add_case(int32_t number) {
     p.x2_zero = between(-128, 127);
     p.y_zero = between(-128, 127);
     p.shift = between(1, 30);
-    p.a1 = between(0, (1 << 22) - 1);
-    p.a2 = between(0, (1 << 22) - 1);
+    /* Any factors, or such that sums lie between two codes. */
+    const int32_t most = (1 << (next() % 2 ? 22 : mt_min(22, p.shift))) - 1;
+    p.a1 = between(0, most);
+    p.a2 = between(0, most);
     p.clamp_lo = next() % 2 ? -128 : between(-128, 0);
     p.clamp_hi = next() % 2 ? 127 : between(0, 127);
     const int masked = next() % 2, in_place = next() % 2;
