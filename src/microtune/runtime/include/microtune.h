@@ -90,8 +90,9 @@ size_t mt_save_bytes(void);
 MT_NODISCARD mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32_t arena_count,
                                uint32_t seed, mt_context **context);
 
-/* Where the next frame goes: int8 NHWC, pixel - 128 for 8-bit images. NULL for an invalid context
- * and for a model compiled with --input rows.
+/* Where the next frame goes: int8 [MT_INPUT_HEIGHT][MT_INPUT_WIDTH][MT_INPUT_CHANNELS], pixel - 128
+ * (microtune_model.h; the project's README has crop, scaling and what a mistake costs). NULL for an
+ * invalid context and for a model compiled with --input rows.
  * Fill it again before every mt_infer, mt_train_step, mt_replay_train and mt_make_latent: every
  * call that runs layers reuses the memory, also one from a latent. */
 int8_t *mt_input(mt_context *context);

@@ -1,0 +1,123 @@
+"""Every command in a shell block is run in a reader's folder, or at least parsed; the tables say
+which run in a cheaper form and which do not run, and why."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.docs.command_line import parse, script_options, shell_commands
+from tests.docs.pages import PAGES, ROOT, all_pieces, pieces
+
+# Parts of commands that take long, and what stands in their place here.
+CHEAPER = {
+    "--epochs 3 ": "--steps 100 ",
+    "--steps 200 ": "--steps 2 ",
+    "make -C out/tops": "make -C out/tops OPT=-O1",
+    "source .venv/bin/activate": "command -v microtune",
+}
+# What is only parsed: the reader's own model and data, hours of work, or a cluster.
+NOT_RUN = {
+    "accuracy.md": "studies take hours and need the optional data",
+    "cluster.md": "needs a cluster, and the reader's own model and data",
+    "search.md": "the reader's own model and data",
+    "instructions.md": "needs the optional data and several minutes",
+    "tests.md": "tests do not run tests",
+}
+# Programs that are not ours, on pages that are not run.
+FOREIGN = {"ray": "cluster.md", "dask": "cluster.md"}
+NEEDS_CHIP = ("--on qemu", "microtune measure")
+BLOCKS = [(piece.page.name, piece) for piece in all_pieces("sh")]
+
+
+def run(command: str, workspace: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=workspace, env=environment, capture_output=True, text=True,
+        check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def cheaper(command: str) -> str:
+    """The command with its expensive parts replaced."""
+    for part, instead in CHEAPER.items():
+        command = command.replace(part, instead)
+    return command
+
+
+def check_without_running(command: str) -> None:
+    """The command line parses it; scripts, their options and make's targets exist."""
+    words = [word for word in shlex.split(command) if not re.match(r"[A-Z_]+=", word)]
+    if words[0] == "microtune":
+        parse(words[1:])
+    elif words[0] == "make":
+        subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+    elif words[0].endswith("python") and words[1].endswith(".py"):
+        options = {word.split("=")[0] for word in words[2:] if word.startswith("-")}
+        assert options <= script_options(words[1])
+    elif "pytest" in words[:3]:
+        for word in words[words.index("pytest") + 1 :]:
+            assert not word.startswith("tests/") or (ROOT / word.split("::")[0]).exists(), word
+    else:
+        assert words[0] in FOREIGN, f"{command}: run it, or say why not"
+
+
+@pytest.mark.parametrize(
+    "page", sorted({name for name, _ in BLOCKS if name in NOT_RUN}), ids=lambda name: name
+)
+def test_commands_that_are_not_run_are_parsed(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROTUNE_DATA", "data")
+    for name, piece in BLOCKS:
+        if name == page:
+            for command in shell_commands(piece.text):
+                check_without_running(command)
+
+
+def test_the_readers_commands_run(workspace: Path, shell_environment: dict[str, str]) -> None:
+    """The README's first, then those of the other pages, in one folder as a reader would."""
+    chip = shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")
+    for page in (page for page in PAGES if page.name not in NOT_RUN):
+        for command in (c for p in pieces(page) if p.kind == "sh" for c in shell_commands(p.text)):
+            if re.match(r"make [a-z]", command):
+                check_without_running(command)
+            elif chip or not any(part in command for part in NEEDS_CHIP):
+                run(cheaper(command), workspace, shell_environment)
+    assert (workspace / "learn").is_file() and (workspace / "out/tops/plan.json").is_file()
+    project = workspace / "out/tops"
+    shutil.copy(workspace / "photo.png", project)
+    for piece in (piece for piece in pieces(project / "README.md") if piece.kind == "sh"):
+        for command in shell_commands(piece.text):
+            run(command, project, shell_environment)
+
+
+def test_no_entry_of_the_tables_outlives_its_command() -> None:
+    written = [command for _, piece in BLOCKS for command in shell_commands(piece.text)]
+    for part in CHEAPER:
+        assert any(part in command for command in written), part
+    for command in written:
+        if command.startswith("microtune") and cheaper(command) != command:
+            parse(shlex.split(command)[1:])
+    assert set(NOT_RUN) <= {name for name, _ in BLOCKS}
+
+
+def test_the_python_of_the_pages_runs(
+    workspace: Path, shell_environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/camera.md compares what `predict --dump` wrote with what a driver delivered."""
+    expected = np.arange(-128, 128, dtype=np.int8)
+    expected.tofile(workspace / "expected.bin")
+    (expected // 2).astype(np.int8).tofile(workspace / "delivered.bin")
+    blocks = all_pieces("python")
+    assert [piece.page.name for piece in blocks] == ["camera.md"]
+    (workspace / "snippet.py").write_text(blocks[0].text, encoding="utf-8")
+    done = subprocess.run(
+        ["python", "snippet.py"], cwd=workspace, env=shell_environment, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "mean difference 32.0, largest 64\n"
