@@ -29,6 +29,7 @@ NOT_RUN = {
     "search.md": "the reader's own model and data",
     "instructions.md": "needs the optional data and several minutes",
     "tests.md": "tests do not run tests",
+    "training.md": "the reader's own project and photos",
 }
 # Programs that are not ours, on pages that are not run.
 FOREIGN = {"ray": "cluster.md", "dask": "cluster.md"}
