@@ -134,10 +134,12 @@ def test_labels_go_by_name_where_the_project_has_names(
             assert "only in the data: stars only in the project: columns" in message
             assert "bars, columns, discs" in message and "discs, bars, stars" in message
     some = make(tmp_path / "some", ("columns", "discs"))
+    (some / "test/discs/film.mov").write_bytes(b"")
     done = run("evaluate", trained / "p", "--data", some, "--load", trained / "s", "--json",
                tmp_path / "s.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     figures = read(tmp_path / "s.json")
+    assert "1 .mov: test/discs/film.mov" in said(done)
     assert figures["per_class"]["bars"] == {"images": 0, "accuracy": None}
     assert figures["accuracy"] > 0.6 and figures["never_predicted"] == []
     assert "has 2 classes" in refused("train", trained / "p", "--data", some)

@@ -121,4 +121,4 @@ def test_what_a_search_does_not_read_is_said(
              for c in ("a", "bb") for i in range(3)}  # fmt: skip
     folder = write_folder(tmp_path / "set", files | {"train/a/film.mov": b""})
     open_materials(embedded_model(), folder, tmp_path, "val")
-    assert "note: 1 .mov: train/a/film.mov" in caplog.text
+    assert f"note: {folder}: 1 .mov: train/a/film.mov" in caplog.text

@@ -24,7 +24,7 @@ class BackendKind(StrEnum):
 
 def search(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
-    data: Annotated[Path, typer.Option(help="Folder, .tar or .npz with train and test images.")],
+    data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz with images.")],
     output: Annotated[Path, typer.Option("-o", metavar="SCHEME.toml", help="The file to write.")],
     target: Annotated[str, typer.Option(help="Chip, for instance cortex-m7.")] = "cortex-m7",
     sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from microtune.cache import say_once
 from microtune.datasets.frames import Progress, frames_of
 from microtune.datasets.listing import some
 from microtune.datasets.names import SPLITS, alike, look_alikes, natural, to_bytes
@@ -76,6 +77,11 @@ class Dataset:
         ]
         notes += [note for split in loaded for note in split.notes]
         return Description(self.classes, images, [*self.source.notes, *notes, *self._twins()])
+
+    def say_notes(self, loaded: Sequence[Split] = ()) -> None:
+        """Each note of `describe` on stderr, once a process."""
+        for note in self.describe(loaded).notes:
+            say_once(f"note: {self.path}: {note}")
 
     def _twins(self) -> list[str]:
         """Notes about the same picture in train and elsewhere, or in two classes."""

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 
 from microtune import pipeline
-from microtune.cache import say_once
 from microtune.datasets import Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
@@ -165,8 +164,7 @@ def open_materials(model: ModelFile, data: Path, folder: Path, asked: Asked) -> 
             f"{data}: {len(learn.labels)} images to learn and {len(questions.labels)} to validate; "
             "a search needs more (val/CLASS/*.jpg, or 10 % of train are held out)"
         )
-    for note in dataset.describe([learn, questions]).notes:
-        say_once(f"note: {note}")
+    dataset.say_notes([learn, questions])
     return Materials(model, len(dataset.classes), learn, questions, folder.absolute())
 
 

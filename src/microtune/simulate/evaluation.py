@@ -52,9 +52,9 @@ def evaluate_project(
     learnt = opened.learnt(load)
     dataset = open_images(data) if opened.class_names else open_dataset(data)
     labels = opened.labels_of(dataset, some=True)
-    images = labels.apply(
-        dataset.load(split, opened.preprocessing, lambda done, total: progress(done, total, ""))
-    )
+    found = dataset.load(split, opened.preprocessing, lambda done, total: progress(done, total, ""))
+    dataset.say_notes([found])
+    images = labels.apply(found)
     if len(images.labels) == 0:
         raise MicrotuneError(f"{data} has no {split} images")
     runner = _runner(opened, on, progress, learnt)

@@ -267,5 +267,7 @@ def measure_project(
     if data is None:
         return measure(project, target=target, optimisation=optimisation)
     preprocessing = Preprocessing.from_json(read_plan(project)["preprocessing"])
-    test = open_dataset(data).load("test", preprocessing, None)
+    dataset = open_dataset(data)
+    test = dataset.load("test", preprocessing, None)
+    dataset.say_notes([test])
     return measure(project, test.frames[:images], test.labels[:images], target, optimisation)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from microtune.cache import say_once
 from microtune.datasets import Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
@@ -46,8 +45,7 @@ class Sources:
 @cache
 def _identity(sources: Sources, model: str, data: str) -> str:
     images = open_dataset(sources.folder / "data" / data)
-    for note in images.describe().notes:
-        say_once(f"note: {data}: {note}")
+    images.say_notes()
     # Results of before classes were in natural order stay valid where that is the order of text.
     in_order = images.source.classes is not None or images.classes == sorted(images.classes)
     order = "" if in_order else " natural order"
