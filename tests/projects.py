@@ -26,11 +26,12 @@ def compile_project(
     model: ModelFile | None = None, classes: int = 5, sram: int = SRAM,
     input_mode: pipeline.InputMode = "resident",
     schedule: pipeline.Schedule = "stream", target: str = "cortex-m7", replay: int = 0,
+    prefix: str = "",
 ) -> Project:  # fmt: skip
     """Compile a model (the embedded one by default), for the Cortex-M7 by default."""
     request = pipeline.Request(
         classes, scheme, load_target(target), sram, FLASH, formats or Formats(),
-        input_mode, schedule, replay,
+        input_mode, schedule, replay, prefix=prefix,
     )  # fmt: skip
     return pipeline.compile_model(model or load_any(embedded.MODEL), request, folder)
 

@@ -64,6 +64,10 @@ def compile_command(
         Path | None, typer.Option(metavar="FILE", help="Start from what `train --save` or mt_save "
                                   "wrote, instead of from the model's own weights.")
     ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="Stands before every name of the C, for firmware with several "
+                          "networks; for instance faces_.")
+    ] = "",
     emit: Annotated[
         Emit | None, typer.Option(help="Print this and stop: the int8 graph, the training graph, "
                                   "or the plan.")
@@ -73,6 +77,7 @@ def compile_command(
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
     from microtune import pipeline
     from microtune.codegen.learnt import read_learnt
+    from microtune.codegen.names import check_prefix
     from microtune.datasets import open_dataset
     from microtune.importers import load_any
     from microtune.ir.text import format_graph
@@ -87,7 +92,7 @@ def compile_command(
     request = pipeline.Request(
         chosen.count, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
         Formats(bias.value, head.value), input_mode.value, schedule.value,
-        0 if replay is None else parse_bytes(replay), chosen.names,
+        0 if replay is None else parse_bytes(replay), chosen.names, check_prefix(prefix),
         learnt=None if learnt is None else read_learnt(learnt), names_in_c=class_names,
     )  # fmt: skip
     if emit is None and output is None:

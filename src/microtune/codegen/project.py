@@ -23,6 +23,7 @@ from microtune.codegen.class_names import classes_text
 from microtune.codegen.commit import MANIFEST, commit, recover
 from microtune.codegen.learnt import Learnt
 from microtune.codegen.model_source import model_header, model_source
+from microtune.codegen.names import PREFIX, Renaming, named
 from microtune.datasets.names import printable
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
@@ -40,8 +41,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 ROOMS = ("core", "portable", "dsp", "mve", "avx2")
 MARKER = "plan.json"
 TRAINING_FILE = "model/training.mt"
-# Of external names in C; empty, or the start of an identifier.
-PREFIX = r"(?:[A-Za-z_][A-Za-z0-9_]*)?"
 # What the commands read of a plan.json.
 _PLAN_KEYS = (
     "model", "scheme", "classes", "class_names", "prefix", "target", "input", "budget",
@@ -176,29 +175,41 @@ def _is_plan(path: Path) -> bool:
         return False
 
 
-def _copy_sources(source: Path, target: Path) -> None:
-    """The C files, with today's date and the user's permissions, so that `make` sees new ones."""
-    target.mkdir(parents=True)
-    for file in sorted(source.glob("*.[chS]")):
-        shutil.copyfile(file, target / file.name)
+def _sources(project: Project) -> dict[str, str]:
+    """The C of include/, src/ and model/ by path, before it is named."""
+    rooms = {"include": RUNTIME / "include"} | {f"src/{room}": RUNTIME / room for room in ROOMS}
+    texts = {
+        f"{folder}/{file.name}": file.read_text(encoding="utf-8")
+        for folder, room in rooms.items() for file in sorted(room.glob("*.[ch]"))
+    }  # fmt: skip
+    graph, plan = project.graph, project.plan
+    names = project.class_names if project.names_in_c else ()
+    camera = header_comment(project.model.preprocessing)
+    texts["model/microtune_model.h"] = model_header(graph, plan, camera, names)
+    texts["model/microtune_model.c"] = model_source(
+        graph, plan, project.model_sha256, project.scheme_sha256, names
+    )
+    return texts
+
+
+def _write_sources(project: Project, root: Path) -> Renaming:
+    """All C files, with today's date and the user's permissions, so that `make` sees new ones."""
+    texts, renaming = named(_sources(project), project.prefix)
+    for path, text in texts.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    for file in write_port(root / "port", project.target, placement=_placement(project.plan)):
+        if file.suffix in (".c", ".h"):
+            file.write_text(renaming.text(file.read_text(encoding="utf-8")), encoding="utf-8")
+    return renaming
 
 
 def _fill(project: Project, root: Path) -> None:
-    (root / "model").mkdir(parents=True)
-    _copy_sources(RUNTIME / "include", root / "include")
-    for room in ROOMS:
-        _copy_sources(RUNTIME / room, root / "src" / room)
-    graph, plan = project.graph, project.plan
-    names = project.class_names if project.names_in_c else ()
-    source = model_source(graph, plan, project.model_sha256, project.scheme_sha256, names)
-    header = model_header(graph, plan, header_comment(project.model.preprocessing), names)
-    (root / "model/microtune_model.h").write_text(header, encoding="utf-8")
-    (root / "model/microtune_model.c").write_text(source, encoding="utf-8")
+    renaming, graph = _write_sources(project, root), project.graph
     training = ModelFile(
         graph, project.model.preprocessing, project.model.licence, project.model.source
     )
     save_model(training, root / TRAINING_FILE)
-    write_port(root / "port", project.target, placement=_placement(plan))
     for name in ("CMakeLists.txt", "Makefile", "README.md"):
         text = Template((TEMPLATES / name).read_text(encoding="utf-8"))
         flags, gcc = " ".join(project.target.gcc_flags), project.target.architecture.gcc
@@ -207,8 +218,9 @@ def _fill(project: Project, root: Path) -> None:
             INPUT="input by rows" if graph.attrs.get("input") == "rows" else "resident frame",
             CLASSES=classes_text(project.class_names, project.classes),
             CAMERA=readme_section(project.model.preprocessing),
+            PREFIX=project.prefix,
         )  # fmt: skip
-        (root / name).write_text(filled, encoding="utf-8")
+        (root / name).write_text(renaming.text(filled), encoding="utf-8")
     (root / "LICENSE.model").write_text(project.model.licence, encoding="utf-8")
     shutil.copyfile(TEMPLATES / "LICENSE.runtime", root / "LICENSE.runtime")
     shutil.copyfile(TEMPLATES / "plan.schema.json", root / "plan.schema.json")

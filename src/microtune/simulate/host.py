@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from microtune.codegen.layout import Slot, unpack_block
+from microtune.codegen.names import PLAIN_NAMES
 from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
@@ -24,7 +25,7 @@ from microtune.simulate.objects import Compilation, object_store
 from microtune.simulate.toolchain import find_clang, find_host_compiler, find_host_gcc
 
 # Contraction would give a host with FMA other bits than a chip without.
-HOST_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common", "-fPIC")
+HOST_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common", "-fPIC", PLAIN_NAMES)
 # zig checks for undefined behaviour at -O0 and -O1: a trap needs no library of messages, and at -O3
 # zig builds its own libraries quickly.
 TRAPS = ("-fsanitize-trap=undefined",)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from microtune.codegen.names import NAMES_HEADER, PLAIN_NAMES
 from microtune.simulate.compilers import Compiler, run_tool
 
 OBJECTS = "MICROTUNE_OBJECTS"
@@ -102,6 +103,7 @@ class Compilation:
 
 def included(project: Path, source: Path, flags: Sequence[str]) -> dict[Path, bytes]:
     """The source and, through all their includes, the project's headers that it is made of."""
+    plain = PLAIN_NAMES in flags  # then the generated names are not used
     folders = [Path(flag.removeprefix("-I")) for flag in flags if flag.startswith("-I")]
     found: dict[Path, bytes] = {}
     waiting = [source]
@@ -111,6 +113,8 @@ def included(project: Path, source: Path, flags: Sequence[str]) -> dict[Path, by
             continue
         found[path] = (project / path).read_bytes()
         for name in _INCLUDE.findall(found[path]):
+            if plain and name.decode().endswith(NAMES_HEADER):
+                continue
             places = (folder / name.decode() for folder in (path.parent, *folders))
             waiting += [place for place in places if (project / place).is_file()][:1]
     return found

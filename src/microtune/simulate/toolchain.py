@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from microtune.codegen.names import PLAIN_NAMES
 from microtune.errors import MicrotuneError
 from microtune.simulate.compilers import Compiler, find_program, run_tool, version_of
 from microtune.simulate.debug import DEBUG_FLAG
@@ -148,7 +149,7 @@ def build_firmware(
         target, stack_bytes=stack_bytes, ram_bytes=ram_bytes, flash_bytes=flash_bytes,
         placement=placement,
     )  # fmt: skip
-    base = [*found.command, *cpu_flags, optimisation]
+    base = [*found.command, *cpu_flags, optimisation, PLAIN_NAMES]
     # Without -g, zig strips the symbols that counting needs where it optimises for size.
     zig_flags = ["-fno-sanitize=undefined", "-w", "-g"]
     base += zig_flags if compiler == "zig" else ["-fcallgraph-info=su"]

@@ -26,21 +26,21 @@
 #define EIGHT_PIXELS FOUR_PIXELS PIXELS_4_TO_7
 #define PIXELS_4_TO_7 PIXEL("r8") PIXEL("r9") PIXEL("r10") PIXEL("r11")
 
-FUNCTION("mt_dot_4", "push {r0, r4-r9, lr}\n"
-                     "ldr r4, [r0]\n"
-                     "ldr r5, [r0, #16]\n"
-                     "ldr r6, [r0, #32]\n"
-                     "ldr r7, [r0, #48]\n"
-                     "ldr r8, [r1, #8]\n"
-                     "ldrd r1, r2, [r1]\n"
-                     "1:\n" FOUR_PIXELS "cmp r2, r8\n"
-                     "bne 1b\n"
-                     "ldr r0, [sp]\n"
-                     "str r4, [r0]\n"
-                     "str r5, [r0, #16]\n"
-                     "str r6, [r0, #32]\n"
-                     "str r7, [r0, #48]\n"
-                     "pop {r0, r4-r9, pc}\n");
+FUNCTION(MT_LINK_NAME(mt_dot_4), "push {r0, r4-r9, lr}\n"
+                                 "ldr r4, [r0]\n"
+                                 "ldr r5, [r0, #16]\n"
+                                 "ldr r6, [r0, #32]\n"
+                                 "ldr r7, [r0, #48]\n"
+                                 "ldr r8, [r1, #8]\n"
+                                 "ldrd r1, r2, [r1]\n"
+                                 "1:\n" FOUR_PIXELS "cmp r2, r8\n"
+                                 "bne 1b\n"
+                                 "ldr r0, [sp]\n"
+                                 "str r4, [r0]\n"
+                                 "str r5, [r0, #16]\n"
+                                 "str r6, [r0, #32]\n"
+                                 "str r7, [r0, #48]\n"
+                                 "pop {r0, r4-r9, pc}\n");
 
 /* The offsets in mt_tile. */
 #define WEIGHT "#0"
@@ -186,11 +186,11 @@ FUNCTION("mt_dot_4", "push {r0, r4-r9, lr}\n"
     "adds r3, r2, #1\n"                                                                            \
     "str r3, [r0, " MASK "]\n" flushes
 
-MAKE("mt_make_four", "mov r5, r4\nmov r6, r4\nmov r7, r4\n", FOUR_PIXELS,
+MAKE(MT_LINK_NAME(mt_make_four), "mov r5, r4\nmov r6, r4\nmov r7, r4\n", FOUR_PIXELS,
      "qadd r4, r4, r4\nqadd r5, r5, r5\nqadd r6, r6, r6\nqadd r7, r7, r7\n", STORES_0_TO_3,
      MASKED_0_TO_3 FLUSH_EIGHTH(FLUSH(BITS_LOW)));
 
-MAKE("mt_make_eight",
+MAKE(MT_LINK_NAME(mt_make_eight),
      "mov r5, r4\nmov r6, r4\nmov r7, r4\nmov r8, r4\nmov r9, r4\nmov r10, r4\nmov r11, r4\n",
      EIGHT_PIXELS,
      "qadd r4, r4, r4\nqadd r5, r5, r5\nqadd r6, r6, r6\nqadd r7, r7, r7\n"

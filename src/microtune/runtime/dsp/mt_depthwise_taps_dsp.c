@@ -26,9 +26,9 @@
 
 #define FUNCTION(name, body)                                                                       \
     __asm__(".syntax unified\n.thumb\n"                                                            \
-            ".section .text." #name ", \"ax\", %progbits\n"                                        \
-            ".balign 4\n.thumb_func\n.global " #name "\n.type " #name ", %function\n" #name        \
-            ":\n" body ".size " #name ", . - " #name "\n.text\n")
+            ".section .text." name ", \"ax\", %progbits\n"                                         \
+            ".balign 4\n.thumb_func\n.global " name "\n.type " name ", %function\n" name           \
+            ":\n" body ".size " name ", . - " name "\n.text\n")
 
 /* All kernel rows; r12 = pitch, the rows that are left at sp + 4. */
 #define ALL_ROWS(taps)                                                                             \
@@ -50,11 +50,11 @@
                                                           "stmia r0, {r4-r11}\n"                   \
                                                           "pop {r4-r11, pc}\n")
 
-SUMS(mt_taps_1_stride_1, FROM_SUMS, TAPS_1(STRIDE_1));
-SUMS(mt_taps_1_stride_2, FROM_SUMS, TAPS_1(STRIDE_2));
-SUMS(mt_taps_3_stride_1, FROM_BIASES, TAPS_3(STRIDE_1));
-SUMS(mt_taps_5_stride_1, FROM_BIASES, TAPS_5(STRIDE_1));
-SUMS(mt_taps_7_stride_1, FROM_BIASES, TAPS_7(STRIDE_1));
+SUMS(MT_LINK_NAME(mt_taps_1_stride_1), FROM_SUMS, TAPS_1(STRIDE_1));
+SUMS(MT_LINK_NAME(mt_taps_1_stride_2), FROM_SUMS, TAPS_1(STRIDE_2));
+SUMS(MT_LINK_NAME(mt_taps_3_stride_1), FROM_BIASES, TAPS_3(STRIDE_1));
+SUMS(MT_LINK_NAME(mt_taps_5_stride_1), FROM_BIASES, TAPS_5(STRIDE_1));
+SUMS(MT_LINK_NAME(mt_taps_7_stride_1), FROM_BIASES, TAPS_7(STRIDE_1));
 
 /* The offsets in mt_plane. */
 #define BIASES "#8"
@@ -144,10 +144,10 @@ SUMS(mt_taps_7_stride_1, FROM_BIASES, TAPS_7(STRIDE_1));
                                                                           "]\n"                    \
                                                                           "b 4b\n")
 
-PLANE(mt_plane_3_stride_1, TAPS_3(STRIDE_1), "16");
-PLANE(mt_plane_5_stride_1, TAPS_5(STRIDE_1), "16");
-PLANE(mt_plane_7_stride_1, TAPS_7(STRIDE_1), "16");
-PLANE(mt_plane_3_stride_2, TAPS_3(STRIDE_2), "32");
-PLANE(mt_plane_5_stride_2, TAPS_5(STRIDE_2), "32");
-PLANE(mt_plane_7_stride_2, TAPS_7(STRIDE_2), "32");
+PLANE(MT_LINK_NAME(mt_plane_3_stride_1), TAPS_3(STRIDE_1), "16");
+PLANE(MT_LINK_NAME(mt_plane_5_stride_1), TAPS_5(STRIDE_1), "16");
+PLANE(MT_LINK_NAME(mt_plane_7_stride_1), TAPS_7(STRIDE_1), "16");
+PLANE(MT_LINK_NAME(mt_plane_3_stride_2), TAPS_3(STRIDE_2), "32");
+PLANE(MT_LINK_NAME(mt_plane_5_stride_2), TAPS_5(STRIDE_2), "32");
+PLANE(MT_LINK_NAME(mt_plane_7_stride_2), TAPS_7(STRIDE_2), "32");
 #endif

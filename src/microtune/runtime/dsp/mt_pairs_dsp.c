@@ -18,10 +18,10 @@
         PIXEL("r10", "r11")
 
 /* An odd number of pairs begins in the middle of the loop. */
+#define NAME MT_LINK_NAME(mt_sum_pairs)
 __asm__(".syntax unified\n.thumb\n"
-        ".section .text.mt_sum_pairs, \"ax\", %progbits\n"
-        ".balign 4\n.thumb_func\n.global mt_sum_pairs\n.type mt_sum_pairs, %function\n"
-        "mt_sum_pairs:\n"
+        ".section .text." NAME ", \"ax\", %progbits\n"
+        ".balign 4\n.thumb_func\n.global " NAME "\n.type " NAME ", %function\n" NAME ":\n"
         "push {r4-r11, lr}\n"
         "ldr r3, [r1, #12]\n"
         "push {r0, r3}\n"
@@ -44,7 +44,7 @@ __asm__(".syntax unified\n.thumb\n"
         "pop {r0, r3}\n"
         "stmia r0, {r4-r11}\n"
         "pop {r4-r11, pc}\n"
-        ".size mt_sum_pairs, . - mt_sum_pairs\n.text\n");
+        ".size " NAME ", . - " NAME "\n.text\n");
 
 /* The lanes of one pixel. */
 static void fill_lane(uint32_t *to, const int8_t *g, const int32_t *multiplier, int32_t outputs) {

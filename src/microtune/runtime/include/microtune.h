@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mt_names.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif

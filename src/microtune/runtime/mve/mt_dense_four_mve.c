@@ -73,14 +73,16 @@ typedef char mt_offsets_hold
                                                   "bne 2b\n"                                       \
                                                   "pop {r0, r1}\n")
 
-OUTPUTS("mt_dense_8", "", LOADED("vldrb.s16"), "vldrb.s16 q0, [r4], #8\n" KEPT("vmladav.s16"), "");
-OUTPUTS("mt_dense_16", "", LOADED("vldrb.8"), "vldrb.8 q0, [r4], #16\n" KEPT("vmladav.s8"), "");
-OUTPUTS("mt_dense_24", "", "", FIRST_16 NEXT_8("16"), "");
-OUTPUTS("mt_dense_32", "", "", FIRST_16 NEXT_16("16"), "");
-OUTPUTS("mt_dense_40", "", "", FIRST_16 NEXT_16("16") NEXT_8("32"), "");
-OUTPUTS("mt_dense_48", "", "", FIRST_16 NEXT_16("16") NEXT_16("32"), "");
+OUTPUTS(MT_LINK_NAME(mt_dense_8), "", LOADED("vldrb.s16"),
+        "vldrb.s16 q0, [r4], #8\n" KEPT("vmladav.s16"), "");
+OUTPUTS(MT_LINK_NAME(mt_dense_16), "", LOADED("vldrb.8"),
+        "vldrb.8 q0, [r4], #16\n" KEPT("vmladav.s8"), "");
+OUTPUTS(MT_LINK_NAME(mt_dense_24), "", "", FIRST_16 NEXT_8("16"), "");
+OUTPUTS(MT_LINK_NAME(mt_dense_32), "", "", FIRST_16 NEXT_16("16"), "");
+OUTPUTS(MT_LINK_NAME(mt_dense_40), "", "", FIRST_16 NEXT_16("16") NEXT_8("32"), "");
+OUTPUTS(MT_LINK_NAME(mt_dense_48), "", "", FIRST_16 NEXT_16("16") NEXT_16("32"), "");
 /* r11: the bytes behind 16 */
-OUTPUTS("mt_dense_to_32", "mov r6, #1\nlsl r6, r6, r11\nsubs r6, #1\nvmsr p0, r6\n", "",
+OUTPUTS(MT_LINK_NAME(mt_dense_to_32), "mov r6, #1\nlsl r6, r6, r11\nsubs r6, #1\nvmsr p0, r6\n", "",
         FIRST_16 NEXT_LANES, "vqshl.s32 q2, r10\n");
 
 /* Patches of any length, interleaved at r0; weights at r4, first their tail of r1 bytes, then r2
@@ -147,6 +149,6 @@ OUTPUTS("mt_dense_to_32", "mov r6, #1\nlsl r6, r6, r11\nsubs r6, #1\nvmsr p0, r6
                                                             "adds r7, #2\n" MASK "subs r11, #1\n"  \
                                                             "bne 1b\n")
 
-GENERAL("mt_dense_one_part", ONE_PART);
-GENERAL("mt_dense_two_parts", TWO_PARTS);
+GENERAL(MT_LINK_NAME(mt_dense_one_part), ONE_PART);
+GENERAL(MT_LINK_NAME(mt_dense_two_parts), TWO_PARTS);
 #endif

@@ -59,6 +59,6 @@ typedef char mt_offsets_hold[offsetof(mt_input_sums, pairs) == 28 ? 1 : -1];
                                                    ".size " name ", . - " name "\n.text\n")
 
 /* Bytes to the other pixels, less the 8 that the pointer has moved. */
-SUMS("mt_input_sums_32", "120", "248", "376");
-SUMS("mt_input_sums_8", "24", "56", "88");
+SUMS(MT_LINK_NAME(mt_input_sums_32), "120", "248", "376");
+SUMS(MT_LINK_NAME(mt_input_sums_8), "24", "56", "88");
 #endif
