@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from microtune.codegen.names import PLAIN_NAMES
 from microtune.simulate.host import build_library
 from tests.docs.conftest import readme_program, write_samples
 from tests.projects import compile_project
@@ -35,7 +36,16 @@ def build(project: Path, compiler: list[str]) -> Path:
     """The program, beside the project, with the library."""
     place = project.parent
     include = [f"-I{project / room}" for room in ("include", "model")]
-    command = [*compiler, *WARNINGS, *include, "learn.c", "-x", "none", "libmicrotune.so"]
+    command = [
+        *compiler,
+        *WARNINGS,
+        PLAIN_NAMES,
+        *include,
+        "learn.c",
+        "-x",
+        "none",
+        "libmicrotune.so",
+    ]
     done = subprocess.run(
         [*command, f"-Wl,-rpath,{place}", "-o", "learn"],
         cwd=place, capture_output=True, text=True, check=False,
