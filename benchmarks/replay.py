@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests/golden/sources.json"
 EMBEDDED = "src/microtune/embedded/fashion5.mt"
 FILES = ("microtune_model.h", "microtune_model.c")
+_NUMBER = re.compile(r"#if !defined\(MT_NETWORK\)\n.*?#endif\n", re.DOTALL)
 RATIOS = 'bias_layers = 9\nweights = { 10 = "1/4", 13 = "1/2", 14 = "1/8", 16 = 1, 18 = "1/2" }\n'
 # As on a machine without ortools: what it finds depends on its version.
 WITHOUT_SOLVER = "import sys; sys.modules['ortools'] = None; from microtune.cli import main; main()"
@@ -113,7 +114,9 @@ def _without_ortools() -> Iterator[None]:
 
 
 def _texts(project: Path) -> dict[str, str]:
-    return {name: (project / "model" / name).read_text(encoding="utf-8") for name in FILES}
+    """The generated files, without the number of the project, which changes with the runtime."""
+    texts = {name: (project / "model" / name).read_text(encoding="utf-8") for name in FILES}
+    return {name: _NUMBER.sub("", text) for name, text in texts.items()}
 
 
 # -- fingerprints ---------------------------------------------------------------------------------
