@@ -60,18 +60,18 @@ def main() -> None:
         pipeline.compile_model(load_any(embedded.MODEL), request, project)
         with progress("reading images") as bar:
             session = Session.open(project, embedded.DATA, "host", bar)
-        print("| rare class | | all images | mean of the classes | rare class |")
+        print("| rare class | all images | with --balance | the class | with --balance |")
         print("|---|---|---|---|---|")
         for label, rare_name in enumerate(session.classes):
-            for balance in (False, True):
-                few = rare(session, label, options.keep)
-                found = outcome(few, options.epochs, balance=balance)
-                share = found.by_class[label]
-                assert share is not None
-                print(
-                    f"| {rare_name} | {'--balance' if balance else ''} | {100 * found.accuracy:.1f}"
-                    f" | {100 * found.balanced_accuracy:.1f} | {100 * share:.1f} |"
-                )
+            few = rare(session, label, options.keep)
+            plain, balanced = (outcome(few, options.epochs, balance=b) for b in (False, True))
+            shares = (
+                plain.accuracy,
+                balanced.accuracy,
+                plain.by_class[label],
+                balanced.by_class[label],
+            )
+            print("|", " | ".join([rare_name, *(f"{100 * (s or 0):.1f}" for s in shares)]), "|")
 
 
 if __name__ == "__main__":

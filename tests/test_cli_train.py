@@ -13,6 +13,7 @@ from PIL import Image
 
 from microtune import embedded
 from microtune.datasets import open_dataset
+from microtune.importers import load_any
 from microtune.simulate.session import OpenProject
 from tests.test_cli import refused, run
 
@@ -272,3 +273,27 @@ def test_evaluate_and_predict_run_on_the_chip(trained: Path, data: Path, tmp_pat
     chip = read(tmp_path / "j")
     assert run("predict", trained / "p", image, *common, "--on", "host").returncode == 0
     assert read(tmp_path / "j") == chip
+
+
+def test_a_network_with_its_own_classifier_is_evaluated_and_has_nothing_to_load(
+    trained: Path, tmp_path: Path
+) -> None:
+    """Scheme none: the classes are those of the model."""
+    done = run("compile", embedded.MODEL, "--classes", 5, "--scheme", "none", "-o", tmp_path / "p")
+    assert done.returncode == 0, done.stderr
+    own = load_any(embedded.MODEL).classes
+    data = make(tmp_path / "d", tuple(own[:3]), 0, 3)
+    figures = []
+    for place in ("host", "numpy"):
+        done = run("evaluate", tmp_path / "p", "--data", data, "--on", place, "--predictions",
+                   "--json", tmp_path / "j")  # fmt: skip
+        assert done.returncode == 0 and "--load" not in said(done), done.stderr
+        figures.append(read(tmp_path / "j"))
+    assert figures[0] == figures[1] and figures[0]["classes"] == list(own)
+    assert len(figures[0]["predictions"]) == 9
+    common = (tmp_path / "p", data, "--top", 2)
+    done = run("predict", *common, "--json", tmp_path / "k")
+    assert done.returncode == 0, done.stderr
+    found = [one["predicted"] for one in read(tmp_path / "k")["images"]]
+    assert found == [one["predicted"] for one in figures[0]["predictions"]]
+    assert "nothing that could be loaded" in refused("predict", *common, "--load", trained / "s")

@@ -100,7 +100,11 @@ def _root(tree: Tree) -> Parts:
         inside = [n for n in tree.folders((*here, folders[0])) if not is_hidden(n)]
         means = [split_of(name) for name in inside]
         # A lone train/ is the training split, unless it holds nothing but splits.
-        if split_of(folders[0]) == "train" and not ("train" in means and all(means)):
+        split = split_of(folders[0])
+        if split == "train" and not ("train" in means and all(means)):
+            return here
+        # So is a lone test/ or val/, to be evaluated, unless there is something to train on in it.
+        if split is not None and "train" not in means:
             return here
         here = (*here, folders[0])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -15,15 +17,20 @@ from microtune.simulate.outcome import Outcome
 from microtune.simulate.trainer import TrainingReport
 
 # More classes than this have no matrix in the terminal, and only the worst rows.
-MATRIX_CLASSES, LISTED_CLASSES, PAIRS = 12, 24, 10
+MATRIX_CLASSES, LISTED_CLASSES, WARNED_CLASSES, PAIRS = 12, 24, 3, 10
+_ANY = 10_000
 _NAME_COLUMNS, _MATRIX_NAME_COLUMNS = 24, 12
 
 
 def name_text(name: str, columns: int = _NAME_COLUMNS) -> Text:
-    """A class's or file's name as it is: no markup, no control characters, not too long."""
-    text = Text(printable(name), no_wrap=True, overflow="ellipsis")
-    text.truncate(columns, overflow="ellipsis")
-    return text
+    """A class's name as it is, without markup or control characters; of a long one the middle is
+    left out, because names often differ at their ends."""
+    shown = printable(name)
+    keep = len(shown)
+    while cell_len(shown) > columns:
+        keep -= 1
+        shown = f"{printable(name)[: keep - keep // 2]}…{printable(name)[-(keep // 2) :]}"
+    return Text(shown, no_wrap=True)
 
 
 def percent(share: float | None) -> str:
@@ -37,7 +44,9 @@ def outcome_tables(outcome: Outcome, console: Console) -> list[Table | Text]:
     by_class = _class_table(outcome)
     if len(outcome.classes) <= MATRIX_CLASSES:
         matrix = _matrix_table(outcome)
-        if Measurement.get(console, console.options, matrix).minimum <= console.width:
+        if Measurement.get(console, console.options.update(width=_ANY), matrix).maximum <= (
+            console.width
+        ):
             title = Text("Confusion matrix: rows are true classes, columns predicted ones")
             return [*by_class, title, matrix]
     return [*by_class, *_pairs_table(outcome)]
@@ -115,37 +124,51 @@ def predictions_table(predictions: Sequence[Prediction], names: Sequence[str], t
     return table
 
 
-def unseen_notes(outcome: Outcome) -> list[str]:
-    """A line for each class that is never predicted."""
-    return [
-        f"warning: class '{printable(name)}' is never predicted for any of "
-        f"{len(outcome.labels):,} images, {images:,} of which show it"
-        for name, images in zip(outcome.classes, outcome.images_by_class, strict=True)
-        if name in outcome.never_predicted
-    ]
-
-
 def unseen_warnings(reports: Sequence[TrainingReport], trained: Sequence[int]) -> list[str]:
-    """A line for each class that a run never predicts, and one with what helps. `trained` counts
-    the training images of each class."""
-    known = [report for report in reports if report.outcome is not None]
-    lines = []
-    for label, name in enumerate(known[0].outcome.classes if known and known[0].outcome else ()):
-        runs = sum(name in r.outcome.never_predicted for r in known if r.outcome is not None)
-        if runs:
-            where = "" if len(known) == 1 else f" in {runs} of {len(known)} runs"
-            lines.append(
-                f"warning: class '{printable(name)}' is never predicted{where}: it has "
-                f"{trained[label]:,} of {sum(trained):,} training images"
-            )
-    if lines:
-        lines.append(_advice(known))
-    return lines
+    """Which classes a run never predicts, and what helps. `trained` counts the training images of
+    each class."""
+    known = [(report, report.outcome) for report in reports if report.outcome is not None]
+    runs = Counter(name for _, outcome in known for name in outcome.never_predicted)
+    if not runs:
+        return []
+    classes = known[0][1].classes
+    unseen = [label for label, name in enumerate(classes) if name in runs]
+
+    def line(label: int) -> str:
+        where = "" if len(known) == 1 else f" in {runs[classes[label]]} of {len(known)} runs"
+        return (
+            f"class '{printable(classes[label])}' is never predicted{where}: it has "
+            f"{trained[label]:,} of {sum(trained):,} training images"
+        )
+
+    lines = _unseen_lines([line(label) for label in unseen], [classes[label] for label in unseen])
+    rare = any(trained[label] * len(classes) < sum(trained) for label in unseen)
+    return [*lines, _advice([report for report, _ in known], rare=rare)]
 
 
-def _advice(reports: Sequence[TrainingReport]) -> str:
+def unseen_notes(outcome: Outcome) -> list[str]:
+    """Which classes are never predicted."""
+    counts = dict(zip(outcome.classes, outcome.images_by_class, strict=True))
+    lines = [
+        f"class '{printable(name)}' is never predicted for any of {len(outcome.labels):,} images, "
+        f"{counts[name]:,} of which show it"
+        for name in outcome.never_predicted
+    ]
+    return _unseen_lines(lines, outcome.never_predicted)
+
+
+def _unseen_lines(lines: Sequence[str], names: Sequence[str]) -> list[str]:
+    """A warning for each class, or one for many."""
+    if len(lines) <= WARNED_CLASSES:
+        return [f"warning: {line}" for line in lines]
+    listed = ", ".join(printable(name) for name in names[:LISTED_CLASSES])
+    more = ", …" if len(names) > LISTED_CLASSES else ""
+    return [f"warning: {len(names)} classes are never predicted: {listed}{more}"]
+
+
+def _advice(reports: Sequence[TrainingReport], *, rare: bool) -> str:
     plan = reports[0].plan
-    ways = [] if plan.balance else ["--balance (shows every class equally often)"]
+    ways = ["--balance (shows every class equally often)"] if rare and not plan.balance else []
     if any(report.diverged for report in reports):
         ways.insert(0, f"a lower rate (--lr {plan.learning_rate / 4:g})")
     else:

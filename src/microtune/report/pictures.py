@@ -97,7 +97,8 @@ def save_confusion(path: Path, outcome: Outcome) -> None:
     check_confusion_place(path)
     count, matrix = len(outcome.classes), outcome.matrix
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [printable(name)[:_PICTURE_NAME] for name in outcome.classes]
+    # The label too: a font may lack a name's characters.
+    names = [f"{i}  {printable(n)[:_PICTURE_NAME]}" for i, n in enumerate(outcome.classes)]
     side = min(max(3.5, 0.42 * count if count <= _NUMBERED_CLASSES else 0.16 * count), 20.0)
     figure = Figure(figsize=(side + 2.2, side + 1.6), layout="constrained")
     axis = figure.add_subplot()
