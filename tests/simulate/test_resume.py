@@ -171,6 +171,22 @@ def test_what_python_reads_is_what_the_library_holds(session: Session, tmp_path:
     assert np.float32(learnt.learning_rate) == rate
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_saves_the_step_that_was_reached(
+    session: Session, tmp_path: Path, stop: type[BaseException]
+) -> None:
+    """Not only the end of the last epoch; what was saved is that of a run which ended there."""
+
+    def interrupt(done: int, total: int, note: str) -> None:
+        if done == SAMPLES + 7:
+            raise stop
+
+    with pytest.raises(stop):
+        session.train(PLAN, interrupt, tmp_path / "broken")
+    run(session, replace(PLAN, steps=SAMPLES + 7), tmp_path / "ended")
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "ended").read_bytes()
+
+
 def command(folder: Path, save: Path) -> list[str]:
     return [
         sys.executable, "-m", "microtune", "train", str(folder), "--data", str(embedded.DATA),
