@@ -87,6 +87,8 @@ def test_train_says_what_happened_class_by_class(trained: Path) -> None:
     with Image.open(trained / "p/confusion.png") as drawn:
         assert min(drawn.size) > 300
     assert "Confusion matrix" in told and "confusion.png" in told
+    before = told[: told.index("Training")].split()
+    assert before[before.index("all") :][:5] == ["all", "│", "36", "│", "15"]
 
 
 def test_evaluate_finds_what_train_found_and_nothing_before_training(
