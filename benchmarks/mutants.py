@@ -172,7 +172,8 @@ def try_all(chosen: Sequence[Mutant]) -> int:
         finally:
             words = [verdict.partition(":")[0] for verdict in verdicts]
             counts = {word: words.count(word) for word in dict.fromkeys(words)}
-            print("\n" + ", ".join(f"{count} {word}" for word, count in counts.items()))
+            done = ", ".join(f"{count} {word}" for word, count in counts.items())
+            print(f"\n{len(words)} of {len(chosen)} tried: {done or 'none'}")
     return int(any(word in ("survived", "broken") for word in words))
 
 
