@@ -82,6 +82,7 @@ PAIRS = (
     Pair("fashion5", "bias-only", "--schedule in-place"),
     Pair("fashion5", "head-only", "--replay 16KB"),
     Pair("fashion5", "none", "--input rows"),
+    Pair("fashion5", "head-only", "--prefix tops_ --classes a,b,c,d,e --class-names"),
     Pair("fashion5", "last-7", "--target cortex-m7-banks --input rows"),
     Pair("fashion5", "last-7", "--input rows", solver=True),
     Pair("mcunet-5fps", "49KB", "--input rows"),
@@ -115,7 +116,9 @@ def _without_ortools() -> Iterator[None]:
 
 def _texts(project: Path) -> dict[str, str]:
     """The generated files, without the number of the project, which changes with the runtime."""
-    texts = {name: (project / "model" / name).read_text(encoding="utf-8") for name in FILES}
+    # With a prefix it stands before the files' names too.
+    paths = {name: next((project / "model").glob(f"*{name}")) for name in FILES}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
     return {name: _NUMBER.sub("", text) for name, text in texts.items()}
 
 
