@@ -8,12 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from microtune.codegen.names import PLAIN_NAMES
 from microtune.simulate.host import build_library
 from tests.docs.pages import ROOT, all_pieces, pieces
 from tests.projects import compile_project
 
 DRIVERS = Path(__file__).with_name("drivers")
-WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-Wno-unused-function"]
+FLAGS = [
+    PLAIN_NAMES,
+    "-std=c99",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Werror",
+    "-Wno-unused-function",
+]
 # Page -> kinds of project that its snippets are run with.
 PAGES = {
     "augmentation.md": ("resident", "rows"),
@@ -51,7 +60,7 @@ def test_the_snippets_compile_and_do_what_the_page_says(
     (tmp_path / "snippets.c").write_text("\n".join(snippets), encoding="utf-8")
     include = [f"-I{folder}" for folder in (tmp_path, project / "include", project / "model")]
     driver = DRIVERS / page.replace(".md", ".c")
-    command = ["gcc", *WARNINGS, "-O1", *include, str(driver), str(project / "libmicrotune.so")]
+    command = ["gcc", *FLAGS, "-O1", *include, str(driver), str(project / "libmicrotune.so")]
     built = subprocess.run(
         [*command, f"-Wl,-rpath,{project}", "-o", str(program)],
         capture_output=True, text=True, check=False,
