@@ -139,11 +139,11 @@ def fingerprint(texts: dict[str, str]) -> dict[str, str]:
 
 def _kind(definition: str) -> str:
     """Which part of the source a definition belongs to."""
-    if function := re.match(r"static mt_status (\w+)\(", definition):
+    if function := re.match(r"static \w*mt_status (\w+)\(", definition):
         return f"function {function[1]}"
     if re.match(r"static const \w+ \w+\[[^]]*\] = \{\n +[-I\d]", definition):
         return "tables"
-    return "structs" if re.match(r"static const mt_\w+ \w+ = ", definition) else "the rest"
+    return "structs" if re.match(r"static const \w*mt_\w+ \w+ = ", definition) else "the rest"
 
 
 def changed(pair: Pair, found: dict[str, str]) -> list[str]:
