@@ -16,6 +16,7 @@ from microtune.codegen.class_names import (
     definition,
     flash_bytes,
 )
+from microtune.codegen.names import external_names
 from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
@@ -94,3 +95,9 @@ def test_without_names_there_is_none_and_it_is_said(tmp_path: Path) -> None:
     assert "not given" in classes_text((), 5)
     assert classes_text(("a|b",), 1).splitlines()[2] == "| 0 | `a\\|b` |"
     assert declaration(()) == "" and definition(()) == []
+
+
+def test_the_names_are_an_external_name_like_any_other() -> None:
+    """Two networks in one firmware tell theirs apart (codegen/names.py)."""
+    (text,) = definition(("mt_infer", "b"))
+    assert external_names({"model/m.c": text}) == ["mt_class_names"]

@@ -30,7 +30,7 @@ _FILE = re.compile(r"\w+\.[ch]\b")
 # A definition or declaration begins in the first column; what is static, or no object, is excluded.
 _EXTERNAL = re.compile(
     r"^(?!static\b|typedef\b|struct\b|enum\b|union\b|extern\b|MT_INLINE\b|[/#* }])"
-    r"[\w ]+?[ *](mt_\w+)(?:\[\w*\])*(?:\(| =|;)",
+    r"[\w *]+?[ *](mt_\w+)(?:\[\w*\])*(?:\(| =|;)",
     re.MULTILINE,
 )
 _IN_ASSEMBLER = re.compile(r"\bMT_LINK_NAME\((mt_\w+)\)")
