@@ -4,6 +4,7 @@
 #if defined(__arm__)
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define SCB_VTOR 0xE000ED08u
+#define SCB_CCR 0xE000ED14u
 #define SCB_SHCSR 0xE000ED24u
 #define SCB_CPACR 0xE000ED88u
 #define MPU_CTRL 0xE000ED94u
@@ -80,6 +81,9 @@ __attribute__((noreturn, used)) static void start(void) {
 #if defined(__ARM_FP)
     REGISTER(SCB_CPACR) |= 0xFu << 20;
     __asm__ volatile("dsb\n isb" ::: "memory");
+#endif
+#if !defined(__ARM_FEATURE_UNALIGNED)
+    REGISTER(SCB_CCR) |= 1u << 3; /* what the compiler was told not to do faults */
 #endif
     REGISTER(SCB_SHCSR) |= 7u << 16; /* memory, bus and usage faults get their own handlers */
     REGISTER(SCB_VTOR) = (uint32_t)(uintptr_t)vectors;

@@ -3,10 +3,6 @@
 #include "mt_kernels_update.h"
 #include "mt_numerics.h"
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#endif
-
 /* 256 products of 9 and 16 bits stay below 2^31. */
 #define HEAD_CHUNK 256
 
@@ -38,8 +34,8 @@ void mt_head_float32(const mt_head_params *p, const mt_head_float32_io *io) {
         const float *w = io->weight + i * p->features;
         float acc = io->bias[i];
         for (int32_t j = 0; j < p->features; j++) {
-            const float feature = (float)(io->x[j] - p->x_zero) * p->x_scale;
-            const float product = feature * w[j];
+            const float feature = mt_product((float)(io->x[j] - p->x_zero), p->x_scale);
+            const float product = mt_product(feature, w[j]);
             acc = acc + product;
             MT_PERFORMED(1);
         }
@@ -102,7 +98,7 @@ static void column_sums_float32(const mt_head_input_grad_params *p,
         const float *w = io->weight + i * p->head.features + j;
         const float d = io->d_logits[i];
         for (int32_t c = 0; c < n; c++) {
-            const float product = d * w[c];
+            const float product = mt_product(d, w[c]);
             acc[c] = acc[c] + product;
             MT_PERFORMED(1);
         }
@@ -184,11 +180,11 @@ void mt_head_update_int16(const mt_head_update_params *p, const mt_head_update_i
 void mt_head_update_float32(const mt_head_update_params *p, const mt_head_update_float32_io *io) {
     const int32_t features = p->head.features;
     for (int32_t i = 0; i < p->head.classes; i++) {
-        const float t = io->state->lr * io->d_logits[i];
+        const float t = mt_product(io->state->lr, io->d_logits[i]);
         float *w = io->weight + i * features;
         for (int32_t j = 0; j < features; j++) {
-            const float feature = (float)(io->x[j] - p->head.x_zero) * p->head.x_scale;
-            const float step = t * feature;
+            const float feature = mt_product((float)(io->x[j] - p->head.x_zero), p->head.x_scale);
+            const float step = mt_product(t, feature);
             w[j] = w[j] - step;
             MT_PERFORMED(1);
         }

@@ -1,12 +1,15 @@
 /* Which kernels are compiled: the compiler's flags decide, so that the same sources serve every
  * core. A kernel with a faster version for an instruction set leaves its portable one out there.
- * -DMT_PORTABLE takes the portable kernels everywhere. */
+ * -DMT_PORTABLE takes the portable kernels everywhere. The kernels in assembler for Arm read words
+ * at any address: where the compiler may not (-mno-unaligned-access) they are left out too. */
 #ifndef MT_ISA_H
 #define MT_ISA_H
 
 #include "mt_names.h"
 
 #if defined(MT_PORTABLE) || defined(MT_DEBUG) /* its kernels count and check (mt_debug.h) */
+#define MT_ISA_ANY 0
+#elif defined(__arm__) && !defined(__ARM_FEATURE_UNALIGNED)
 #define MT_ISA_ANY 0
 #else
 #define MT_ISA_ANY 1

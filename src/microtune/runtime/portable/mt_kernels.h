@@ -4,12 +4,19 @@
  *
  * Unless a comment says otherwise buffers must not overlap, masks are bits (element i of the NHWC
  * order is bit (i & 7) of byte i >> 3), scratch is aligned to 4 bytes, and scratch of 0 bytes may
- * be NULL. float kernels need -ffp-contract=off. */
+ * be NULL. Products of floats are rounded before they are added, whatever the compiler may contract
+ * (mt_product); what -ffast-math allows beyond that would change bits, so that it is refused. */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
 
 #include "mt_kernels_forward.h"
 #include "mt_kernels_gradient.h"
 #include "mt_kernels_update.h"
+
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__)
+#if defined(MT_LOGITS_ARE_FLOAT) && MT_LOGITS_ARE_FLOAT /* microtune_model.h comes before */
+#error "a float32 head learns other bits with -Ofast or -ffast-math: compile it without"
+#endif
+#endif
 
 #endif

@@ -2,10 +2,6 @@
 #include "mt_kernels_forward.h"
 #include "mt_numerics.h"
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#endif
-
 /* 2^(f/65536) in Q20, 0 <= f < 65536 */
 static uint32_t pow2_q20(uint32_t f) {
     uint32_t p = ((5183u * f) >> 16) + 14742u;
@@ -68,23 +64,24 @@ static float exp32(float x) {
     static const float c[4] = {8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
                                5.0000001201e-1f};
     x = x < -87.0f ? -87.0f : x;
-    const float scaled = x * 1.44269504f;
+    const float scaled = mt_product(x, 1.44269504f);
     const int32_t n = (int32_t)(scaled - 0.5f);
     const float whole = (float)n;
-    const float high = whole * 0.693359375f, low = whole * -2.12194440e-4f;
+    const float high = mt_product(whole, 0.693359375f);
+    const float low = mt_product(whole, -2.12194440e-4f);
     float r = x - high;
     r = r - low;
-    float z = 1.9875691500e-4f * r;
+    float z = mt_product(1.9875691500e-4f, r);
     z = z + 1.3981999507e-3f;
     for (int32_t i = 0; i < 4; i++) {
-        z = z * r;
+        z = mt_product(z, r);
         z = z + c[i];
     }
-    const float square = r * r;
-    z = z * square;
+    const float square = mt_product(r, r);
+    z = mt_product(z, square);
     z = z + r;
     z = z + 1.0f;
-    return z * mt_bits_float((uint32_t)(n + 127) << 23);
+    return mt_product(z, mt_bits_float((uint32_t)(n + 127) << 23));
 }
 
 /* Natural logarithm of x >= 1, Cephes' polynomial; the order is numerics.log32's. */
@@ -96,19 +93,20 @@ static float log32(float x) {
     int32_t e = (int32_t)(bits >> 23) - 127;
     float m = mt_bits_float((bits & UINT32_C(0x7fffff)) | UINT32_C(0x3f800000));
     if (m > 1.41421356f) {
-        m = m * 0.5f;
+        m = mt_product(m, 0.5f);
         e++;
     }
-    const float r = m - 1.0f, z = r * r, whole = (float)e;
-    float y = 7.0376836292e-2f * r;
+    const float r = m - 1.0f, z = mt_product(r, r), whole = (float)e;
+    float y = mt_product(7.0376836292e-2f, r);
     y = y + -1.1514610310e-1f;
     for (int32_t i = 0; i < 7; i++) {
-        y = y * r;
+        y = mt_product(y, r);
         y = y + c[i];
     }
-    y = y * r;
-    y = y * z;
-    const float low = whole * -2.12194440e-4f, half = 0.5f * z, high = whole * 0.693359375f;
+    y = mt_product(y, r);
+    y = mt_product(y, z);
+    const float low = mt_product(whole, -2.12194440e-4f);
+    const float half = mt_product(0.5f, z), high = mt_product(whole, 0.693359375f);
     y = y + low;
     y = y - half;
     y = r + y;

@@ -34,6 +34,28 @@
 /* Every `>>` of a negative number below is meant as floor division. */
 typedef char mt_shift_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 
+/* A float32 that is rounded here. Compilers fuse a product with the sum behind it where they may
+ * (GNU mode, -ffp-contract=fast, a core with FMA), and the sum then has other bits. */
+#if defined(__GNUC__) && defined(__SSE__)
+#define MT_ROUNDED(v) __asm__("" : "+x"(v))
+#elif defined(__GNUC__) && defined(__arm__) && defined(__ARM_FP)
+#define MT_ROUNDED(v) __asm__("" : "+t"(v))
+#elif defined(__GNUC__) && defined(__aarch64__)
+#define MT_ROUNDED(v) __asm__("" : "+w"(v))
+#elif defined(__GNUC__) && defined(__riscv_flen)
+#define MT_ROUNDED(v) __asm__("" : "+f"(v))
+#elif defined(__GNUC__) && (defined(__arm__) || defined(__riscv))
+#define MT_ROUNDED(v) ((void)(v)) /* a product is a call */
+#else
+#define MT_ROUNDED(v) ((v) = *(volatile const float *)&(v))
+#endif
+
+static inline float mt_product(float a, float b) {
+    float product = a * b;
+    MT_ROUNDED(product);
+    return product;
+}
+
 static inline int32_t mt_min(int32_t a, int32_t b) { return a < b ? a : b; }
 
 static inline int32_t mt_max(int32_t a, int32_t b) { return a > b ? a : b; }

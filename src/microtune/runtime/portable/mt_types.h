@@ -2,10 +2,19 @@
 #ifndef MT_TYPES_H
 #define MT_TYPES_H
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "mt_names.h"
+
+/* What C leaves open and the arithmetic needs. */
+#if CHAR_BIT != 8 || INT_MAX < 2147483647
+#error "microtune needs bytes of 8 bits and an int of 32 bits or more"
+#endif
+#if (-1 >> 1) != -1 || -1 != ~0
+#error "microtune needs two's complement and a right shift that keeps the sign"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
