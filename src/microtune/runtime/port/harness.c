@@ -6,11 +6,12 @@
  *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame,
  *              5 train and keep, 6 rehearse: the replay memory, 7 load),
  *     u8[3] mt_augmentation (for 0 and 5), u32 label (for 7: bytes to load), f32 learning rate,
- *     i8 frame[input bytes] (not for 2 and 6; for 7 the bytes that mt_save wrote). The result has one entry for each record: for all but save u32 status, i32
- * predicted class, i32 loss in Q16 (0 for infer), 4-byte logits[classes] and for save and load u32
- * status, u32 bytes (0 for load), u8 blob[bytes]; with the measure flag each is followed by u32 stack bytes of the call
- * (0 for save). Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable,
- * 10 + status if mt_init failed, 98 accumulator overflow (debug build), 99 fault. */
+ *     i8 frame[input bytes] (not for 2 and 6; for 7 the bytes that mt_save wrote). The result has
+ * one entry for each record: for all but save u32 status, i32 predicted class, i32 loss in Q16 (0
+ * for infer), 4-byte logits[classes] and for save and load u32 status, u32 bytes (0 for load), u8
+ * blob[bytes]; with the measure flag each is followed by u32 stack bytes of the call (0 for save).
+ * Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable, 10 + status
+ * if mt_init failed, 98 accumulator overflow (debug build), 99 fault. */
 #include <stddef.h>
 #include <stdint.h>
 
