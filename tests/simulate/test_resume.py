@@ -107,6 +107,15 @@ def test_the_chip_goes_on_from_the_host_and_the_host_from_the_chip(
     assert (tmp_path / "end").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
+@pytest.mark.chip
+def test_a_balanced_run_is_the_same_on_host_numpy_and_chip(session: Session) -> None:
+    plan = replace(PLAN, steps=12, balance=True, evaluate="at the end")
+    reports = [run(session, plan, on=place) for place in ("host", "numpy", "qemu")]
+    assert len({(r.parameters_sha256, r.logits_sha256) for r in reports}) == 1
+    plain = run(session, replace(plan, balance=False))
+    assert plain.parameters_sha256 != reports[0].parameters_sha256
+
+
 def test_a_finished_run_and_stored_samples_are_refused(session: Session, tmp_path: Path) -> None:
     run(session, replace(PLAN, epochs=1), tmp_path / "s")
     with pytest.raises(MicrotuneError, match=r"done already.*--anew"):
