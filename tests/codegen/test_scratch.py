@@ -23,6 +23,7 @@ from microtune.codegen.emitter import identifier
 from microtune.codegen.model_source import model_source
 from microtune.codegen.project import ROOMS, RUNTIME
 from microtune.codegen.scratch import scratch_rule
+from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import Graph, Node
 from microtune.memory.lifetimes import in_segment
 from microtune.memory.rings import segments_of
@@ -46,6 +47,7 @@ OPS = {
 }  # fmt: skip
 STRUCTS = {FORWARD: "conv2d_params", GRADIENT: "conv2d_input_grad_params",
            UPDATE: "conv2d_weight_update_params"}  # fmt: skip
+KIND_NAMES = [kind.value for kind in ConvKind]
 ON_CHIP = 100  # graphs
 FILES = ("mt_conv2d_finish.c", "mt_conv2d_input_grad.c", "mt_weight_update.c")
 
@@ -85,7 +87,8 @@ def _case(node: Node, source: str, planned: int, streamed: bool) -> Case:
     order = re.search(r"\.channel_order = (\w+)", body[1])
     trained = re.search(r"\.trained_channels = (\d+)", body[1])
     assert shape and order and trained
-    fields = dict(re.findall(r"\.(\w+) = (-?\d+)", shape[1]))
+    fields: dict[str, str | int] = dict(re.findall(r"\.(\w+) = (-?\w+)", shape[1]))
+    fields["kind"] = KIND_NAMES.index(str(fields["kind"]))
     values = tuple(int(fields[name]) for name, *_ in ConvShape._fields_)
     in_place = "in_place" in node.attrs and not streamed
     return Case(ROW if streamed else kind, values, order[1] != "NULL", int(trained[1]), in_place,
@@ -141,8 +144,7 @@ def test_the_cases_go_every_way(many: list[Case]) -> None:
         named = dict(zip((name for name, *_ in ConvShape._fields_), case.shape, strict=True))
         groups, taps = named["groups"], named["k_h"] * named["k_w"]
         inputs, pixels = named["in_c"] // groups, named["out_h"] * named["out_w"]
-        depthwise = 1 < groups == named["in_c"] == named["out_c"]
-        kind = "depthwise" if depthwise else "grouped" if groups > 1 else "dense"
+        kind = KIND_NAMES[named["kind"]].removeprefix("MT_").lower()
         tags[f"{('forward', 'row', 'gradient', 'update')[case.kind]} {kind}"] += 1
         if case.ordered:
             tags[f"ordered {kind} {case.kind}"] += 1

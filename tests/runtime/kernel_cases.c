@@ -73,15 +73,20 @@ mt_conv_shape random_shape(int32_t kind) {
     s.k_h = pointwise ? 1 : between(1, 7);
     s.k_w = pointwise ? 1 : between(1, 7);
     if (kind == 1) {
-        s.groups = s.out_c = s.in_c;
+        s.out_c = s.in_c;
+        s.groups = (uint16_t)s.in_c;
     } else if (kind == 2) {
-        s.groups = between(1, 4);
+        s.groups = (uint16_t)between(1, 4);
         s.in_c = s.groups * between(1, 20);
         s.out_c = s.groups * between(1, 20);
     }
     if (kind != 1 && (s.in_c / s.groups * s.out_c * s.k_h * s.k_w > WEIGHTS - 64 ||
                       s.in_c / s.groups * s.k_h * s.k_w * 4 > (int32_t)sizeof tuned.scratch)) {
         s.k_h = s.k_w = 1;
+    }
+    s.kind = s.groups == 1 ? MT_DENSE : MT_GROUPED;
+    if (s.groups == s.in_c && s.in_c == s.out_c) {
+        s.kind = MT_DEPTHWISE;
     }
     s.stride_h = pointwise ? 1 : between(1, 3);
     s.stride_w = pointwise ? 1 : between(1, 3);
@@ -96,7 +101,7 @@ mt_conv_shape random_shape(int32_t kind) {
 
 int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation) {
     *permutation = NULL;
-    if ((s->groups > 1 && !(s->groups == s->in_c && s->in_c == s->out_c)) || next() % 2) {
+    if (s->kind == MT_GROUPED || next() % 2) {
         return 0;
     }
     for (int32_t i = 0; i < s->in_c; i++) {

@@ -22,8 +22,14 @@ static mt_step_state random_step(void) {
 }
 
 static mt_factor_params random_factor(void) {
-    mt_factor_params f = {multiplier, shift, between(1 << 30, INT32_MAX), between(-30, 10), 0};
+    static uint8_t dead[(CHANNELS + 7) / 8];
+    mt_factor_params f = {multiplier,       shift, between(1 << 30, INT32_MAX),
+                          between(-30, 10), 0,     NULL};
     f.cap = between(0, 20);
+    for (int32_t i = 0; i < (int32_t)sizeof dead; i++) {
+        dead[i] = (uint8_t)next();
+    }
+    f.dead = next() % 2 ? dead : NULL;
     return f;
 }
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from microtune.ir import numerics
-from microtune.ir.convolution import Geometry
+from microtune.ir.convolution import ConvKind, Geometry, kind_of
 from microtune.ir.ops.updates import FactorTable
 from tests.runtime.runtime_native import ConvShape, RoundIo, StepState, Struct, fill
 
@@ -30,8 +30,11 @@ class ConvCase:
 
     @property
     def depthwise(self) -> bool:
-        o, c = self.weight.shape[0], self.size[2]
-        return bool(1 < self.geometry.groups == c == o)
+        return self.kind is ConvKind.DEPTHWISE
+
+    @property
+    def kind(self) -> ConvKind:
+        return kind_of(self.geometry.groups, self.size[2], self.weight.shape[0])
 
     @property
     def out(self) -> tuple[int, int]:
@@ -41,7 +44,7 @@ class ConvCase:
         o, kh, kw, _ = self.weight.shape
         return ConvShape(
             *self.size, *self.out, o, kh, kw, *self.geometry.stride,
-            *self.geometry.padding[:2], self.geometry.groups,
+            *self.geometry.padding[:2], self.geometry.groups, list(ConvKind).index(self.kind),
         )  # fmt: skip
 
     def lay_out(self, weight: Array) -> Array:

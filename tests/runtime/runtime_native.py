@@ -34,7 +34,8 @@ BUILDS: dict[str, list[str]] = {
 }  # fmt: skip
 
 TYPES: dict[str, Any] = {
-    "i": ctypes.c_int32, "u": ctypes.c_uint32, "f": ctypes.c_float, "p": ctypes.c_void_p,
+    "h": ctypes.c_uint16, "i": ctypes.c_int32, "u": ctypes.c_uint32, "f": ctypes.c_float,
+    "p": ctypes.c_void_p,
 }  # fmt: skip
 
 
@@ -53,7 +54,8 @@ def structure(name: str, *members: tuple[str, str | type[Struct]]) -> type[Struc
 
 ConvShape = structure(
     "ConvShape",
-    ("in_h in_w in_c out_h out_w out_c k_h k_w stride_h stride_w pad_top pad_left groups", "i"),
+    ("in_h in_w in_c out_h out_w out_c k_h k_w stride_h stride_w pad_top pad_left", "i"),
+    ("groups kind", "h"),
 )
 StepState = structure(
     "StepState", ("seed step", "u"), ("lr_mantissa lr_exponent", "i"), ("lr", "f")
@@ -103,7 +105,9 @@ PoolGradParams = structure(
 PoolGradIo = structure("PoolGradIo", ("g g_exponent dx", "p"), ("round", RoundIo))
 MaskParams = structure("MaskParams", ("count", "i"))
 MaskIo = structure("MaskIo", ("g mask y", "p"))
-FactorParams = structure("FactorParams", ("multiplier shift", "p"), ("mantissa exponent cap", "i"))
+FactorParams = structure(
+    "FactorParams", ("multiplier shift", "p"), ("mantissa exponent cap", "i"), ("dead", "p"),
+)  # fmt: skip
 WeightUpdateParams = structure(
     "WeightUpdateParams", ("shape", ConvShape), ("x_zero", "i"),
     ("factor", FactorParams), ("channel_order", "p"), ("trained_channels", "i"),

@@ -33,12 +33,14 @@ def near_exponent(rng: np.random.Generator, fe: Array, state: Struct) -> int:
     return balanced + int(rng.integers(-12, 13)) if rng.integers(4) else int(rng.integers(-90, 40))
 
 
-def factor_params(table: FactorTable) -> Struct:
-    """The table as the kernels take it."""
+def factor_params(table: FactorTable, rng: np.random.Generator) -> Struct:
+    """The table as the kernels take it: the forward pass has multipliers of dead channels too."""
+    dead = table.multiplier == 0
+    forward = np.where(dead, rng.integers(0, 2**31, dead.size) * rng.integers(2), table.multiplier)
     return fill(
-        native.FactorParams, multiplier=table.multiplier.astype(np.int32),
+        native.FactorParams, multiplier=forward.astype(np.int32),
         shift=table.shift.astype(np.uint8), mantissa=table.scale[0], exponent=table.scale[1],
-        cap=table.cap,
+        cap=table.cap, dead=np.packbits(dead, bitorder="little") if forward[dead].any() else None,
     )  # fmt: skip
 
 
@@ -70,7 +72,7 @@ def test_conv2d_weight_update(lib: ctypes.CDLL, case: ConvCase) -> None:
         target = np.zeros(0, np.int8)
     params = fill(
         native.WeightUpdateParams, shape=case.shape(), x_zero=zero,
-        factor=factor_params(table), site=site, **ordered,
+        factor=factor_params(table, rng), site=site, **ordered,
     )  # fmt: skip
     count = native.scratch_bytes(lib, "mt_conv2d_weight_update_scratch_bytes", params)
     io = fill(
@@ -100,7 +102,7 @@ def test_bias_update(lib: ctypes.CDLL, seed: int, pixels: int, channels: int, na
     expected = numerics.apply_step(value.astype(np.int64), d, r16, bound)
     params = fill(
         native.BiasUpdateParams, pixels=pixels, channels=channels,
-        factor=factor_params(table), site=site,
+        factor=factor_params(table, rng), site=site,
     )  # fmt: skip
     exponent = np.array([e], np.int32)
     io = fill(native.BiasUpdateIo, g=g, g_exponent=exponent, value=value, state=state)

@@ -190,7 +190,7 @@ def weight_update(lib: ctypes.CDLL, seed: int, zero: int) -> tuple[Array, Array,
     )  # fmt: skip
     weight = case.lay_out(case.weight).copy()
     params = fill(native.WeightUpdateParams, shape=case.shape(), x_zero=zero,
-                  factor=factor_params(table), site=site, **case.ordered())  # fmt: skip
+                  factor=factor_params(table, rng), site=site, **case.ordered())  # fmt: skip
     io = fill(native.WeightUpdateIo, g=g, g_exponent=np.array([exponent], np.int32), x=x,
               weight=weight, state=state, scratch=np.zeros(130, np.int64))  # fmt: skip
     native.call(lib, "mt_conv2d_weight_update", params, io)

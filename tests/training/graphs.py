@@ -21,13 +21,14 @@ from microtune.training.head import replace_head
 
 Array = npt.NDArray[Any]
 
+WIDTHS = (1, 2, 3, 4, 6, 8)
 TAGS = frozenset(
     {
         "chained residuals", "nested residuals", "three consumers", "zero point",
         "stride 2 on odd size", "asymmetric padding", "dense", "grouped", "depthwise",
         "depth multiplier", "even kernel", "rectangular kernel", "clamp op", "clamp attribute",
         "clamp after clamp", "average pool", "overlapping pool", "reshape", "fully connected",
-        "dead channel", "add of itself",
+        "dead channel", "add of itself", "single channel", "odd size",
     }
 )  # fmt: skip
 
@@ -64,7 +65,8 @@ class GraphCase:
 class RandomGraph:
     """Grows a graph step by step; `x` is always the name of the latest int8 tensor."""
 
-    def __init__(self, seed: int, mode: str = "mcunet") -> None:
+    def __init__(self, seed: int, mode: str = "mcunet", widths: Sequence[int] = WIDTHS) -> None:
+        self.widths = list(widths)
         self.rng = np.random.default_rng(seed)
         self.builder = Builder(f"random{seed}", mode)
         self.tags: set[str] = set()
@@ -126,7 +128,9 @@ class RandomGraph:
         if 1 < groups < inputs:
             self.tags.add("grouped")
         if groups == 1:
-            self.tags.add("dense")
+            self.tags.add("single channel" if inputs == channels == 1 else "dense")
+        if height % 2 and width % 2 and height > 1:
+            self.tags.add("odd size")
         kernel, stride, padding = self._geometry(height, width, keep_size)
         weight, scales, bias, quant = self._parameters(
             x, (channels, *kernel, inputs // groups), float(rng.uniform(0, 4))
@@ -218,7 +222,7 @@ class RandomGraph:
             p=[0.3, 0.2, 0.12, 0.13, 0.1, 0.1, 0.05],
         )
         if kind == "conv":
-            self.x = self.conv(x, int(rng.choice([1, 2, 3, 4, 6, 8])))
+            self.x = self.conv(x, int(rng.choice(self.widths)))
         elif kind == "residual":
             self.x = self.residual(x, int(rng.integers(1, 4)))
         elif kind == "chain":
@@ -259,10 +263,15 @@ class RandomGraph:
         return GraphCase(graph, self.frame, int(self.rng.integers(classes)), classes, self.tags)
 
 
-def random_graph(seed: int, mode: str = "mcunet") -> GraphCase:
-    """The graph of this seed."""
-    grower = RandomGraph(seed, mode)
-    grower.x = grower.conv(grower.x, int(grower.rng.choice([2, 3, 4, 6, 8])))
+def random_graph(
+    seed: int, mode: str = "mcunet", widths: Sequence[int] = WIDTHS, *, single: bool = False
+) -> GraphCase:
+    """The graph of this seed, convolutions of `widths` channels. `single`: early on, one of a
+    single channel in and out."""
+    grower = RandomGraph(seed, mode, widths)
+    grower.x = grower.conv(grower.x, int(grower.rng.choice([w for w in widths if w > 1])))
+    if single:
+        grower.x = grower.conv(grower.conv(grower.x, 1), 1)
     for _ in range(int(grower.rng.integers(1, 5))):
         grower.step()
     return grower.finish()

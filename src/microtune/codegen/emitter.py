@@ -19,9 +19,41 @@ C_TYPES = {
 _COLUMNS = 96
 
 
+# What the generated source, its headers or C itself mean by a name.
+_TAKEN = re.compile(
+    r"mt_.*|MT_.*|_.*|[0-9].*|a[0-9]+|segment[0-9]+(_stages|_order)?|u?int(_.*)?[0-9]*_t|[A-Z0-9_]+"
+    r"|ctx|io|label|loss_q16|o|p|part|status|forward|infer|train|segments|initial_offsets"
+    r"|arena_bytes|main|memcpy|memset|memmove|memcmp|asm|auto|bool|break|case|char|const|continue"
+    r"|default|do|double|else|enum|extern|false|float|for|goto|if|inline|int|long|register|restrict"
+    r"|return|short|signed|sizeof|static|struct|switch|true|typedef|typeof|union|unsigned|void"
+    r"|volatile|while"
+)
+
+
 def identifier(name: str) -> str:
-    """A C identifier for a tensor's name."""
-    return re.sub(r"[^A-Za-z0-9]", "_", name)
+    """A C identifier for a tensor's name; two names may have the same."""
+    plain = re.sub(r"[^A-Za-z0-9]", "_", name)
+    return f"t_{plain}" if _TAKEN.fullmatch(plain) else plain
+
+
+class Symbols:
+    """C identifiers of names: the same for the same name, different for different ones."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def of(self, name: str) -> str:
+        """The symbol of a name."""
+        if name not in self._of:
+            base = symbol = identifier(name)
+            number = 1
+            while symbol in self._taken:
+                number += 1
+                symbol = f"{base}_{number}"
+            self._taken.add(symbol)
+            self._of[name] = symbol
+        return self._of[name]
 
 
 def float_literal(value: float) -> str:
@@ -58,18 +90,22 @@ class Emitter:
         self.constants: list[str] = []
         self.structs: list[str] = []
         self.calls: list[str] = []
-        self._declared: set[str] = set()
+        self._tables: dict[str, str] = {}
+        self._symbols = Symbols()
 
     # -- constants ------------------------------------------------------------------------------
 
     def table(self, name: str, c_type: str, values: Array) -> str:
         """A static const array; returns its symbol."""
-        symbol = identifier(name)
-        if symbol not in self._declared:
-            self._declared.add(symbol)
-            text = array_text(values.reshape(-1).tolist(), c_type == "float")
-            size = f"{values.size} + MT_TABLE_PAD" if c_type == "int8_t" else str(values.size)
-            self.constants.append(f"static const {c_type} {symbol}[{size}] = {{\n{text}\n}};")
+        symbol = self._symbols.of(name)
+        text = array_text(values.reshape(-1).tolist(), c_type == "float")
+        size = f"{values.size} + MT_TABLE_PAD" if c_type == "int8_t" else str(values.size)
+        declaration = f"static const {c_type} {symbol}[{size}] = {{\n{text}\n}};"
+        if name not in self._tables:
+            self._tables[name] = declaration
+            self.constants.append(declaration)
+        elif self._tables[name] != declaration:
+            raise ValueError(f"table {name} has two contents")
         return symbol
 
     def constant(self, name: str) -> str:
@@ -115,7 +151,7 @@ class Emitter:
 
     def params(self, c_type: str, name: str, fields: Mapping[str, str]) -> str:
         """A static const parameter struct; returns its symbol."""
-        symbol = f"{identifier(name)}_{c_type.removeprefix('mt_')}"
+        symbol = self._symbols.of(f"{name}.{c_type.removeprefix('mt_')}")
         body = "".join(f"\n    .{key} = {value}," for key, value in fields.items())
         self.structs.append(f"static const {c_type} {symbol} = {{{body}\n}};")
         return symbol

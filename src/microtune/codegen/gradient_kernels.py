@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from microtune.codegen.emitter import Emitter, struct_text
 from microtune.codegen.kernels import (
     EMITTERS,
@@ -14,7 +16,7 @@ from microtune.codegen.kernels import (
     split_fields,
 )
 from microtune.ir.graph import Node
-from microtune.ir.ops.forward import weight_shape
+from microtune.ir.ops.forward import multipliers_of, weight_shape
 from microtune.ir.ops.int8_gradients import input_grad_constants, site, sum_multiplier
 from microtune.ir.ops.updates import (
     FactorTable,
@@ -124,13 +126,22 @@ def _mask_gradient(e: Emitter, node: Node) -> None:
 
 
 def factor_params(e: Emitter, name: str, table: FactorTable) -> str:
-    """Initialiser of mt_factor_params: the tables are those of the layer's forward pass."""
+    """Initialiser of mt_factor_params: the tables are those of the layer's forward pass, whose
+    dead channels are marked apart."""
     base = parameter_name(name)
     layer = next(n for n in e.graph.nodes if n.op in FORWARD and base in _parameters(n))
-    multiplier, shift = multiplier_tables(e, layer.outputs[0], table.multiplier, table.shift)
+    m, n = multipliers_of(e.graph, layer)
+    live = table.multiplier != 0
+    if (m[live] != table.multiplier[live]).any() or (n[live] != table.shift[live]).any():
+        raise ValueError(f"{name} is not trained with the multipliers of {layer.outputs[0]}")
+    multiplier, shift = multiplier_tables(e, layer)
+    dead = "NULL"
+    if m[~live].any():
+        bits = np.packbits(~live, bitorder="little")
+        dead = e.table(f"{layer.outputs[0]}.dead", "uint8_t", bits)
     return struct_text({
         "multiplier": multiplier, "shift": shift, "mantissa": table.scale[0],
-        "exponent": table.scale[1], "cap": table.cap,
+        "exponent": table.scale[1], "cap": table.cap, "dead": dead,
     })  # fmt: skip
 
 

@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from microtune.ir.convolution import ConvKind, is_per_channel
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.forward import weight_shape
+from microtune.ir.ops.registry import conv_kind
 
 InstructionSet = Literal["mve", "dsp", "mla", "thumb1"]
 # Instructions per MAC if nothing but the multiply-accumulate existed.
@@ -161,7 +163,7 @@ def _convolution(
     o, kh, kw, per_group = weight
     groups = 1 if node.op == "fully_connected" else node.int("groups")
     stride = 1 if node.op == "fully_connected" else node.ints("stride")[0]
-    depthwise = groups > 1 and per_group == 1
+    depthwise = is_per_channel(groups, per_group * groups, o)
     per_output = o // groups if kind == "dx" else per_group
     square = "x".join(str(n) for n in made.shape[1:-1]) or "1x1"
     text = f"{read.shape[-1]}→{made.shape[-1]} at {square}"
@@ -176,7 +178,7 @@ def _weight_update(graph: Graph, node: Node) -> Layer:
     gradient, weight = graph.tensors[node.inputs[0]], graph.tensors[node.inputs[3]]
     saved = graph.tensors[node.inputs[2]]
     kh, kw = weight.shape[1:3] if len(weight.shape) == 4 else (1, 1)
-    depthwise = len(weight.shape) == 4 and weight.shape[3] == 1 and saved.shape[-1] > 1
+    depthwise = conv_kind(graph, node) is ConvKind.DEPTHWISE
     pixels = gradient.elements // gradient.shape[-1]
     return Layer(
         f"dW {'depthwise ' if depthwise else ''}{kh}x{kw}",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from microtune.codegen.emitter import Emitter, float_literal, struct_text
 from microtune.ir import numerics
-from microtune.ir.graph import Array, Graph, Node
+from microtune.ir.convolution import kind_of
+from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.float_gradients import real_attr
-from microtune.ir.ops.forward import pool_windows, weight_shape
+from microtune.ir.ops.forward import multipliers_of, pool_windows, weight_shape
 from microtune.ir.ops.int8_gradients import site
 from microtune.ir.ops.updates import head_factors
 
@@ -40,13 +39,14 @@ def conv_shape(
 ) -> str:
     """Initialiser of mt_conv_shape."""
     plain = node.op == "fully_connected"
+    groups = 1 if plain else node.int("groups")
     stride = [1, 1] if plain else node.ints("stride")
     padding = [0, 0, 0, 0] if plain else node.ints("padding")
     return struct_text({
         "in_h": x[0], "in_w": x[1], "in_c": x[2], "out_h": y[0], "out_w": y[1], "out_c": y[2],
         "k_h": kernel[0], "k_w": kernel[1], "stride_h": stride[0], "stride_w": stride[1],
         "pad_top": padding[0], "pad_left": padding[1],
-        "groups": 1 if plain else node.int("groups"),
+        "groups": groups, "kind": kind_of(groups, x[2], y[2]).value,
     })  # fmt: skip
 
 
@@ -73,21 +73,17 @@ def mask_field(e: Emitter, node: Node) -> str:
     return f"train ? {e.address(node.outputs[1])} : NULL"
 
 
-def multiplier_tables(e: Emitter, y: str, m: Array, n: Array) -> tuple[str, str]:
-    """Symbols of the requantisation tables of the layer whose output is `y`."""
-    return (
-        e.table(f"{y}.multiplier", "int32_t", np.asarray(m)),
-        e.table(f"{y}.shift", "uint8_t", np.asarray(n)),
-    )
+def multiplier_tables(e: Emitter, layer: Node) -> tuple[str, str]:
+    """Symbols of the requantisation tables of a layer."""
+    y, (m, n) = layer.outputs[0], multipliers_of(e.graph, layer)
+    return e.table(f"{y}.multiplier", "int32_t", m), e.table(f"{y}.shift", "uint8_t", n)
 
 
 def conv2d_params(e: Emitter, node: Node) -> str:
     """Parameters of a forward convolution."""
     x, w, _, *split = node.inputs
     y, graph = node.outputs[0], e.graph
-    scales = graph.scale(x) * graph.channel_scales(w) / graph.scale(y)
-    pairs = [numerics.quantize_multiplier(float(m)) for m in scales]
-    multiplier, shift = multiplier_tables(e, y, *np.array(pairs).T)
+    multiplier, shift = multiplier_tables(e, node)
     _, kh, kw, _ = weight_shape(graph, node, 1, 3)
     trained, order = split if split else (None, None)
     return e.params("mt_conv2d_params", y, {

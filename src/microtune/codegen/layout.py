@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import DTYPES, Array, Graph
+from microtune.ir.ops.registry import conv_kind
 
 ALIGNMENT = 8
 
@@ -41,11 +43,7 @@ def depthwise_weights(graph: Graph) -> set[str]:
     """Names of weight tensors (whole, frozen or trained part) of depthwise convolutions."""
     names: set[str] = set()
     for node in graph.nodes:
-        if node.op != "conv2d":
-            continue
-        channels = graph.tensors[node.inputs[0]].shape[3]
-        outputs = graph.tensors[node.outputs[0]].shape[3]
-        if node.int("groups") == channels == outputs and channels > 1:
+        if node.op == "conv2d" and conv_kind(graph, node) is ConvKind.DEPTHWISE:
             names |= {node.inputs[1], *node.inputs[3:4]}
     return names
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from microtune.codegen.layout import depthwise_weights
+from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.forward import weight_shape
+from microtune.ir.ops.registry import conv_kind
 from microtune.memory.lifetimes import aligned
 
 BLOCK = 32  # MT_BLOCK
@@ -16,19 +17,26 @@ WEIGHT_SUMS = 1040  # MT_SUM_BYTES + MT_SUM_ROOM
 
 def scratch_rule(graph: Graph) -> Callable[[Node], int]:
     """The function node -> scratch bytes for this graph."""
-    depthwise = depthwise_weights(graph)
+
+    def depthwise(node: Node) -> bool:
+        return conv_kind(graph, node) is ConvKind.DEPTHWISE
+
+    def size(name: str) -> tuple[int, int]:
+        """Height and width; a vector is a 1x1 image."""
+        shape = graph.tensors[name].shape
+        return (shape[1], shape[2]) if len(shape) == 4 else (1, 1)
 
     def scratch_bytes(node: Node) -> int:
         if node.op in ("conv2d", "fully_connected"):
             _, kh, kw, per_group = weight_shape(graph, node, 1, 3)
-            if node.inputs[1] in depthwise:
+            if depthwise(node):
                 merged = kh * kw * BLOCK if len(node.inputs) > 3 else 0
                 return merged + max(_copy(node, node.inputs[0]), _lines(node, kh, kw))
             return _patches(node, kh * kw, per_group)
         if node.op == "q_conv2d_input_grad":
             return _input_grad(node)
         if node.op == "conv2d_weight_update":
-            return 0 if node.inputs[3] in depthwise else WEIGHT_SUMS
+            return 0 if depthwise(node) else WEIGHT_SUMS
         return 0
 
     def _patches(node: Node, taps: int, channels: int) -> int:
@@ -45,9 +53,9 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
 
     def _lines(node: Node, kh: int, kw: int) -> int:
         """Four channels of the weights and of the rows under the kernel, widened and padded."""
-        out_w = graph.tensors[node.outputs[0]].shape[2]
-        pitch = (-(-out_w // 4) * 4 - 1) * node.ints("stride")[1] + kw
-        in_h = graph.tensors[node.inputs[0]].shape[1]
+        out_w, in_h = size(node.outputs[0])[1], size(node.inputs[0])[0]
+        stride = node.ints("stride")[1] if "stride" in node.attrs else 1
+        pitch = (-(-out_w // 4) * 4 - 1) * stride + kw
         spare = 1 if "segment" in node.attrs else 2
         return 8 * (kh * kw + min(in_h, spare * kh) * pitch)
 
@@ -60,8 +68,8 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
 
     def _spread(node: Node, kh: int, kw: int) -> int:
         """Four channels of the flipped weights and of the gradient, spread to stride 1."""
-        rows = (graph.tensors[node.inputs[0]].shape[1] - 1) * node.ints("stride")[0] + 1
-        pitch = aligned(graph.tensors[node.outputs[0]].shape[2], 4) + kw - 1
+        rows = (size(node.inputs[0])[0] - 1) * node.ints("stride")[0] + 1
+        pitch = aligned(size(node.outputs[0])[1], 4) + kw - 1
         return 8 * (kh * kw + min(rows, 2 * kh) * pitch)
 
     def _input_grad(node: Node) -> int:
@@ -69,7 +77,7 @@ def scratch_rule(graph: Graph) -> Callable[[Node], int]:
         split = node.inputs[4:6] if node.attrs["trained"] else ()
         as_conv = Node("conv2d", (g, w, scales, *split), (), node.attrs)
         o, kh, kw, per_group = weight_shape(graph, as_conv, 1, 3)
-        if w in depthwise:
+        if depthwise(node):
             return (kh * kw * BLOCK if split else 0) + max(_copy(node, g), _spread(node, kh, kw))
         outputs = o // node.int("groups")
         one_pixel = outputs * 4 + per_group * (8 if split else 4)

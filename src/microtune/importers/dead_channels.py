@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Array, Graph, Node
 
@@ -90,19 +89,6 @@ def neutralize_dead_channels(graph: Graph) -> None:
             bias[channel] = code - zero
             scales[channel] = _unit_scale(graph, node)
         graph.data.update({w: weight, b: bias, scales_name: scales})
-        _check_accumulators(graph, node)
-
-
-def _check_accumulators(graph: Graph, node: Node) -> None:
-    w, b = node.inputs[1:3]
-    reach = 255 * 127 * (graph.data[w].size // graph.data[w].shape[0])
-    worst = int(np.abs(graph.data[b].astype(np.int64)).max())
-    if worst + reach >= 2**31:
-        channel = int(np.abs(graph.data[b].astype(np.int64)).argmax())
-        raise MicrotuneError(
-            f"{graph.name}: the accumulator of {node.outputs[0]}, channel {channel}, can overflow "
-            f"int32 (bias {worst})"
-        )
 
 
 def channel_reports(graph: Graph) -> list[ChannelReport]:

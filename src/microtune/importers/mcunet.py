@@ -17,6 +17,7 @@ from microtune.importers.safe_pickle import read_numpy_pickle
 from microtune.ir.builder import Builder
 from microtune.ir.graph import Array, Quant
 from microtune.ir.modelfile import ModelFile
+from microtune.ir.verifier import InvalidGraphError, verify
 
 RESIZE_RATIO = 0.875
 # Far beyond any real network; within them float32 products neither overflow nor vanish.
@@ -124,6 +125,10 @@ def import_mcunet(path: Path) -> ModelFile:
         raise reader.fail(str(error)) from error
     size = graph.tensors["input"].shape[1]
     neutralize_dead_channels(graph)
+    try:
+        verify(graph)
+    except InvalidGraphError as error:
+        raise reader.fail(str(error)) from error
     preprocessing = {
         "height": size, "width": size, "channels": 3, "resize_ratio": RESIZE_RATIO,
     }  # fmt: skip

@@ -8,11 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
 Reals = npt.NDArray[np.float64]
+
+
+class ConvKind(Enum):
+    """What a convolution's groups mean: the one definition, which the C gets as a constant.
+
+    The value is the C enumerator. A layer of one channel in and one out is depthwise.
+    """
+
+    DENSE = "MT_DENSE"
+    GROUPED = "MT_GROUPED"
+    DEPTHWISE = "MT_DEPTHWISE"
+
+
+def kind_of(groups: int, inputs: int, outputs: int) -> ConvKind:
+    """The kind of a convolution with these numbers of groups and channels."""
+    if groups == inputs == outputs:
+        return ConvKind.DEPTHWISE
+    return ConvKind.DENSE if groups == 1 else ConvKind.GROUPED
+
+
+def is_per_channel(groups: int, inputs: int, outputs: int) -> bool:
+    """Whether an output channel reads one input channel: depthwise, or with a channel multiplier,
+    which makes the kind "grouped"."""
+    return groups == inputs and (groups > 1 or outputs == 1)
+
+
+def split_axis(groups: int) -> int:
+    """The axis of O·KH·KW·I along which a partly trained weight is split.
+
+    Only dense layers (input channels) and depthwise layers (output channels) can be split.
+    """
+    return 3 if groups == 1 else 0
 
 
 @dataclass(frozen=True)
@@ -54,9 +87,9 @@ def convolve(x: npt.ArrayLike, w: npt.ArrayLike, g: Geometry) -> Reals:
     o, kh, kw, _ = w64.shape
     out = g.output_size(x64.shape[0], x64.shape[1], kh, kw)
     y = np.zeros((*out, o))
-    depthwise = w64.shape[3] == 1 and g.groups == x64.shape[2]
+    single = is_per_channel(g.groups, x64.shape[2], o)
     for i, j, view in _taps(_padded(x64, g), kh, kw, out, g):
-        if depthwise:
+        if single:
             y += np.repeat(view, o // g.groups, axis=2) * w64[:, i, j, 0]
             continue
         for inputs, outputs in _group_slices(x64.shape[2], o, g.groups):
@@ -78,9 +111,9 @@ def input_gradient(
     channels = per_group * g.groups
     top, left, bottom, right = g.padding
     padded = np.zeros((size[0] + top + bottom, size[1] + left + right, channels))
-    depthwise = per_group == 1 and g.groups == channels
+    single = is_per_channel(g.groups, channels, o)
     for i, j, view in _taps(padded, kh, kw, (g64.shape[0], g64.shape[1]), g):
-        if depthwise:
+        if single:
             product = g64 * w64[:, i, j, 0]
             view += product.reshape(*g64.shape[:2], channels, o // channels).sum(axis=3)
             continue
@@ -96,10 +129,10 @@ def weight_gradient(
     x64, g64 = np.asarray(x, np.float64), np.asarray(grad, np.float64)
     channels, o = x64.shape[2], g64.shape[2]
     dw = np.zeros((o, *kernel, channels // g.groups))
-    depthwise = g.groups == channels
+    single = is_per_channel(g.groups, channels, o)
     out = (g64.shape[0], g64.shape[1])
     for i, j, view in _taps(_padded(x64, g), *kernel, out, g):
-        if depthwise:
+        if single:
             dw[:, i, j, 0] = (np.repeat(view, o // channels, axis=2) * g64).sum(axis=(0, 1))
             continue
         for inputs, outputs in _group_slices(channels, o, g.groups):

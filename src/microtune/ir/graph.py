@@ -19,6 +19,16 @@ Array = npt.NDArray[Any]
 Role = Literal["input", "const", "param", "state", "value"]
 Attr = bool | int | float | str | list[int] | list[float]
 
+
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """The value with numpy's numbers and arrays, and tuples, as Python's own numbers and lists."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
 DTYPES: dict[str, tuple[type[np.generic], float]] = {
     "i8": (np.int8, 1), "u8": (np.uint8, 1), "i16": (np.int16, 2), "u16": (np.uint16, 2),
     "i32": (np.int32, 4), "u32": (np.uint32, 4), "i64": (np.int64, 8),
@@ -38,6 +48,12 @@ class Quant:
     scales: str | None = None
     factor: float | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "zero_point", plain(self.zero_point))
+        for name in ("scale", "factor"):
+            value = plain(getattr(self, name))
+            object.__setattr__(self, name, float(value) if type(value) is int else value)
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -48,6 +64,9 @@ class Tensor:
     dtype: str
     role: Role = "value"
     quant: Quant | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(plain(self.shape)))
 
     @property
     def elements(self) -> int:
@@ -68,6 +87,9 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attrs: dict[str, Attr] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attrs", {key: plain(v) for key, v in self.attrs.items()})
 
     def ints(self, name: str) -> list[int]:
         """A list-of-integers attribute."""
@@ -105,6 +127,9 @@ class Graph:
     outputs: list[str] = field(default_factory=list)
     updates: dict[str, str] = field(default_factory=dict)
     data: dict[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.attrs = {key: plain(value) for key, value in self.attrs.items()}
 
     def copy(self) -> Graph:
         """A graph that can be changed without changing this one (arrays are shared)."""

@@ -64,9 +64,21 @@ def _npz(data: dict[str, Array]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(data):
             member = io.BytesIO()
-            np.lib.format.write_array(member, data[name], allow_pickle=False)
+            array = np.ascontiguousarray(data[name]).reshape(data[name].shape)
+            np.lib.format.write_array(member, array, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(name + ".npy", _DATE), member.getvalue())
     return buffer.getvalue()
+
+
+def _arrays(npz: bytes) -> dict[str, Array]:
+    """The arrays by tensor name; np.load would take the tensor "a.npy" for "a"."""
+    data: dict[str, Array] = {}
+    with zipfile.ZipFile(io.BytesIO(npz)) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                array = np.lib.format.read_array(member, allow_pickle=False)
+            data[name.removesuffix(".npy")] = array
+    return data
 
 
 def save_model(model: ModelFile, path: Path) -> None:
@@ -112,8 +124,7 @@ def load_model(path: Path) -> ModelFile:
                 f"this microtune reads version {FORMAT_VERSION}"
             )
         graph = parse_graph(members["graph.txt"].decode())
-        with np.load(io.BytesIO(members["tensors.npz"]), allow_pickle=False) as arrays:
-            graph.data = {name: arrays[name] for name in arrays.files}
+        graph.data = _arrays(members["tensors.npz"])
         verify(graph)
         return ModelFile(
             graph, manifest["preprocessing"], members["LICENSE"].decode(),

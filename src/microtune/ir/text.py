@@ -17,10 +17,11 @@ import re
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import DTYPES, Graph, Node, Quant, Role, Tensor
+from microtune.ir.written import NAME
 
 TEXT_VERSION = 1
 
-_NAME = r"%[A-Za-z0-9_.\-/]+"
+_NAME = f"%{NAME}"
 _NUMBER = r"[-+0-9.einfa]+"
 _TENSOR = re.compile(
     rf"({_NAME}): ([a-z0-9]+)\[([0-9,]*)\]"

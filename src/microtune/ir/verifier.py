@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from microtune.errors import MicrotuneError
+from microtune.ir.accumulators import accumulators_rule
 from microtune.ir.graph import DTYPES, Graph
 from microtune.ir.ops import OPS
+from microtune.ir.written import written_rule
 
 # Attributes of any node that say how it is executed and never what it means.
 SCHEDULE_ATTRS = frozenset({"segment", "in_place"})
 
 
-class InvalidGraphError(ValueError):
+class InvalidGraphError(MicrotuneError, ValueError):
     """A rule of the verifier does not hold; the message names it and the place."""
 
 
@@ -127,7 +130,8 @@ def _schedule(graph: Graph) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Graph], Iterator[str]], ...] = (
-    _known_ops, _single_assignment, _data, _shapes, _updates, _schedule,
+    written_rule, _known_ops, _single_assignment, _data, _shapes, _updates, _schedule,
+    accumulators_rule,
 )  # fmt: skip
 
 
@@ -135,5 +139,7 @@ def verify(graph: Graph) -> Graph:
     """Run every rule; returns the graph. Raises InvalidGraphError naming the broken rule."""
     for rule in RULES:
         for problem in rule(graph):
-            raise InvalidGraphError(f"{graph.name}: {rule.__name__.strip('_')}: {problem}")
+            raise InvalidGraphError(
+                f"{graph.name}: {rule.__name__.strip('_').removesuffix('_rule')}: {problem}"
+            )
     return graph

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import Graph, Node
+from microtune.ir.ops.registry import conv_kind
 from microtune.ir.verifier import verify
 from microtune.memory.lifetimes import views
 
@@ -38,8 +40,7 @@ def _candidates(graph: Graph, node: Node) -> tuple[int, ...]:
     if node.op not in DEPTHWISE:
         return ()
     x, y = graph.tensors[node.inputs[0]].shape, graph.tensors[node.outputs[0]].shape
-    groups = node.int("groups")
-    worthwhile = groups == x[-1] == y[-1] and groups > _BLOCK
+    worthwhile = conv_kind(graph, node) is ConvKind.DEPTHWISE and x[-1] > _BLOCK
     return DEPTHWISE[node.op] if worthwhile and x == y and node.ints("stride") == [1, 1] else ()
 
 

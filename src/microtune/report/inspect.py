@@ -87,7 +87,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     kernel = row["op"]
     if row["weight"] and len(row["weight"]) == 4:
         stride = row["stride"] or [1, 1]
-        depthwise = "dw " if row["groups"] and row["groups"] > 1 else ""
+        depthwise = "dw " if row["weight"][3] == 1 else ""
         kernel = f"{depthwise}{row['weight'][1]}x{row['weight'][2]} s{stride[0]}"
     return [
         "" if row["index"] is None else str(row["index"]), row["name"], kernel,

@@ -31,7 +31,7 @@ from microtune.training.scheme import (
     Scheme,
     backbone_layers,
     channel_count,
-    is_depthwise,
+    selects_outputs,
     trained_channels,
 )
 
@@ -158,7 +158,7 @@ def _scores(graph: Graph, information: Mapping[str, Array], depth: int) -> Score
         scales = np.where(_live(graph, nodes[name]), graph.channel_scales(weight), np.inf)
         biases[name] = float((information[bias] / (graph.scale(x) * scales) ** 2).sum())
         by_output = information[weight].reshape(len(scales), -1) / scales[:, None] ** 2
-        if is_depthwise(graph, name):
+        if selects_outputs(graph, name):
             channels[name] = by_output.sum(axis=1)
         else:
             inputs = information[weight].shape[-1]

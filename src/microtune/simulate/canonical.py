@@ -30,7 +30,7 @@ def canonical_parameters(graph: Graph, data: Mapping[str, Array]) -> dict[str, A
         name, value = parameter_name(tensor.name), data[tensor.name]
         if tensor.name.endswith(".trained"):
             frozen, order = graph.data[f"{name}.frozen"], graph.data[f"{name}.order"]
-            value = merge_channels(frozen, value, order, depthwise=groups[tensor.name] > 1)
+            value = merge_channels(frozen, value, order, groups[tensor.name])
         elif tensor.name in shifts:
             delta = value.astype(np.int32) << shifts[tensor.name]
             value = graph.data[name] + delta

@@ -165,7 +165,7 @@ class NumpyRunner:
             frame, loss = frame.reshape(self.interpreter.graph.tensors["input"].shape), 0
             if record.kind.trains:
                 values = self.interpreter.train_step(frame, label, record.learning_rate)
-                logits, loss = values["logits"], _loss_q16(values["loss"])
+                logits, loss = values["logits"], loss_q16(values["loss"])
             else:
                 logits = self.interpreter.infer(frame)
             flat = logits.reshape(-1)
@@ -325,9 +325,10 @@ def _frame(record: Record) -> Array:
     return record.frame
 
 
-def _loss_q16(loss: Array) -> int:
+def loss_q16(loss: Array) -> int:
+    """The loss of a numpy step in the unit of mt_result, saturated as there; NaN is 0."""
     value = loss.reshape(-1)[0]
     if loss.dtype == np.float32:
         scaled = float(np.float32(value) * np.float32(65536.0))
-        return int(min(max(scaled, 0.0), 2.0**31 - 1))
+        return int(min(scaled, 2.0**31 - 1)) if scaled > 0 else 0
     return int(value)

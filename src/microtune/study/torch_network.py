@@ -19,7 +19,7 @@ from microtune.ir.graph import Array, Graph, Node
 from microtune.study.torch_backward import EXACT, Backward, gate
 from microtune.study.torch_depthwise import depthwise, suits
 from microtune.training.head import find_classifier
-from microtune.training.scheme import Scheme, channel_count, is_depthwise, trained_channels
+from microtune.training.scheme import Scheme, channel_count, selects_outputs, trained_channels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +126,7 @@ class TorchNetwork:
         count = scheme.weights[layer]
         mask = np.zeros(channel_count(self.graph, layer), np.float32)
         mask[trained_channels(self.graph, layer, count)[:count]] = 1
-        shape = (-1, 1, 1, 1) if is_depthwise(self.graph, layer) else (1, -1, 1, 1)
+        shape = (-1, 1, 1, 1) if selects_outputs(self.graph, layer) else (1, -1, 1, 1)
         return self.torch.from_numpy(mask).reshape(shape)
 
     def _scaling(self, node: Node, name: str) -> Tensor:

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from microtune.errors import MicrotuneError
+from microtune.ir.convolution import ConvKind, split_axis
 from microtune.ir.graph import Graph, Node, Tensor
+from microtune.ir.ops.registry import conv_kind
 from microtune.ir.verifier import verify
-from microtune.training.scheme import Scheme, trained_channels
+from microtune.training.scheme import Scheme, channel_count, trained_channels
 
 
 def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
@@ -24,8 +26,7 @@ def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
     for layer, count in scheme.weights.items():
         node = _node(result, layer)
         weight = result.tensors[node.inputs[1]]
-        depthwise = _is_depthwise(result, node)
-        if count >= weight.shape[0 if depthwise else -1]:
+        if count >= channel_count(result, layer):
             result.set_role(weight.name, "param")
         elif not can_split(result, layer):
             raise MicrotuneError(
@@ -44,26 +45,18 @@ def _node(graph: Graph, layer: str) -> Node:
     return next(node for node in graph.nodes if node.outputs[0] == layer)
 
 
-def _is_depthwise(graph: Graph, node: Node) -> bool:
-    channels = graph.tensors[node.inputs[0]].shape[-1]
-    return node.op == "conv2d" and 1 < node.int("groups") == channels
-
-
 def can_split(graph: Graph, layer: str) -> bool:
     """Whether a part of its channels can be trained: dense (input channels) or plain depthwise
     (output channels) convolutions."""
     node = _node(graph, layer)
-    if node.op != "conv2d":
-        return False
-    outputs = graph.tensors[node.outputs[0]].shape[-1]
-    return node.int("groups") == 1 or (_is_depthwise(graph, node) and outputs == node.int("groups"))
+    return node.op == "conv2d" and conv_kind(graph, node) is not ConvKind.GROUPED
 
 
 def _split(graph: Graph, node: Node, count: int) -> None:
     name = node.inputs[1]
     tensor, data = graph.tensors[name], graph.data[name]
     order = trained_channels(graph, node.outputs[0], count)
-    axis = 0 if _is_depthwise(graph, node) else data.ndim - 1
+    axis = split_axis(node.int("groups"))
     parts = (("frozen", order[count:], "const"), ("trained", order[:count], "param"))
     for suffix, channels, role in parts:
         part = np.take(data, channels, axis=axis)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from microtune.errors import MicrotuneError
+from microtune.ir.convolution import split_axis
 from microtune.ir.graph import Attr, Graph, Node, Tensor
 from microtune.ir.ops import OPS
 from microtune.ir.ops.forward import full_weight
@@ -71,6 +72,12 @@ def differentiate(graph: Graph) -> tuple[Graph, dict[str, str]]:
     """
     result = verify(graph).copy()
     params = [t.name for t in graph.with_role("param")]
+    shared = [name for name in params if len(graph.consumers()[name]) > 1]
+    if shared:
+        raise MicrotuneError(
+            f"{graph.name}: {', '.join(shared)} belongs to several layers; only a layer with a "
+            "parameter of its own can be trained"
+        )
     active = _active(result, params)
     logits = graph.outputs[0]
     if logits not in active:
@@ -214,7 +221,7 @@ def _weight_gradient(tape: Tape, node: Node, g: str, scales: str, attrs: dict[st
         tape.contribute(trained, dw)
         return
     order = split[1]
-    count = graph.tensors[trained].shape[0 if node.int("groups") > 1 else -1]
+    count = graph.tensors[trained].shape[split_axis(node.int("groups"))]
     saved = Node("gather_channels", (x, order), (f"{x}.saved.{node.outputs[0]}",), {
         "selected": count,
     })  # fmt: skip

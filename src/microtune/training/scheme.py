@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from microtune.errors import MicrotuneError
+from microtune.ir.convolution import is_per_channel
 from microtune.ir.graph import Array, Graph, Node
 from microtune.training.head import find_classifier
 
@@ -59,17 +60,17 @@ def _node(graph: Graph, layer: str) -> Node:
     return next(node for node in graph.nodes if node.outputs[0] == layer)
 
 
-def is_depthwise(graph: Graph, layer: str) -> bool:
-    """Whether a ratio selects output channels of this layer."""
+def selects_outputs(graph: Graph, layer: str) -> bool:
+    """Whether a ratio selects output channels of this layer: each has an input of its own."""
     node = _node(graph, layer)
-    channels = graph.tensors[node.inputs[0]].shape[-1]
-    return node.op == "conv2d" and 1 < node.int("groups") == channels
+    inputs, outputs = (graph.tensors[n].shape[-1] for n in (node.inputs[0], layer))
+    return is_per_channel(node.int("groups", 1), inputs, outputs)
 
 
 def channel_count(graph: Graph, layer: str) -> int:
     """How many channels a ratio of 1 trains."""
     weight = graph.tensors[_node(graph, layer).inputs[1]]
-    return weight.shape[0 if is_depthwise(graph, layer) else -1]
+    return weight.shape[0 if selects_outputs(graph, layer) else -1]
 
 
 def trained_channels(graph: Graph, layer: str, count: int) -> Array:
@@ -79,7 +80,7 @@ def trained_channels(graph: Graph, layer: str, count: int) -> Array:
     ties go to the lower index. Both parts are in ascending original order.
     """
     weight = graph.data[_node(graph, layer).inputs[1]].astype(np.int64)
-    if is_depthwise(graph, layer):
+    if selects_outputs(graph, layer):
         norms = (weight**2).reshape(weight.shape[0], -1).sum(axis=1)
     else:
         norms = (weight**2).reshape(-1, weight.shape[-1]).sum(axis=0)

@@ -67,7 +67,7 @@ def conv2d_weight_grad(ctx: Context, arrays: list[Array]) -> list[Array]:
     g, x, scales, *order = arrays
     grad = as_hwc(g).astype(np.float64) * multipliers(ctx.node, scales)
     geometry = ctx.geometry()
-    if order and geometry.groups > 1:
+    if order and convolution.split_axis(geometry.groups) == 0:
         chosen = order[0][: ctx.node.int("selected")]
         grad = grad[..., chosen]
         geometry = convolution.Geometry(geometry.stride, geometry.padding, len(chosen))

@@ -21,17 +21,15 @@ from microtune.ir.ops.registry import (
 )
 
 
-def merge_channels(w: Array, trained: Array, order: Array, *, depthwise: bool) -> Array:
+def merge_channels(w: Array, trained: Array, order: Array, groups: int) -> Array:
     """The full weight from its frozen and its trained channels.
 
-    `order` (C,) lists the original channel numbers, trained ones first. Dense: channels are input
-    channels (last axis); depthwise: output channels (first axis).
+    `order` (C,) lists the original channel numbers, trained ones first.
     """
-    axis = 0 if depthwise else 3
+    axis = convolution.split_axis(groups)
     joined = np.concatenate([trained, w], axis=axis)
     full = np.empty_like(joined)
-    index = (order,) if depthwise else (slice(None), slice(None), slice(None), order)
-    full[index] = joined
+    np.moveaxis(full, axis, 0)[order] = np.moveaxis(joined, axis, 0)
     return full
 
 
@@ -40,7 +38,7 @@ def full_weight(groups: int, w: Array, rest: list[Array]) -> Array:
     if not rest:
         return as_ohwi(w)
     trained, order = rest
-    return merge_channels(w, trained, order, depthwise=groups > 1)
+    return merge_channels(w, trained, order, groups)
 
 
 def weight_shape(graph: Graph, node: Node, w: int, trained: int) -> Shape:
@@ -50,7 +48,7 @@ def weight_shape(graph: Graph, node: Node, w: int, trained: int) -> Shape:
     if len(node.inputs) <= trained:
         return shape
     part = shape_of(graph, node, trained)
-    if node.int("groups") > 1:
+    if convolution.split_axis(node.int("groups")) == 0:
         return (shape[0] + part[0], *shape[1:])
     return (*shape[:3], shape[3] + part[3])
 
@@ -67,17 +65,24 @@ def _conv2d_shapes(graph: Graph, node: Node) -> list[tuple[Shape, str]]:
     return with_mask(node, (1, *out, o), "i8")
 
 
+def multipliers_of(graph: Graph, layer: Node) -> tuple[Array, Array]:
+    """(m, n) of a layer's requantisation in mode device, each int64 (O,)."""
+    x, w = layer.inputs[:2]
+    real = graph.scale(x) * graph.channel_scales(w) / graph.scale(layer.outputs[0])
+    m, n = np.array([numerics.quantize_multiplier(float(v)) for v in real], np.int64).T
+    return m, n
+
+
 def _requantized(ctx: Context, acc: Array, y: str) -> list[Array]:
     """Accumulators (H, W, O) -> [codes, mask] in the shape of tensor `y`."""
     graph, (x, w) = ctx.graph, ctx.node.inputs[:2]
     quant = graph.quant(y)
-    sx, sw, sy = graph.scale(x), graph.channel_scales(w), graph.scale(y)
     if ctx.mode == "mcunet":
+        sx, sw, sy = graph.scale(x), graph.channel_scales(w), graph.scale(y)
         scale = np.float32(sx) * sw.astype(np.float32) / np.float32(sy)
         v = numerics.requantize_float32(acc, scale, quant.zero_point)
     else:
-        pairs = [numerics.quantize_multiplier(float(m)) for m in sx * sw / sy]
-        m, n = (np.array(part, dtype=np.int64) for part in zip(*pairs, strict=True))
+        m, n = multipliers_of(graph, ctx.node)
         v = numerics.requantize(acc, m, n, quant.zero_point)
     return clamped(ctx, v.reshape(graph.tensors[y].shape))
 

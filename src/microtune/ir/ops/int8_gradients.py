@@ -124,7 +124,8 @@ class InputGradConstants:
         # A layer whose channels are all dead passes no gradient on.
         largest = float(channel_m.max()) or 1.0
         ratio = channel_m / largest
-        self.depthwise = per_group == 1 and groups == o
+        kind = convolution.kind_of(groups, per_group * groups, o)
+        self.depthwise = kind is convolution.ConvKind.DEPTHWISE
         self.depthwise_shift = numerics.depthwise_shift(kh * kw) if self.depthwise else 0
         c_g = graph.factor(node.inputs[0])
         if self.depthwise:

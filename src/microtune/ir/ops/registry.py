@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from microtune.ir.convolution import Geometry
+from microtune.ir.convolution import ConvKind, Geometry, kind_of
 from microtune.ir.graph import Graph, Node
 
 Array = npt.NDArray[Any]
@@ -66,6 +66,22 @@ def geometry_of(node: Node) -> Geometry:
         (padding[0], padding[1], padding[2], padding[3]),
         node.int("groups"),
     )
+
+
+# Positions of (input, output) among a node's inputs; -1: its first output.
+_ENDS = {
+    "conv2d": (0, -1), "fully_connected": (0, -1), "conv2d_input_grad": (-1, 0),
+    "q_conv2d_input_grad": (-1, 0), "conv2d_weight_update": (2, 0),
+}  # fmt: skip
+
+
+def conv_kind(graph: Graph, node: Node) -> ConvKind:
+    """The kind of a layer, of its input gradient or of its weight update."""
+    names = (*node.inputs, node.outputs[0])
+    inputs, outputs = (graph.tensors[names[i]].shape[-1] for i in _ENDS[node.op])
+    if node.op == "conv2d_weight_update" and len(node.inputs) > 8:
+        inputs = graph.tensors[node.inputs[8]].elements
+    return kind_of(node.int("groups", 1), inputs, outputs)
 
 
 def op(

@@ -80,7 +80,7 @@ def parameter_name(name: str) -> str:
     return name.removesuffix(".trained").removesuffix(".delta")
 
 
-def parameter_index(shape: tuple[int, ...], order: Array | None, *, depthwise: bool) -> Array:
+def parameter_index(shape: tuple[int, ...], order: Array | None, groups: int) -> Array:
     """Index in O·KH·KW·I of the original channel order, for each element of a trained weight.
 
     `shape` is the trained part's O·KH·KW·T (depthwise: T·KH·KW·1), `order` its channels, and the
@@ -90,7 +90,7 @@ def parameter_index(shape: tuple[int, ...], order: Array | None, *, depthwise: b
         return np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
     o, kh, kw, i = (np.arange(n, dtype=np.int64) for n in shape)
     wide = np.int64
-    if depthwise:
+    if convolution.split_axis(groups) == 0:
         rows = order[: shape[0]].astype(wide)
         return (rows[:, None, None, None] * shape[1] + kh[:, None, None]) * shape[2] + kw[:, None]
     columns = order[: shape[3]].astype(wide)
@@ -107,11 +107,11 @@ def conv2d_weight_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     """Inputs (g, e, x, weight, scales, lr, seed, step[, order]); x holds the trained channels."""
     g, exponent, x, w, _, lr, seed, step, *rest = arrays
     weight = as_ohwi(w)
-    geometry, depthwise = ctx.geometry(), ctx.node.int("groups") > 1
+    geometry, groups = ctx.geometry(), ctx.node.int("groups")
     order = rest[0] if rest else None
     fm, fe = weight_factors(ctx.graph, ctx.node).factors()
     grad = as_hwc(g).astype(np.int64)
-    if order is not None and depthwise:
+    if order is not None and convolution.split_axis(groups) == 0:
         chosen = order[: weight.shape[0]]
         grad, fm, fe = grad[..., chosen], fm[chosen], fe[chosen]
         geometry = convolution.Geometry(geometry.stride, geometry.padding, len(chosen))
@@ -122,7 +122,7 @@ def conv2d_weight_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     d = numerics.step16(
         acc, fm[column], fe[column], _lr(lr), int(exponent[0]), numerics.WEIGHT_STEP_LIMIT
     )
-    index = parameter_index(weight.shape, order, depthwise=depthwise)
+    index = parameter_index(weight.shape, order, groups)
     r16 = _random(ctx, ctx.node.inputs[3], seed, step, index)
     moved = numerics.apply_step(weight.astype(np.int64), d, r16, 127)
     return [moved.astype(np.int8).reshape(w.shape)]

@@ -199,6 +199,9 @@ static void update_outputs(const job *j, int32_t o, int32_t count, int32_t first
                 sum_tile(&a, t, sums[0] + i, sums[1] + i);
             }
             for (int32_t k = 0; k < count; k++) {
+                if (mt_is_dead(&j->p->factor, o + k)) {
+                    continue;
+                }
                 const int32_t at = (o + k) * taps + tap;
                 const uint16_t *order = j->p->channel_order;
                 const row r = {j->io->weight + at * j->stored + c, order == NULL ? NULL : order + c,

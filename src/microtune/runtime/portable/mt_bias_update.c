@@ -25,6 +25,9 @@ void mt_bias_update_int32(const mt_bias_update_params *p, const mt_bias_update_i
         int32_t acc[MT_BLOCK];
         mt_channel_sums(io->g + c, p->pixels, p->channels, n, acc);
         for (int32_t o = c; o < c + n; o++) {
+            if (mt_is_dead(&p->factor, o)) {
+                continue;
+            }
             const mt_rate rate = mt_channel_rate(&p->factor, o, io->state, *io->g_exponent);
             const int64_t d = mt_step16(acc[o - c], rate, MT_BIAS_STEP_LIMIT);
             const int32_t r16 = mt_random16(key, (uint32_t)o);
@@ -40,6 +43,9 @@ void mt_bias_update_int16(const mt_bias_update_params *p, const mt_bias_update_i
         int32_t acc[MT_BLOCK];
         mt_channel_sums(io->g + c, p->pixels, p->channels, n, acc);
         for (int32_t o = c; o < c + n; o++) {
+            if (mt_is_dead(&p->factor, o)) {
+                continue;
+            }
             const mt_rate rate = mt_channel_rate(&p->factor, o, io->state, *io->g_exponent);
             const int64_t d = mt_step16(acc[o - c], rate, MT_INT16_STEP_LIMIT);
             const int32_t r16 = mt_random16(key, (uint32_t)o);

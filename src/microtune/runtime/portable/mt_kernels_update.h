@@ -10,12 +10,14 @@ extern "C" {
 #endif
 
 /* What turns a sum of gradients into a step: f[o] = mantissa * 2^exponent / M[o] per (original)
- * output channel with the forward pass's M = multiplier * 2^(shift - 32); 0 where M is 0.
+ * output channel with the forward pass's M = multiplier * 2^(shift - 32); 0 where M is 0 and for
+ * the dead channels, which are never trained: bit (o & 7) of byte o >> 3 in `dead` (NULL: none is).
  * mantissa 2^30..2^31-1; `cap` bounds the exponent of 1/M for tiny channels. */
 typedef struct {
     const int32_t *multiplier;
     const uint8_t *shift;
     int32_t mantissa, exponent, cap;
+    const uint8_t *dead;
 } mt_factor_params;
 
 /* channel_order == NULL: x is the whole input, weight the whole weight in its layout. Otherwise the

@@ -194,8 +194,6 @@ static inline float mt_bits_float(uint32_t bits) {
     return v;
 }
 
-static inline int32_t mt_is_depthwise(const mt_conv_shape *s) {
-    return s->groups > 1 && s->groups == s->in_c && s->in_c == s->out_c;
-}
+static inline int32_t mt_is_depthwise(const mt_conv_shape *s) { return s->kind == MT_DEPTHWISE; }
 
 #endif

@@ -19,7 +19,12 @@ static inline int32_t mt_normal_shift(int32_t m) {
 #endif
 }
 
-/* lr * f[o] * 2^gradient_exponent. 1/M to 16 bits is one 32-bit division. */
+/* Whether channel o is never trained: its step is left out. */
+static inline int32_t mt_is_dead(const mt_factor_params *f, int32_t o) {
+    return f->dead != NULL && ((f->dead[o >> 3] >> (o & 7)) & 1);
+}
+
+/* lr * f[o] * 2^gradient_exponent of a live channel. 1/M to 16 bits is one 32-bit division. */
 static inline mt_rate mt_channel_rate(const mt_factor_params *f, int32_t o,
                                       const mt_step_state *state, int32_t gradient_exponent) {
     const int32_t m = f->multiplier[o];

@@ -23,16 +23,18 @@ extern "C" {
 /* Convolution geometry, NHWC, batch 1. Bottom and right padding follow from the output size. A
  * fully connected layer is a 1x1 convolution of a 1x1 image.
  *
- * "Depthwise" below means groups == in_c == out_c > 1; its weights lie as [KH][KW][O]. Every other
- * shape (also a channel multiplier above 1) is "dense or grouped" with weights
- * [O][KH][KW][I/groups]. */
+ * "Depthwise" below means groups == in_c == out_c; its weights lie as [KH][KW][O]. Every other
+ * shape (also a channel multiplier above 1) is "dense" (one group) or "grouped" with weights
+ * [O][KH][KW][I/groups]. The compiler says which in `kind`. */
+typedef enum { MT_DENSE, MT_GROUPED, MT_DEPTHWISE } mt_conv_kind;
+
 typedef struct {
     int32_t in_h, in_w, in_c;
     int32_t out_h, out_w, out_c;
     int32_t k_h, k_w;
     int32_t stride_h, stride_w;
     int32_t pad_top, pad_left;
-    int32_t groups;
+    uint16_t groups, kind; /* kind: an mt_conv_kind */
 } mt_conv_shape;
 
 /* Which rows of the output a kernel makes, and how rows lie in memory: input and output are rings

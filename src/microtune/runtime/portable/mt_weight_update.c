@@ -134,6 +134,9 @@ static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int
         }
         for (int32_t j = 0; j < rows; j++) {
             const int32_t o = t->output + j, row = o * taps + tap;
+            if (mt_is_dead(&p->factor, o)) {
+                continue;
+            }
             const mt_rate rate = mt_channel_rate(&p->factor, o, t->io->state, *t->io->g_exponent);
             random_block(p, key, row, i, n, r16);
             step_block(t->io->weight + row * stored + i, acc[j], r16, n, rate);
@@ -202,6 +205,9 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
     MT_WITH_BLOCK(n, sum_channels(t, order, width, acc));
     for (int32_t i = 0; i < n; i++) {
         const int32_t o = order == NULL ? t->x_first + i : order[i];
+        if (mt_is_dead(&p->factor, o)) {
+            continue;
+        }
         const mt_rate rate = mt_channel_rate(&p->factor, o, t->io->state, *t->io->g_exponent);
         const int64_t d = mt_step16(acc[i], rate, MT_WEIGHT_STEP_LIMIT);
         const int32_t r16 = mt_random16(key, (uint32_t)(o * taps + tap));
