@@ -1,1 +1,1 @@
-"""Graph to graph, one pass a file; the verifier runs before and after each."""
+"""Graph to graph, one pass a file; each verifies the graph that it returns."""
