@@ -27,7 +27,6 @@ SUFFIXES = (".py", ".md", ".toml", ".c", ".h", ".json", ".sh")
 NOT_OURS = re.compile(
     r"photos/|flowers|include/microtune\.h|model/|(?:train|test|val|validation|valid|dev)/|out/|~/"
     r"|build/|board/|port/uart|src/(?:core|portable|dsp|mve|\*)"
-    r"|tests/simulate/test_random_training"
 )
 # Options of other programs, which no table of ours can know.
 FOREIGN = {
