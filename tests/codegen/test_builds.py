@@ -104,10 +104,29 @@ def test_no_unaligned_access_is_obeyed_by_every_kernel(
     found = [result.logits.tolist() for result in read_results(tmp_path / RESULT_NAME, job)]
     host = HostRunner(folder, 0, flags=("-O1",)).run(records)
     assert found == [result.logits.tolist() for result in host]
-    command = [*find_arm_gcc().command, "-dM", "-E", *INCLUDES, "src/portable/mt_isa.h"]
+    command = [*find_arm_gcc().command, "-O1", "-dM", "-E", *INCLUDES, "src/portable/mt_isa.h"]
     for flags, taken in ((strict.gcc_flags, "0"), (target.gcc_flags, "1")):
         macros = subprocess.run(
             [*command, *flags], cwd=folder, capture_output=True, text=True, check=True
         ).stdout
         isa = "MT_ISA_MVE" if core == "cortex-m55" else "MT_ISA_DSP"
         assert f"#define {isa} {taken}\n" in macros
+
+
+@pytest.mark.chip
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m55"])
+def test_it_runs_on_the_chip_unoptimised(
+    floats: tuple[Path, Project], train: Split, tmp_path: Path, core: str
+) -> None:
+    """With more stack than the port reserves: docs/embedding.md says how much."""
+    folder, project = floats
+    firmware = build_firmware(
+        folder, load_target(core), tmp_path / "p.elf", "-O0", stack_bytes=3072
+    )
+    records = list(training_records(TrainingPlan(1, 0.01, "constant", 0, 2), train, None))
+    size = train.frames[0].nbytes
+    job = write_job(tmp_path / JOB_NAME, 0, records, size, project.classes)
+    run_firmware(firmware.elf, load_target(core), tmp_path).require_success()
+    found = [result.logits.tolist() for result in read_results(tmp_path / RESULT_NAME, job)]
+    host = HostRunner(folder, 0, flags=("-O1",)).run(records)
+    assert found == [result.logits.tolist() for result in host]

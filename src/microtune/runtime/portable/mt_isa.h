@@ -15,8 +15,9 @@
 #define MT_ISA_ANY 1
 #endif
 
-/* The integer vectors of Armv8.1-M (Helium). */
-#if MT_ISA_ANY && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+/* The integer vectors of Armv8.1-M (Helium). At -O0 compilers find no registers for the assembler.
+ */
+#if MT_ISA_ANY && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define MT_ISA_MVE 1
 #else
 #define MT_ISA_MVE 0
