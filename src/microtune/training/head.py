@@ -15,6 +15,10 @@ from microtune.ir.verifier import verify
 
 HeadFormat = Literal["int16", "float32"]
 MAX_CLASSES = 2048
+# Tensors that head, loss and update add.
+OWN_NAMES = frozenset(
+    {"head.weight", "head.bias", "logits", "logits.grad", "label", "loss", "lr", "seed", "step"}
+)
 
 
 def find_classifier(graph: Graph) -> Node:
@@ -54,6 +58,10 @@ def replace_head(
             "a head needs a feature vector (pool first)"
         )
     result = _without(graph, classifier)
+    for name in sorted(OWN_NAMES & result.tensors.keys()):
+        raise MicrotuneError(
+            f"{graph.name}: tensor {name} has a name that the training step needs; rename it"
+        )
     int16 = head_format == "int16"
     attrs: dict[str, Attr] = {}
     values = (np.zeros((classes, features.elements)), np.zeros(classes))
