@@ -203,12 +203,14 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
     const uint16_t *order = p->channel_order == NULL ? NULL : p->channel_order + t->x_first;
     int32_t acc[MT_BLOCK];
     MT_WITH_BLOCK(n, sum_channels(t, order, width, acc));
+    const mt_factor_params factor = p->factor; /* not read anew after each store */
+    const int32_t exponent = *t->io->g_exponent;
     for (int32_t i = 0; i < n; i++) {
         const int32_t o = order == NULL ? t->x_first + i : order[i];
-        if (mt_is_dead(&p->factor, o)) {
+        if (mt_is_dead(&factor, o)) {
             continue;
         }
-        const mt_rate rate = mt_channel_rate(&p->factor, o, t->io->state, *t->io->g_exponent);
+        const mt_rate rate = mt_channel_rate(&factor, o, t->io->state, exponent);
         const int64_t d = mt_step16(acc[i], rate, MT_WEIGHT_STEP_LIMIT);
         const int32_t r16 = mt_random16(key, (uint32_t)(o * taps + tap));
         w[i] = (int8_t)mt_apply_step(w[i], d, r16, MT_GRADIENT_MAX);
