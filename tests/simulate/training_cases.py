@@ -125,7 +125,7 @@ def training_case(seed: int) -> TrainingCase:
     drawn = draw(seed)
     case, rng = drawn.case, drawn.rng
     graph = build_training_graph(case.graph, case.classes, drawn.scheme, drawn.formats)
-    if rng.integers(2):
+    if drawn.scheme.head and rng.integers(2):
         _fill_head(graph, rng)
     graph.attrs["input"] = drawn.input
     graph = pipeline.schedule(graph, drawn.schedule)
@@ -146,6 +146,8 @@ def _random_scheme(graph: Graph, rng: np.random.Generator) -> tuple[Scheme, str]
             count = channel_count(graph, layer)
             weights[layer] = "1" if whole else f"{rng.integers(1, count + 1)}/{count}"
     table = {"weights": weights, "bias_layers": int(rng.integers(len(layers) + 1))}
+    if rng.random() < 0.2 and (weights or table["bias_layers"]):
+        return scheme_from_table(table | {"head": False}, graph), "without head"
     return scheme_from_table(table, graph), kind
 
 
