@@ -22,8 +22,9 @@ CHIP_SEEDS = range(2000, 2024)
 OFTEN = (
     "dead channel", "single channel", "grouped", "depthwise", "three consumers",
     "asymmetric padding", "odd size", "stride 2 on odd size", "wide", "scheme full", "scheme last",
-    "scheme ratios", "scheme without head", "input rows", "input resident", "bias int16", "bias int32", "head int16",
-    "head float32", "schedule layers", "schedule in-place", "schedule stream",
+    "scheme ratios", "scheme without head", "input rows", "input resident", "bias int16",
+    "bias int32", "head int16", "head float32", "schedule layers", "schedule in-place",
+    "schedule stream",
 )  # fmt: skip
 
 
