@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from microtune import embedded
 from microtune.codegen.project import Project
 from microtune.datasets import Split
 from microtune.importers import load_any
+from microtune.simulate.compilers import Compiler
 from microtune.simulate.emulator import run_firmware
-from microtune.simulate.host import INCLUDES, HostCompiler
+from microtune.simulate.host import INCLUDES, HostCompiler, library_sources
 from microtune.simulate.job import JOB_NAME, RESULT_NAME, read_results, write_job
 from microtune.simulate.runners import HostRunner
-from microtune.simulate.toolchain import build_firmware, find_arm_gcc
+from microtune.simulate.toolchain import build_firmware, find_arm_gcc, find_host_gcc
 from microtune.simulate.trainer import TrainingPlan, training_records
 from microtune.targets import load_target
 from microtune.training.build import Formats
@@ -29,8 +31,18 @@ BUILDS: dict[str, tuple[HostCompiler, str]] = {
     "GNU mode with FMA, portable": ("gcc", "-std=gnu99 -O2 -mfma -ffp-contract=fast -DMT_PORTABLE"),
     "Clang with FMA": ("clang", "-std=gnu17 -O3 -mavx2 -mfma -ffp-contract=fast"),
     "not optimised": ("gcc", "-O0 -fno-strict-aliasing"),
-    "short enums, unsigned char": ("gcc", "-O1 -fshort-enums -funsigned-char"),
+    "C23, short enums, unsigned char": ("gcc", "-std=gnu2x -O1 -fshort-enums -funsigned-char"),
     "C11, link time": ("gcc", "-std=c11 -O2 -flto -ffunction-sections -fdata-sections"),
+}
+# What strict builds switch on.
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Wpedantic", "-Werror")
+# (compiler, flags): every kernel of every instruction set is read by one of them.
+STRICT_BUILDS: dict[str, tuple[Callable[[], Compiler], str]] = {
+    "C99, AVX2": (find_host_gcc, "-std=c99 -mavx2 -Wcast-align=strict"),
+    "C23, portable": (find_host_gcc, "-std=c2x -Wcast-align=strict -DMT_PORTABLE"),
+    "DSP": (find_arm_gcc, "-std=c11 -mcpu=cortex-m7 -mthumb -Wcast-align"),
+    "Helium": (find_arm_gcc, "-std=c99 -mcpu=cortex-m55 -mthumb -mfloat-abi=hard -Wcast-align"),
+    "no extension": (find_arm_gcc, "-std=c99 -mcpu=cortex-m0plus -mthumb -Wcast-align"),
 }
 
 
@@ -86,8 +98,36 @@ def test_another_machine_is_refused_in_one_line(
     assert error in done.stderr
 
 
+@pytest.mark.parametrize("name", STRICT_BUILDS)
+def test_no_strict_build_warns(floats: tuple[Path, Project], tmp_path: Path, name: str) -> None:
+    """The Helium and DSP kernels are compiled at -O1: without optimising they are left out."""
+    find, flags = STRICT_BUILDS[name]
+    sources = [floats[0] / source for source in library_sources(floats[0])]
+    includes = [f"-I{floats[0] / flag.removeprefix('-I')}" for flag in INCLUDES]
+    output = [*WARNINGS, "-O1", *includes, "-fsyntax-only", *sources]
+    done = subprocess.run(
+        [*find().command, *flags.split(), *map(str, output)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_big_endian_core_is_refused_in_every_file_of_kernels(
+    floats: tuple[Path, Project],
+) -> None:
+    """By the header that all of them share."""
+    machine = ["-mcpu=cortex-m7", "-mthumb", "-mbig-endian"]
+    for source in ("model/microtune_model.c", "src/portable/mt_conv2d.c", "src/core/mt_save.c"):
+        command = [*find_arm_gcc().command, *machine, *INCLUDES, "-fsyntax-only", source]
+        done = subprocess.run(command, cwd=floats[0], capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        errors = [line for line in done.stderr.splitlines() if "error:" in line]
+        assert len(errors) == 1
+        assert "little-endian" in errors[0]
+
+
 @pytest.mark.chip
-@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m55"])
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m55", "cortex-m4", "cortex-m33"])
 def test_no_unaligned_access_is_obeyed_by_every_kernel(
     floats: tuple[Path, Project], train: Split, tmp_path: Path, core: str
 ) -> None:

@@ -33,7 +33,10 @@ from microtune.training.calibrate import synthetic_frame
 from tests.codegen.layer_graphs import random_training_graph
 from tests.projects import compile_project
 
-WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+WARNINGS = (
+    "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef",
+    "-Wcast-align", "-Werror",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def test_the_plan_follows_its_schema(project: Path) -> None:
 def test_product_builds_alone_without_a_warning(
     project: Path, tmp_path: Path, find: object
 ) -> None:
-    """include + src + model, C99, -Wall -Wextra -Wconversion."""
+    """include + src + model, C99, the warnings of strict builds."""
     assert callable(find)
     compiler: Compiler = find()
     for source in library_sources(project):

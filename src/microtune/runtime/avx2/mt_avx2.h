@@ -34,23 +34,23 @@ MT_INLINE void mt_store(void *to, __m256i v) { _mm256_storeu_si256((__m256i *)to
 
 /* 16 codes as 16-bit lanes. */
 MT_INLINE __m256i mt_widen(const int8_t *from) {
-    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)from));
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)from));
 }
 
 /* n <= 16 codes and zeros. */
 MT_INLINE __m128i mt_load_codes(const int8_t *from, int32_t n) {
     int8_t few[MT_CHANNELS] = {0};
     if (n == MT_CHANNELS) {
-        return _mm_loadu_si128((const __m128i *)from);
+        return _mm_loadu_si128((const void *)from);
     }
     if (n == 8) {
-        return _mm_loadl_epi64((const __m128i *)from);
+        return _mm_loadl_epi64((const void *)from);
     }
     for (int32_t i = 0; i < n; i++) {
         few[i] = from[i];
         MT_FEW(i);
     }
-    return _mm_loadu_si128((const __m128i *)few);
+    return _mm_loadu_si128((const void *)few);
 }
 
 /* (x*m + 2^31) >> 32 in 8 lanes */
@@ -80,11 +80,11 @@ MT_INLINE void mt_store_codes(int8_t *to, __m256i v, int32_t n) {
     const __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     const __m128i bytes = _mm_packs_epi16(half, half);
     if (n == 8) {
-        _mm_storel_epi64((__m128i *)to, bytes);
+        _mm_storel_epi64((void *)to, bytes);
         return;
     }
     int8_t few[MT_CHANNELS];
-    _mm_storeu_si128((__m128i *)few, bytes);
+    _mm_storeu_si128((void *)few, bytes);
     for (int32_t i = 0; i < n; i++) {
         to[i] = few[i];
         MT_FEW(i);

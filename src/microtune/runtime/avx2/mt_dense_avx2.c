@@ -90,10 +90,9 @@ MT_INLINE void widen(int16_t *to, const int8_t *x, const uint16_t *order, int32_
             mt_store(to + i, _mm256_sub_epi16(mt_widen(x + i), _mm256_set1_epi16((int16_t)zero)));
         }
         if (i + 8 <= n) {
-            const __m128i codes = _mm_loadl_epi64((const __m128i *)(x + i));
+            const __m128i codes = _mm_loadl_epi64((const void *)(x + i));
             const __m128i lanes = _mm_cvtepi8_epi16(codes);
-            _mm_storeu_si128((__m128i *)(to + i),
-                             _mm_sub_epi16(lanes, _mm_set1_epi16((int16_t)zero)));
+            _mm_storeu_si128((void *)(to + i), _mm_sub_epi16(lanes, _mm_set1_epi16((int16_t)zero)));
             i += 8;
         }
     }

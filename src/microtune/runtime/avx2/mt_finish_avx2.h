@@ -20,7 +20,7 @@ MT_INLINE mt_scales mt_scales_of(const mt_conv2d_params *p, int32_t first, int32
     s.n = n;
     if (n == 8) {
         s.multiplier = mt_load(m);
-        s.shift = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)shift));
+        s.shift = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)shift));
         return s;
     }
     int32_t few[2][8] = {{0}};

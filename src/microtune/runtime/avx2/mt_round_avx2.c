@@ -37,7 +37,7 @@ MT_INLINE __m256i round8(const mt_rounder *r, __m256i acc, const uint8_t *r8, in
     const __m128i left = _mm_cvtsi32_si128(mt_max(k - 8, 0));
     const __m128i right = _mm_cvtsi32_si128(mt_max(8 - k, 0));
     const int32_t half = k >= 9 ? INT32_C(1) << (k - 9) : 0;
-    const __m256i bits = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)r8));
+    const __m256i bits = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)r8));
     const __m256i noise = _mm256_srl_epi32(_mm256_sll_epi32(bits, left), right);
     __m256i v = _mm256_add_epi32(_mm256_add_epi32(acc, noise), _mm256_set1_epi32(half));
     v = _mm256_sra_epi32(v, _mm_cvtsi32_si128(k));

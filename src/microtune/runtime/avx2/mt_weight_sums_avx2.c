@@ -18,7 +18,7 @@ MT_INLINE void widen_pair(int16_t to[2 * MT_SUM_ROWS], const int8_t *first, cons
         memcpy(&b, second, (size_t)rows);
     }
     const __m128i both = _mm_unpacklo_epi8(_mm_cvtsi32_si128(a), _mm_cvtsi32_si128(b));
-    _mm_storeu_si128((__m128i *)to, _mm_cvtepi8_epi16(both));
+    _mm_storeu_si128((void *)to, _mm_cvtepi8_epi16(both));
 }
 
 /* Adds the products of `pixels` pixels with n <= 16 inputs from x on. */

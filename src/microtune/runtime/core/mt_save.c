@@ -17,10 +17,6 @@
 #include "mt_memory.h"
 #include "mt_numerics.h"
 
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "saved parameters are little-endian"
-#endif
-
 #define FORMAT_VERSION 1u
 #define HEADER_BYTES 88u
 #define STATE_BYTES 16u

@@ -110,7 +110,7 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
     }
     job j = {p, io, (s->out_c - 1) % LANES + 1, (s->out_c - 1) / LANES, NULL, NULL};
     j.lanes = (int16_t *)io->scratch;
-    j.sums = (int32_t *)(j.lanes + (j.blocks + 1) * PIXELS * LANES);
+    j.sums = (int32_t *)(void *)(j.lanes + (j.blocks + 1) * PIXELS * LANES);
     for (int32_t pixel = 0; pixel < pixels; pixel += PIXELS) {
         const int32_t count = mt_min(PIXELS, pixels - pixel);
         scale_pixels(&j, pixel, count);

@@ -15,6 +15,9 @@
 #if (-1 >> 1) != -1 || -1 != ~0
 #error "microtune needs two's complement and a right shift that keeps the sign"
 #endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "microtune needs a little-endian core: the parameters and what is saved have its byte order"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
