@@ -18,7 +18,7 @@
 #define MT_INLINE static inline __attribute__((always_inline))
 
 /* acc[i] + a[2*i]*b[2*i] + a[2*i+1]*b[2*i+1], modulo 2^32 */
-MT_INLINE __m256i mt_dot(__m256i acc, __m256i a, __m256i b) {
+MT_INLINE __m256i mt_dot_pairs(__m256i acc, __m256i a, __m256i b) {
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__)
     return _mm256_dpwssd_epi32(acc, a, b);
 #elif defined(__AVXVNNI__)
@@ -28,7 +28,7 @@ MT_INLINE __m256i mt_dot(__m256i acc, __m256i a, __m256i b) {
 #endif
 }
 
-MT_INLINE __m256i mt_load(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
+MT_INLINE __m256i mt_load8(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
 
 MT_INLINE void mt_store(void *to, __m256i v) { _mm256_storeu_si256((__m256i *)to, v); }
 

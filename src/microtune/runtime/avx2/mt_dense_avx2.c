@@ -7,18 +7,18 @@
 #if MT_ISA_AVX2
 #include "mt_finish_avx2.h"
 
-#define PIXELS 4
+#define DENSE_PIXELS 4
 #define TILE 8
 /* Lanes of a patch and widened weights on the stack; the portable version takes larger kernels. */
-#define LANES 2048
-#define WEIGHTS 65536
+#define DENSE_LANES 2048
+#define DENSE_WEIGHTS 65536
 
 /* A run of input channels with weights of its own, [O][KH][KW][channels]. */
 typedef struct {
     const int8_t *weight;
     const uint16_t *order; /* or NULL: all channels */
     int32_t channels;
-} mt_part;
+} mt_dense_part;
 
 /* A layer made ready. A patch has the lanes of the parts one after the other, each a multiple of
  * 2; the weights are [tiles of 8 outputs][lanes/2][8][2]. */
@@ -26,7 +26,7 @@ typedef struct {
     const mt_conv2d_params *p;
     const mt_conv2d_io *io;
     const mt_rows *rows;
-    mt_part parts[2];
+    mt_dense_part parts[2];
     int32_t lanes;
     int16_t *weight;
 } mt_layer;
@@ -104,7 +104,8 @@ MT_INLINE void widen(int16_t *to, const int8_t *x, const uint16_t *order, int32_
 
 /* Writes q_x - z_x under the kernel of an output pixel, [KH][KW][part->channels], 0 outside the
  * image. Returns the end of what was written. */
-static int16_t *widen_part(const mt_layer *l, const mt_part *part, mt_pixel pixel, int16_t *to) {
+static int16_t *widen_part(const mt_layer *l, const mt_dense_part *part, mt_pixel pixel,
+                           int16_t *to) {
     const mt_conv_shape *s = &l->p->shape;
     const int32_t top = pixel.row * s->stride_h - s->pad_top;
     const int32_t left = pixel.column * s->stride_w - s->pad_left;
@@ -126,7 +127,7 @@ static int16_t *widen_part(const mt_layer *l, const mt_part *part, mt_pixel pixe
     return to;
 }
 
-static void widen_patch(const mt_layer *l, mt_pixel pixel, int16_t *patch) {
+static void widen_pairs(const mt_layer *l, mt_pixel pixel, int16_t *patch) {
     for (int32_t k = 0; k < 2; k++) {
         if (l->parts[k].channels > 0) {
             int16_t *end = widen_part(l, &l->parts[k], pixel, patch);
@@ -139,31 +140,31 @@ static void widen_patch(const mt_layer *l, mt_pixel pixel, int16_t *patch) {
 }
 
 /* The outputs o .. o+7, and o+8 .. o+15 if `tiles` is 2, of `count` pixels of a row. */
-MT_INLINE void dense_tiles(const mt_layer *l, int16_t patch[PIXELS][LANES], const mt_output *to,
-                           int32_t count, int32_t o, int32_t tiles) {
+MT_INLINE void dense_tiles(const mt_layer *l, int16_t patch[DENSE_PIXELS][DENSE_LANES],
+                           const mt_output *to, int32_t count, int32_t o, int32_t tiles) {
     const int32_t lanes = l->lanes, left = l->p->shape.out_c - o;
     const int16_t *w = l->weight + o * lanes;
     const mt_scales scales[2] = {
         mt_scales_of(l->p, o, mt_min(TILE, left)),
         mt_scales_of(l->p, tiles == 2 ? o + TILE : o, tiles == 2 ? mt_min(TILE, left - TILE) : 0)};
-    __m256i acc[2][PIXELS];
+    __m256i acc[2][DENSE_PIXELS];
     for (int32_t t = 0; t < tiles; t++) {
         const __m256i bias = mt_load_few(l->io->bias + o + t * TILE, scales[t].n);
-        for (int32_t k = 0; k < PIXELS; k++) {
+        for (int32_t k = 0; k < DENSE_PIXELS; k++) {
             acc[t][k] = bias;
         }
     }
     for (int32_t i = 0; i < lanes; i += 2, w += 2 * TILE) {
-        const __m256i w0 = mt_load(w), w1 = tiles == 2 ? mt_load(w + TILE * lanes) : w0;
-        for (int32_t k = 0; k < PIXELS; k++) {
+        const __m256i w0 = mt_load8(w), w1 = tiles == 2 ? mt_load8(w + TILE * lanes) : w0;
+        for (int32_t k = 0; k < DENSE_PIXELS; k++) {
             const __m256i x = mt_pair_of(patch[k] + i);
-            acc[0][k] = mt_dot(acc[0][k], x, w0);
+            acc[0][k] = mt_dot_pairs(acc[0][k], x, w0);
             if (tiles == 2) {
-                acc[1][k] = mt_dot(acc[1][k], x, w1);
+                acc[1][k] = mt_dot_pairs(acc[1][k], x, w1);
             }
         }
     }
-    for (int32_t k = 0; k < PIXELS; k++) {
+    for (int32_t k = 0; k < DENSE_PIXELS; k++) {
         for (int32_t t = 0; t < tiles && k < count; t++) {
             mt_finish8(&to[k], o + t * TILE, acc[t][k], &scales[t]);
         }
@@ -172,14 +173,14 @@ MT_INLINE void dense_tiles(const mt_layer *l, int16_t patch[PIXELS][LANES], cons
 
 static void dense_row(const mt_layer *l, int32_t row) {
     const mt_conv_shape *s = &l->p->shape;
-    int16_t patch[PIXELS][LANES];
-    for (int32_t column = 0; column < s->out_w; column += PIXELS) {
-        const int32_t count = mt_min(PIXELS, s->out_w - column);
-        mt_output to[PIXELS];
-        for (int32_t k = 0; k < PIXELS; k++) {
+    int16_t patch[DENSE_PIXELS][DENSE_LANES];
+    for (int32_t column = 0; column < s->out_w; column += DENSE_PIXELS) {
+        const int32_t count = mt_min(DENSE_PIXELS, s->out_w - column);
+        mt_output to[DENSE_PIXELS];
+        for (int32_t k = 0; k < DENSE_PIXELS; k++) {
             const mt_pixel pixel = {row, column + mt_min(k, count - 1)};
-            widen_patch(l, pixel, patch[k]);
-            to[k] = mt_output_of(l->p, l->io, l->rows, pixel);
+            widen_pairs(l, pixel, patch[k]);
+            to[k] = mt_next_output(l->p, l->io, l->rows, pixel);
         }
         int32_t o = 0;
         for (; o + TILE < s->out_c; o += 2 * TILE) {
@@ -199,11 +200,12 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
         io->trained_weight != NULL && trained > 0 ? io->trained_weight : io->weight;
     const int32_t lanes = even(taps * trained) + even(taps * (s->in_c - trained));
     const int32_t tiles = (s->out_c + TILE - 1) / TILE;
-    if (s->groups != 1 || s->out_w < PIXELS || lanes > LANES || lanes * tiles * TILE > WEIGHTS) {
+    if (s->groups != 1 || s->out_w < DENSE_PIXELS || lanes > DENSE_LANES ||
+        lanes * tiles * TILE > DENSE_WEIGHTS) {
         mt_dense_any_rows(p, io, rows);
         return;
     }
-    int16_t widened[WEIGHTS];
+    int16_t widened[DENSE_WEIGHTS];
     const uint16_t *order = p->channel_order;
     mt_layer l = {p,     io,
                   rows,  {{weight, order, trained}, {io->weight, NULL, s->in_c - trained}},

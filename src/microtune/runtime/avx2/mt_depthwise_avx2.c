@@ -11,30 +11,30 @@
 typedef struct {
     mt_output to[MT_PIXELS];
     int32_t count;
-} mt_quad;
+} mt_outputs;
 
-static mt_quad quad_of(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows,
-                       mt_pixel first) {
-    mt_quad quad;
+static mt_outputs quad_of(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows,
+                          mt_pixel first) {
+    mt_outputs quad;
     quad.count = mt_min(MT_PIXELS, p->shape.out_w - first.column);
     for (int32_t k = 0; k < quad.count; k++) {
         const mt_pixel pixel = {first.row, first.column + k};
-        quad.to[k] = mt_output_of(p, io, rows, pixel);
+        quad.to[k] = mt_next_output(p, io, rows, pixel);
     }
     return quad;
 }
 
 /* One row of the channels of the plane. */
 static void depthwise_row(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows,
-                          const mt_plane *plane, mt_lines *lines, int32_t row) {
+                          const mt_tap_plane *plane, mt_tap_lines *lines, int32_t row) {
     const int32_t first = plane->first, low = mt_min(plane->n, 8), high = plane->n - low;
     const mt_scales scales[2] = {mt_scales_of(p, first, low), mt_scales_of(p, first + low, high)};
     const __m256i bias[2] = {mt_load_few(io->bias + first, low),
                              mt_load_few(io->bias + first + low, high)};
     mt_lines_advance(lines, plane, row);
     for (int32_t column = 0; column < p->shape.out_w; column += MT_PIXELS) {
-        const mt_quad quad = quad_of(p, io, rows, (mt_pixel){row, column});
-        mt_sums sums[MT_PIXELS];
+        const mt_outputs quad = quad_of(p, io, rows, (mt_pixel){row, column});
+        mt_tap_sums sums[MT_PIXELS];
         mt_lines_sum(lines, plane, row, column, sums);
         for (int32_t k = 0; k < quad.count; k++) {
             const __m256i acc = _mm256_add_epi32(sums[k].low, bias[0]);
@@ -55,19 +55,19 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
                                           p->channel_order,
                                           p->trained_channels,
                                           (int8_t *)io->scratch};
-    mt_plane plane = {.x_rows = rows->x_rows,
-                      .step = s->in_c,
-                      .height = s->in_h,
-                      .width = s->in_w,
-                      .zero = p->x_zero,
-                      .k_h = s->k_h,
-                      .k_w = s->k_w,
-                      .stride_h = s->stride_h,
-                      .stride_w = s->stride_w,
-                      .pad_top = s->pad_top,
-                      .pad_left = s->pad_left,
-                      .out_w = s->out_w};
-    mt_lines lines;
+    mt_tap_plane plane = {.x_rows = rows->x_rows,
+                          .step = s->in_c,
+                          .height = s->in_h,
+                          .width = s->in_w,
+                          .zero = p->x_zero,
+                          .k_h = s->k_h,
+                          .k_w = s->k_w,
+                          .stride_h = s->stride_h,
+                          .stride_w = s->stride_w,
+                          .pad_top = s->pad_top,
+                          .pad_left = s->pad_left,
+                          .out_w = s->out_w};
+    mt_tap_lines lines;
     /* In place a row must have been read when it is written. */
     if (!mt_lines_begin(&lines, &plane) || s->pad_top >= s->k_h) {
         mt_depthwise_any_rows(p, io, rows);

@@ -13,7 +13,7 @@ MT_INLINE void store_scaled(int32_t *to, __m256i acc, __m256i multiplier, int32_
 
 /* One row of the channels of the plane. */
 static void grad_row(const mt_conv2d_input_grad_params *p, mt_rounder *rounder,
-                     const mt_plane *plane, mt_lines *lines, int32_t row) {
+                     const mt_tap_plane *plane, mt_tap_lines *lines, int32_t row) {
     const int32_t channels = p->shape.in_c, first = plane->first, low = mt_min(plane->n, 8),
                   high = plane->n - low;
     const __m256i m0 = mt_load_few(p->multiplier + first, low);
@@ -21,7 +21,7 @@ static void grad_row(const mt_conv2d_input_grad_params *p, mt_rounder *rounder,
     mt_lines_advance(lines, plane, row);
     for (int32_t column = 0; column < plane->out_w; column += MT_PIXELS) {
         const int32_t count = mt_min(MT_PIXELS, plane->out_w - column);
-        mt_sums sums[MT_PIXELS];
+        mt_tap_sums sums[MT_PIXELS];
         mt_lines_sum(lines, plane, row, column, sums);
         for (int32_t k = 0; k < count; k++) {
             const int32_t index = (row * plane->out_w + column + k) * channels + first;
@@ -43,18 +43,18 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
                                           p->trained_channels,
                                           (int8_t *)io->scratch};
     const int32_t top = s->k_h - 1 - s->pad_top, left = s->k_w - 1 - s->pad_left;
-    mt_plane plane = {.x_rows = s->out_h,
-                      .step = s->out_c,
-                      .height = s->out_h,
-                      .width = s->out_w,
-                      .k_h = s->k_h,
-                      .k_w = s->k_w,
-                      .stride_h = 1,
-                      .stride_w = 1,
-                      .pad_top = top,
-                      .pad_left = left,
-                      .out_w = s->in_w};
-    mt_lines lines;
+    mt_tap_plane plane = {.x_rows = s->out_h,
+                          .step = s->out_c,
+                          .height = s->out_h,
+                          .width = s->out_w,
+                          .k_h = s->k_h,
+                          .k_w = s->k_w,
+                          .stride_h = 1,
+                          .stride_w = 1,
+                          .pad_top = top,
+                          .pad_left = left,
+                          .out_w = s->in_w};
+    mt_tap_lines lines;
     const int32_t fits = s->stride_h == 1 && s->stride_w == 1 && top >= 0 && left >= 0;
     if (!fits || s->pad_top < 0 || !mt_lines_begin(&lines, &plane)) {
         mt_depthwise_any_input_grad(p, io, rounder);

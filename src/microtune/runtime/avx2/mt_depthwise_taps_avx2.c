@@ -1,11 +1,12 @@
 /* Sums over the taps of a depthwise kernel with AVX2: pairs of neighbouring taps of sixteen
  * channels of four pixels. */
-#include "mt_depthwise_taps_avx2.h"
 #include "mt_isa.h"
 #include "mt_memory.h"
 
 #if MT_ISA_AVX2
-int32_t mt_lines_begin(mt_lines *lines, const mt_plane *p) {
+#include "mt_depthwise_taps_avx2.h"
+
+int32_t mt_lines_begin(mt_tap_lines *lines, const mt_tap_plane *p) {
     const int32_t columns = (p->out_w + MT_PIXELS - 1) / MT_PIXELS * MT_PIXELS;
     lines->pitch = (columns - 1) * p->stride_w + p->k_w;
     lines->pairs = (p->k_w + 1) / 2;
@@ -22,7 +23,8 @@ MT_INLINE __m256i widened(const int8_t *from, int32_t n) {
     return _mm256_cvtepi8_epi16(mt_load_codes(from, n));
 }
 
-void mt_lines_weights(mt_lines *lines, const mt_plane *p, const int8_t *w, int32_t tap_step) {
+void mt_lines_weights(mt_tap_lines *lines, const mt_tap_plane *p, const int8_t *w,
+                      int32_t tap_step) {
     for (int32_t kh = 0; kh < p->k_h; kh++) {
         for (int32_t i = 0; i < lines->pairs; i++) {
             const int8_t *tap = w + (kh * p->k_w + 2 * i) * tap_step;
@@ -34,7 +36,7 @@ void mt_lines_weights(mt_lines *lines, const mt_plane *p, const int8_t *w, int32
 }
 
 /* The pairs of one row; x is its first pixel inside the image, or NULL for a row outside. */
-MT_INLINE void widen_row(mt_lines *lines, const mt_plane *p, const int8_t *x, int32_t n,
+MT_INLINE void widen_row(mt_tap_lines *lines, const mt_tap_plane *p, const int8_t *x, int32_t n,
                          int16_t (*to)[2][16]) {
     const __m256i zeros = _mm256_set1_epi16((int16_t)p->zero);
     const int32_t begin = mt_min(p->pad_left, lines->pitch);
@@ -57,7 +59,7 @@ MT_INLINE void widen_row(mt_lines *lines, const mt_plane *p, const int8_t *x, in
     }
 }
 
-void mt_lines_advance(mt_lines *lines, const mt_plane *p, int32_t row) {
+void mt_lines_advance(mt_tap_lines *lines, const mt_tap_plane *p, int32_t row) {
     const int32_t first = row * p->stride_h;
     lines->next = mt_max(lines->next, first);
     for (; lines->next < first + p->k_h; lines->next++) {
@@ -75,8 +77,8 @@ void mt_lines_advance(mt_lines *lines, const mt_plane *p, int32_t row) {
     }
 }
 
-void mt_lines_sum(const mt_lines *lines, const mt_plane *p, int32_t row, int32_t column,
-                  mt_sums sums[MT_PIXELS]) {
+void mt_lines_sum(const mt_tap_lines *lines, const mt_tap_plane *p, int32_t row, int32_t column,
+                  mt_tap_sums sums[MT_PIXELS]) {
     const int32_t step = p->stride_w * 32;
     __m256i s[MT_PIXELS][2];
     for (int32_t k = 0; k < MT_PIXELS; k++) {
@@ -87,10 +89,10 @@ void mt_lines_sum(const mt_lines *lines, const mt_plane *p, int32_t row, int32_t
         const int32_t slot = (row * p->stride_h + kh) % p->k_h;
         const int16_t *x = lines->pixel[slot * lines->pitch + column * p->stride_w][0];
         for (int32_t i = 0; i < lines->pairs; i++, w += 32, x += 64) {
-            const __m256i w0 = mt_load(w), w1 = mt_load(w + 16);
+            const __m256i w0 = mt_load8(w), w1 = mt_load8(w + 16);
             for (int32_t k = 0; k < MT_PIXELS; k++) {
-                s[k][0] = mt_dot(s[k][0], mt_load(x + k * step), w0);
-                s[k][1] = mt_dot(s[k][1], mt_load(x + k * step + 16), w1);
+                s[k][0] = mt_dot_pairs(s[k][0], mt_load8(x + k * step), w0);
+                s[k][1] = mt_dot_pairs(s[k][1], mt_load8(x + k * step + 16), w1);
             }
         }
     }

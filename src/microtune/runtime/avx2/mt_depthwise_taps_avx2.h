@@ -19,7 +19,7 @@ typedef struct {
     int32_t x_rows, step, height, width, first, n, zero;
     int32_t k_h, k_w, stride_h, stride_w, pad_top, pad_left;
     int32_t out_w;
-} mt_plane;
+} mt_tap_plane;
 
 /* The rows under the kernel as pairs of neighbouring pixels, q - zero, 0 outside the image: row v
  * of the padded image, of `pitch` pixels, has slot v % k_h. And the weights of pairs of taps,
@@ -29,25 +29,26 @@ typedef struct {
     int32_t next; /* the first row of the padded image that is not there yet */
     int16_t pixel[MT_LINE_PIXELS][2][16];
     int16_t weight[MT_TAP_PAIRS][2][16];
-} mt_lines;
+} mt_tap_lines;
 
 /* Sums of the channels 0 .. 7 and 8 .. 15 */
 typedef struct {
     __m256i low, high;
-} mt_sums;
+} mt_tap_sums;
 
 /* Sets pitch and pairs; returns 0 if there is not enough room. */
-int32_t mt_lines_begin(mt_lines *lines, const mt_plane *p);
+int32_t mt_lines_begin(mt_tap_lines *lines, const mt_tap_plane *p);
 
 /* Takes the weights of the plane's channels, tap_step bytes from tap to tap. */
-void mt_lines_weights(mt_lines *lines, const mt_plane *p, const int8_t *w, int32_t tap_step);
+void mt_lines_weights(mt_tap_lines *lines, const mt_tap_plane *p, const int8_t *w,
+                      int32_t tap_step);
 
 /* Makes the rows under output row `row`; rows come in ascending order. */
-void mt_lines_advance(mt_lines *lines, const mt_plane *p, int32_t row);
+void mt_lines_advance(mt_tap_lines *lines, const mt_tap_plane *p, int32_t row);
 
 /* The sums of output pixels column .. column + 3 of a row; those that do not exist are anything. */
-void mt_lines_sum(const mt_lines *lines, const mt_plane *p, int32_t row, int32_t column,
-                  mt_sums sums[MT_PIXELS]);
+void mt_lines_sum(const mt_tap_lines *lines, const mt_tap_plane *p, int32_t row, int32_t column,
+                  mt_tap_sums sums[MT_PIXELS]);
 #endif
 
 #endif

@@ -19,7 +19,7 @@ MT_INLINE mt_scales mt_scales_of(const mt_conv2d_params *p, int32_t first, int32
     mt_scales s;
     s.n = n;
     if (n == 8) {
-        s.multiplier = mt_load(m);
+        s.multiplier = mt_load8(m);
         s.shift = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)shift));
         return s;
     }
@@ -28,8 +28,8 @@ MT_INLINE mt_scales mt_scales_of(const mt_conv2d_params *p, int32_t first, int32
         few[0][i] = m[i];
         few[1][i] = shift[i];
     }
-    s.multiplier = mt_load(few[0]);
-    s.shift = mt_load(few[1]);
+    s.multiplier = mt_load8(few[0]);
+    s.shift = mt_load8(few[1]);
     return s;
 }
 
@@ -41,8 +41,8 @@ typedef struct {
     int32_t index;
 } mt_output;
 
-MT_INLINE mt_output mt_output_of(const mt_conv2d_params *p, const mt_conv2d_io *io,
-                                 const mt_rows *rows, mt_pixel pixel) {
+MT_INLINE mt_output mt_next_output(const mt_conv2d_params *p, const mt_conv2d_io *io,
+                                   const mt_rows *rows, mt_pixel pixel) {
     const mt_conv_shape *s = &p->shape;
     const int32_t slot = pixel.row % rows->y_rows;
     mt_output to;

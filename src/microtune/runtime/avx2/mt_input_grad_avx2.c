@@ -7,37 +7,37 @@
 #if MT_ISA_AVX2
 #include "mt_avx2.h"
 
-#define PIXELS 4
+#define GRAD_PIXELS 4
 /* The portable version takes more outputs or inputs. */
-#define OUTPUTS 1024
-#define INPUTS 1024
+#define GRAD_OUTPUTS 1024
+#define GRAD_INPUTS 1024
 
 /* The outputs with a lane that is not 0 in some pixel, in pairs; an odd one is paired with itself
  * and lanes of 0. */
 typedef struct {
     int32_t pairs;
-    int32_t output[OUTPUTS];
-    int16_t lane[OUTPUTS / 2][PIXELS][2];
-} mt_lanes;
+    int32_t output[GRAD_OUTPUTS];
+    int16_t lane[GRAD_OUTPUTS / 2][GRAD_PIXELS][2];
+} mt_pair_lanes;
 
 /* Sums in the order of the weights and in that of the tensor. */
 typedef struct {
-    int32_t acc[PIXELS][INPUTS], original[PIXELS][INPUTS];
-} mt_sums;
+    int32_t acc[GRAD_PIXELS][GRAD_INPUTS], original[GRAD_PIXELS][GRAD_INPUTS];
+} mt_grad_sums;
 
 /* The scaled gradients of `count` pixels. */
 static void find_lanes(const mt_conv2d_input_grad_params *p, const int8_t *g, int32_t count,
-                       mt_lanes *lanes) {
+                       mt_pair_lanes *lanes) {
     const int32_t outputs = p->shape.out_c;
     int32_t n = 0;
     for (int32_t o = 0; o < outputs; o++) {
-        int32_t code[PIXELS] = {0}, some = 0;
+        int32_t code[GRAD_PIXELS] = {0}, some = 0;
         for (int32_t k = 0; k < count; k++) {
             code[k] = g[k * outputs + o];
             some |= code[k];
         }
         if (some != 0) {
-            for (int32_t k = 0; k < PIXELS; k++) {
+            for (int32_t k = 0; k < GRAD_PIXELS; k++) {
                 const int32_t lane = mt_high_multiply(code[k] * (1 << 24), p->multiplier[o]);
                 lanes->lane[n / 2][k][n % 2] = (int16_t)lane;
             }
@@ -45,7 +45,7 @@ static void find_lanes(const mt_conv2d_input_grad_params *p, const int8_t *g, in
         }
     }
     if (n % 2 != 0) {
-        for (int32_t k = 0; k < PIXELS; k++) {
+        for (int32_t k = 0; k < GRAD_PIXELS; k++) {
             lanes->lane[n / 2][k][1] = 0;
         }
         lanes->output[n] = lanes->output[n - 1];
@@ -56,10 +56,10 @@ static void find_lanes(const mt_conv2d_input_grad_params *p, const int8_t *g, in
 
 /* acc[pixel][0 .. n-1] = sum of lane * weight; the row of output o starts at w + o*row_stride.
  * n <= 16, and 16 numbers are written. */
-MT_INLINE void sum_tile(const mt_lanes *lanes, const int8_t *w, int32_t row_stride, int32_t n,
+MT_INLINE void sum_tile(const mt_pair_lanes *lanes, const int8_t *w, int32_t row_stride, int32_t n,
                         int32_t *acc) {
-    __m256i s[PIXELS][2];
-    for (int32_t k = 0; k < PIXELS; k++) {
+    __m256i s[GRAD_PIXELS][2];
+    for (int32_t k = 0; k < GRAD_PIXELS; k++) {
         s[k][0] = s[k][1] = _mm256_setzero_si256();
     }
     for (int32_t i = 0; i < lanes->pairs; i++) {
@@ -67,20 +67,20 @@ MT_INLINE void sum_tile(const mt_lanes *lanes, const int8_t *w, int32_t row_stri
         const __m128i w1 = mt_load_codes(w + lanes->output[2 * i + 1] * row_stride, n);
         const __m256i low = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(w0, w1));
         const __m256i high = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(w0, w1));
-        for (int32_t k = 0; k < PIXELS; k++) {
+        for (int32_t k = 0; k < GRAD_PIXELS; k++) {
             const __m256i g = mt_pair_of(lanes->lane[i][k]);
-            s[k][0] = mt_dot(s[k][0], g, low);
-            s[k][1] = mt_dot(s[k][1], g, high);
+            s[k][0] = mt_dot_pairs(s[k][0], g, low);
+            s[k][1] = mt_dot_pairs(s[k][1], g, high);
         }
     }
-    for (int32_t k = 0; k < PIXELS; k++) {
-        mt_store(acc + k * INPUTS, s[k][0]);
-        mt_store(acc + k * INPUTS + 8, s[k][1]);
+    for (int32_t k = 0; k < GRAD_PIXELS; k++) {
+        mt_store(acc + k * GRAD_INPUTS, s[k][0]);
+        mt_store(acc + k * GRAD_INPUTS + 8, s[k][1]);
     }
 }
 
 /* The sums of `width` inputs whose weights lie together. */
-static void sum_part(const mt_lanes *lanes, const int8_t *w, int32_t width, int32_t *acc) {
+static void sum_part(const mt_pair_lanes *lanes, const int8_t *w, int32_t width, int32_t *acc) {
     int32_t i = 0;
     for (; i + MT_CHANNELS <= width; i += MT_CHANNELS) {
         sum_tile(lanes, w + i, width, MT_CHANNELS, acc + i);
@@ -93,7 +93,7 @@ static void sum_part(const mt_lanes *lanes, const int8_t *w, int32_t width, int3
 }
 
 static void sum_pixels(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                       const mt_lanes *lanes, mt_sums *sums) {
+                       const mt_pair_lanes *lanes, mt_grad_sums *sums) {
     const int32_t inputs = p->shape.in_c, trained = p->trained_channels;
     if (p->channel_order == NULL) {
         sum_part(lanes, io->weight != NULL ? io->weight : io->trained_weight, inputs,
@@ -106,7 +106,7 @@ static void sum_pixels(const mt_conv2d_input_grad_params *p, const mt_conv2d_inp
     if (trained < inputs) {
         sum_part(lanes, io->weight, inputs - trained, sums->acc[0] + trained);
     }
-    for (int32_t k = 0; k < PIXELS; k++) {
+    for (int32_t k = 0; k < GRAD_PIXELS; k++) {
         for (int32_t i = 0; i < inputs; i++) {
             sums->original[k][p->channel_order[i]] = sums->acc[k][i];
         }
@@ -117,13 +117,14 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const int32_t pixels = s->in_h * s->in_w;
-    mt_lanes lanes;
-    mt_sums sums;
-    if (!mt_input_grad_is_pointwise(p) || s->out_c > OUTPUTS - 1 || s->in_c > INPUTS - 16) {
+    mt_pair_lanes lanes;
+    mt_grad_sums sums;
+    if (!mt_input_grad_is_pointwise(p) || s->out_c > GRAD_OUTPUTS - 1 ||
+        s->in_c > GRAD_INPUTS - 16) {
         return 0;
     }
-    for (int32_t pixel = 0; pixel < pixels; pixel += PIXELS) {
-        const int32_t count = mt_min(PIXELS, pixels - pixel);
+    for (int32_t pixel = 0; pixel < pixels; pixel += GRAD_PIXELS) {
+        const int32_t count = mt_min(GRAD_PIXELS, pixels - pixel);
         find_lanes(p, io->g + pixel * s->out_c, count, &lanes);
         sum_pixels(p, io, &lanes, &sums);
         for (int32_t k = 0; k < count; k++) {

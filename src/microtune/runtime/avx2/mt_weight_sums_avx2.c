@@ -7,7 +7,7 @@
 #include "mt_avx2.h"
 
 /* Pairs of pixels whose gradients are on the stack at once. */
-#define PAIRS 64
+#define SUM_PAIRS 64
 
 /* Gradients of four outputs (missing ones are 0) of a pair of pixels; `second` may be NULL. */
 MT_INLINE void widen_pair(int16_t to[2 * MT_SUM_ROWS], const int8_t *first, const int8_t *second,
@@ -22,13 +22,13 @@ MT_INLINE void widen_pair(int16_t to[2 * MT_SUM_ROWS], const int8_t *first, cons
 }
 
 /* Adds the products of `pixels` pixels with n <= 16 inputs from x on. */
-MT_INLINE void add_tile(const mt_sum_shape *s, int16_t g[PAIRS][2 * MT_SUM_ROWS], const int8_t *x,
-                        int32_t pixels, int32_t n, int32_t *acc) {
+MT_INLINE void add_tile(const mt_sum_shape *s, int16_t g[SUM_PAIRS][2 * MT_SUM_ROWS],
+                        const int8_t *x, int32_t pixels, int32_t n, int32_t *acc) {
     const __m256i zeros = _mm256_set1_epi16((int16_t)s->zero);
     __m256i sum[MT_SUM_ROWS][2];
     for (int32_t j = 0; j < MT_SUM_ROWS; j++) {
-        sum[j][0] = mt_load(acc + j * MT_BLOCK);
-        sum[j][1] = mt_load(acc + j * MT_BLOCK + 8);
+        sum[j][0] = mt_load8(acc + j * MT_BLOCK);
+        sum[j][1] = mt_load8(acc + j * MT_BLOCK + 8);
     }
     for (int32_t i = 0; i < pixels; i += 2) {
         const int8_t *from = x + i * s->x_step;
@@ -39,8 +39,8 @@ MT_INLINE void add_tile(const mt_sum_shape *s, int16_t g[PAIRS][2 * MT_SUM_ROWS]
         const __m256i x0 = _mm256_sub_epi16(low, zeros), x1 = _mm256_sub_epi16(high, zeros);
         for (int32_t j = 0; j < MT_SUM_ROWS; j++) {
             const __m256i pair = mt_pair_of(g[i / 2] + 2 * j);
-            sum[j][0] = mt_dot(sum[j][0], x0, pair);
-            sum[j][1] = mt_dot(sum[j][1], x1, pair);
+            sum[j][0] = mt_dot_pairs(sum[j][0], x0, pair);
+            sum[j][1] = mt_dot_pairs(sum[j][1], x1, pair);
         }
     }
     for (int32_t j = 0; j < MT_SUM_ROWS; j++) {
@@ -52,10 +52,10 @@ MT_INLINE void add_tile(const mt_sum_shape *s, int16_t g[PAIRS][2 * MT_SUM_ROWS]
 int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
                           int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room) {
     (void)room;
-    int16_t pairs[PAIRS][2 * MT_SUM_ROWS];
+    int16_t pairs[SUM_PAIRS][2 * MT_SUM_ROWS];
     memset(acc, 0, MT_SUM_ROWS * sizeof acc[0]);
-    for (int32_t done = 0; done < s->pixels; done += 2 * PAIRS) {
-        const int32_t pixels = mt_min(2 * PAIRS, s->pixels - done);
+    for (int32_t done = 0; done < s->pixels; done += 2 * SUM_PAIRS) {
+        const int32_t pixels = mt_min(2 * SUM_PAIRS, s->pixels - done);
         const int8_t *from = x + done * s->x_step;
         for (int32_t i = 0; i < pixels; i += 2) {
             const int8_t *first = g + (done + i) * s->g_step;

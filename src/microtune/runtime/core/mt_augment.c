@@ -8,7 +8,7 @@
 #define SITE_AUGMENT UINT32_C(0xFFFF0003)
 
 /* -most .. most */
-static int8_t draw(uint32_t key, uint32_t index, uint32_t most) {
+static int8_t draw_within(uint32_t key, uint32_t index, uint32_t most) {
     const uint64_t word = mt_random_word(key, index);
     return (int8_t)((int32_t)((word * (2 * most + 1)) >> 32) - (int32_t)most);
 }
@@ -21,8 +21,8 @@ mt_status mt_draw_change(const mt_context *context, const mt_augmentation *most,
     }
     const uint32_t key = mt_random_key(&context->state, SITE_AUGMENT);
     change->flip = (int8_t)(most->flip & (mt_random_word(key, 0) >> 31));
-    change->shift_rows = draw(key, 1, most->shift_rows);
-    change->brightness = draw(key, 2, most->brightness);
+    change->shift_rows = draw_within(key, 1, most->shift_rows);
+    change->brightness = draw_within(key, 2, most->brightness);
     return MT_OK;
 }
 

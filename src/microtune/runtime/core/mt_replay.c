@@ -30,7 +30,7 @@ static int is_replay(const mt_replay *replay) {
 }
 
 /* 0 .. bound - 1 */
-static uint32_t draw(const mt_context *context, uint32_t site, uint32_t bound) {
+static uint32_t draw_below(const mt_context *context, uint32_t site, uint32_t bound) {
     const uint32_t word = mt_random_word(mt_random_key(&context->state, site), 0);
     return (uint32_t)(((uint64_t)word * bound) >> 32);
 }
@@ -69,7 +69,7 @@ static uint32_t slot_for(const mt_context *context, const mt_replay *replay) {
     if (replay->filled < replay->slots) {
         return replay->filled;
     }
-    const uint32_t chosen = draw(context, SITE_KEEP, replay->seen + 1);
+    const uint32_t chosen = draw_below(context, SITE_KEEP, replay->seen + 1);
     return chosen < replay->slots ? chosen : NO_SLOT;
 }
 
@@ -130,7 +130,7 @@ mt_status mt_replay_rehearse(mt_context *context, mt_replay *replay, mt_result *
         return MT_ERROR_INPUT;
     }
     const int others = replay->last != NO_SLOT && replay->filled > 1;
-    uint32_t slot = draw(context, SITE_REHEARSE, replay->filled - (others ? 1u : 0u));
+    uint32_t slot = draw_below(context, SITE_REHEARSE, replay->filled - (others ? 1u : 0u));
     slot += others && slot >= replay->last;
     return mt_train_latent(context, latent_of(replay, slot), labels_of(replay)[slot], result);
 }

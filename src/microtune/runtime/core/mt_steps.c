@@ -45,7 +45,7 @@ mt_status mt_make_latent(mt_context *context, int8_t *latent) {
 }
 
 /* Puts a latent, if there is one, into its place; says where the call starts then. */
-static mt_status begin(mt_context *context, const int8_t *latent, mt_part *part) {
+static mt_status begin_part(mt_context *context, const int8_t *latent, mt_part *part) {
     *part = latent == NULL ? MT_FROM_INPUT : MT_FROM_LATENT;
     if (latent == NULL) {
         return has_input(context) ? MT_OK : MT_ERROR_INPUT;
@@ -59,7 +59,7 @@ static mt_status begin(mt_context *context, const int8_t *latent, mt_part *part)
 
 static mt_status infer_from(mt_context *context, const int8_t *latent, mt_result *result) {
     mt_part part;
-    mt_status status = begin(context, latent, &part);
+    mt_status status = begin_part(context, latent, &part);
     status = status == MT_OK ? context->model->infer(context, part) : status;
     if (status != MT_OK) {
         return status;
@@ -94,7 +94,7 @@ static mt_status train_from(mt_context *context, const int8_t *latent, uint32_t 
         return MT_ERROR_ARGUMENT;
     }
     mt_status status = mt_check_training(context);
-    status = status == MT_OK ? begin(context, latent, &part) : status;
+    status = status == MT_OK ? begin_part(context, latent, &part) : status;
     status = status == MT_OK ? context->model->train(context, label, &context->last_loss_q16, part)
                              : status;
     if (status != MT_OK) {

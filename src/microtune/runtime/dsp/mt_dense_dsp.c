@@ -16,7 +16,7 @@ static const int8_t *dot(const mt_patch *patch, const int8_t *weight, int32_t *a
 }
 
 /* The output channels of a group, from `begin` on, for `lanes` <= 4 pixels of a row. */
-static void make_any(const mt_dense_call *c, const mt_part *parts, const mt_patch *patches,
+static void make_any(const mt_dense_call *c, const mt_word_part *parts, const mt_patch *patches,
                      int32_t begin, mt_pixel pixel, int32_t lanes) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t end = begin + s->out_c / s->groups;
@@ -49,7 +49,7 @@ static mt_tile_part tile_part(const mt_dense_call *c, const int8_t *weight, cons
 }
 
 /* The same for as many pixels as there are lanes, where c->tiled. */
-static void make_tile(const mt_dense_call *c, const mt_part *parts, const mt_patch *patches,
+static void make_tile(const mt_dense_call *c, const mt_word_part *parts, const mt_patch *patches,
                       int32_t begin, mt_pixel pixel) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t at = (pixel.row % c->rows->y_rows) * s->out_w + pixel.column;
@@ -89,7 +89,7 @@ static int32_t is_tiled(const mt_conv2d_params *p, const mt_conv2d_io *io) {
 }
 
 /* The pixels from `pixel` on, `lanes` of them. */
-static void make_pixels(const mt_dense_call *c, mt_part *parts, const mt_patch *patches,
+static void make_pixels(const mt_dense_call *c, mt_word_part *parts, const mt_patch *patches,
                         mt_pixel pixel, int32_t lanes) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t plain_input = mt_is_plain_input(c->p);
@@ -118,11 +118,11 @@ static void make_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const m
     const mt_conv_shape *s = &p->shape;
     const int32_t taps = s->k_h * s->k_w, inputs = s->in_c / s->groups;
     const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
-    mt_part parts[2] = {{weight, NULL, 0, inputs}, {NULL, NULL, 0, 0}};
+    mt_word_part parts[2] = {{weight, NULL, 0, inputs}, {NULL, NULL, 0, 0}};
     if (p->channel_order != NULL) {
         const int32_t t = p->trained_channels, first = t == 0 ? 0 : 1;
-        parts[0] = (mt_part){io->trained_weight, p->channel_order, 0, t};
-        parts[first] = (mt_part){io->weight, p->channel_order + t, 0, inputs - t};
+        parts[0] = (mt_word_part){io->trained_weight, p->channel_order, 0, t};
+        parts[first] = (mt_word_part){io->weight, p->channel_order + t, 0, inputs - t};
     }
     mt_patch patches[2] = {{(uint32_t *)io->scratch, taps * parts[0].channels, 0},
                            {NULL, taps * parts[1].channels, 0}};

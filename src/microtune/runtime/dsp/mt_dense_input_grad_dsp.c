@@ -7,7 +7,7 @@
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
-#define PIXELS MT_PAIR_PIXELS
+#define DENSE_GRAD_PIXELS MT_PAIR_PIXELS
 
 typedef struct {
     const mt_conv2d_input_grad_params *p;
@@ -15,21 +15,21 @@ typedef struct {
     int32_t group, row, column, pixels; /* the first pixel, and how many there are */
     uint32_t *lanes, *lanes_end;
     int32_t *acc; /* [pixel][inputs of the group] */
-} mt_quad;
+} mt_grad_quad;
 
 /* Some of the inputs of a tap, `channels` in each row of the weights. */
 typedef struct {
     const int8_t *weight;
     const uint16_t *order; /* where they belong, or NULL */
     int32_t channels;
-} mt_part;
+} mt_grad_part;
 
 /* Fills the lanes of one tap; 0: no pixel meets it. */
-static int32_t fill_tap(const mt_quad *q, int32_t kh, int32_t kw) {
+static int32_t fill_tap(const mt_grad_quad *q, int32_t kh, int32_t kw) {
     const mt_conv_shape *s = &q->p->shape;
     const int32_t outputs = s->out_c / s->groups;
     const int32_t oh = mt_output_of(q->row, kh, s->pad_top, s->stride_h, s->out_h);
-    const int8_t *g[PIXELS] = {NULL};
+    const int8_t *g[DENSE_GRAD_PIXELS] = {NULL};
     int32_t found = 0;
     for (int32_t lane = 0; oh >= 0 && lane < q->pixels; lane++) {
         const int32_t iw = q->column + lane * s->stride_w;
@@ -45,45 +45,45 @@ static int32_t fill_tap(const mt_quad *q, int32_t kh, int32_t kw) {
     return found;
 }
 
-static void add_part(const mt_quad *q, const mt_part *part) {
+static void add_part(const mt_grad_quad *q, const mt_grad_part *part) {
     const mt_conv_shape *s = &q->p->shape;
     const int32_t inputs = s->in_c / s->groups, stride = s->k_h * s->k_w * part->channels;
     for (int32_t i = 0; i < part->channels; i += 2) {
         /* An odd last input comes with its neighbour in front. */
         const int32_t at = mt_min(i, part->channels - 2), skip = i - at;
         const mt_pairs pairs = {part->weight + at, q->lanes, stride, q->lanes_end};
-        int32_t sums[2 * PIXELS];
+        int32_t sums[2 * DENSE_GRAD_PIXELS];
         mt_sum_pairs(sums, &pairs);
         for (int32_t k = skip; k < 2; k++) {
             int32_t *acc = q->acc + (part->order == NULL ? at + k : part->order[at + k]);
-            for (int32_t lane = 0; lane < PIXELS; lane++, acc += inputs) {
+            for (int32_t lane = 0; lane < DENSE_GRAD_PIXELS; lane++, acc += inputs) {
                 *acc += sums[2 * lane + k];
             }
         }
     }
 }
 
-static void add_tap(const mt_quad *q, int32_t tap) {
+static void add_tap(const mt_grad_quad *q, int32_t tap) {
     const mt_conv_shape *s = &q->p->shape;
     const int32_t inputs = s->in_c / s->groups, t = q->p->trained_channels;
     const int32_t first = q->group * (s->out_c / s->groups) * s->k_h * s->k_w + tap;
     const uint16_t *order = q->p->channel_order;
     if (order == NULL) {
         const int8_t *w = q->io->weight != NULL ? q->io->weight : q->io->trained_weight;
-        const mt_part whole = {w + first * inputs, NULL, inputs};
+        const mt_grad_part whole = {w + first * inputs, NULL, inputs};
         add_part(q, &whole);
         return;
     }
-    const mt_part trained = {q->io->trained_weight + first * t, order, t};
-    const mt_part frozen = {q->io->weight + first * (inputs - t), order + t, inputs - t};
+    const mt_grad_part trained = {q->io->trained_weight + first * t, order, t};
+    const mt_grad_part frozen = {q->io->weight + first * (inputs - t), order + t, inputs - t};
     add_part(q, &trained);
     add_part(q, &frozen);
 }
 
-static void make_quad(const mt_quad *q, mt_rounder *rounder) {
+static void make_quad(const mt_grad_quad *q, mt_rounder *rounder) {
     const mt_conv_shape *s = &q->p->shape;
     const int32_t inputs = s->in_c / s->groups;
-    memset(q->acc, 0, (size_t)(PIXELS * inputs) * sizeof *q->acc);
+    memset(q->acc, 0, (size_t)(DENSE_GRAD_PIXELS * inputs) * sizeof *q->acc);
     for (int32_t kh = 0; kh < s->k_h; kh++) {
         for (int32_t kw = 0; kw < s->k_w; kw++) {
             if (fill_tap(q, kh, kw)) {
@@ -99,7 +99,7 @@ static void make_quad(const mt_quad *q, mt_rounder *rounder) {
 }
 
 /* Outputs go in pairs, and so do the inputs of each part. */
-static int32_t serves(const mt_conv2d_input_grad_params *p) {
+static int32_t serves_dense(const mt_conv2d_input_grad_params *p) {
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups, t = p->trained_channels;
     return s->out_c / s->groups % 2 == 0 && inputs >= 2 &&
@@ -110,16 +110,18 @@ int32_t mt_tapped_input_grad(const mt_conv2d_input_grad_params *p,
                              const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     uint32_t *lanes = (uint32_t *)io->scratch;
-    mt_quad q = {p, io, 0, 0, 0, 0, lanes, lanes + s->out_c / s->groups / 2 * PIXELS, NULL};
-    if (!serves(p)) {
+    mt_grad_quad q = {
+        p, io, 0, 0, 0, 0, lanes, lanes + s->out_c / s->groups / 2 * DENSE_GRAD_PIXELS, NULL};
+    if (!serves_dense(p)) {
         return 0;
     }
     q.acc = (int32_t *)q.lanes_end;
     for (q.row = 0; q.row < s->in_h; q.row++) {
         for (int32_t phase = 0; phase < mt_min(s->stride_w, s->in_w); phase++) {
-            for (q.column = phase; q.column < s->in_w; q.column += PIXELS * s->stride_w) {
+            for (q.column = phase; q.column < s->in_w;
+                 q.column += DENSE_GRAD_PIXELS * s->stride_w) {
                 const int32_t left = (s->in_w - 1 - q.column) / s->stride_w + 1;
-                q.pixels = mt_min(PIXELS, left);
+                q.pixels = mt_min(DENSE_GRAD_PIXELS, left);
                 for (q.group = 0; q.group < s->groups; q.group++) {
                     make_quad(&q, rounder);
                 }

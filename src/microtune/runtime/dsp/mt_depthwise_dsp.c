@@ -8,7 +8,7 @@
 #if MT_ISA_DSP && !MT_ISA_MVE
 
 /* Output pixels of the inner loop. */
-#define PIXELS 4
+#define DEPTHWISE_PIXELS 4
 
 typedef struct {
     const mt_conv2d_params *p;
@@ -18,10 +18,10 @@ typedef struct {
     mt_lines lines;
     int32_t first, count; /* the channels, count <= 4 */
     mt_plane planes[2];
-} mt_group;
+} mt_channel_group;
 
 /* Row `ih` of the image into its line; the padding was zeroed before. */
-static void widen_row(const mt_group *g, int32_t ih) {
+static void widen_row(const mt_channel_group *g, int32_t ih) {
     const mt_conv_shape *s = &g->p->shape;
     const int8_t *from = g->io->x + (ih % g->rows->x_rows) * s->in_w * s->in_c + g->first;
     const int32_t at = (ih - g->lines.base) * g->lines.pitch + s->pad_left;
@@ -57,7 +57,7 @@ static int32_t has_planes(const mt_conv2d_params *p) {
 }
 
 /* What is constant in the rows of a group. */
-static void begin_planes(mt_group *g) {
+static void begin_planes(mt_channel_group *g) {
     for (int32_t i = 0; i < 2; i++) {
         mt_plane *plane = &g->planes[i];
         for (int32_t k = 0; k < 2; k++) {
@@ -70,7 +70,8 @@ static void begin_planes(mt_group *g) {
 }
 
 /* `quads` times four pixels from column `column` on to y. */
-static void run_planes(mt_group *g, int32_t line, int32_t column, int32_t quads, int8_t *y) {
+static void run_planes(mt_channel_group *g, int32_t line, int32_t column, int32_t quads,
+                       int8_t *y) {
     for (int32_t i = 0; i < 2; i++) {
         g->planes[i].x = g->lines.plane[i] + line + column * g->p->shape.stride_w;
         g->planes[i].y = y + i;
@@ -80,7 +81,7 @@ static void run_planes(mt_group *g, int32_t line, int32_t column, int32_t quads,
 }
 
 /* One to four channels of a pixel, and their bits at `index` of the mask. */
-static void store_pixel(const mt_group *g, const int8_t *from, uint32_t bits, int8_t *y,
+static void store_pixel(const mt_channel_group *g, const int8_t *from, uint32_t bits, int8_t *y,
                         int32_t index) {
     for (int32_t c = 0; c < g->count; c++) {
         y[c] = from[c];
@@ -96,20 +97,20 @@ static void store_pixel(const mt_group *g, const int8_t *from, uint32_t bits, in
 }
 
 /* The masks of four whole pixels; `index` is a multiple of 4. */
-static void mask_four(const mt_group *g, int32_t index) {
+static void mask_four(const mt_channel_group *g, int32_t index) {
     uint32_t bits = g->planes[0].bits | g->planes[1].bits << 1;
-    for (int32_t i = 0; i < PIXELS; i++, bits >>= 8, index += g->p->shape.out_c) {
+    for (int32_t i = 0; i < DEPTHWISE_PIXELS; i++, bits >>= 8, index += g->p->shape.out_c) {
         uint8_t *byte = g->io->mask + (index >> 3);
         *byte = (uint8_t)(*byte | (bits & 15u) << (index & 4));
     }
 }
 
 /* One output row of the group: whole quads straight to the image, others by way of `quad`. */
-static void make_row_planes(mt_group *g, int32_t row, int32_t kh, int32_t kernel_rows) {
+static void make_row_planes(mt_channel_group *g, int32_t row, int32_t kh, int32_t kernel_rows) {
     const mt_conv_shape *s = &g->p->shape;
     const int32_t top = row * s->stride_h - s->pad_top;
     const int32_t line = (top + kh - g->lines.base) * g->lines.pitch;
-    const int32_t quads = g->count == 4 && g->io->mask == NULL ? s->out_w / PIXELS : 0;
+    const int32_t quads = g->count == 4 && g->io->mask == NULL ? s->out_w / DEPTHWISE_PIXELS : 0;
     int8_t *y = g->io->y + (row % g->rows->y_rows) * s->out_w * s->out_c + g->first;
     for (int32_t i = 0; i < 2; i++) {
         g->planes[i].rows = kernel_rows;
@@ -119,18 +120,18 @@ static void make_row_planes(mt_group *g, int32_t row, int32_t kh, int32_t kernel
     if (quads > 0) {
         run_planes(g, line, 0, quads, y);
     }
-    for (int32_t column = quads * PIXELS; column < s->out_w; column += PIXELS) {
+    for (int32_t column = quads * DEPTHWISE_PIXELS; column < s->out_w; column += DEPTHWISE_PIXELS) {
         const int32_t first = row * s->out_w * s->out_c + g->first + column * s->out_c;
-        if (column + PIXELS <= s->out_w && g->count == 4 && (s->out_c & 3) == 0) {
+        if (column + DEPTHWISE_PIXELS <= s->out_w && g->count == 4 && (s->out_c & 3) == 0) {
             run_planes(g, line, column, 1, y + column * s->out_c);
             mask_four(g, first);
             continue;
         }
-        int8_t quad[4 * PIXELS];
+        int8_t quad[4 * DEPTHWISE_PIXELS];
         g->planes[0].stride = g->planes[1].stride = 4;
         run_planes(g, line, column, 1, quad);
         const uint32_t bits = g->planes[0].bits | g->planes[1].bits << 1;
-        for (int32_t i = 0; i < mt_min(PIXELS, s->out_w - column); i++) {
+        for (int32_t i = 0; i < mt_min(DEPTHWISE_PIXELS, s->out_w - column); i++) {
             const int32_t at = (column + i) * s->out_c, index = first + i * s->out_c;
             store_pixel(g, quad + 4 * i, bits >> (8 * i) & 15u, y + at, index);
         }
@@ -141,7 +142,7 @@ static void make_row_planes(mt_group *g, int32_t row, int32_t kh, int32_t kernel
 static void sum_any(const mt_conv_shape *s, const mt_plane *plane, int32_t *acc) {
     const mt_span one = {0, 1, {0, 0}};
     const uint32_t *w = plane->w, *line = plane->x;
-    for (int32_t i = 0; i < 2 * PIXELS; i++) {
+    for (int32_t i = 0; i < 2 * DEPTHWISE_PIXELS; i++) {
         acc[i] = plane->bias[i & 1];
     }
     for (int32_t kh = 0; kh < plane->rows; kh++, line += plane->pitch / 4) {
@@ -156,15 +157,16 @@ static void sum_any(const mt_conv_shape *s, const mt_plane *plane, int32_t *acc)
 }
 
 /* Any kernel and any clamp; wider strides make one pixel at a time and use no neighbours. */
-static void make_row_any(mt_group *g, int32_t row, int32_t kh, int32_t kernel_rows) {
+static void make_row_any(mt_channel_group *g, int32_t row, int32_t kh, int32_t kernel_rows) {
     const mt_conv_shape *s = &g->p->shape;
     const mt_quad_finish finish = mt_begin_finish(g->p, g->io, g->first, g->count);
-    const int32_t top = row * s->stride_h - s->pad_top, step = s->stride_w <= 2 ? PIXELS : 1;
+    const int32_t top = row * s->stride_h - s->pad_top,
+                  step = s->stride_w <= 2 ? DEPTHWISE_PIXELS : 1;
     const int32_t line = (top + kh - g->lines.base) * g->lines.pitch;
     int8_t *y = g->io->y + (row % g->rows->y_rows) * s->out_w * s->out_c + g->first;
     int32_t index = row * s->out_w * s->out_c + g->first;
     for (int32_t column = 0; column < s->out_w; column += step) {
-        int32_t acc[2][2 * PIXELS];
+        int32_t acc[2][2 * DEPTHWISE_PIXELS];
         for (int32_t i = 0; i < 2; i++) {
             g->planes[i].rows = kernel_rows;
             g->planes[i].w = g->weights[i] + kh * s->k_w;
@@ -180,7 +182,7 @@ static void make_row_any(mt_group *g, int32_t row, int32_t kh, int32_t kernel_ro
 }
 
 /* All rows of the channels of one group; w is [taps][row_stride]. */
-static void make_group(mt_group *g, const int8_t *w, int32_t row_stride) {
+static void make_channels(mt_channel_group *g, const int8_t *w, int32_t row_stride) {
     const mt_conv_shape *s = &g->p->shape;
     const mt_four weights = {w, row_stride, g->count, 0};
     const int32_t planes = has_planes(g->p);
@@ -212,18 +214,18 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
                                           p->trained_channels,
                                           (int8_t *)io->scratch};
     const int32_t merged = p->channel_order == NULL ? 0 : taps * (MT_BLOCK / 4);
-    const int32_t columns = (s->out_w + PIXELS - 1) / PIXELS * PIXELS;
+    const int32_t columns = (s->out_w + DEPTHWISE_PIXELS - 1) / DEPTHWISE_PIXELS * DEPTHWISE_PIXELS;
     const int32_t pitch = (columns - 1) * s->stride_w + s->k_w;
     uint32_t *scratch = (uint32_t *)io->scratch + merged;
     uint32_t *lines = scratch + 2 * taps;
     /* A single row needs no more than its kernel's. */
     const int32_t spare = rows->last - rows->first == 1 ? 1 : 2;
     const int32_t height = mt_min(s->in_h, spare * s->k_h);
-    mt_group g = {.p = p,
-                  .io = io,
-                  .rows = rows,
-                  .weights = {scratch, scratch + taps},
-                  .lines = {{lines, lines + height * pitch}, pitch, height, 0, 0}};
+    mt_channel_group g = {.p = p,
+                          .io = io,
+                          .rows = rows,
+                          .weights = {scratch, scratch + taps},
+                          .lines = {{lines, lines + height * pitch}, pitch, height, 0, 0}};
     for (int32_t i = 0; i < 2; i++) {
         g.planes[i].pitch = pitch * 4;
         g.planes[i].zero = p->y_zero;
@@ -236,7 +238,7 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
         const int8_t *w = mt_depthwise_columns(&weights, block, end - block, &row_stride);
         for (g.first = block; g.first < end; g.first += 4) {
             g.count = mt_min(4, end - g.first);
-            make_group(&g, w + (g.first - block), row_stride);
+            make_channels(&g, w + (g.first - block), row_stride);
         }
     }
 }

@@ -8,7 +8,7 @@
 #if MT_ISA_DSP && !MT_ISA_MVE
 
 /* Input pixels of the inner loop. */
-#define PIXELS 4
+#define DEPTHWISE_GRAD_PIXELS 4
 
 typedef struct {
     const mt_conv2d_input_grad_params *p;
@@ -19,10 +19,10 @@ typedef struct {
     int32_t rows;         /* of the gradient when spread */
     int32_t first, count; /* the channels, count <= 4 */
     int32_t multiplier[4];
-} mt_group;
+} mt_grad_group;
 
 /* Row `row` of the spread gradient into its line; what no row reaches was zeroed before. */
-static void make_line(const mt_group *g, int32_t row) {
+static void make_line(const mt_grad_group *g, int32_t row) {
     const mt_conv_shape *s = &g->p->shape;
     const int32_t pitch = g->lines.pitch, line = (row - g->lines.base) * pitch;
     const int32_t left = s->k_w - 1 - s->pad_left, step = s->stride_w;
@@ -52,7 +52,7 @@ static void sum_plane(int32_t k_w, const uint32_t *w, const uint32_t *x, const m
         mt_taps_7_stride_1(acc, w, x, span);
     } else {
         const mt_span one = {0, 1, {0, 0}};
-        for (int32_t i = 0; i < 2 * PIXELS; i++) {
+        for (int32_t i = 0; i < 2 * DEPTHWISE_GRAD_PIXELS; i++) {
             acc[i] = 0;
         }
         for (int32_t kh = 0; kh < span->rows; kh++, x += span->pitch / 4) {
@@ -63,20 +63,20 @@ static void sum_plane(int32_t k_w, const uint32_t *w, const uint32_t *x, const m
     }
 }
 
-static void make_row(const mt_group *g, int32_t row) {
+static void make_row(const mt_grad_group *g, int32_t row) {
     const mt_conv_shape *s = &g->p->shape;
     const int32_t top = row - (s->k_h - 1 - s->pad_top), kh = mt_max(0, -top);
     const mt_span span = {g->lines.pitch * 4, mt_min(s->k_h, g->rows - top) - kh, {0, 0}};
     const int32_t line = (top + kh - g->lines.base) * g->lines.pitch, tap = kh * s->k_w;
     const int32_t *m = g->multiplier, left = g->p->depthwise_shift;
     int32_t index = row * s->in_w * s->in_c + g->first;
-    for (int32_t column = 0; column < s->in_w; column += PIXELS) {
-        int32_t even[2 * PIXELS] = {0}, odd[2 * PIXELS] = {0};
+    for (int32_t column = 0; column < s->in_w; column += DEPTHWISE_GRAD_PIXELS) {
+        int32_t even[2 * DEPTHWISE_GRAD_PIXELS] = {0}, odd[2 * DEPTHWISE_GRAD_PIXELS] = {0};
         if (span.rows > 0) {
             sum_plane(s->k_w, g->weights[0] + tap, g->lines.plane[0] + line + column, &span, even);
             sum_plane(s->k_w, g->weights[1] + tap, g->lines.plane[1] + line + column, &span, odd);
         }
-        const int32_t n = mt_min(PIXELS, s->in_w - column);
+        const int32_t n = mt_min(DEPTHWISE_GRAD_PIXELS, s->in_w - column);
         for (int32_t i = 0; i < 2 * n; i += 2, index += s->in_c) {
             const int32_t acc[4] = {mt_high_product(even[i] * (1 << left), m[0]),
                                     mt_high_product(odd[i] * (1 << left), m[1]),
@@ -89,7 +89,7 @@ static void make_row(const mt_group *g, int32_t row) {
 
 /* All rows of one group; w is [taps][row_stride]. In place: a row is overwritten after it has been
  * widened. */
-static void make_group(mt_group *g, const int8_t *w, int32_t row_stride) {
+static void make_grad_channels(mt_grad_group *g, const int8_t *w, int32_t row_stride) {
     const mt_conv_shape *s = &g->p->shape;
     const int32_t taps = s->k_h * s->k_w;
     const mt_four flipped = {w + (taps - 1) * row_stride, -row_stride, g->count, 0};
@@ -121,14 +121,16 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
     uint32_t *scratch =
         (uint32_t *)io->scratch + (p->channel_order == NULL ? 0 : taps * (MT_BLOCK / 4));
     uint32_t *lines = scratch + 2 * taps;
-    const int32_t pitch = (s->in_w + PIXELS - 1) / PIXELS * PIXELS + s->k_w - 1;
+    const int32_t pitch =
+        (s->in_w + DEPTHWISE_GRAD_PIXELS - 1) / DEPTHWISE_GRAD_PIXELS * DEPTHWISE_GRAD_PIXELS +
+        s->k_w - 1;
     const int32_t rows = (s->out_h - 1) * s->stride_h + 1, height = mt_min(rows, 2 * s->k_h);
-    mt_group g = {.p = p,
-                  .io = io,
-                  .rounder = rounder,
-                  .weights = {scratch, scratch + taps},
-                  .lines = {{lines, lines + height * pitch}, pitch, height, 0, 0},
-                  .rows = rows};
+    mt_grad_group g = {.p = p,
+                       .io = io,
+                       .rounder = rounder,
+                       .weights = {scratch, scratch + taps},
+                       .lines = {{lines, lines + height * pitch}, pitch, height, 0, 0},
+                       .rows = rows};
     mt_zero_columns(&g.lines, mt_min(pitch, mt_max(0, left)),
                     mt_min(pitch, mt_max(0, left + (s->out_w - 1) * s->stride_w + 1)));
     for (int32_t block = 0; block < s->in_c; block += MT_BLOCK) {
@@ -137,7 +139,7 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
         const int8_t *w = mt_depthwise_columns(&weights, block, end - block, &row_stride);
         for (g.first = block; g.first < end; g.first += 4) {
             g.count = mt_min(4, end - g.first);
-            make_group(&g, w + (g.first - block), row_stride);
+            make_grad_channels(&g, w + (g.first - block), row_stride);
         }
     }
 }

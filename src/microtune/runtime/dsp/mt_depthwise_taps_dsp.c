@@ -24,7 +24,7 @@
 #define TAPS_5(tap) TAPS_3(tap) tap("12") tap("16")
 #define TAPS_7(tap) TAPS_5(tap) tap("20") tap("24")
 
-#define FUNCTION(name, body)                                                                       \
+#define TAPS_FUNCTION(name, body)                                                                  \
     __asm__(".syntax unified\n.thumb\n"                                                            \
             ".section .text." name ", \"ax\", %progbits\n"                                         \
             ".balign 4\n.thumb_func\n.global " name "\n.type " name ", %function\n" name           \
@@ -43,18 +43,18 @@
 #define COPY_BIASES "mov r6, r4\nmov r7, r5\nmov r8, r4\nmov r9, r5\nmov r10, r4\nmov r11, r5\n"
 #define FROM_BIASES "ldrd r4, r5, [r3, #8]\n" COPY_BIASES
 
-#define SUMS(name, start, taps)                                                                    \
-    FUNCTION(name, "push {r4-r11, lr}\n"                                                           \
-                   "ldrd r12, lr, [r3]\n"                                                          \
-                   "push {r0, lr}\n" start ALL_ROWS(taps) "pop {r0, r3}\n"                         \
-                                                          "stmia r0, {r4-r11}\n"                   \
-                                                          "pop {r4-r11, pc}\n")
+#define TAPS_SUMS(name, start, taps)                                                               \
+    TAPS_FUNCTION(name, "push {r4-r11, lr}\n"                                                      \
+                        "ldrd r12, lr, [r3]\n"                                                     \
+                        "push {r0, lr}\n" start ALL_ROWS(taps) "pop {r0, r3}\n"                    \
+                                                               "stmia r0, {r4-r11}\n"              \
+                                                               "pop {r4-r11, pc}\n")
 
-SUMS(MT_LINK_NAME(mt_taps_1_stride_1), FROM_SUMS, TAPS_1(STRIDE_1));
-SUMS(MT_LINK_NAME(mt_taps_1_stride_2), FROM_SUMS, TAPS_1(STRIDE_2));
-SUMS(MT_LINK_NAME(mt_taps_3_stride_1), FROM_BIASES, TAPS_3(STRIDE_1));
-SUMS(MT_LINK_NAME(mt_taps_5_stride_1), FROM_BIASES, TAPS_5(STRIDE_1));
-SUMS(MT_LINK_NAME(mt_taps_7_stride_1), FROM_BIASES, TAPS_7(STRIDE_1));
+TAPS_SUMS(MT_LINK_NAME(mt_taps_1_stride_1), FROM_SUMS, TAPS_1(STRIDE_1));
+TAPS_SUMS(MT_LINK_NAME(mt_taps_1_stride_2), FROM_SUMS, TAPS_1(STRIDE_2));
+TAPS_SUMS(MT_LINK_NAME(mt_taps_3_stride_1), FROM_BIASES, TAPS_3(STRIDE_1));
+TAPS_SUMS(MT_LINK_NAME(mt_taps_5_stride_1), FROM_BIASES, TAPS_5(STRIDE_1));
+TAPS_SUMS(MT_LINK_NAME(mt_taps_7_stride_1), FROM_BIASES, TAPS_7(STRIDE_1));
 
 /* The offsets in mt_plane. */
 #define BIASES "#8"
@@ -69,26 +69,26 @@ SUMS(MT_LINK_NAME(mt_taps_7_stride_1), FROM_BIASES, TAPS_7(STRIDE_1));
 #define X "#60"
 
 /* r1, r2 = multipliers, r12 = zero point, r3 = y, lr = its stride */
-#define STORE(sum, multiplier, address)                                                            \
+#define TAPS_STORE(sum, multiplier, address)                                                       \
     "smmlar " sum ", " sum ", " multiplier ", r12\n"                                               \
     "ssat " sum ", #8, " sum "\n"                                                                  \
     "strb " sum ", [" address "]\n"
-#define PIXEL(a, b) STORE(a, "r1", "r3") STORE(b, "r2", "r3, #2") "add r3, r3, lr\n"
+#define TAPS_PIXEL(a, b) TAPS_STORE(a, "r1", "r3") TAPS_STORE(b, "r2", "r3, #2") "add r3, r3, lr\n"
 
 /* The same with its mask: r4 collects the bits, once the first sum has left it. */
-#define STORE_MASKED(sum, multiplier, address, keep)                                               \
+#define TAPS_STORE_MASKED(sum, multiplier, address, keep)                                          \
     "smmlar " sum ", " sum ", " multiplier ", r12\n"                                               \
     "ssat r0, #8, " sum "\n"                                                                       \
     "strb r0, [" address "]\n"                                                                     \
     "cmp r0, " sum "\n" keep
-#define KEEP(bit) "it eq\norreq r4, r4, #" bit "\n"
+#define TAPS_KEEP(bit) "it eq\norreq r4, r4, #" bit "\n"
 #define KEEP_FIRST "ite eq\nmoveq r4, #1\nmovne r4, #0\n"
 #define PIXEL_MASKED(a, b, first, second)                                                          \
-    STORE_MASKED(a, "r1", "r3", first)                                                             \
-    STORE_MASKED(b, "r2", "r3, #2", KEEP(second)) "add r3, r3, lr\n"
+    TAPS_STORE_MASKED(a, "r1", "r3", first)                                                        \
+    TAPS_STORE_MASKED(b, "r2", "r3, #2", TAPS_KEEP(second)) "add r3, r3, lr\n"
 
 #define PLANE(name, taps, step)                                                                    \
-    FUNCTION(                                                                                      \
+    TAPS_FUNCTION(                                                                                 \
         name,                                                                                      \
         "push {r4-r11, lr}\n"                                                                      \
         "push {r0, r1}\n"                                                                          \
@@ -106,43 +106,44 @@ SUMS(MT_LINK_NAME(mt_taps_7_stride_1), FROM_BIASES, TAPS_7(STRIDE_1));
                   "ldrd r3, lr, [r0, " Y_STRIDE "]\n"                                              \
                   "ldr r0, [r0, " MASKED "]\n"                                                     \
                   "cmp r0, #0\n"                                                                   \
-                  "bne 9f\n" PIXEL("r4", "r5") PIXEL("r6", "r7") PIXEL("r8", "r9") PIXEL(          \
-                      "r10", "r11") "ldr r0, [sp]\n"                                               \
-                                    "4:\n"                                                         \
-                                    "str r3, [r0, " Y_STRIDE "]\n"                                 \
-                                    "ldr r2, [r0, " X "]\n"                                        \
-                                    "adds r2, r2, #" step "\n"                                     \
-                                    "str r2, [r0, " X "]\n"                                        \
-                                    "ldr r3, [r0, " QUADS "]\n"                                    \
-                                    "subs r3, r3, #1\n"                                            \
-                                    "str r3, [r0, " QUADS "]\n"                                    \
-                                    "bne 2b\n"                                                     \
-                                    "pop {r0, r1}\n"                                               \
-                                    "pop {r4-r11, pc}\n"                                           \
-                                    "5:\n"                                                         \
-                                    "cbz r3, 7f\n"                                                 \
-                                    "6:\n"                                                         \
-                                    "qadd r4, r4, r4\nqadd r6, r6, r6\nqadd r8, r8, r8\nqadd "     \
-                                    "r10, r10, r10\n"                                              \
-                                    "subs r3, r3, #1\n"                                            \
-                                    "bne 6b\n"                                                     \
-                                    "7:\n"                                                         \
-                                    "cmp r12, #0\n"                                                \
-                                    "beq 3b\n"                                                     \
-                                    "8:\n"                                                         \
-                                    "qadd r5, r5, r5\nqadd r7, r7, r7\nqadd r9, r9, r9\nqadd "     \
-                                    "r11, r11, r11\n"                                              \
-                                    "subs r12, r12, #1\n"                                          \
-                                    "bne 8b\n"                                                     \
-                                    "b 3b\n"                                                       \
-                                    "9:\n" PIXEL_MASKED("r4", "r5", KEEP_FIRST, "0x4")             \
-                                        PIXEL_MASKED("r6", "r7", KEEP("0x100"), "0x400")           \
-                                            PIXEL_MASKED("r8", "r9", KEEP("0x10000"), "0x40000")   \
-                                                PIXEL_MASKED("r10", "r11", KEEP("0x1000000"),      \
-                                                             "0x4000000") "ldr r0, [sp]\n"         \
-                                                                          "str r4, [r0, " BITS     \
-                                                                          "]\n"                    \
-                                                                          "b 4b\n")
+                  "bne 9f\n" TAPS_PIXEL("r4", "r5") TAPS_PIXEL("r6", "r7") TAPS_PIXEL("r8", "r9")  \
+                      TAPS_PIXEL(                                                                  \
+                          "r10",                                                                   \
+                          "r11") "ldr r0, [sp]\n"                                                  \
+                                 "4:\n"                                                            \
+                                 "str r3, [r0, " Y_STRIDE "]\n"                                    \
+                                 "ldr r2, [r0, " X "]\n"                                           \
+                                 "adds r2, r2, #" step "\n"                                        \
+                                 "str r2, [r0, " X "]\n"                                           \
+                                 "ldr r3, [r0, " QUADS "]\n"                                       \
+                                 "subs r3, r3, #1\n"                                               \
+                                 "str r3, [r0, " QUADS "]\n"                                       \
+                                 "bne 2b\n"                                                        \
+                                 "pop {r0, r1}\n"                                                  \
+                                 "pop {r4-r11, pc}\n"                                              \
+                                 "5:\n"                                                            \
+                                 "cbz r3, 7f\n"                                                    \
+                                 "6:\n"                                                            \
+                                 "qadd r4, r4, r4\nqadd r6, r6, r6\nqadd r8, r8, r8\nqadd "        \
+                                 "r10, r10, r10\n"                                                 \
+                                 "subs r3, r3, #1\n"                                               \
+                                 "bne 6b\n"                                                        \
+                                 "7:\n"                                                            \
+                                 "cmp r12, #0\n"                                                   \
+                                 "beq 3b\n"                                                        \
+                                 "8:\n"                                                            \
+                                 "qadd r5, r5, r5\nqadd r7, r7, r7\nqadd r9, r9, r9\nqadd "        \
+                                 "r11, r11, r11\n"                                                 \
+                                 "subs r12, r12, #1\n"                                             \
+                                 "bne 8b\n"                                                        \
+                                 "b 3b\n"                                                          \
+                                 "9:\n" PIXEL_MASKED("r4", "r5", KEEP_FIRST, "0x4")                \
+                                     PIXEL_MASKED("r6", "r7", TAPS_KEEP("0x100"), "0x400")         \
+                                         PIXEL_MASKED("r8", "r9", TAPS_KEEP("0x10000"), "0x40000") \
+                                             PIXEL_MASKED("r10", "r11", TAPS_KEEP("0x1000000"),    \
+                                                          "0x4000000") "ldr r0, [sp]\n"            \
+                                                                       "str r4, [r0, " BITS "]\n"  \
+                                                                       "b 4b\n")
 
 PLANE(MT_LINK_NAME(mt_plane_3_stride_1), TAPS_3(STRIDE_1), "16");
 PLANE(MT_LINK_NAME(mt_plane_5_stride_1), TAPS_5(STRIDE_1), "16");

@@ -17,10 +17,11 @@ typedef struct {
  * highest bit turned, without sign. 23 instructions for four pixels. */
 void mt_widen_quads(const mt_quads *quads);
 
-#define NAME MT_LINK_NAME(mt_widen_quads)
+#define LINES_NAME MT_LINK_NAME(mt_widen_quads)
 __asm__(".syntax unified\n.thumb\n"
-        ".section .text." NAME ", \"ax\", %progbits\n"
-        ".balign 4\n.thumb_func\n.global " NAME "\n.type " NAME ", %function\n" NAME ":\n"
+        ".section .text." LINES_NAME ", \"ax\", %progbits\n"
+        ".balign 4\n.thumb_func\n.global " LINES_NAME "\n.type " LINES_NAME
+        ", %function\n" LINES_NAME ":\n"
         "push {r4-r11, lr}\n"
         "ldm r0, {r0, r1, r2, r3, lr}\n"
         "mov r8, #0x80808080\n"
@@ -50,7 +51,7 @@ __asm__(".syntax unified\n.thumb\n"
         "subs lr, lr, #1\n"
         "bne 1b\n"
         "pop {r4-r11, pc}\n"
-        ".size " NAME ", . - " NAME "\n.text\n");
+        ".size " LINES_NAME ", . - " LINES_NAME "\n.text\n");
 
 static void widen_any(const mt_four *f, int32_t n, int32_t step, uint32_t *even, uint32_t *odd) {
     const uint32_t zeros = (uint32_t)(f->zero & 0xffff) * 0x10001u;

@@ -4,7 +4,7 @@
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
-#define PIXEL(a, b)                                                                                \
+#define PAIRS_PIXEL(a, b)                                                                          \
     "ldr lr, [r2], #4\n"                                                                           \
     "smlad " a ", r3, lr, " a "\n"                                                                 \
     "smlad " b ", r0, lr, " b "\n"
@@ -14,14 +14,15 @@
     "add r1, r1, r12, lsl #1\n"                                                                    \
     "orr r0, r0, r3, lsl #16\n"                                                                    \
     "sxtb16 r3, r0\n"                                                                              \
-    "sxtb16 r0, r0, ror #8\n" PIXEL("r4", "r5") PIXEL("r6", "r7") PIXEL("r8", "r9")                \
-        PIXEL("r10", "r11")
+    "sxtb16 r0, r0, ror #8\n" PAIRS_PIXEL("r4", "r5") PAIRS_PIXEL("r6", "r7")                      \
+        PAIRS_PIXEL("r8", "r9") PAIRS_PIXEL("r10", "r11")
 
 /* An odd number of pairs begins in the middle of the loop. */
-#define NAME MT_LINK_NAME(mt_sum_pairs)
+#define PAIRS_NAME MT_LINK_NAME(mt_sum_pairs)
 __asm__(".syntax unified\n.thumb\n"
-        ".section .text." NAME ", \"ax\", %progbits\n"
-        ".balign 4\n.thumb_func\n.global " NAME "\n.type " NAME ", %function\n" NAME ":\n"
+        ".section .text." PAIRS_NAME ", \"ax\", %progbits\n"
+        ".balign 4\n.thumb_func\n.global " PAIRS_NAME "\n.type " PAIRS_NAME
+        ", %function\n" PAIRS_NAME ":\n"
         "push {r4-r11, lr}\n"
         "ldr r3, [r1, #12]\n"
         "push {r0, r3}\n"
@@ -44,7 +45,7 @@ __asm__(".syntax unified\n.thumb\n"
         "pop {r0, r3}\n"
         "stmia r0, {r4-r11}\n"
         "pop {r4-r11, pc}\n"
-        ".size " NAME ", . - " NAME "\n.text\n");
+        ".size " PAIRS_NAME ", . - " PAIRS_NAME "\n.text\n");
 
 /* The lanes of one pixel. */
 static void fill_lane(uint32_t *to, const int8_t *g, const int32_t *multiplier, int32_t outputs) {

@@ -19,7 +19,7 @@ static inline void widen_as(uint32_t *to, const int8_t *from, int32_t n, int32_t
     } while (from != end);
 }
 
-static void widen(const mt_dense_call *c, uint32_t *to, const int8_t *from, int32_t n) {
+static void widen_words(const mt_dense_call *c, uint32_t *to, const int8_t *from, int32_t n) {
     if (c->p->x_zero == -128) {
         widen_as(to, from, n, 2 * c->lanes, -128);
     } else {
@@ -28,7 +28,7 @@ static void widen(const mt_dense_call *c, uint32_t *to, const int8_t *from, int3
 }
 
 /* to[i] = the inputs of a part under one tap; from == NULL: outside the image. */
-static int8_t *gather(int8_t *to, const int8_t *from, const mt_part *part, int32_t n,
+static int8_t *gather(int8_t *to, const int8_t *from, const mt_word_part *part, int32_t n,
                       int32_t zero) {
     int8_t *end = to + n;
     if (from == NULL) {
@@ -66,8 +66,8 @@ static int8_t *gather_inside(const mt_dense_call *c, int32_t top, int32_t left, 
 }
 
 /* The same wherever it lies, from the channels of one part. */
-static int8_t *gather_any(const mt_dense_call *c, const mt_part *part, int32_t top, int32_t left,
-                          int8_t *to) {
+static int8_t *gather_any(const mt_dense_call *c, const mt_word_part *part, int32_t top,
+                          int32_t left, int8_t *to) {
     const mt_conv_shape *s = &c->p->shape;
     for (int32_t kh = 0; kh < s->k_h; kh++) {
         const int32_t ih = top + kh;
@@ -82,8 +82,8 @@ static int8_t *gather_any(const mt_dense_call *c, const mt_part *part, int32_t t
     return to;
 }
 
-void mt_fill_lane(const mt_dense_call *c, const mt_part *part, const mt_patch *patch, int32_t lane,
-                  mt_pixel pixel) {
+void mt_fill_lane(const mt_dense_call *c, const mt_word_part *part, const mt_patch *patch,
+                  int32_t lane, mt_pixel pixel) {
     const mt_conv_shape *s = &c->p->shape;
     const int32_t top = pixel.row * s->stride_h - s->pad_top;
     const int32_t left = pixel.column * s->stride_w - s->pad_left;
@@ -95,7 +95,7 @@ void mt_fill_lane(const mt_dense_call *c, const mt_part *part, const mt_patch *p
         to = gather_any(c, part, top, left, c->bytes);
     }
     (void)gather(to, NULL, part, patch->padded - patch->length, c->p->x_zero);
-    widen(c, patch->words + 2 * lane, c->bytes, patch->padded);
+    widen_words(c, patch->words + 2 * lane, c->bytes, patch->padded);
 }
 
 /* The patches of neighbours when a pixel is a patch and the channels are eights. */
@@ -104,7 +104,7 @@ void mt_fill_plain(const mt_dense_call *c, const mt_patch *patch, mt_pixel pixel
     const int32_t slot = (pixel.row * s->stride_h) % c->rows->x_rows;
     const int8_t *from = c->io->x + (slot * s->in_w + pixel.column * s->stride_w) * s->in_c;
     for (int32_t lane = 0; lane < lanes; lane++, from += s->stride_w * s->in_c) {
-        widen(c, patch->words + 2 * lane, from, s->in_c);
+        widen_words(c, patch->words + 2 * lane, from, s->in_c);
     }
 }
 

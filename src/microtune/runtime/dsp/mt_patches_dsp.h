@@ -9,7 +9,7 @@ typedef struct {
     const int8_t *weight;
     const uint16_t *order; /* or NULL: channels first, first + 1, ... */
     int32_t first, channels;
-} mt_part;
+} mt_word_part;
 
 /* Widened patches of some pixels: for each four inputs a pair (0, 2) and a pair (1, 3) of every
  * pixel in turn. `length` inputs, followed by zeros up to `padded`, a multiple of 8. */
@@ -29,8 +29,8 @@ typedef struct {
 } mt_dense_call;
 
 /* Collects what lies under the kernel of one output pixel and widens it. */
-void mt_fill_lane(const mt_dense_call *c, const mt_part *part, const mt_patch *patch, int32_t lane,
-                  mt_pixel pixel);
+void mt_fill_lane(const mt_dense_call *c, const mt_word_part *part, const mt_patch *patch,
+                  int32_t lane, mt_pixel pixel);
 
 /* Whether mt_fill_plain serves: a pixel is a patch, and the channels are eights. */
 int32_t mt_is_plain_input(const mt_conv2d_params *p);

@@ -7,7 +7,7 @@
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
-#define PIXELS MT_PAIR_PIXELS
+#define POINTWISE_PIXELS MT_PAIR_PIXELS
 #define COLUMNS 16 /* inputs that are rounded together */
 
 typedef struct {
@@ -19,7 +19,7 @@ typedef struct {
 } mt_quad_pixels;
 
 static void make_lanes(const mt_quad_pixels *q) {
-    const int8_t *g[PIXELS] = {NULL};
+    const int8_t *g[POINTWISE_PIXELS] = {NULL};
     for (int32_t lane = 0; lane < q->pixels; lane++) {
         g[lane] = q->io->g + (q->pixel + lane) * q->p->shape.out_c;
     }
@@ -36,14 +36,14 @@ static void sum_two(const mt_quad_pixels *q, const int8_t *weight, int32_t input
 /* All inputs in blocks, in their own order. */
 static void whole_weight(const mt_quad_pixels *q, const int8_t *weight) {
     const int32_t inputs = q->p->shape.in_c;
-    int32_t acc[PIXELS][COLUMNS], sums[2 * PIXELS];
+    int32_t acc[POINTWISE_PIXELS][COLUMNS], sums[2 * POINTWISE_PIXELS];
     for (int32_t first = 0; first < inputs; first += COLUMNS) {
         const int32_t n = mt_min(COLUMNS, inputs - first);
         for (int32_t i = 0; i < n; i += 2) {
             /* An odd last input comes with its neighbour in front. */
             const int32_t at = mt_min(first + i, inputs - 2);
             sum_two(q, weight, inputs, at, sums);
-            for (int32_t lane = 0; lane < PIXELS; lane++) {
+            for (int32_t lane = 0; lane < POINTWISE_PIXELS; lane++) {
                 if (at < first + i) {
                     acc[lane][i] = sums[2 * lane + 1];
                 } else {
@@ -62,18 +62,18 @@ static void whole_weight(const mt_quad_pixels *q, const int8_t *weight) {
 static void weight_part(const mt_quad_pixels *q, const int8_t *weight, const uint16_t *order,
                         int32_t inputs, int32_t *acc) {
     const int32_t all = q->p->shape.in_c;
-    int32_t sums[2 * PIXELS];
+    int32_t sums[2 * POINTWISE_PIXELS];
     for (int32_t i = 0; i < inputs; i += 2) {
         const int32_t at = mt_min(i, inputs - 2);
         sum_two(q, weight, inputs, at, sums);
-        for (int32_t lane = 0; lane < PIXELS; lane++) {
+        for (int32_t lane = 0; lane < POINTWISE_PIXELS; lane++) {
             acc[lane * all + order[at]] = sums[2 * lane];
             acc[lane * all + order[at + 1]] = sums[2 * lane + 1];
         }
     }
 }
 
-static int32_t serves(const mt_conv2d_input_grad_params *p) {
+static int32_t serves_pointwise(const mt_conv2d_input_grad_params *p) {
     const mt_conv_shape *s = &p->shape;
     const int32_t t = p->trained_channels;
     return mt_input_grad_is_pointwise(p) && s->out_c % 2 == 0 && s->in_c >= 2 &&
@@ -84,14 +84,14 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const int32_t t = p->trained_channels, all = s->out_h * s->out_w;
-    if (!serves(p)) {
+    if (!serves_pointwise(p)) {
         return 0;
     }
     uint32_t *lanes = (uint32_t *)io->scratch;
-    mt_quad_pixels q = {p, io, rounder, lanes, lanes + s->out_c / 2 * PIXELS, 0, 0};
+    mt_quad_pixels q = {p, io, rounder, lanes, lanes + s->out_c / 2 * POINTWISE_PIXELS, 0, 0};
     int32_t *acc = (int32_t *)q.lanes_end;
-    for (; q.pixel < all; q.pixel += PIXELS) {
-        q.pixels = mt_min(PIXELS, all - q.pixel);
+    for (; q.pixel < all; q.pixel += POINTWISE_PIXELS) {
+        q.pixels = mt_min(POINTWISE_PIXELS, all - q.pixel);
         make_lanes(&q);
         if (p->channel_order == NULL) {
             whole_weight(&q, io->weight != NULL ? io->weight : io->trained_weight);

@@ -5,7 +5,7 @@
 
 #if MT_ISA_DSP && !MT_ISA_MVE
 
-#define MOST 256 /* int8 that a lane can take */
+#define MOST_CHANNELS 256 /* int8 that a lane can take */
 
 /* acc[0 .. 3] += the sums of four channels, 0 and 2 in `even`. */
 static inline void add_lanes(int32_t *acc, uint32_t even, uint32_t odd) {
@@ -30,8 +30,8 @@ void mt_channel_sums(const int8_t *g, int32_t pixels, int32_t channels, int32_t 
     for (int32_t i = 0; i < n; i++) {
         acc[i] = 0;
     }
-    for (int32_t done = 0; done < pixels; done += MOST) {
-        const int32_t some = mt_min(MOST, pixels - done);
+    for (int32_t done = 0; done < pixels; done += MOST_CHANNELS) {
+        const int32_t some = mt_min(MOST_CHANNELS, pixels - done);
         const int8_t *from = g + done * channels;
         int32_t i = 0;
         for (; i + 8 <= n; i += 8) {

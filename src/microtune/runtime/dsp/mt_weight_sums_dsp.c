@@ -8,13 +8,13 @@
 #if MT_ISA_DSP && !MT_ISA_MVE
 
 /* Pairs of pixels that are widened at once. */
-#define PAIRS 16
+#define SUM_PAIRS 16
 #define ONES 0x00010001u
 
 /* Words whose halves are the two pixels of a pair. */
 typedef struct {
-    uint32_t x[4 * PAIRS];                  /* four inputs of each pair */
-    uint32_t g[MT_SUM_ROWS / 2][2 * PAIRS]; /* two outputs of each pair */
+    uint32_t x[4 * SUM_PAIRS];                  /* four inputs of each pair */
+    uint32_t g[MT_SUM_ROWS / 2][2 * SUM_PAIRS]; /* two outputs of each pair */
     int32_t pairs;
 } mt_widened;
 
@@ -100,8 +100,8 @@ int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *
     mt_widened *w = (mt_widened *)room;
     int32_t sums[MT_SUM_ROWS] = {0};
     memset(acc, 0, MT_SUM_ROWS * sizeof acc[0]);
-    for (int32_t done = 0; done < s->pixels; done += 2 * PAIRS) {
-        const int32_t pixels = mt_min(2 * PAIRS, s->pixels - done);
+    for (int32_t done = 0; done < s->pixels; done += 2 * SUM_PAIRS) {
+        const int32_t pixels = mt_min(2 * SUM_PAIRS, s->pixels - done);
         w->pairs = (pixels + 1) >> 1;
         widen_gradients(w, s, g + done * s->g_step, pixels, sums);
         for (int32_t i = 0; i < n; i += 4) {

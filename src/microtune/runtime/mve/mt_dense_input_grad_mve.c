@@ -8,23 +8,23 @@
 #include "mt_input_sums_mve.h"
 #include "mt_mve.h"
 
-#define PIXELS 4
-#define LANES 8
+#define GRAD_PIXELS 4
+#define GRAD_LANES 8
 #define SOME 8 /* channels that wait for their place in the original order */
 
-/* Scratch: the scaled gradients, interleaved, and the sums, [PIXELS][MT_BLOCK] or, with an order,
- * [PIXELS][I]. */
+/* Scratch: the scaled gradients, interleaved, and the sums, [GRAD_PIXELS][MT_BLOCK] or, with an
+ * order, [GRAD_PIXELS][I]. */
 typedef struct {
     const mt_conv2d_input_grad_params *p;
     const mt_conv2d_input_grad_io *io;
     int32_t tail, blocks; /* outputs of the first block, blocks behind it */
     int16_t *lanes;
     int32_t *sums;
-} job;
+} grad_job;
 
 /* lane = the gradient times its output's multiplier, n of 8; the others are 0. */
 static inline void scale(const int8_t *g, const int32_t *multiplier, int32_t n, int16_t *lane) {
-    for (int32_t i = 0; i < LANES; i += 4) {
+    for (int32_t i = 0; i < GRAD_LANES; i += 4) {
         const mve_pred16_t there = vctp32q((uint32_t)mt_max(n - i, 0));
         const int32x4_t top = vshlq_n_s32(vldrbq_z_s32(g + i, there), 24);
         vstrhq_s32(lane + i, vrmulhq_s32(top, vldrwq_z_s32(multiplier + i, there)));
@@ -32,19 +32,19 @@ static inline void scale(const int8_t *g, const int32_t *multiplier, int32_t n, 
 }
 
 /* The gradients of `count` pixels; the missing ones repeat the last. */
-static void scale_pixels(const job *j, int32_t pixel, int32_t count) {
+static void scale_pixels(const grad_job *j, int32_t pixel, int32_t count) {
     const int32_t outputs = j->p->shape.out_c;
-    for (int32_t i = 0; i < PIXELS; i++) {
+    for (int32_t i = 0; i < GRAD_PIXELS; i++) {
         const int8_t *g = j->io->g + (pixel + mt_min(i, count - 1)) * outputs;
         const int32_t *multiplier = j->p->multiplier;
-        int16_t *lane = j->lanes + i * LANES;
+        int16_t *lane = j->lanes + i * GRAD_LANES;
         int32_t n = j->tail;
         for (int32_t block = 0; block <= j->blocks; block++) {
             scale(g, multiplier, n, lane);
             g += n;
             multiplier += n;
-            lane += PIXELS * LANES;
-            n = LANES;
+            lane += GRAD_PIXELS * GRAD_LANES;
+            n = GRAD_LANES;
         }
     }
 }
@@ -58,13 +58,13 @@ static inline void take(mt_input_sums *call, int32_t wide) {
 }
 
 /* The sums of n channels whose weights begin at `weight` and are `row` bytes apart. */
-static void sum_channels(const job *j, const int8_t *weight, int32_t row, int32_t n, int32_t *sums,
-                         int32_t wide) {
+static void sum_gradients_of(const grad_job *j, const int8_t *weight, int32_t row, int32_t n,
+                             int32_t *sums, int32_t wide) {
     const uint16x8_t at = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)row);
     mt_input_sums call = {.lanes = j->lanes,
                           .weight = weight,
                           .tail_bytes = j->tail * row,
-                          .block_bytes = LANES * row,
+                          .block_bytes = GRAD_LANES * row,
                           .blocks = j->blocks,
                           .there = (1u << (2 * j->tail)) - 1,
                           .sums = sums};
@@ -85,15 +85,16 @@ static void sum_channels(const job *j, const int8_t *weight, int32_t row, int32_
 }
 
 /* The sums of all channels of a part, in their places of the original order. */
-static void place_channels(const job *j, const int8_t *weight, int32_t n, const uint16_t *order) {
+static void place_channels(const grad_job *j, const int8_t *weight, int32_t n,
+                           const uint16_t *order) {
     const int32_t inputs = j->p->shape.in_c;
-    int32_t sums[PIXELS * SOME];
+    int32_t sums[GRAD_PIXELS * SOME];
     for (int32_t c = 0; c < n; c += SOME) {
         const int32_t some = mt_min(SOME, n - c);
-        sum_channels(j, weight + c, n, some, sums, 0);
+        sum_gradients_of(j, weight + c, n, some, sums, 0);
         for (int32_t i = 0; i < some; i++) {
             int32_t *to = j->sums + order[c + i];
-            for (int32_t pixel = 0; pixel < PIXELS; pixel++, to += inputs) {
+            for (int32_t pixel = 0; pixel < GRAD_PIXELS; pixel++, to += inputs) {
                 *to = sums[pixel * SOME + i];
             }
         }
@@ -108,11 +109,11 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
     if (!mt_input_grad_is_pointwise(p)) {
         return 0;
     }
-    job j = {p, io, (s->out_c - 1) % LANES + 1, (s->out_c - 1) / LANES, NULL, NULL};
+    grad_job j = {p, io, (s->out_c - 1) % GRAD_LANES + 1, (s->out_c - 1) / GRAD_LANES, NULL, NULL};
     j.lanes = (int16_t *)io->scratch;
-    j.sums = (int32_t *)(void *)(j.lanes + (j.blocks + 1) * PIXELS * LANES);
-    for (int32_t pixel = 0; pixel < pixels; pixel += PIXELS) {
-        const int32_t count = mt_min(PIXELS, pixels - pixel);
+    j.sums = (int32_t *)(void *)(j.lanes + (j.blocks + 1) * GRAD_PIXELS * GRAD_LANES);
+    for (int32_t pixel = 0; pixel < pixels; pixel += GRAD_PIXELS) {
+        const int32_t count = mt_min(GRAD_PIXELS, pixels - pixel);
         scale_pixels(&j, pixel, count);
         if (p->channel_order != NULL) {
             const int32_t t = p->trained_channels;
@@ -125,7 +126,7 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
         }
         for (int32_t c = 0; c < inputs; c += MT_BLOCK) {
             const int32_t n = mt_min(MT_BLOCK, inputs - c);
-            sum_channels(&j, weight + c, inputs, n, j.sums, 1);
+            sum_gradients_of(&j, weight + c, inputs, n, j.sums, 1);
             for (int32_t i = 0; i < count; i++) {
                 mt_round_run(rounder, j.sums + i * MT_BLOCK, (pixel + i) * inputs + c, n);
             }

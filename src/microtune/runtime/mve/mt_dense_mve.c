@@ -1,4 +1,4 @@
-/* Dense and grouped convolution with Helium: a block of outputs of four pixels at a time.
+/* Dense and grouped convolution with Helium: a block of outputs of four dense_pixels at a time.
  *
  * sum((x - z)*w) = sum(x*w) - z*sum(w), so that the dot products stay in int8; the second term and
  * the bias are summed once for a block of outputs. Padding is z in a copied patch. */
@@ -102,7 +102,7 @@ static __attribute__((noinline)) int8_t *copy_runs(const mt_dense_job *j, int32_
     return to;
 }
 
-/* The same for four pixels whose kernel rows are runs of up to 16 bytes, without padding. */
+/* The same for four dense_pixels whose kernel rows are runs of up to 16 bytes, without padding. */
 static void copy_four_runs(const mt_dense_job *j, int32_t row, int32_t column, int8_t *to) {
     const mt_conv_shape *s = &j->p->shape;
     const int32_t top = row * s->stride_h - s->pad_top, step = s->stride_w * s->in_c;
@@ -121,21 +121,22 @@ static void copy_four_runs(const mt_dense_job *j, int32_t row, int32_t column, i
     }
 }
 
-/* Whether the kernel lies inside the image from column `first` to column `last` of an output row.
+/* Whether the kernel lies is_inside the image from column `first` to column `last` of an output
+ * row.
  */
-static int32_t inside(const mt_conv_shape *s, int32_t row, int32_t first, int32_t last) {
+static int32_t is_inside(const mt_conv_shape *s, int32_t row, int32_t first, int32_t last) {
     const int32_t top = row * s->stride_h - s->pad_top;
     return top >= 0 && top + s->k_h <= s->in_h && first * s->stride_w >= s->pad_left &&
            last * s->stride_w - s->pad_left + s->k_w <= s->in_w;
 }
 
-/* Copies the patches of `count` pixels; the missing ones repeat the last. */
+/* Copies the patches of `count` dense_pixels; the missing ones repeat the last. */
 static mt_quad patches_of(const mt_dense_job *j, int32_t row, int32_t column) {
     const mt_conv_shape *s = &j->p->shape;
     mt_quad q = {{NULL, NULL, NULL, NULL}, row, column, mt_min(MT_PIXELS, s->out_w - column)};
     int8_t *to = (int8_t *)j->io->scratch;
     if (q.count == MT_PIXELS && s->groups == 1 && j->parts[0].order == NULL &&
-        s->k_w * s->in_c <= 16 && inside(s, row, column, column + 3)) {
+        s->k_w * s->in_c <= 16 && is_inside(s, row, column, column + 3)) {
         const int32_t length = j->parts[0].length;
         copy_four_runs(j, row, column, to);
         q.x[0] = to;
@@ -151,7 +152,7 @@ static mt_quad patches_of(const mt_dense_job *j, int32_t row, int32_t column) {
     return q;
 }
 
-/* How many rows from `row` on are one run of pixels, in x as well as in y. */
+/* How many rows from `row` on are one run of dense_pixels, in x as well as in y. */
 static int32_t rows_in_line(const mt_dense_job *j, int32_t row) {
     const mt_conv_shape *s = &j->p->shape;
     const int32_t x_slot = row % j->rows->x_rows, y_slot = row % j->rows->y_rows;
@@ -161,7 +162,7 @@ static int32_t rows_in_line(const mt_dense_job *j, int32_t row) {
     return mt_min(j->rows->last - row, mt_min(j->rows->x_rows - x_slot, j->rows->y_rows - y_slot));
 }
 
-/* The patches of four pixels that are pixels of the image. */
+/* The patches of four dense_pixels that are dense_pixels of the image. */
 static mt_quad pixels_of(const mt_dense_job *j, int32_t row, int32_t column) {
     const mt_conv_shape *s = &j->p->shape;
     const int32_t slot = (row * s->stride_h) % j->rows->x_rows, step = s->stride_w * s->in_c;
@@ -185,8 +186,8 @@ static void row_pixels(const mt_dense_job *j, mt_dense_fours *f, int32_t row, in
     }
 }
 
-/* The block of outputs of all pixels. */
-static void pixels(const mt_dense_job *j) {
+/* The block of outputs of all dense_pixels. */
+static void dense_pixels(const mt_dense_job *j) {
     const mt_conv_shape *s = &j->p->shape;
     const int32_t whole = s->out_w / MT_PIXELS * MT_PIXELS;
     mt_dense_fours f;
@@ -227,7 +228,7 @@ void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_r
         j.count = mt_min(MT_BLOCK, left);
         j.parts[0].first = o / per_group * inputs;
         make_table(&j);
-        pixels(&j);
+        dense_pixels(&j);
     }
 }
 #endif

@@ -122,7 +122,7 @@ static mt_dense_segment segment_of(const mt_dense_job *j, int32_t k) {
 }
 
 /* The length of fixed patches, 0 for general ones, -1: mt_dense_any must do. */
-static int32_t kind_of(const mt_dense_job *j) {
+static int32_t outputs_kind(const mt_dense_job *j) {
     const mt_conv_shape *s = &j->p->shape;
     const int32_t length = j->parts[0].length;
     const int32_t lo = j->p->clamp_lo, hi = j->p->clamp_hi;
@@ -148,7 +148,7 @@ void mt_dense_begin_fours(const mt_dense_job *j, mt_dense_fours *f) {
     const uint16x8_t lane = vidupq_n_u16(0, 1);
     const uint16x8_t at =
         vmlaq_n_u16(vandq_u16(lane, vdupq_n_u16(1)), vshrq_n_u16(lane, 1), (uint16_t)outputs);
-    f->kind = kind_of(j);
+    f->kind = outputs_kind(j);
     if (f->kind > 0) {
         f->call.fixed.pairs = j->count / 2;
         f->call.fixed.zero = j->p->y_zero;

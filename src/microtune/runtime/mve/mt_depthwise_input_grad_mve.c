@@ -34,7 +34,7 @@ static taps taps_of(int32_t in, int32_t pad, int32_t stride, int32_t kernel, int
     return t;
 }
 
-MT_INLINE void pixels(const block *b, mt_rounder *rounder, int full) {
+MT_INLINE void grad_pixels(const block *b, mt_rounder *rounder, int full) {
     const mt_conv_shape *s = &b->p->shape;
     const mve_pred16_t lanes = vctp8q((uint32_t)b->count);
     const int32_t n = b->p->depthwise_shift;
@@ -70,11 +70,11 @@ MT_INLINE void pixels(const block *b, mt_rounder *rounder, int full) {
 }
 
 static __attribute__((noinline)) void full_pixels(const block *b, mt_rounder *r) {
-    pixels(b, r, 1);
+    grad_pixels(b, r, 1);
 }
 
 static __attribute__((noinline)) void tail_pixels(const block *b, mt_rounder *r) {
-    pixels(b, r, 0);
+    grad_pixels(b, r, 0);
 }
 
 void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,

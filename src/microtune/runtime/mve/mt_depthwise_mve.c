@@ -11,9 +11,9 @@ typedef struct {
     const mt_conv2d_io *io;
     int8_t *copy; /* of a channel's plane, or NULL */
     mt_depthwise_rows_of rows;
-} job;
+} depthwise_job;
 
-static mt_patch_kind kind_of(const mt_lines *l) {
+static mt_patch_kind lines_kind(const mt_image_lines *l) {
     if (l->vectors > 1) {
         return l->vectors == 3 ? MT_PATCH_3 : MT_PATCH_4;
     }
@@ -23,7 +23,7 @@ static mt_patch_kind kind_of(const mt_lines *l) {
 }
 
 /* The channels o .. o + n - 1: of all rows from a copy of their plane, or of one row. */
-static void channels(job *j, int32_t o, int32_t n, const int8_t *weight) {
+static void channels(depthwise_job *j, int32_t o, int32_t n, const int8_t *weight) {
     const mt_conv_shape *s = &j->r.p->shape;
     const int8_t *x = j->io->x + o;
     mt_depthwise_rows_of rows = j->rows;
@@ -43,7 +43,8 @@ static void channels(job *j, int32_t o, int32_t n, const int8_t *weight) {
     }
 }
 
-static void begin(job *j, const mt_conv2d_params *p, mt_plane plane, int8_t *line) {
+static void begin_job(depthwise_job *j, const mt_conv2d_params *p, mt_image_plane plane,
+                      int8_t *line) {
     const mt_conv_shape *s = &p->shape;
     /* The way of the lanes through the halves of a group ends in the order of reversed bits. */
     const uint16x8_t pixel = vbrsrq_n_u16(vidupq_n_u16(0, 1), 3);
@@ -56,25 +57,25 @@ static void begin(job *j, const mt_conv2d_params *p, mt_plane plane, int8_t *lin
     j->r.zero = p->y_zero;
     j->r.p = p;
     j->r.mask = j->io->mask;
-    j->r.kind = kind_of(&j->r.l);
+    j->r.kind = lines_kind(&j->r.l);
     j->r.plain = j->io->mask == NULL && p->clamp_lo == -128 && p->clamp_hi == 127 &&
                  s->out_w % 4 == 0 && j->r.l.pairs > 0 && j->r.l.rest == 0;
 }
 
 static __attribute__((noinline)) void tuned_rows(const mt_conv2d_params *p, const mt_conv2d_io *io,
-                                                 const mt_rows *rows, mt_plane plane) {
+                                                 const mt_rows *rows, mt_image_plane plane) {
     const mt_conv_shape *s = &p->shape;
     int8_t *scratch = (int8_t *)io->scratch;
     const mt_depthwise_weights weights = {
         s, io->weight, io->trained_weight, p->channel_order, p->trained_channels, scratch};
     int8_t *line = p->channel_order == NULL ? scratch : scratch + s->k_h * s->k_w * MT_BLOCK;
     const int32_t row_bytes = s->out_w * s->out_c;
-    job j = {.io = io};
+    depthwise_job j = {.io = io};
     if (io->x == io->y) {
         j.copy = line + (s->k_h - 1) * s->in_w;
         line = j.copy + (s->in_h + s->k_h - 1) * s->in_w;
     }
-    begin(&j, p, plane, line);
+    begin_job(&j, p, plane, line);
     for (int32_t o = 0; o < s->out_c; o += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, s->out_c - o);
         int32_t stride;
@@ -97,9 +98,9 @@ static __attribute__((noinline)) void tuned_rows(const mt_conv2d_params *p, cons
 
 void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
-    mt_plane plane = {s->in_c, s->in_w * s->in_c, rows->x_rows};
+    mt_image_plane plane = {s->in_c, s->in_w * s->in_c, rows->x_rows};
     if (io->x == io->y) {
-        plane = (mt_plane){1, s->in_w, s->in_h};
+        plane = (mt_image_plane){1, s->in_w, s->in_h};
     }
     /* Two pixels with bits in one byte of a mask, or too large for lines: the portable code. */
     if ((io->mask != NULL && s->out_c < 8) || !mt_lines_fit(s, plane)) {

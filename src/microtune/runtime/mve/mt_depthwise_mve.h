@@ -21,7 +21,7 @@ typedef enum {
 
 /* What the rows of a channel need. */
 typedef struct {
-    mt_lines l;
+    mt_image_lines l;
     uint16_t pixel[8], at[8]; /* of the lanes of a group: which pixel, its distance in y */
     int32_t groups, half;     /* whole groups in a row; pixels behind them */
     int32_t y_next;           /* bytes of a group */
@@ -36,7 +36,7 @@ typedef struct {
 /* Some rows of one channel. */
 typedef struct {
     int32_t channel, bias;
-    const int8_t *x; /* the first line's, as mt_lines means it */
+    const int8_t *x; /* the first line's, as mt_image_lines means it */
     int8_t *y;
     int32_t row, rows; /* the first, how many */
 } mt_depthwise_rows_of;

@@ -5,7 +5,7 @@
 
 #if MT_ISA_MVE
 
-#define BLOCK 32 /* pixels */
+#define ROWS_BLOCK 32 /* pixels */
 #define IN_RUN(name, member) [name] "i"(offsetof(mt_depthwise_run, member))
 
 /* Gathers the columns in pairs; x, to, t and a are lost. */
@@ -67,7 +67,7 @@
                     "cmp %[half], #0\n\t"                                                          \
                     "beq 4f\n\t" FOUR(take, advance, "b",                                          \
                                       shift) "vqadd.s16 q2, q2, %[zero]\n\t" store_half "4:\n"
-#define STORE                                                                                      \
+#define ROWS_STORE                                                                                 \
     "vqmovnb.s16 q2, q2\n\t"                                                                       \
     "vstrb.16 q2, [%[y], q3]\n\t"                                                                  \
     "add %[y], %[y], %[to]\n\t"
@@ -77,7 +77,7 @@
     "vqmovnb.s16 q2, q2\n\t"                                                                       \
     "vpst\n\t"                                                                                     \
     "vstrbt.16 q2, [%[y], q3]\n"
-#define KEEP "vstrh.16 q2, [%[y]], #16\n\t"
+#define ROWS_KEEP "vstrh.16 q2, [%[y]], #16\n\t"
 
 /* %[zero] is the predicate of the weights until it becomes the zero point; %[to] becomes the way
  * from group to group. */
@@ -92,7 +92,7 @@
             "ldr %[zero], [%[r], %[ZERO]]\n\t"                                                     \
             "ldr %[to], [%[r], %[Y_NEXT]]\n\t"                                                     \
             "vldrw.32 q3, [%[r], %[Y_AT]]\n\t"                                                     \
-            "ldr %[a], [%[r], %[GROUPS]]\n\t" DOTS(take, advance, "", STORE, STORE_HALF)           \
+            "ldr %[a], [%[r], %[GROUPS]]\n\t" DOTS(take, advance, "", ROWS_STORE, STORE_HALF)      \
             : [x] "+l"(x), [y] "+r"(y), [zero] "+r"(there), [to] "=&l"(to), [a] "=&Te"(a),         \
               [b] "=&Te"(b), [t] "=&r"(t)                                                          \
             : [r] "l"(r), [offset] "r"(r->offset), [m] "r"(r->multiplier), [half] "r"(r->half),    \
@@ -133,7 +133,7 @@ static inline void plain_row(const mt_depthwise_run *r, const int8_t *x, int8_t 
         int32_t a = groups, b;                                                                     \
         __asm__ volatile(                                                                          \
             weights "ldr %[zero], [%[r], %[ZERO]]\n\t" DOTS(                                       \
-                take, STEP_ANY, "vqshl.s32 q1, %[shift]\n\t", KEEP, KEEP)                          \
+                take, STEP_ANY, "vqshl.s32 q1, %[shift]\n\t", ROWS_KEEP, ROWS_KEEP)                \
             : [x] "+r"(x), [y] "+l"(v), [zero] "+r"(there), [a] "+Te"(a), [b] "=&Te"(b)            \
             : [r] "l"(r), [offset] "r"(r->offset), [m] "r"(r->multiplier), [half] "r"(half),       \
               [t] "r"(r->l.patch_step), [shift] "r"(r->shift), IN_RUN(ZERO, zero)                  \
@@ -163,7 +163,7 @@ static inline void fill(const mt_depthwise_run *r, const int8_t *x) {
 }
 
 /* Sets the bits of a group where `inside`. */
-static inline void set_bits(const mt_depthwise_run *r, int32_t first, mve_pred16_t inside) {
+static inline void set_row_bits(const mt_depthwise_run *r, int32_t first, mve_pred16_t inside) {
     const uint16x8_t bit = vaddq_n_u16(vld1q_u16(r->at), (uint16_t)(first & 7));
     const uint16x8_t byte = vshrq_n_u16(bit, 3);
     const int16x8_t in_byte = vreinterpretq_s16_u16(vandq_u16(bit, vdupq_n_u16(7)));
@@ -179,11 +179,11 @@ static __attribute__((noinline)) void any_row(const mt_depthwise_run *r, const i
     const int16_t lo = (int16_t)r->p->clamp_lo, hi = (int16_t)r->p->clamp_hi;
     const uint16x8_t pixel = vld1q_u16(r->pixel), at = vld1q_u16(r->at);
     const int16x8_t least = vdupq_n_s16(lo), most = vdupq_n_s16(hi);
-    int16_t kept[BLOCK];
+    int16_t kept[ROWS_BLOCK];
     fill(r, x);
     x = r->l.line;
-    for (int32_t left = r->p->shape.out_w; left > 0; left -= BLOCK) {
-        const int32_t n = (mt_min(left, BLOCK) + 3) & ~3;
+    for (int32_t left = r->p->shape.out_w; left > 0; left -= ROWS_BLOCK) {
+        const int32_t n = (mt_min(left, ROWS_BLOCK) + 3) & ~3;
         x = r->l.vectors == 1   ? kept_1(r, x, kept, there, n)
             : r->l.vectors == 3 ? kept_3(r, x, kept, there, n)
                                 : kept_4(r, x, kept, there, n);
@@ -193,7 +193,7 @@ static __attribute__((noinline)) void any_row(const mt_depthwise_run *r, const i
             const int16x8_t v = vld1q_s16(kept + i);
             if (r->mask != NULL) {
                 const mve_pred16_t above = vcmpgeq_m_s16(v, least, stored);
-                set_bits(r, bit, vcmpleq_m_s16(v, most, above));
+                set_row_bits(r, bit, vcmpleq_m_s16(v, most, above));
             }
             const int16x8_t code = vminq_s16(vmaxq_s16(v, least), most);
             vstrbq_scatter_offset_p_s16(y, at, code, stored);

@@ -8,13 +8,13 @@ typedef char mt_offsets_hold[offsetof(mt_input_sums, pairs) == 28 ? 1 : -1];
 
 /* The sums of the first channel are in r0, r2, r4, r6, of the second in r8, r10, r12, lr: all the
  * registers that VMLADAV can take. */
-#define PIXEL(mac, first, second)                                                                  \
+#define INPUT_PIXEL(mac, first, second)                                                            \
     "vldrh.16 q2, [r1], #16\n" mac " " first ", q0, q2\n" mac " " second ", q1, q2\n"
-#define BLOCK(mac)                                                                                 \
-    PIXEL(mac, "r0", "r8")                                                                         \
-    PIXEL(mac, "r2", "r10") PIXEL(mac, "r4", "r12") PIXEL(mac, "r6", "lr")
+#define INPUT_BLOCK(mac)                                                                           \
+    INPUT_PIXEL(mac, "r0", "r8")                                                                   \
+    INPUT_PIXEL(mac, "r2", "r10") INPUT_PIXEL(mac, "r4", "r12") INPUT_PIXEL(mac, "r6", "lr")
 
-#define SUMS(name, second, third, fourth)                                                          \
+#define INPUT_SUMS(name, second, third, fourth)                                                    \
     __asm__(".syntax unified\n.thumb\n"                                                            \
             ".section .text." name ", \"ax\", %progbits\n"                                         \
             ".balign 4\n.thumb_func\n.global " name "\n.type " name ", %function\n" name ":\n"     \
@@ -34,12 +34,12 @@ typedef char mt_offsets_hold[offsetof(mt_input_sums, pairs) == 28 ? 1 : -1];
             "vldrbt.s16 q0, [r3, q3]\n"                                                            \
             "vldrbt.s16 q1, [r3, q4]\n"                                                            \
             "adds r3, r3, r7\n"                                                                    \
-            "ldr r7, [r11, #16]\n" BLOCK(                                                          \
+            "ldr r7, [r11, #16]\n" INPUT_BLOCK(                                                    \
                 "vmladav.s16") "cbz r7, 3f\n"                                                      \
                                "2:\n"                                                              \
                                "vldrb.s16 q0, [r3, q3]\n"                                          \
                                "vldrb.s16 q1, [r3, q4]\n"                                          \
-                               "adds r3, r3, r5\n" BLOCK(                                          \
+                               "adds r3, r3, r5\n" INPUT_BLOCK(                                    \
                                    "vmladava.s16") "subs r7, #1\n"                                 \
                                                    "bne 2b\n"                                      \
                                                    "3:\n"                                          \
@@ -59,6 +59,6 @@ typedef char mt_offsets_hold[offsetof(mt_input_sums, pairs) == 28 ? 1 : -1];
                                                    ".size " name ", . - " name "\n.text\n")
 
 /* Bytes to the other pixels, less the 8 that the pointer has moved. */
-SUMS(MT_LINK_NAME(mt_input_sums_32), "120", "248", "376");
-SUMS(MT_LINK_NAME(mt_input_sums_8), "24", "56", "88");
+INPUT_SUMS(MT_LINK_NAME(mt_input_sums_32), "120", "248", "376");
+INPUT_SUMS(MT_LINK_NAME(mt_input_sums_8), "24", "56", "88");
 #endif

@@ -9,10 +9,10 @@
 #if MT_ISA_MVE
 #include "mt_mve.h"
 
-#define OUTPUTS 2
-#define INPUTS 3
-#define BLOCK 24 /* channels, a multiple of INPUTS */
-#define GATHER_REACH 65535
+#define UPDATE_OUTPUTS 2
+#define UPDATE_INPUTS 3
+#define UPDATE_BLOCK 24 /* channels, a multiple of UPDATE_INPUTS */
+#define UPDATE_GATHER_REACH 65535
 
 /* The pixels of g and x that meet at one tap: `rows` runs of n; bytes from pixel to pixel and from
  * row to row. */
@@ -27,8 +27,8 @@ typedef struct {
 static area area_of(const mt_conv2d_weight_update_params *p, const mt_conv2d_weight_update_io *io,
                     int32_t kh, int32_t kw) {
     const mt_conv_shape *s = &p->shape;
-    const mt_span high = mt_span_of(kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
-    const mt_span wide = mt_span_of(kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
+    const mt_tap_span high = mt_span_of(kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
+    const mt_tap_span wide = mt_span_of(kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     const int32_t channels = p->channel_order == NULL ? s->in_c : p->trained_channels;
     const int32_t ih = high.begin * s->stride_h + kh - s->pad_top;
     const int32_t iw = wide.begin * s->stride_w + kw - s->pad_left;
@@ -49,7 +49,7 @@ static area area_of(const mt_conv2d_weight_update_params *p, const mt_conv2d_wei
         a.n *= mt_max(a.rows, 1);
         a.rows = mt_min(a.rows, 1);
     }
-    if (8 * mt_max(a.g_step, a.x_step) <= GATHER_REACH) {
+    if (8 * mt_max(a.g_step, a.x_step) <= UPDATE_GATHER_REACH) {
         a.some = a.n;
     }
     return a;
@@ -176,25 +176,25 @@ typedef struct {
     const mt_conv2d_weight_update_io *io;
     uint32_t key;
     int32_t inputs, stored; /* per output: channels, those in memory */
-} job;
+} update_job;
 
 /* Outputs o .. o + count - 1, which lie in one group whose first channel is `first`. */
-static void update_outputs(const job *j, int32_t o, int32_t count, int32_t first) {
+static void update_outputs(const update_job *j, int32_t o, int32_t count, int32_t first) {
     const mt_conv_shape *s = &j->p->shape;
     const int32_t taps = s->k_h * s->k_w;
-    mt_rate rate[OUTPUTS];
+    mt_rate rate[UPDATE_OUTPUTS];
     for (int32_t k = 0; k < count; k++) {
         rate[k] = mt_channel_rate(&j->p->factor, o + k, j->io->state, *j->io->g_exponent);
     }
     for (int32_t tap = 0; tap < taps; tap++) {
         const area a = area_of(j->p, j->io, tap / s->k_w, tap % s->k_w);
-        int32_t offset[OUTPUTS], sums[OUTPUTS][BLOCK];
+        int32_t offset[UPDATE_OUTPUTS], sums[UPDATE_OUTPUTS][UPDATE_BLOCK];
         for (int32_t k = 0; k < count; k++) {
             offset[k] = -j->p->x_zero * sum_gradient(&a, a.g + o + k);
         }
-        for (int32_t c = 0; c < j->stored; c += BLOCK) {
-            const int32_t n = mt_min(BLOCK, j->stored - c);
-            for (int32_t i = 0; i < n; i += INPUTS) {
+        for (int32_t c = 0; c < j->stored; c += UPDATE_BLOCK) {
+            const int32_t n = mt_min(UPDATE_BLOCK, j->stored - c);
+            for (int32_t i = 0; i < n; i += UPDATE_INPUTS) {
                 const tile t = {a.g + o, a.x + first + c + i, count, n - i};
                 sum_tile(&a, t, sums[0] + i, sums[1] + i);
             }
@@ -220,10 +220,12 @@ void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
                             const mt_conv2d_weight_update_io *io, uint32_t key) {
     const mt_conv_shape *s = &p->shape;
     const int32_t outputs = s->out_c / s->groups, inputs = s->in_c / s->groups;
-    const job j = {p, io, key, inputs, p->channel_order == NULL ? inputs : p->trained_channels};
+    const update_job j = {p, io, key, inputs,
+                          p->channel_order == NULL ? inputs : p->trained_channels};
     for (int32_t group = 0; group < s->groups; group++) {
-        for (int32_t o = 0; o < outputs; o += OUTPUTS) {
-            update_outputs(&j, group * outputs + o, mt_min(OUTPUTS, outputs - o), group * inputs);
+        for (int32_t o = 0; o < outputs; o += UPDATE_OUTPUTS) {
+            update_outputs(&j, group * outputs + o, mt_min(UPDATE_OUTPUTS, outputs - o),
+                           group * inputs);
         }
     }
 }

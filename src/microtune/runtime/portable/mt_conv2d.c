@@ -9,7 +9,7 @@ typedef struct {
     const int8_t *weight;
     const uint16_t *order; /* or NULL: channels first, first + 1, ... */
     int32_t first, channels;
-} mt_part;
+} mt_patch_part;
 
 /* An input image in a ring of rows. */
 typedef struct {
@@ -18,7 +18,8 @@ typedef struct {
 } mt_image;
 
 /* to[i] = x[i] - zero, or x[order[i]] - zero */
-static void widen(int16_t *to, const int8_t *x, const uint16_t *order, int32_t zero, int32_t n) {
+static void widen_inputs(int16_t *to, const int8_t *x, const uint16_t *order, int32_t zero,
+                         int32_t n) {
     if (order == NULL) {
         for (int32_t i = 0; i < n; i++) {
             to[i] = (int16_t)(x[i] - zero);
@@ -32,7 +33,7 @@ static void widen(int16_t *to, const int8_t *x, const uint16_t *order, int32_t z
 
 /* Writes q_x - z_x under the kernel of an output pixel, [KH][KW][part->channels], 0 outside the
  * image. Returns the end of what was written. */
-static int16_t *widen_patch(const mt_conv2d_params *p, const mt_part *part, const mt_image *x,
+static int16_t *widen_patch(const mt_conv2d_params *p, const mt_patch_part *part, const mt_image *x,
                             mt_pixel pixel, int16_t *patch) {
     const mt_conv_shape *s = &p->shape;
     const int32_t top = pixel.row * s->stride_h - s->pad_top;
@@ -50,7 +51,7 @@ static int16_t *widen_patch(const mt_conv2d_params *p, const mt_part *part, cons
             } else {
                 const int8_t *from =
                     x->base + ((ih % x->rows) * s->in_w + iw) * s->in_c + part->first;
-                widen(patch, from, part->order, p->x_zero, n);
+                widen_inputs(patch, from, part->order, p->x_zero, n);
             }
         }
     }
@@ -83,8 +84,8 @@ static int32_t dot1(const int16_t *patch, const int8_t *w, int32_t n) {
 }
 
 /* The output channels of one group of one output pixel from the parts of the group. */
-static void dense_pixel(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_part *parts,
-                        const mt_rows *rows, mt_pixel pixel) {
+static void dense_output(const mt_conv2d_params *p, const mt_conv2d_io *io,
+                         const mt_patch_part *parts, const mt_rows *rows, mt_pixel pixel) {
     const int32_t taps = p->shape.k_h * p->shape.k_w;
     const int32_t outputs = p->shape.out_c / p->shape.groups;
     const int32_t begin = parts[0].first / (p->shape.in_c / p->shape.groups) * outputs;
@@ -121,17 +122,17 @@ void mt_dense_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups;
     const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
-    mt_part parts[2] = {{weight, NULL, 0, inputs}, {NULL, NULL, 0, 0}};
+    mt_patch_part parts[2] = {{weight, NULL, 0, inputs}, {NULL, NULL, 0, 0}};
     if (p->channel_order != NULL) {
         const int32_t t = p->trained_channels;
-        parts[0] = (mt_part){io->trained_weight, p->channel_order, 0, t};
-        parts[1] = (mt_part){io->weight, p->channel_order + t, 0, inputs - t};
+        parts[0] = (mt_patch_part){io->trained_weight, p->channel_order, 0, t};
+        parts[1] = (mt_patch_part){io->weight, p->channel_order + t, 0, inputs - t};
     }
     for (int32_t row = rows->first; row < rows->last; row++) {
         for (int32_t column = 0; column < s->out_w; column++) {
             for (int32_t group = 0; group < s->groups; group++) {
                 parts[0].first = group * inputs;
-                dense_pixel(p, io, parts, rows, (mt_pixel){row, column});
+                dense_output(p, io, parts, rows, (mt_pixel){row, column});
             }
         }
     }

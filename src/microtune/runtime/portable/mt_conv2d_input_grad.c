@@ -9,7 +9,7 @@ typedef struct {
     int32_t *acc, *original;
     int16_t *lane;
     uint16_t *output;
-} mt_lanes;
+} mt_grad_lanes;
 
 size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, int in_place) {
     const mt_conv_shape *s = &p->shape;
@@ -53,10 +53,10 @@ int32_t mt_tapped_input_grad(const mt_conv2d_input_grad_params *p,
 }
 #endif
 
-static mt_lanes divide_scratch(const mt_conv2d_input_grad_params *p, void *scratch) {
+static mt_grad_lanes divide_scratch(const mt_conv2d_input_grad_params *p, void *scratch) {
     const int32_t inputs = p->shape.in_c / p->shape.groups;
     const int32_t outputs = p->shape.out_c / p->shape.groups;
-    mt_lanes lanes;
+    mt_grad_lanes lanes;
     lanes.acc = (int32_t *)scratch;
     lanes.original = p->channel_order == NULL ? lanes.acc : lanes.acc + inputs;
     lanes.lane = (int16_t *)(lanes.original + inputs);
@@ -66,7 +66,7 @@ static mt_lanes divide_scratch(const mt_conv2d_input_grad_params *p, void *scrat
 
 /* Lists the outputs first .. first + n - 1 whose scaled gradient is not 0. */
 static int32_t nonzero_lanes(const int8_t *g, const int32_t *multiplier, int32_t first, int32_t n,
-                             mt_lanes *lanes) {
+                             mt_grad_lanes *lanes) {
     int32_t count = 0;
     for (int32_t o = first; o < first + n; o++) {
         if (g[o] != 0) {
@@ -79,7 +79,7 @@ static int32_t nonzero_lanes(const int8_t *g, const int32_t *multiplier, int32_t
 }
 
 /* acc[0 .. n-1] += sum of lane * weight row; the row of output o starts at w + o*row_stride. */
-static inline void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int32_t count,
+static inline void add_rows(int32_t *acc, int32_t n, const mt_grad_lanes *lanes, int32_t count,
                             const int8_t *w, int32_t row_stride) {
     int32_t k = 0;
     for (; k + 4 <= count; k += 4) {
@@ -105,8 +105,8 @@ static inline void add_rows(int32_t *acc, int32_t n, const mt_lanes *lanes, int3
 }
 
 /* The two parts of the weights (trained first) for one tap. */
-static void add_tap(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                    const mt_lanes *lanes, int32_t count, int32_t tap) {
+static void add_grad_tap(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
+                         const mt_grad_lanes *lanes, int32_t count, int32_t tap) {
     const int32_t inputs = p->shape.in_c / p->shape.groups, taps = p->shape.k_h * p->shape.k_w;
     if (p->channel_order == NULL) {
         const int8_t *w = io->weight != NULL ? io->weight : io->trained_weight;
@@ -123,8 +123,9 @@ static void add_tap(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_
     }
 }
 
-static void dense_pixel(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                        mt_lanes *lanes, int32_t pixel, int32_t group) {
+static void dense_grad_pixel(const mt_conv2d_input_grad_params *p,
+                             const mt_conv2d_input_grad_io *io, mt_grad_lanes *lanes, int32_t pixel,
+                             int32_t group) {
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups, outputs = s->out_c / s->groups;
     memset(lanes->acc, 0, (size_t)inputs * sizeof *lanes->acc);
@@ -142,7 +143,7 @@ static void dense_pixel(const mt_conv2d_input_grad_params *p, const mt_conv2d_in
             const int8_t *g = io->g + (oh * s->out_w + ow) * s->out_c;
             const int32_t count = nonzero_lanes(g, p->multiplier, group * outputs, outputs, lanes);
             MT_SKIPPED((outputs - count) * inputs);
-            add_tap(p, io, lanes, count, kh * s->k_w + kw);
+            add_grad_tap(p, io, lanes, count, kh * s->k_w + kw);
         }
     }
 }
@@ -151,10 +152,10 @@ static void dense(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_gr
                   mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups;
-    mt_lanes lanes = divide_scratch(p, io->scratch);
+    mt_grad_lanes lanes = divide_scratch(p, io->scratch);
     for (int32_t pixel = 0; pixel < s->in_h * s->in_w; pixel++) {
         for (int32_t group = 0; group < s->groups; group++) {
-            dense_pixel(p, io, &lanes, pixel, group);
+            dense_grad_pixel(p, io, &lanes, pixel, group);
             for (int32_t i = 0; p->channel_order != NULL && i < inputs; i++) {
                 lanes.original[p->channel_order[i]] = lanes.acc[i];
             }
@@ -168,11 +169,11 @@ static void dense(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_gr
 typedef struct {
     const int8_t *g, *weight;
     int32_t g_stride, weight_stride;
-} mt_columns;
+} mt_grad_columns;
 
 /* acc[0 .. n-1] = sum of g*w over the taps of one input pixel; both products fit in 16 bits. */
-static inline void depthwise_taps(const mt_conv_shape *s, const mt_columns *columns, int32_t pixel,
-                                  int32_t n, int32_t *acc) {
+static inline void depthwise_grad_taps(const mt_conv_shape *s, const mt_grad_columns *columns,
+                                       int32_t pixel, int32_t n, int32_t *acc) {
     memset(acc, 0, (size_t)n * sizeof *acc);
     for (int32_t kh = 0; kh < s->k_h; kh++) {
         const int32_t oh = mt_output_of(pixel / s->in_w, kh, s->pad_top, s->stride_h, s->out_h);
@@ -205,7 +206,7 @@ void mt_depthwise_any_input_grad(const mt_conv2d_input_grad_params *p,
     for (int32_t c = 0; c < s->in_c; c += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, s->in_c - c);
         const int32_t *multiplier = p->multiplier + c;
-        mt_columns columns = {io->g + c, NULL, s->out_c, 0};
+        mt_grad_columns columns = {io->g + c, NULL, s->out_c, 0};
         columns.weight = mt_depthwise_columns(&weights, c, n, &columns.weight_stride);
         if (io->g == io->dx) {
             mt_copy_columns(io->g + c, s->out_h * s->out_w, s->out_c, n, copy);
@@ -214,7 +215,7 @@ void mt_depthwise_any_input_grad(const mt_conv2d_input_grad_params *p,
         }
         for (int32_t pixel = 0; pixel < s->in_h * s->in_w; pixel++) {
             int32_t acc[MT_BLOCK];
-            MT_WITH_BLOCK(n, depthwise_taps(s, &columns, pixel, width, acc));
+            MT_WITH_BLOCK(n, depthwise_grad_taps(s, &columns, pixel, width, acc));
             for (int32_t i = 0; i < n; i++) {
                 const int32_t shifted = acc[i] * (1 << p->depthwise_shift);
                 acc[i] = mt_high_multiply(shifted, multiplier[i]);

@@ -22,7 +22,7 @@ typedef struct {
 
 #if !MT_ISA_MVE
 /* A function of its own: within the loops below GCC would keep its pointers in memory. */
-static MT_NOINLINE void add_products(const int16_t *x, int16_t g, int32_t n, int32_t *acc) {
+static MT_NOINLINE void add_lane_products(const int16_t *x, int16_t g, int32_t n, int32_t *acc) {
     for (int32_t i = 0; i < n; i++) {
         MT_ACCUMULATE(acc[i], (int16_t)(g * x[i]), 1);
     }
@@ -34,8 +34,8 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
                              int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
     const mt_conv_shape *s = &t->p->shape;
     const int32_t zero = t->p->x_zero;
-    const mt_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
-    const mt_span wide = mt_span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
+    const mt_tap_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
+    const mt_tap_span wide = mt_span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, MT_SUM_ROWS * sizeof acc[0]);
     MT_SKIPPED((s->out_h * s->out_w -
                 mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
@@ -57,7 +57,7 @@ static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
                     MT_SKIPPED(n);
                     continue;
                 }
-                add_products(centred, gj, n, acc[j]);
+                add_lane_products(centred, gj, n, acc[j]);
             }
         }
     }
@@ -167,11 +167,11 @@ void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
 
 /* acc[i] = sum of g*(x - zero) of the stored channels x_first .. x_first + n - 1. `order` names the
  * output channel of each, or is NULL. */
-static inline void sum_channels(const mt_tap *t, const uint16_t *order, int32_t n, int32_t *acc) {
+static inline void sum_gradients(const mt_tap *t, const uint16_t *order, int32_t n, int32_t *acc) {
     const mt_conv_shape *s = &t->p->shape;
     const int32_t zero = t->p->x_zero;
-    const mt_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
-    const mt_span wide = mt_span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
+    const mt_tap_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
+    const mt_tap_span wide = mt_span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     memset(acc, 0, (size_t)n * sizeof *acc);
     MT_SKIPPED((s->out_h * s->out_w -
                 mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
@@ -202,7 +202,7 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
     int8_t *w = t->io->weight + tap * t->x_channels + t->x_first;
     const uint16_t *order = p->channel_order == NULL ? NULL : p->channel_order + t->x_first;
     int32_t acc[MT_BLOCK];
-    MT_WITH_BLOCK(n, sum_channels(t, order, width, acc));
+    MT_WITH_BLOCK(n, sum_gradients(t, order, width, acc));
     const mt_factor_params factor = p->factor; /* not read anew after each store */
     const int32_t exponent = *t->io->g_exponent;
     for (int32_t i = 0; i < n; i++) {

@@ -8,11 +8,12 @@
 /* The output positions begin .. end - 1 whose input through tap k lies inside the image. */
 typedef struct {
     int32_t begin, end;
-} mt_span;
+} mt_tap_span;
 
-static inline mt_span mt_span_of(int32_t k, int32_t pad, int32_t stride, int32_t in, int32_t out) {
+static inline mt_tap_span mt_span_of(int32_t k, int32_t pad, int32_t stride, int32_t in,
+                                     int32_t out) {
     const int32_t before = pad - k;
-    mt_span span;
+    mt_tap_span span;
     span.begin = before > 0 ? (before + stride - 1) / stride : 0;
     span.end = in + before <= 0 ? 0 : mt_min(out, (in - 1 + before) / stride + 1);
     return span;
