@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,16 +73,57 @@ def test_a_float_head_has_the_same_bits_in_every_build(
     assert hashes(runner, floats[1], train, STEPS) == expected
 
 
-@pytest.mark.parametrize("flag", ["-Ofast", "-ffast-math"])
-def test_fast_math_is_refused_for_a_float_head_alone(
+@pytest.mark.parametrize("flag", ["-Ofast", "-ffast-math", "-mfpmath=387"])
+def test_floats_of_other_bits_are_refused_for_a_float_head_alone(
     floats: tuple[Path, Project], tmp_path: Path, flag: str
 ) -> None:
     compile_project(tmp_path / "p", "head-only")
     for folder, refused in ((floats[0], True), (tmp_path / "p", False)):
         command = ["gcc", "-std=c99", flag, *INCLUDES, "-fsyntax-only", "model/microtune_model.c"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert ("compile it without" in done.stderr) == refused
+        assert ("a float32 head learns other bits" in done.stderr) == refused
         assert (done.returncode != 0) == refused
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["forwards", "backwards"])
+@pytest.mark.parametrize(
+    "core",
+    [
+        "portable",
+        "AVX2",
+        *(
+            pytest.param(core, marks=pytest.mark.chip)
+            for core in ("cortex-m0plus", "cortex-m7", "cortex-m55")
+        ),
+    ],
+)
+def test_all_c_compiles_in_one_translation_unit(
+    floats: tuple[Path, Project], tmp_path: Path, core: str, order: int
+) -> None:
+    sources = sorted([*floats[0].glob("src/*/*.c"), *floats[0].glob("model/*.c")])[::order]
+    (tmp_path / "all.c").write_text("".join(f'#include "{path}"\n' for path in sources))
+    if core.startswith("cortex"):
+        compiler = [*find_arm_gcc().command, *load_target(core).gcc_flags, "-ffreestanding"]
+    else:
+        compiler = ["gcc", "-mavx2"] if core == "AVX2" else ["gcc"]
+    flags = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsyntax-only"]
+    command = [*compiler, *flags, *INCLUDES, str(tmp_path / "all.c")]
+    done = subprocess.run(command, cwd=floats[0], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_one_translation_unit_has_the_same_bits(
+    floats: tuple[Path, Project], expected: tuple[str, str], train: Split, tmp_path: Path
+) -> None:
+    """The sources under another suffix, and one file that includes them."""
+    copy = tmp_path / "p"
+    shutil.copytree(floats[0], copy)
+    sources = sorted([*copy.glob("src/*/*.c"), *copy.glob("model/*.c")])
+    for path in sources:
+        path.rename(path.with_suffix(".inc"))
+    lines = [f'#include "{path.with_suffix(".inc")}"\n' for path in sources]
+    (copy / "model/all.c").write_text("".join(lines))
+    assert hashes(HostRunner(copy, 0, flags=("-O1",)), floats[1], train, STEPS) == expected
 
 
 @pytest.mark.parametrize(("size", "error"), [("INT_MAX", "32 bits"), ("CHAR_BIT", "8 bits")])
