@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests/golden/sources.json"
 EMBEDDED = "src/microtune/embedded/fashion5.mt"
 FILES = ("microtune_model.h", "microtune_model.c")
-_NUMBER = re.compile(r"#if !defined\(MT_NETWORK\)\n.*?#endif\n", re.DOTALL)
+_NUMBER = re.compile(r"#if !defined\(\w*MT_NETWORK\)\n.*?#endif\n", re.DOTALL)
 RATIOS = 'bias_layers = 9\nweights = { 10 = "1/4", 13 = "1/2", 14 = "1/8", 16 = 1, 18 = "1/2" }\n'
 # As on a machine without ortools: what it finds depends on its version.
 WITHOUT_SOLVER = "import sys; sys.modules['ortools'] = None; from microtune.cli import main; main()"
