@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,30 @@ def test_files_that_are_not_ours_are_not_replaced(
         ours.write_bytes(drawn)
 
 
+def test_no_output_replaces_what_is_read_or_another_output(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    project, image = trained / "p", data / "test/bars/0.png"
+    archive = shutil.make_archive(str(tmp_path / "set"), "tar", data)
+    train = ("train", project, "--data", archive)
+    ours = [project / name for name in ("plan.json", "model/training.mt", "Makefile")]
+    kept = {path: path.read_bytes() for path in (Path(archive), image, trained / "s", *ours)}
+    for command, words in (
+        ((*train, "--save", archive), "is read as --data"),
+        ((*train, "--load", trained / "s", "--json", trained / "s"), "is read as --load"),
+        ((*train, "--save", project / "plan.json"), "a file of the project"),
+        ((*train, "--json", project / "model/training.mt"), "a file of the project"),
+        ((*train, "--json", tmp_path / "x", "--save", tmp_path / "x"), "would both write"),
+        (("evaluate", project, "--data", data, "--json", image), "is read as --data"),
+        (("predict", project, image, "--dump", image), "is read as IMAGE"),
+        (("predict", project, data / "test", "--dump", image), "is read as IMAGE"),
+        (("measure", project, "--json", project / "Makefile"), "a file of the project"),
+    ):
+        assert words in refused(*command)
+    assert kept == {path: path.read_bytes() for path in kept}
+    assert not (tmp_path / "x").exists()
+
+
 def test_options_of_train_that_exclude_each_other_are_refused_before_anything_is_read(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -224,6 +249,7 @@ def test_options_of_train_that_exclude_each_other_are_refused_before_anything_is
         (("--seeds", "0,1", "--seed", 1), "one of them"), (("--save", tmp_path), "it is a folder"),
         (("--json", tmp_path), "it is a folder"), (("--predictions",), "--json FILE"),
         (("--save", "/proc/none/x"), "cannot write"), (("--lr", "-1"), "must lie between"),
+        (("--seeds", f"1,{2**32}"), "at most 4294967295"), (("--seed", 2**32), "4294967295"),
     ):  # fmt: skip
         assert words in refused(*common, *options)
 

@@ -190,3 +190,20 @@ def test_ctrl_c_and_a_closed_pipe_are_quiet(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "interrupted" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_streams_that_the_shell_has_closed_swallow_what_is_printed(
+    tmp_path: Path, closed: tuple[int, ...]
+) -> None:
+    """And no file of ours gets their numbers, and then the printed text."""
+
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    done = call("convert", os.fspath(embedded.MODEL), "-o", "m.mt", cwd=tmp_path, preexec_fn=close)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert (tmp_path / "m.mt").read_bytes() == embedded.MODEL.read_bytes()
+    done = call("convert", "absent", "-o", "n.mt", cwd=tmp_path, preexec_fn=close)
+    assert done.returncode == 2 and [p.name for p in tmp_path.iterdir()] == ["m.mt"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import warnings
 from pathlib import Path
@@ -14,7 +15,12 @@ import numpy as np
 import pytest
 
 from microtune.codegen.layout import Slot, block_bytes, parameter_slots, to_c, unpack_block
-from microtune.codegen.project import PLAN_SCHEMA_VERSION, read_plan
+from microtune.codegen.project import (
+    PLAN_SCHEMA_VERSION,
+    TRAINING_FILE,
+    read_plan,
+    read_project,
+)
 from microtune.errors import MicrotuneError
 from microtune.simulate.compilers import Compiler
 from microtune.simulate.emulator import run_firmware
@@ -263,4 +269,39 @@ def test_an_unknown_plan_version_is_refused(project: Path, tmp_path: Path, versi
     plan = json.loads((project / "plan.json").read_text())
     (tmp_path / "plan.json").write_text(json.dumps(plan | {"schema_version": version}))
     with pytest.raises(MicrotuneError, match=f"schema version {version} is unknown"):
+        read_plan(tmp_path)
+
+
+@pytest.mark.parametrize(("entry", "value"), [
+    ("classes", "x"), ("classes", -1), ("classes", None), ("classes", 4), ("arenas", None),
+    ("arena_bytes", 10**30), ("arena_bytes", float("nan")), ("budget", []), ("buffers", []),
+    ("parameters", []), ("parameters", None), ("gradient_offsets", ["x"]), ("input", "rows"),
+    ("input", 3), ("model", None), ("target", 7), ("preprocessing", []), ("stack_bank", None),
+])  # fmt: skip
+def test_a_plan_with_an_entry_that_is_none_is_refused(
+    project: Path, tmp_path: Path, entry: str, value: object
+) -> None:
+    """By name, whatever is in it: no command computes with it."""
+    shutil.copytree(project, tmp_path / "p")
+    plan = json.loads((project / "plan.json").read_text())
+    (tmp_path / "p/plan.json").write_text(json.dumps(plan | {entry: value}))
+    with pytest.raises(MicrotuneError, match="Compile the model again"):
+        read_project(tmp_path / "p")
+
+
+def test_a_training_graph_of_another_project_is_refused(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "p")
+    assert read_project(tmp_path / "p")[0]["parameters"]
+    compile_project(tmp_path / "q", "head-only")
+    shutil.copyfile(tmp_path / "q" / TRAINING_FILE, tmp_path / "p" / TRAINING_FILE)
+    with pytest.raises(MicrotuneError, match="other trained parameters"):
+        read_project(tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"\xff\xfe\0", b"", b"null", b"\xef\xbb\xbf{}"]
+)
+def test_a_plan_that_is_no_json_object_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "plan.json").write_bytes(content)
+    with pytest.raises(MicrotuneError, match="not a readable plan"):
         read_plan(tmp_path)

@@ -18,6 +18,7 @@ from microtune.cli.options import (
     write_json,
 )
 from microtune.cli.outcome import UNTAUGHT, check_outputs, print_outcome
+from microtune.cli.places import check_places
 from microtune.report.console import errors, progress
 from microtune.report.outcome_text import unseen_notes
 
@@ -46,6 +47,9 @@ def evaluate(
     from microtune.simulate.session import OpenProject
 
     check_outputs(confusion, json_file, predictions=predictions)
+    check_places(
+        {"--json": json_file, "--confusion": confusion}, {"--data": data, "--load": load}, project
+    )
     if load is None and OpenProject.read(project).is_untaught:
         errors.print(UNTAUGHT)
     with progress(f"evaluating on {on.value}") as bar:

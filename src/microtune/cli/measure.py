@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from microtune.cli.options import JsonFile, Project, write_json
+from microtune.cli.places import check_places
 from microtune.report.console import console, figures_table
 
 
@@ -25,6 +26,7 @@ def measure(
     from microtune.report.instructions_text import layer_report
     from microtune.simulate.session import measure_project
 
+    check_places({"--json": json_file}, {"--data": data}, project)
     with console.status("building and running the firmware"):
         figures = measure_project(project, data, images, target, optimisation).to_json()
     console.print(figures_table(f"{project}", figures))

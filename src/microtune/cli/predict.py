@@ -10,6 +10,7 @@ import typer
 
 from microtune.cli.options import JsonFile, Load, OnBackEnd, Project, write_json
 from microtune.cli.outcome import UNTAUGHT
+from microtune.cli.places import check_places
 from microtune.report.console import console, errors, progress
 from microtune.report.outcome_text import predictions_table
 
@@ -35,8 +36,9 @@ def predict(
     from microtune.simulate.evaluation import predict_images, read_images
     from microtune.simulate.session import OpenProject
 
-    if json_file is not None and not json_file.exists():
+    if json_file is not None and (not json_file.exists() or json_file.is_dir()):
         check_place(json_file)
+    check_places({"--dump": dump, "--json": json_file}, {"IMAGE": images, "--load": load}, project)
     opened = OpenProject.read(project)
     learnt = opened.learnt(load)
     found = read_images(opened, images)

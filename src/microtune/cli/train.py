@@ -20,6 +20,7 @@ from microtune.cli.options import (
     write_json,
 )
 from microtune.cli.outcome import check_outputs, print_outcome
+from microtune.cli.places import check_places
 from microtune.errors import MicrotuneError
 from microtune.report.console import (
     console,
@@ -31,7 +32,7 @@ from microtune.report.console import (
     warn_of_divergence,
 )
 from microtune.report.outcome_text import unseen_warnings
-from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
+from microtune.simulate.trainer import DEFAULT_LEARNING_RATE, MAX_SEED
 
 if TYPE_CHECKING:
     from microtune.simulate.session import Session
@@ -52,6 +53,8 @@ def parse_seeds(text: str) -> list[int]:
     seeds = [int(part) for part in text.split(",")]
     if len(set(seeds)) < len(seeds):
         raise MicrotuneError(f"seeds {text}: one is there twice")
+    if max(seeds) > MAX_SEED:
+        raise MicrotuneError(f"seeds {text}: a seed is at most {MAX_SEED}, as on the device")
     return seeds
 
 
@@ -63,8 +66,8 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
     lr: Annotated[float, typer.Option(help="Learning rate per sample.")] = DEFAULT_LEARNING_RATE,
     lr_schedule: Annotated[LrSchedule, typer.Option(help="Over the run.")] = LrSchedule.cosine,
-    seed: Annotated[int | None, typer.Option(min=0, show_default="0, or that of --load", help=
-                                             "Order of samples and rounding.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Order of samples and "
+                    "rounding.", show_default="0, or that of --load")] = None,
     seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Several runs instead, side "
                                               "by side on all cores; --on host.")] = None,
     on: Annotated[OnBackEnd, typer.Option(help="Where to run; the bits are the same.")]
@@ -99,6 +102,10 @@ def train(
     several = [] if seeds is None else parse_seeds(seeds)
     _check_options(several, seed, on, save, load, anew=anew, latents=latents, augment=augment)
     check_outputs(confusion, json_file, predictions=predictions)
+    check_places(
+        {"--save": save, "--json": json_file, "--confusion": confusion},
+        {"--data": data, "--load": load}, project,
+    )  # fmt: skip
     with progress("reading images") as bar:
         session = Session.open(project, data, on.value, bar, load)
     if session.images is not None:

@@ -28,7 +28,7 @@ from microtune.datasets.names import printable
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
-from microtune.ir.modelfile import ModelFile, save_model
+from microtune.ir.modelfile import ModelFile, load_model, save_model
 from microtune.memory.banks import MemoryPlan
 from microtune.memory.latent import replay_bytes
 from microtune.targets import Placement, Target, write_port
@@ -47,6 +47,9 @@ _PLAN_KEYS = (
     "arena_bytes", "lower_bound", "arenas", "stack_bank", "context_bank", "buffers", "parameters",
     "preprocessing",
 )  # fmt: skip
+
+# Characters of what is wrong with an entry of plan.json.
+_SHOWN = 200
 
 # Is told one line that the user should read.
 Note = Callable[[str], None]
@@ -258,7 +261,7 @@ def read_plan(directory: Path) -> dict[str, Any]:
         plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = plan["schema_version"]
         missing = [key for key in _PLAN_KEYS if key not in plan]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise MicrotuneError(f"{path}: not a readable plan: {error}") from error
     if version != PLAN_SCHEMA_VERSION:
         raise MicrotuneError(
@@ -270,7 +273,50 @@ def read_plan(directory: Path) -> dict[str, Any]:
             f"{path}: not a whole plan: {', '.join(missing)} missing. Compile the model again."
         )
     _check_names(path, plan)
+    _check_schema(path, plan)
     return plan
+
+
+def read_project(directory: Path) -> tuple[dict[str, Any], Graph]:
+    """(plan.json, training graph) of a project folder. Raises MicrotuneError if it is none, or if
+    one of the two is not what compile wrote beside the other."""
+    plan, graph = read_plan(directory), load_model(directory / TRAINING_FILE).graph
+    wrong = _difference(plan, graph)
+    if wrong:
+        raise MicrotuneError(
+            f"{directory}: plan.json does not fit {TRAINING_FILE} ({wrong}). Compile the model "
+            "again."
+        )
+    return plan, graph
+
+
+def _difference(plan: Mapping[str, Any], graph: Graph) -> str:
+    """What is not of this graph in a plan; empty if nothing is."""
+    if plan["parameters"] != [slot.to_json() for slot in layout.parameter_slots(graph)]:
+        return "other trained parameters"
+    if plan["gradient_offsets"] != layout.offset_names(graph):
+        return "other gradients"
+    classes = graph.tensors[graph.outputs[0]].shape[-1]
+    if plan["classes"] != classes:
+        return f"{plan['classes']} classes, not {classes}"
+    if plan["input"] != graph.attrs.get("input", "resident"):
+        return "another --input"
+    if not plan["buffers"]:
+        return "no buffers"
+    for entry in plan["buffers"]:
+        if not entry["first"] < entry["last"] <= len(graph.nodes):
+            return f"{entry['name']} lives outside the {len(graph.nodes)} steps"
+    return ""
+
+
+def _check_schema(path: Path, plan: Mapping[str, Any]) -> None:
+    """Raise MicrotuneError, naming the entry, for what `plan.schema.json` does not allow."""
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads((TEMPLATES / "plan.schema.json").read_text(encoding="utf-8"))
+    for error in Draft202012Validator(schema).iter_errors(plan):
+        where = "/".join(map(str, error.absolute_path)) or "plan"
+        raise MicrotuneError(f"{path}: {where}: {error.message[:_SHOWN]}. Compile the model again.")
 
 
 def _check_names(path: Path, plan: Mapping[str, Any]) -> None:

@@ -13,11 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from microtune.codegen.layout import parameter_slots
-from microtune.codegen.project import TRAINING_FILE, read_plan
+from microtune.codegen.project import TRAINING_FILE, read_project
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
-from microtune.ir.modelfile import load_model
 from microtune.memory.latent import replay_bytes
 from microtune.pipeline import resident_bytes
 from microtune.targets import DEFAULT_STACK_BYTES
@@ -134,24 +132,13 @@ class MemoryMap:
 
 def load_memory_map(project: Path) -> MemoryMap:
     """The map of the project that `compile` wrote. MicrotuneError if `project` is none."""
-    plan, graph = read_plan(project), load_model(project / TRAINING_FILE).graph
+    plan, graph = read_project(project)
     try:
-        _check_belongs(plan, graph)
         return memory_map(plan, graph)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise MicrotuneError(
             f"{project}: plan.json does not fit {TRAINING_FILE} ({error}). Compile the model again."
         ) from error
-
-
-def _check_belongs(plan: Mapping[str, Any], graph: Graph) -> None:
-    """ValueError if the plan is not one of this graph."""
-    slots = [slot.name for slot in parameter_slots(graph)]
-    if [slot["name"] for slot in plan["parameters"]] != slots:
-        raise ValueError("other trained parameters")
-    for entry in plan["buffers"]:
-        if not 0 <= entry["first"] < entry["last"] <= len(graph.nodes):
-            raise ValueError(f"{entry['name']} lives outside the {len(graph.nodes)} steps")
 
 
 def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from microtune.codegen.project import TRAINING_FILE, placement_on, read_plan
+from microtune.codegen.project import placement_on, read_project
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.macs import graph_macs
-from microtune.ir.modelfile import load_model
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.job import (
@@ -98,8 +97,7 @@ def measure(
     Needs arm-none-eabi-gcc (or Clang by `compiler="zig"`) and qemu-system-arm; MicrotuneError says
     what is missing.
     """
-    plan = read_plan(project)
-    graph = load_model(project / TRAINING_FILE).graph
+    plan, graph = read_project(project)
     chip = load_target(target or plan["target"])
     records = _records(graph, frames, labels)
     with tempfile.TemporaryDirectory(prefix="microtune-measure-") as name:

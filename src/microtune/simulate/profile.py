@@ -14,11 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from microtune.codegen.project import TRAINING_FILE, placement_on, read_plan
+from microtune.codegen.project import placement_on, read_plan, read_project
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import node_macs
-from microtune.ir.modelfile import load_model
 from microtune.memory.rings import INPUT, Segment, segments_of
 from microtune.simulate.codemap import CodeMap, kernel_text_bytes, read_code
 from microtune.simulate.elf import memory_image
@@ -113,8 +112,7 @@ def profile_project(project: Path, build: Build) -> Profile:
     Needs arm-none-eabi-gcc (and Clang for `compiler="zig"`) and qemu-system-arm; MicrotuneError
     says what is missing.
     """
-    plan = read_plan(project)
-    graph = load_model(project / TRAINING_FILE).graph
+    plan, graph = read_project(project)
     with tempfile.TemporaryDirectory(prefix="microtune-profile-") as name:
         folder = Path(name)
         firmware = _build(project, build, folder / "firmware.elf")

@@ -11,12 +11,11 @@ import numpy as np
 
 from microtune.codegen.layout import Slot
 from microtune.codegen.learnt import Learnt, read_learnt
-from microtune.codegen.project import TRAINING_FILE, read_plan
+from microtune.codegen.project import read_plan, read_project
 from microtune.datasets import Dataset, Description, Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.files import write_whole
 from microtune.ir.graph import Graph
-from microtune.ir.modelfile import load_model
 from microtune.simulate.measure import Measurement, measure
 from microtune.simulate.outcome import Outcome
 from microtune.simulate.runners import BackEnd, HostRunner, Runner, cores, make_runner
@@ -46,8 +45,7 @@ class OpenProject:
     @staticmethod
     def read(path: Path) -> OpenProject:
         """Raises MicrotuneError for what is no whole project."""
-        plan = read_plan(path)
-        graph = load_model(path / TRAINING_FILE).graph
+        plan, graph = read_project(path)
         names = tuple(plan["class_names"])
         return OpenProject(path, plan, graph, names, Preprocessing.from_json(plan["preprocessing"]))
 

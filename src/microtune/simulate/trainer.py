@@ -36,6 +36,8 @@ from microtune.simulate.runners import NO_REPLAY, Runner
 DEFAULT_LEARNING_RATE = 0.002
 # MT_LEARNING_RATE_MAX of the runtime.
 MAX_LEARNING_RATE = 1024.0
+# The device keeps 32 bits.
+MAX_SEED = 2**32 - 1
 
 Schedule = Literal["constant", "cosine"]
 Progress = Callable[[int, int, str], None]
