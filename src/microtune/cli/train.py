@@ -177,18 +177,26 @@ def _train_once(
     session: Session, plan: TrainingPlan, save: Path | None, *, debug: bool, latents: bool
 ) -> TrainingReport:
     """One run: its epochs and hashes."""
-    place = session.back_end
+    before = _written(save)
     try:
-        with progress(f"training on {place}") as bar:
+        with progress(f"training on {session.back_end}") as bar:
             report = session.train(plan, bar, save, debug=debug, latents=latents)
     except (KeyboardInterrupt, SystemExit):
-        if save is not None and place == "host":
+        if _written(save) != before:
             errors.print(f"interrupted: the same command with --load {save} goes on", markup=False)
         raise
     console.print(training_table(report))
     console.print(f"parameters sha256 {report.parameters_sha256}", soft_wrap=True)
     console.print(f"logits     sha256 {report.logits_sha256}", soft_wrap=True)
     return report
+
+
+def _written(path: Path | None) -> tuple[int, int] | None:
+    """Changes when the file is written anew; None where there is none."""
+    if path is None or not path.is_file():
+        return None
+    state = path.stat()
+    return state.st_ino, state.st_mtime_ns
 
 
 def _train_seeds(
