@@ -207,3 +207,21 @@ def test_streams_that_the_shell_has_closed_swallow_what_is_printed(
     assert (tmp_path / "m.mt").read_bytes() == embedded.MODEL.read_bytes()
     done = call("convert", "absent", "-o", "n.mt", cwd=tmp_path, preexec_fn=close)
     assert done.returncode == 2 and [p.name for p in tmp_path.iterdir()] == ["m.mt"]
+
+
+def test_ctrl_c_before_the_first_step_offers_no_state_of_an_earlier_run(tmp_path: Path) -> None:
+    assert call(*COMPILE, "p", cwd=tmp_path).returncode == 0
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "s").write_bytes(b"an earlier run")
+    for name in ("cc", "gcc"):
+        compiler = tmp_path / "bin" / name
+        compiler.write_text("#!/bin/sh\nkill -INT $PPID\nsleep 1\nexit 1\n")
+        compiler.chmod(0o755)
+    place = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "XDG_CACHE_HOME": f"{tmp_path}/c"}
+    train = ["train", "p", "--data", os.fspath(embedded.DATA), "--save", "s"]
+    done = subprocess.run(
+        [*INTERRUPTIBLE, *train], cwd=tmp_path, env=os.environ | place, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 130 and "interrupted" in done.stderr, done
+    assert "--load" not in done.stderr and (tmp_path / "s").read_bytes() == b"an earlier run"
