@@ -75,6 +75,16 @@ def test_a_grey_network_hears_nothing_of_colours() -> None:
     assert "blue first" in header_comment(colour) and "(BGR)" in readme_section(colour)
 
 
+def test_grey_is_the_stated_mean_of_colours() -> None:
+    wanted = Preprocessing(28, 28, 1, 1.0)
+    found = re.search(r"grey is (.*) R \+ (.*) G \+ (.*) B\.", readme_section(wanted.to_json()))
+    assert found is not None
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28, 3), np.uint8)
+    grey = np.rint(pixels @ np.array([float(share) for share in found.groups()]))
+    delivered = wanted.apply(Image.fromarray(pixels).convert("L"))
+    assert np.abs(grey - 128 - delivered[..., 0]).max() <= 1
+
+
 def test_an_unknown_preprocessing_is_said() -> None:
     assert "does not say" in header_comment({})
     assert "does not say" in readme_section({"height": 8})

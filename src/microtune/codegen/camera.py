@@ -111,12 +111,15 @@ def _crop_row(wanted: Preprocessing, width: int, height: int) -> str:
 
 def _lines(wanted: Preprocessing) -> list[str]:
     height, width, channels = wanted.height, wanted.width, wanted.channels
-    colours = "red, green, blue" if channels == 3 else "one grey value"
+    colours, grey = "red, green, blue", ""
+    if channels == 1:
+        colours = "one grey value"
+        grey = " Of a colour camera grey is 0.299 R + 0.587 G + 0.114 B."
     return [
         f"* **Bytes**: {height * width * channels:,}, int8 `[{height}][{width}][{channels}]`: "
         f"{height} rows from the top, {width} pixels from the left, {colours} for each pixel.",
         "* **Values**: the 8-bit sRGB value minus 128. Black is −128, white is 127. Full range, "
-        "not video's 16 … 235.",
+        f"not video's 16 … 235.{grey}",
         "* **Crop**: from the middle of the frame, as in the table below; nothing is squeezed.",
         "* **Scaling**: bilinear over the area that a pixel covers (Pillow's `BILINEAR`). The mean "
         "of that area comes close; the nearest pixel does not.",
