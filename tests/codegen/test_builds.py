@@ -21,7 +21,7 @@ from microtune.simulate.job import JOB_NAME, RESULT_NAME, read_results, write_jo
 from microtune.simulate.runners import HostRunner
 from microtune.simulate.toolchain import build_firmware, find_arm_gcc, find_host_gcc
 from microtune.simulate.trainer import TrainingPlan, training_records
-from microtune.targets import load_target
+from microtune.targets import Target, load_target
 from microtune.training.build import Formats
 from tests.projects import compile_project, hashes, load_train
 
@@ -62,6 +62,19 @@ def floats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Project]:
 @pytest.fixture(scope="module")
 def expected(floats: tuple[Path, Project], train: Split) -> tuple[str, str]:
     return hashes(HostRunner(floats[0], 0, flags=("-O1",)), floats[1], train, STEPS)
+
+
+def learns_as_the_host(
+    floats: tuple[Path, Project], elf: Path, target: Target, train: Split
+) -> None:
+    """Two steps on the emulated chip: the logits are those of the host."""
+    folder, project = floats
+    records = list(training_records(TrainingPlan(1, 0.01, "constant", 0, 2), train, None))
+    job = write_job(elf.parent / JOB_NAME, 0, records, train.frames[0].nbytes, project.classes)
+    run_firmware(elf, target, elf.parent).require_success()
+    found = [result.logits.tolist() for result in read_results(elf.parent / RESULT_NAME, job)]
+    host = HostRunner(folder, 0, flags=("-O1",)).run(records)
+    assert found == [result.logits.tolist() for result in host]
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -106,24 +119,40 @@ def test_all_c_compiles_in_one_translation_unit(
         compiler = [*find_arm_gcc().command, *load_target(core).gcc_flags, "-ffreestanding"]
     else:
         compiler = ["gcc", "-mavx2"] if core == "AVX2" else ["gcc"]
-    flags = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsyntax-only"]
+    flags = ["-std=c99", "-O1", *WARNINGS, "-Wcast-align", "-fsyntax-only"]
     command = [*compiler, *flags, *INCLUDES, str(tmp_path / "all.c")]
     done = subprocess.run(command, cwd=floats[0], capture_output=True, text=True, check=False)
     assert done.stderr == ""
 
 
-def test_one_translation_unit_has_the_same_bits(
-    floats: tuple[Path, Project], expected: tuple[str, str], train: Split, tmp_path: Path
-) -> None:
-    """The sources under another suffix, and one file that includes them."""
-    copy = tmp_path / "p"
+@pytest.fixture(scope="module")
+def one_unit(floats: tuple[Path, Project], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with its sources under another suffix, and one file that includes them."""
+    copy = tmp_path_factory.mktemp("unit") / "p"
     shutil.copytree(floats[0], copy)
-    sources = sorted([*copy.glob("src/*/*.c"), *copy.glob("model/*.c")])
+    sources = [copy / source for source in library_sources(copy)]
     for path in sources:
         path.rename(path.with_suffix(".inc"))
     lines = [f'#include "{path.with_suffix(".inc")}"\n' for path in sources]
     (copy / "model/all.c").write_text("".join(lines))
-    assert hashes(HostRunner(copy, 0, flags=("-O1",)), floats[1], train, STEPS) == expected
+    return copy
+
+
+@pytest.mark.parametrize("flag", ["-DMT_PORTABLE", "-mavx2"])
+def test_one_translation_unit_has_the_same_bits(
+    floats: tuple[Path, Project], expected: tuple[str, str], train: Split, one_unit: Path, flag: str
+) -> None:
+    assert hashes(HostRunner(one_unit, 0, flags=("-O1", flag)), floats[1], train, STEPS) == expected
+
+
+@pytest.mark.chip
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m55"])
+def test_one_translation_unit_has_the_same_bits_on_the_chip(
+    floats: tuple[Path, Project], one_unit: Path, train: Split, tmp_path: Path, core: str
+) -> None:
+    target = load_target(core)
+    firmware = build_firmware(one_unit, target, tmp_path / "p.elf", "-O1")
+    learns_as_the_host(floats, firmware.elf, target, train)
 
 
 @pytest.mark.parametrize(("size", "error"), [("INT_MAX", "32 bits"), ("CHAR_BIT", "8 bits")])
@@ -175,17 +204,10 @@ def test_no_unaligned_access_is_obeyed_by_every_kernel(
 ) -> None:
     """The firmware's start-up makes an unaligned access a fault where the compiler must make none.
     Without the flag the kernels in assembler are taken."""
-    folder, project = floats
-    target = load_target(core)
+    folder, target = floats[0], load_target(core)
     strict = replace(target, gcc_flags=(*target.gcc_flags, "-mno-unaligned-access"))
     firmware = build_firmware(folder, strict, tmp_path / "p.elf", "-O1")
-    records = list(training_records(TrainingPlan(1, 0.01, "constant", 0, 2), train, None))
-    size = train.frames[0].nbytes
-    job = write_job(tmp_path / JOB_NAME, 0, records, size, project.classes)
-    run_firmware(firmware.elf, strict, tmp_path).require_success()
-    found = [result.logits.tolist() for result in read_results(tmp_path / RESULT_NAME, job)]
-    host = HostRunner(folder, 0, flags=("-O1",)).run(records)
-    assert found == [result.logits.tolist() for result in host]
+    learns_as_the_host(floats, firmware.elf, strict, train)
     command = [*find_arm_gcc().command, "-O1", "-dM", "-E", *INCLUDES, "src/portable/mt_isa.h"]
     for flags, taken in ((strict.gcc_flags, "0"), (target.gcc_flags, "1")):
         macros = subprocess.run(
@@ -201,14 +223,6 @@ def test_it_runs_on_the_chip_unoptimised(
     floats: tuple[Path, Project], train: Split, tmp_path: Path, core: str
 ) -> None:
     """With more stack than the port reserves: docs/embedding.md says how much."""
-    folder, project = floats
-    firmware = build_firmware(
-        folder, load_target(core), tmp_path / "p.elf", "-O0", stack_bytes=3072
-    )
-    records = list(training_records(TrainingPlan(1, 0.01, "constant", 0, 2), train, None))
-    size = train.frames[0].nbytes
-    job = write_job(tmp_path / JOB_NAME, 0, records, size, project.classes)
-    run_firmware(firmware.elf, load_target(core), tmp_path).require_success()
-    found = [result.logits.tolist() for result in read_results(tmp_path / RESULT_NAME, job)]
-    host = HostRunner(folder, 0, flags=("-O1",)).run(records)
-    assert found == [result.logits.tolist() for result in host]
+    target = load_target(core)
+    firmware = build_firmware(floats[0], target, tmp_path / "p.elf", "-O0", stack_bytes=3072)
+    learns_as_the_host(floats, firmware.elf, target, train)

@@ -5,7 +5,7 @@
 #if MT_ISA_MVE
 
 /* The offsets below are those of the structures in mt_dense_four_mve.h. */
-typedef char mt_offsets_hold
+typedef char mt_dense_offsets_hold
     [offsetof(mt_dense_fixed, y) == 24 && offsetof(mt_dense_fixed, at) == 40 &&
              offsetof(mt_dense_fixed, fours) == 64 && offsetof(mt_dense_general, table) == 36 &&
              offsetof(mt_dense_general, mask) == 60 && offsetof(mt_dense_general, at) == 64

@@ -11,7 +11,7 @@
  * each next one the output before. */
 typedef struct {
     int32_t first, count, at;
-} taps;
+} grad_taps;
 
 /* 16 channels, the last ones missing where count < 16. */
 typedef struct {
@@ -20,11 +20,11 @@ typedef struct {
     int32_t g_stride, weight_stride;
     int32_t first, count;
     int32_t multiplier[MT_CHANNELS]; /* by 4*j + i for channel 4*i + j */
-} block;
+} grad_block;
 
-static taps taps_of(int32_t in, int32_t pad, int32_t stride, int32_t kernel, int32_t out) {
+static grad_taps taps_of(int32_t in, int32_t pad, int32_t stride, int32_t kernel, int32_t out) {
     const int32_t position = in + pad;
-    taps t = {mt_max(0, position - (out - 1) * stride), 0, 0};
+    grad_taps t = {mt_max(0, position - (out - 1) * stride), 0, 0};
     t.first += (position - t.first) % stride;
     const int32_t last = mt_min(kernel - 1, position);
     if (t.first <= last) {
@@ -34,14 +34,14 @@ static taps taps_of(int32_t in, int32_t pad, int32_t stride, int32_t kernel, int
     return t;
 }
 
-MT_INLINE void grad_pixels(const block *b, mt_rounder *rounder, int full) {
+MT_INLINE void grad_pixels(const grad_block *b, mt_rounder *rounder, int full) {
     const mt_conv_shape *s = &b->p->shape;
     const mve_pred16_t lanes = vctp8q((uint32_t)b->count);
     const int32_t n = b->p->depthwise_shift;
     for (int32_t ih = 0; ih < s->in_h; ih++) {
-        const taps high = taps_of(ih, s->pad_top, s->stride_h, s->k_h, s->out_h);
+        const grad_taps high = taps_of(ih, s->pad_top, s->stride_h, s->k_h, s->out_h);
         for (int32_t iw = 0; iw < s->in_w; iw++) {
-            const taps wide = taps_of(iw, s->pad_left, s->stride_w, s->k_w, s->out_w);
+            const grad_taps wide = taps_of(iw, s->pad_left, s->stride_w, s->k_w, s->out_w);
             mt_sums sums = mt_sums_zero();
             const int8_t *g = b->g + (high.at * s->out_w + wide.at) * b->g_stride;
             const int8_t *w = b->weight + (high.first * s->k_w + wide.first) * b->weight_stride;
@@ -69,11 +69,11 @@ MT_INLINE void grad_pixels(const block *b, mt_rounder *rounder, int full) {
     }
 }
 
-static __attribute__((noinline)) void full_pixels(const block *b, mt_rounder *r) {
+static __attribute__((noinline)) void full_pixels(const grad_block *b, mt_rounder *r) {
     grad_pixels(b, r, 1);
 }
 
-static __attribute__((noinline)) void tail_pixels(const block *b, mt_rounder *r) {
+static __attribute__((noinline)) void tail_pixels(const grad_block *b, mt_rounder *r) {
     grad_pixels(b, r, 0);
 }
 
@@ -86,7 +86,7 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
     int8_t *copy = p->channel_order == NULL ? scratch : scratch + s->k_h * s->k_w * MT_BLOCK;
     for (int32_t c = 0; c < s->in_c; c += MT_BLOCK) {
         const int32_t n = mt_min(MT_BLOCK, s->in_c - c);
-        block b = {.p = p, .g_stride = s->out_c};
+        grad_block b = {.p = p, .g_stride = s->out_c};
         const int8_t *columns = mt_depthwise_columns(&weights, c, n, &b.weight_stride);
         const int8_t *g = io->g + c;
         if (io->g == io->dx) {

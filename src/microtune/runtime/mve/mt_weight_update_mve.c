@@ -22,25 +22,25 @@ typedef struct {
     int32_t g_step, x_step, g_row, x_row;
     int32_t
         some; /* pixels that one loop takes: all, or one where a gather does not reach the next */
-} area;
+} weight_area;
 
-static area area_of(const mt_conv2d_weight_update_params *p, const mt_conv2d_weight_update_io *io,
-                    int32_t kh, int32_t kw) {
+static weight_area area_of(const mt_conv2d_weight_update_params *p,
+                           const mt_conv2d_weight_update_io *io, int32_t kh, int32_t kw) {
     const mt_conv_shape *s = &p->shape;
     const mt_tap_span high = mt_span_of(kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
     const mt_tap_span wide = mt_span_of(kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
     const int32_t channels = p->channel_order == NULL ? s->in_c : p->trained_channels;
     const int32_t ih = high.begin * s->stride_h + kh - s->pad_top;
     const int32_t iw = wide.begin * s->stride_w + kw - s->pad_left;
-    area a = {io->g + (high.begin * s->out_w + wide.begin) * s->out_c,
-              io->x + (ih * s->in_w + iw) * channels,
-              high.end - high.begin,
-              wide.end - wide.begin,
-              s->out_c,
-              s->stride_w * channels,
-              s->out_w * s->out_c,
-              s->stride_h * s->in_w * channels,
-              1};
+    weight_area a = {io->g + (high.begin * s->out_w + wide.begin) * s->out_c,
+                     io->x + (ih * s->in_w + iw) * channels,
+                     high.end - high.begin,
+                     wide.end - wide.begin,
+                     s->out_c,
+                     s->stride_w * channels,
+                     s->out_w * s->out_c,
+                     s->stride_h * s->in_w * channels,
+                     1};
     if (a.n <= 0 || a.rows <= 0) {
         a.rows = 0;
         a.n = 1;
@@ -60,12 +60,12 @@ static area area_of(const mt_conv2d_weight_update_params *p, const mt_conv2d_wei
 typedef struct {
     const int8_t *g, *x;
     int32_t outputs, inputs;
-} tile;
+} weight_tile;
 
 /* first[i] and second[i] = sum over the area of g[0]*x[i] and of g[1]*x[i]. In assembler: with
  * tails in the predicate of the loop, and because GCC 12 takes accumulators that it makes a vector
  * of through memory. */
-MT_INLINE void sum_tile(const area *a, tile t, int32_t *first, int32_t *second) {
+MT_INLINE void sum_tile(const weight_area *a, weight_tile t, int32_t *first, int32_t *second) {
     const uint16x8_t lane = vidupq_n_u16(0, 1);
     const uint16x8_t at_g = vmulq_n_u16(lane, (uint16_t)a->g_step);
     const uint16x8_t at_h = vaddq_n_u16(at_g, t.outputs > 1);
@@ -109,7 +109,7 @@ MT_INLINE void sum_tile(const area *a, tile t, int32_t *first, int32_t *second) 
 }
 
 /* The sum of g over the area. */
-static int32_t sum_gradient(const area *a, const int8_t *g) {
+static int32_t sum_gradient(const weight_area *a, const int8_t *g) {
     const uint16x8_t at = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)a->g_step);
     const int32_t lanes = mt_min(a->some, 8);
     int32_t sum = 0;
@@ -129,12 +129,13 @@ typedef struct {
     const uint16_t *order; /* original channel of each, or NULL */
     uint32_t start;        /* original index of channel 0 */
     int32_t count;
-} row;
+} weight_row;
 
 /* mt_step16 and mt_apply_step: floor(acc*m / 2^shift + 1/2) = (floor(acc*m / 2^(shift-1)) + 1) >>
  * 1, where saturation before the product only bounds what is clamped afterwards: m is 0 or at least
  * 2^28. */
-static void step_row(row r, const int32_t *sums, int32_t offset, mt_rate rate, uint32_t key) {
+static void step_row(weight_row r, const int32_t *sums, int32_t offset, mt_rate rate,
+                     uint32_t key) {
     const int32_t left = mt_max(33 - rate.shift, 0), right = mt_max(rate.shift - 33, 0);
     const int32x4_t limit = vdupq_n_s32((int32_t)MT_WEIGHT_STEP_LIMIT);
     const int32x4_t most = vdupq_n_s32(MT_GRADIENT_MAX), least = vdupq_n_s32(-MT_GRADIENT_MAX);
@@ -161,7 +162,8 @@ static void step_row(row r, const int32_t *sums, int32_t offset, mt_rate rate, u
 }
 
 /* The same for rates that shift to the left or by more than 62. */
-static void step_row_any(row r, const int32_t *sums, int32_t offset, mt_rate rate, uint32_t key) {
+static void step_row_any(weight_row r, const int32_t *sums, int32_t offset, mt_rate rate,
+                         uint32_t key) {
     for (int32_t i = 0; i < r.count; i++) {
         const uint32_t channel = r.order == NULL ? (uint32_t)i : r.order[i];
         const int64_t d = mt_step16(sums[i] + offset, rate, MT_WEIGHT_STEP_LIMIT);
@@ -187,7 +189,7 @@ static void update_outputs(const update_job *j, int32_t o, int32_t count, int32_
         rate[k] = mt_channel_rate(&j->p->factor, o + k, j->io->state, *j->io->g_exponent);
     }
     for (int32_t tap = 0; tap < taps; tap++) {
-        const area a = area_of(j->p, j->io, tap / s->k_w, tap % s->k_w);
+        const weight_area a = area_of(j->p, j->io, tap / s->k_w, tap % s->k_w);
         int32_t offset[UPDATE_OUTPUTS], sums[UPDATE_OUTPUTS][UPDATE_BLOCK];
         for (int32_t k = 0; k < count; k++) {
             offset[k] = -j->p->x_zero * sum_gradient(&a, a.g + o + k);
@@ -195,7 +197,7 @@ static void update_outputs(const update_job *j, int32_t o, int32_t count, int32_
         for (int32_t c = 0; c < j->stored; c += UPDATE_BLOCK) {
             const int32_t n = mt_min(UPDATE_BLOCK, j->stored - c);
             for (int32_t i = 0; i < n; i += UPDATE_INPUTS) {
-                const tile t = {a.g + o, a.x + first + c + i, count, n - i};
+                const weight_tile t = {a.g + o, a.x + first + c + i, count, n - i};
                 sum_tile(&a, t, sums[0] + i, sums[1] + i);
             }
             for (int32_t k = 0; k < count; k++) {
@@ -204,8 +206,9 @@ static void update_outputs(const update_job *j, int32_t o, int32_t count, int32_
                 }
                 const int32_t at = (o + k) * taps + tap;
                 const uint16_t *order = j->p->channel_order;
-                const row r = {j->io->weight + at * j->stored + c, order == NULL ? NULL : order + c,
-                               (uint32_t)(at * j->inputs + (order == NULL ? c : 0)), n};
+                const weight_row r = {j->io->weight + at * j->stored + c,
+                                      order == NULL ? NULL : order + c,
+                                      (uint32_t)(at * j->inputs + (order == NULL ? c : 0)), n};
                 if (rate[k].shift >= 1 && rate[k].shift <= 62) {
                     step_row(r, sums[k], offset[k], rate[k], j->key);
                 } else {
