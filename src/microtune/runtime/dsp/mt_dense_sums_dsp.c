@@ -161,39 +161,29 @@ DENSE_FUNCTION(MT_LINK_NAME(mt_dot_4), "push {r0, r4-r9, lr}\n"
     "add r3, r3, lr\n" DENSE_STORE("r10", "r3, lr, lsl #2") "add r3, r3, lr\n" DENSE_STORE(        \
         "r11", "r3, lr, lsl #2")
 
+/* clang-format off */
 #define MASKED_0_TO_3                                                                              \
     "ldr r3, [r0, " BITS_LOW "]\n"                                                                 \
-    "lsrs r3, r3, #1\n" DENSE_STORE_MASKED("r4", "r2", "0x80")                                     \
-        DENSE_STORE_MASKED("r5", "r2, lr", "0x8000") DENSE_STORE_MASKED(                           \
-            "r6", "r2, lr, lsl #1",                                                                \
-            "0x800000") "add r4, r2, lr\n" DENSE_STORE_MASKED("r7", "r4, lr, lsl #1",              \
-                                                              "0x80000000") "ldr r0, [sp]\n"       \
-                                                                            "str r3, "             \
-                                                                            "[r0, " BITS_LOW "]\n"
-#define MASKED_4_TO_7                                                                                                        \
-    "ldr r3, [r0, " BITS_HIGH "]\n"                                                                                          \
-    "lsrs r3, r3, #1\n" DENSE_STORE_MASKED("r8", "r2, lr, lsl #2", "0x80") DENSE_STORE_MASKED(                               \
-        "r9", "r4, lr, lsl #2",                                                                                              \
-        "0x8000") "add r4, r4, lr\n" DENSE_STORE_MASKED("r10", "r4, lr, lsl #2",                                             \
-                                                        "0x800000") "add r4, r4, "                                           \
-                                                                    "lr\n" DENSE_STORE_MASKED("r1"                           \
-                                                                                              "1",                           \
-                                                                                              "r4"                           \
-                                                                                              ", "                           \
-                                                                                              "lr"                           \
-                                                                                              ", "                           \
-                                                                                              "ls"                           \
-                                                                                              "l "                           \
-                                                                                              "#"                            \
-                                                                                              "2",                           \
-                                                                                              "0x"                           \
-                                                                                              "80"                           \
-                                                                                              "00"                           \
-                                                                                              "00"                           \
-                                                                                              "0"                            \
-                                                                                              "0") "ldr r0, [sp]\n"          \
-                                                                                                   "str r3, [r0, " BITS_HIGH \
-                                                                                                   "]\n"
+    "lsrs r3, r3, #1\n"                                                                            \
+    DENSE_STORE_MASKED("r4", "r2", "0x80")                                                         \
+    DENSE_STORE_MASKED("r5", "r2, lr", "0x8000")                                                   \
+    DENSE_STORE_MASKED("r6", "r2, lr, lsl #1", "0x800000")                                         \
+    "add r4, r2, lr\n"                                                                             \
+    DENSE_STORE_MASKED("r7", "r4, lr, lsl #1", "0x80000000")                                       \
+    "ldr r0, [sp]\n"                                                                               \
+    "str r3, [r0, " BITS_LOW "]\n"
+#define MASKED_4_TO_7                                                                              \
+    "ldr r3, [r0, " BITS_HIGH "]\n"                                                                \
+    "lsrs r3, r3, #1\n"                                                                            \
+    DENSE_STORE_MASKED("r8", "r2, lr, lsl #2", "0x80")                                             \
+    DENSE_STORE_MASKED("r9", "r4, lr, lsl #2", "0x8000")                                           \
+    "add r4, r4, lr\n"                                                                             \
+    DENSE_STORE_MASKED("r10", "r4, lr, lsl #2", "0x800000")                                        \
+    "add r4, r4, lr\n"                                                                             \
+    DENSE_STORE_MASKED("r11", "r4, lr, lsl #2", "0x80000000")                                      \
+    "ldr r0, [sp]\n"                                                                               \
+    "str r3, [r0, " BITS_HIGH "]\n"
+/* clang-format on */
 
 /* After every eighth output; y is kept in r4. */
 #define FLUSH_EIGHTH(flushes)                                                                      \

@@ -5,8 +5,8 @@
  * Unless a comment says otherwise buffers must not overlap, masks are bits (element i of the NHWC
  * order is bit (i & 7) of byte i >> 3), scratch is aligned to 4 bytes, and scratch of 0 bytes may
  * be NULL. Products of floats are rounded before they are added, whatever the compiler may contract
- * (mt_product); what -ffast-math allows beyond that would change bits, so that it is refused, and so
- * are floats that are wider than 32 bits between two operations (FLT_EVAL_METHOD; the x87). */
+ * (mt_product); what -ffast-math allows beyond that would change bits, so that it is refused, and
+ * so are floats that are wider than 32 bits between two operations (FLT_EVAL_METHOD; the x87). */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
 
