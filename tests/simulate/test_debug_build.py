@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from microtune import embedded, pipeline
-from microtune.codegen.project import Project, read_plan
+from microtune.codegen.project import read_plan
 from microtune.datasets import Split
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile, save_model
 from microtune.ir.numerics import INT32_MAX
+from microtune.ir.verifier import InvalidGraphError
 from microtune.simulate.debug import MacCounts, overflow_error
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.host import HostLibrary, build_library
@@ -140,8 +142,14 @@ def overflowing(layer: str) -> ModelFile:
     return model
 
 
-def compile_overflowing(folder: Path, layer: str, target: str = "cortex-m7") -> Project:
-    return compile_project(folder, "last-2", model=overflowing(layer), target=target)
+def compile_overflowing(folder: Path, layer: str, target: str = "cortex-m7") -> None:
+    """A project whose C was given that bias by hand: the compiler refuses such a model."""
+    compile_project(folder, "last-2", target=target)
+    source = folder / "model/microtune_model.c"
+    table = rf"(static const int32_t {layer}_bias\[\d+\] = \{{\s*(?:-?\d+,\s*){{3}})-?\d+,"
+    text, count = re.subn(table, rf"\g<1>{INT32_MAX},", source.read_text(encoding="utf-8"))
+    assert count == 1
+    source.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize(("layer", "file"), [
@@ -168,11 +176,16 @@ def test_an_overflow_stops_the_firmware(tmp_path: Path, tops: Split, core: str) 
 
 
 def test_the_command_refuses_an_overflow(tmp_path: Path) -> None:
-    save_model(overflowing("block2_expand"), tmp_path / "m.mt")
     folder = tmp_path / "p"
-    done = run("compile", tmp_path / "m.mt", "--classes", 5, "--scheme", "last-2", "-o", folder)
-    assert done.returncode == 0, done.stderr
+    compile_overflowing(folder, "block2_expand")
     message = refused("train", folder, "--data", embedded.DATA, "--steps", 20, "--debug")
     assert str(overflow_error("src")).split(" at ")[0] in message
     done = run("train", folder, "--data", embedded.DATA, "--steps", 20)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_model_that_could_overflow_is_not_compiled(tmp_path: Path) -> None:
+    with pytest.raises(InvalidGraphError, match=r"block2_expand: the accumulator of channel 3"):
+        save_model(overflowing("block2_expand"), tmp_path / "m.mt")
+    with pytest.raises(InvalidGraphError, match=r"block2_expand: the accumulator of channel 3"):
+        compile_project(tmp_path / "p", "last-2", model=overflowing("block2_expand"))
