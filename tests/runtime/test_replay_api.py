@@ -59,6 +59,31 @@ def test_replay_keeps_and_rehearses(lib: ctypes.CDLL) -> None:
     assert memory[5:].any() == 0
 
 
+def test_a_damaged_replay_memory_is_refused(lib: ctypes.CDLL) -> None:
+    """Any flipped bit of what bounds an access; other ones leave every access inside."""
+    device = Device(lib)
+    assert device.rate(0.3) == OK
+    slots = 2
+    _, replay, memory = replay_of(device, 24 + slots * 6)
+    result = ctypes.byref(Result())
+    device.frame([1, 2, 3, 4])
+    assert lib.mt_replay_train(device.context, replay, 1, result) == OK
+    header = np.ctypeslib.as_array(
+        ctypes.cast(replay, ctypes.POINTER(ctypes.c_uint32)), shape=(6,)
+    )  # fmt: skip
+    magic, latent_bytes, count, filled, seen, last = range(6)
+    for word in (magic, latent_bytes, count, filled, last):
+        for bit in range(32):
+            header[word] ^= np.uint32(1 << bit)
+            inside = header[filled] <= slots and header[last] < header[filled]
+            refused = word not in (filled, last) or not inside
+            status = lib.mt_replay_rehearse(device.context, replay, result)
+            assert status == (ARGUMENT if refused else OK), (word, bit)
+            header[word] ^= np.uint32(1 << bit)
+    assert lib.mt_replay_rehearse(device.context, replay, result) == OK
+    assert memory[5:].any() == 0 and header[seen] == 1
+
+
 def test_a_change_is_checked(lib: ctypes.CDLL) -> None:
     device = Device(lib)
     change = (ctypes.c_int8 * 3)()

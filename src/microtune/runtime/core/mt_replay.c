@@ -24,9 +24,13 @@ static int8_t *latent_of(mt_replay *replay, uint32_t slot) {
     return latents + (size_t)slot * replay->latent_bytes;
 }
 
+/* Says that it is a replay memory, and of how many slots: that number alone bounds every access. */
+static uint32_t magic_of(uint32_t slots) { return REPLAY_MAGIC ^ (slots * UINT32_C(0x9E3779B1)); }
+
 static int is_replay(const mt_replay *replay) {
-    return replay != NULL && replay->magic == REPLAY_MAGIC &&
-           replay->latent_bytes == mt_latent_bytes();
+    return replay != NULL && replay->magic == magic_of(replay->slots) &&
+           replay->latent_bytes == mt_latent_bytes() && replay->filled <= replay->slots &&
+           (replay->last == NO_SLOT || replay->last < replay->filled);
 }
 
 /* 0 .. bound - 1 */
@@ -52,9 +56,9 @@ mt_status mt_replay_init(mt_memory memory, mt_replay **replay) {
     }
     const size_t room = memory.bytes - sizeof(mt_replay);
     mt_replay *r = (mt_replay *)memory.base;
-    r->magic = REPLAY_MAGIC;
     r->latent_bytes = (uint32_t)mt_latent_bytes();
     r->slots = (uint32_t)(room / (sizeof(uint16_t) + mt_latent_bytes()));
+    r->magic = magic_of(r->slots);
     r->filled = 0;
     r->seen = 0;
     r->last = NO_SLOT;
