@@ -21,9 +21,12 @@ from tests.study.conftest import sources
 
 __all__ = ["sources"]
 
+# Ray's core has ended the process of a driver whose workers are killed, once in many runs. Such a
+# test is run once more; one that fails is not.
+CRASH = pytest.mark.flaky(reruns=1, only_rerun="the process of the test died")
 BACKENDS = [
     pytest.param("local", id="local"),
-    pytest.param("ray", id="ray", marks=pytest.mark.cluster),
+    pytest.param("ray", id="ray", marks=[pytest.mark.cluster, CRASH]),
     pytest.param("dask", id="dask", marks=pytest.mark.cluster),
 ]
 
