@@ -14,6 +14,7 @@ from microtune import embedded
 from microtune.codegen.project import Project
 from microtune.datasets import Split
 from microtune.importers import load_any
+from microtune.simulate import toolchain
 from microtune.simulate.compilers import Compiler
 from microtune.simulate.emulator import run_firmware
 from microtune.simulate.host import INCLUDES, HostCompiler, library_sources
@@ -21,7 +22,7 @@ from microtune.simulate.job import JOB_NAME, RESULT_NAME, read_results, write_jo
 from microtune.simulate.runners import HostRunner
 from microtune.simulate.toolchain import build_firmware, find_arm_gcc, find_host_gcc
 from microtune.simulate.trainer import TrainingPlan, training_records
-from microtune.targets import Target, load_target
+from microtune.targets import COMPILE_FLAGS, Target, load_target
 from microtune.training.build import Formats
 from tests.projects import compile_project, hashes, load_train
 
@@ -65,11 +66,11 @@ def expected(floats: tuple[Path, Project], train: Split) -> tuple[str, str]:
 
 
 def learns_as_the_host(
-    floats: tuple[Path, Project], elf: Path, target: Target, train: Split
+    floats: tuple[Path, Project], elf: Path, target: Target, train: Split, steps: int = 2
 ) -> None:
-    """Two steps on the emulated chip: the logits are those of the host."""
+    """Some steps on the emulated chip: the logits are those of the host."""
     folder, project = floats
-    records = list(training_records(TrainingPlan(1, 0.01, "constant", 0, 2), train, None))
+    records = list(training_records(TrainingPlan(1, 0.01, "constant", 0, steps), train, None))
     job = write_job(elf.parent / JOB_NAME, 0, records, train.frames[0].nbytes, project.classes)
     run_firmware(elf, target, elf.parent).require_success()
     found = [result.logits.tolist() for result in read_results(elf.parent / RESULT_NAME, job)]
@@ -84,6 +85,19 @@ def test_a_float_head_has_the_same_bits_in_every_build(
     compiler, flags = BUILDS[name]
     runner = HostRunner(floats[0], 0, compiler=compiler, flags=tuple(flags.split()))
     assert hashes(runner, floats[1], train, STEPS) == expected
+
+
+@pytest.mark.chip
+def test_a_float_head_has_the_same_bits_on_a_chip_that_fuses(
+    floats: tuple[Path, Project], train: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A core with a fused multiply-add, and a compiler that may use it; steps enough to show."""
+    target = load_target("cortex-m7")
+    flags = ["-std=gnu17" if flag.startswith("-std=") else flag for flag in COMPILE_FLAGS]
+    fused = [flag for flag in flags if not flag.startswith("-ffp-contract")]
+    monkeypatch.setattr(toolchain, "COMPILE_FLAGS", [*fused, "-ffp-contract=fast"])
+    firmware = build_firmware(floats[0], target, tmp_path / "p.elf", "-O2")
+    learns_as_the_host(floats, firmware.elf, target, train, steps=24)
 
 
 @pytest.mark.parametrize("flag", ["-Ofast", "-ffast-math", "-mfpmath=387"])
@@ -169,7 +183,13 @@ def test_another_machine_is_refused_in_one_line(
     assert error in done.stderr
 
 
-@pytest.mark.parametrize("name", STRICT_BUILDS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.chip] if find is find_arm_gcc else [])
+        for name, (find, _) in STRICT_BUILDS.items()
+    ],
+)
 def test_no_strict_build_warns(floats: tuple[Path, Project], tmp_path: Path, name: str) -> None:
     """The Helium and DSP kernels are compiled at -O1: without optimising they are left out."""
     find, flags = STRICT_BUILDS[name]
@@ -183,6 +203,7 @@ def test_no_strict_build_warns(floats: tuple[Path, Project], tmp_path: Path, nam
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.chip
 def test_a_big_endian_core_is_refused_in_every_file_of_kernels(
     floats: tuple[Path, Project],
 ) -> None:
