@@ -225,3 +225,25 @@ def test_ctrl_c_before_the_first_step_offers_no_state_of_an_earlier_run(tmp_path
     )  # fmt: skip
     assert done.returncode == 130 and "interrupted" in done.stderr, done
     assert "--load" not in done.stderr and (tmp_path / "s").read_bytes() == b"an earlier run"
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_import_that_a_signal_breaks_is_an_interruption(number: str, code: int) -> None:
+    """An extension module makes an ImportError of whatever is raised while it loads."""
+    program = f"""
+import os, signal, sys
+from microtune.cli import failures
+
+def load():
+    try:
+        os.kill(os.getpid(), signal.{number})
+    except BaseException as error:
+        raise ImportError("initialization failed") from error
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(failures.run(load))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "interrupted\n")

@@ -6,7 +6,6 @@ import microtune.cli.quiet  # noqa: F401
 
 # isort: split
 import io
-import signal
 import sys
 from typing import Annotated
 
@@ -63,10 +62,9 @@ def options(
 
 def main() -> None:
     """Entry point: whatever goes wrong becomes one clear message and an exit code
-    (`failures.run`). SIGTERM ends what is under way, worker processes included, as Ctrl-C does."""
+    (`failures.run`)."""
     for stream in (sys.stdout, sys.stderr):
         # A name may hold what the terminal's encoding lacks, or bytes that are no text.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(failures.run(app))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 from microtune.errors import MicrotuneError
 from microtune.report.console import errors
@@ -26,9 +28,30 @@ _ADVICE = {
 }
 
 
+class _Ending:
+    """Handlers of SIGINT and SIGTERM that end the command and remember that they did."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        # Ctrl-C that is ignored (a shell's background job) stays so.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.code = INTERRUPTED
+        signal.default_int_handler(number, frame)
+
+    def _terminate(self, number: int, _: FrameType | None) -> None:
+        self.code = 128 + number
+        sys.exit(self.code)
+
+
 def run(command: Callable[[], None]) -> int:
     """The exit code of a command: 0; 2 where the input or the machine is at fault; 1 for a fault of
-    ours; 130 after Ctrl-C. What went wrong is said on standard error."""
+    ours; 130 after Ctrl-C, 143 after SIGTERM, which ends what is under way, worker processes
+    included, as Ctrl-C does. What went wrong is said on standard error."""
+    ending = _Ending()
     try:
         command()
     except SystemExit as end:
@@ -43,6 +66,9 @@ def run(command: Callable[[], None]) -> int:
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
+        if ending.code:  # an extension module that is interrupted while it loads is an ImportError
+            errors.print("interrupted")
+            return ending.code
         code, message = explain(error)
         errors.print("error:", style="bold red", end=" ")
         errors.print(message, soft_wrap=True)
