@@ -61,6 +61,11 @@ void prepare(int32_t low) {
     memcpy(&plain, &tuned, sizeof tuned);
 }
 
+int keeps_shape(const mt_conv_shape *s) {
+    return s->groups == s->in_c && s->in_c == s->out_c && s->stride_h == 1 && s->stride_w == 1 &&
+           s->in_h == s->out_h && s->in_w == s->out_w;
+}
+
 mt_conv_shape random_shape(int32_t kind) {
     static const int32_t widths[] = {1,  2,  3,  4,  5,  7,  8,  9,  15, 16,
                                      17, 24, 27, 32, 33, 40, 48, 56, 120};
@@ -180,8 +185,7 @@ static int input_grad_case(int32_t number) {
     do {
         p.shape = random_shape(number % 3);
         p.trained_channels = random_order(s, &p.channel_order);
-        same = s->groups == s->in_c && s->in_c == s->out_c && s->stride_h == 1 &&
-               s->stride_w == 1 && s->in_h == s->out_h && s->in_w == s->out_w;
+        same = keeps_shape(s);
         in_place = same && next() % 2;
         bytes = mt_conv2d_input_grad_scratch_bytes(&p, in_place);
     } while (scratch_of(&tuned, bytes) == NULL);

@@ -42,6 +42,10 @@ void prepare(int32_t low);
 /* kind 0: dense; 1: depthwise; 2: grouped. */
 mt_conv_shape random_shape(int32_t kind);
 
+/* Whether a depthwise layer has one size in and out, so that its output may take the input's place.
+ */
+int keeps_shape(const mt_conv_shape *s);
+
 /* A permutation of the channels, or NULL; returns how many are trained. */
 int32_t random_order(const mt_conv_shape *s, const uint16_t **permutation);
 

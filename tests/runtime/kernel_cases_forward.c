@@ -14,8 +14,7 @@ static int conv2d_case(int32_t number) {
     do {
         p.shape = random_shape(number % 3);
         p.trained_channels = random_order(s, &p.channel_order);
-        same = s->groups == s->in_c && s->in_c == s->out_c && s->stride_h == 1 &&
-               s->stride_w == 1 && s->in_h == s->out_h && s->in_w == s->out_w;
+        same = keeps_shape(s);
         in_place = same && next() % 2;
         bytes = mt_conv2d_scratch_bytes(&p, in_place);
     } while (scratch_of(&tuned, bytes) == NULL);
