@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from microtune import pipeline
+from microtune.data.augment import NONE, Augmentation
 from microtune.importers import load_any
-from microtune.simulate.augment import NONE, Augmentation
-from microtune.simulate.emulator import run_firmware
-from microtune.simulate.job import JOB_NAME, Record, RecordKind, write_job
-from microtune.simulate.toolchain import build_firmware
+from microtune.run.emulator import run_firmware
+from microtune.run.job import JOB_NAME, Record, RecordKind, write_job
 from microtune.targets import load_target
+from microtune.tools.toolchain import build_firmware
 from microtune.training.calibrate import synthetic_frame
 
 UNLIMITED, CLASSES = 1 << 24, 10

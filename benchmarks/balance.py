@@ -18,10 +18,10 @@ import numpy as np
 from microtune import embedded, pipeline
 from microtune.importers import load_any
 from microtune.report.console import progress
-from microtune.simulate.outcome import Outcome, pooled
-from microtune.simulate.session import Session
-from microtune.simulate.trainer import TrainingPlan
 from microtune.targets import load_target
+from microtune.train.outcome import Outcome, pooled
+from microtune.train.session import Session
+from microtune.train.trainer import TrainingPlan
 
 SEEDS = range(5)
 RATE = 0.02

@@ -18,13 +18,13 @@ from rich.table import Table
 
 from microtune import pipeline
 from microtune.cli.options import InputKind
-from microtune.codegen.project import Project, placement_on, read_plan
 from microtune.importers import load_any
 from microtune.memory.heat import accesses
+from microtune.project.project import Project, placement_on, read_plan
 from microtune.report.console import console
-from microtune.simulate.elf import read_elf
-from microtune.simulate.toolchain import build_firmware
 from microtune.targets import load_target
+from microtune.tools.elf import read_elf
+from microtune.tools.toolchain import build_firmware
 
 TARGETS = ["stm32h743", "stm32f746", "stm32f746-sdram", "cortex-m7-banks"]
 LARGEST = 6

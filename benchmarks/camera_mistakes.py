@@ -5,7 +5,7 @@
 mcunet-5fps, 49KB scheme, learns each data set from frames as microtune prepares them; then the
 generated C classifies the test images as a camera driver with that mistake would deliver them.
 Needs the optional data folder. `--docs` writes the table into docs/camera.md and the
-costs that projects state (src/microtune/codegen/camera_costs.json). About two minutes.
+costs that projects state (src/microtune/project/camera_costs.json). About two minutes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from PIL import Image
 from rich.console import Console
 
 from microtune import pipeline
-from microtune.codegen.camera import Costs
-from microtune.datasets import Preprocessing, open_dataset
+from microtune.data import Preprocessing, open_dataset
 from microtune.importers import load_any
-from microtune.simulate.job import Record, RecordKind
-from microtune.simulate.runners import HostRunner
-from microtune.simulate.session import Session
-from microtune.simulate.trainer import TrainingPlan
+from microtune.project.camera import Costs
+from microtune.run.job import Record, RecordKind
+from microtune.run.runners import HostRunner
 from microtune.targets import load_target
+from microtune.train.session import Session
+from microtune.train.trainer import TrainingPlan
 
 MODEL, SCHEME, DATA = "mcunet-5fps", "49KB", ("clothing10", "signdigits10")
 EPOCHS, LEARNING_RATE, SEED, UNLIMITED = 5, 0.002, 0, 1 << 24

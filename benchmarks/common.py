@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from microtune.errors import MicrotuneError
-from microtune.files import write_whole
+from microtune.tools.files import write_whole
 
 OUT = Path("out")
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -18,10 +18,10 @@ import numpy as np
 from common import OUT, data_folder
 
 from microtune import pipeline
-from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.data import Preprocessing, Split, open_dataset
 from microtune.importers import load_any
 from microtune.ir.graph import Array
-from microtune.simulate.host import HostLibrary
+from microtune.run.host import HostLibrary
 from microtune.targets import load_target
 
 HUGE = 1 << 28  # what fits is the question of `compile`

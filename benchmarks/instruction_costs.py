@@ -19,7 +19,7 @@ from instructions import REFERENCE, Step, compiled, console
 from scipy.optimize import nnls
 
 from microtune.codegen.instructions_bound import InstructionSet, layer_of
-from microtune.simulate.profile import Build, Profile, profile_project
+from microtune.measure.profile import Build, Profile, profile_project
 from microtune.targets import load_target
 from microtune.targets.instructions import FIGURES, OTHER, CallCost, call_cost, kind_of
 

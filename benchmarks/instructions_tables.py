@@ -9,8 +9,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from microtune.measure.cycles import ModelledCycles
 from microtune.report.instructions_rows import Row, sum_rows
-from microtune.simulate.cycles import ModelledCycles
 
 MILLION = 1e6
 

@@ -24,14 +24,14 @@ from rich.console import Console
 from rich.table import Table
 
 from microtune import pipeline
-from microtune.datasets import Split
+from microtune.data import Split
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
-from microtune.simulate.canonical import LogitsHash, parameters_sha256
-from microtune.simulate.measure import measure
-from microtune.simulate.runners import HostRunner
-from microtune.simulate.trainer import TrainingPlan, training_records
+from microtune.measure.measure import measure
+from microtune.run.canonical import LogitsHash, parameters_sha256
+from microtune.run.runners import HostRunner
 from microtune.targets import load_target
+from microtune.train.trainer import TrainingPlan, training_records
 from microtune.training.build import Formats
 
 KB = 1024

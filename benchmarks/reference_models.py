@@ -15,13 +15,13 @@ import json
 import numpy as np
 from common import OUT, data_folder
 
-from microtune.datasets import Preprocessing
-from microtune.datasets.sources import open_source
-from microtune.files import write_whole
+from microtune.data import Preprocessing
+from microtune.data.sources import open_source
 from microtune.importers import load_any
 from microtune.importers.dead_channels import channel_reports
 from microtune.ir.evaluate import evaluate
 from microtune.report.console import progress
+from microtune.tools.files import write_whole
 
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 PUBLISHED = (57.9, 47.6, 50.4)

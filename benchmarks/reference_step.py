@@ -17,11 +17,11 @@ from common import OUT, data_folder
 
 from microtune import pipeline
 from microtune.importers import load_any
+from microtune.measure.measure import measure
 from microtune.report.console import progress
-from microtune.simulate.measure import measure
-from microtune.simulate.session import Session
-from microtune.simulate.trainer import DEFAULT_LEARNING_RATE, TrainingPlan
 from microtune.targets import load_target
+from microtune.train.session import Session
+from microtune.train.trainer import DEFAULT_LEARNING_RATE, TrainingPlan
 
 SRAM, FLASH = 256 * 1024, 1024 * 1024
 NAMES = (

@@ -22,8 +22,8 @@ from rich.table import Table
 
 from microtune import pipeline
 from microtune.ir.modelfile import ModelFile
+from microtune.measure.profile import Build, profile_project
 from microtune.report.console import progress
-from microtune.simulate.profile import Build, profile_project
 from microtune.study.sources import Sources
 from microtune.targets import load_target
 from microtune.training.build import Formats

@@ -42,9 +42,9 @@ from microtune.search.pareto import published_selections
 from microtune.search.problem import Choice, Selection
 from microtune.search.search import Finding, Options, materials_of, search
 from microtune.search.trials import Outcome, Trial
-from microtune.simulate.trainer import Progress
 from microtune.study.sources import Sources
 from microtune.targets import load_target
+from microtune.train.trainer import Progress
 
 WIDTH = 120
 RESULTS = Path(__file__).parent / "results" / "search"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from microtune.simulate.objects import OBJECTS
+from microtune.tools.objects import OBJECTS
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -7,14 +7,14 @@ from functools import cache
 from pathlib import Path
 
 from microtune import embedded, pipeline
-from microtune.codegen.project import Project
-from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.data import Preprocessing, Split, open_dataset
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
-from microtune.simulate.canonical import LogitsHash, parameters_sha256
-from microtune.simulate.runners import Runner
-from microtune.simulate.trainer import TrainingPlan, training_records
+from microtune.project.project import Project
+from microtune.run.canonical import LogitsHash, parameters_sha256
+from microtune.run.runners import Runner
 from microtune.targets import load_target
+from microtune.train.trainer import TrainingPlan, training_records
 from microtune.training.build import Formats
 from microtune.training.scheme import Scheme
 

@@ -16,9 +16,9 @@ import pytest
 from microtune import pipeline
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
+from microtune.measure.stack import parse_call_graph, stack_bounds
 from microtune.memory.solver import available
-from microtune.simulate.stack import parse_call_graph, stack_bounds
-from microtune.simulate.toolchain import build_firmware, find_arm_gcc
+from microtune.tools.toolchain import build_firmware, find_arm_gcc
 from microtune.training.scheme import published_schemes
 
 BUDGETS = Path(__file__).parent / "golden/budgets.json"

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from microtune import embedded
-from microtune.datasets import open_dataset
+from microtune.data import open_dataset
 from microtune.importers import load_any
-from microtune.simulate.session import OpenProject
+from microtune.train.session import OpenProject
 from tests.test_cli import refused, run
 
 NAMES = ("bars", "columns", "discs")

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from microtune import demo
-from microtune.simulate.emulator import find_qemu
-from microtune.simulate.toolchain import find_arm_gcc
+from microtune.run.emulator import find_qemu
+from microtune.tools.toolchain import find_arm_gcc
 
 
 def test_without_the_arm_tools(

@@ -19,7 +19,7 @@ import pytest
 from microtune import embedded
 from microtune.cli import failures
 from microtune.errors import MicrotuneError
-from microtune.simulate.host import load_from_memory, load_library
+from microtune.run.host import load_from_memory, load_library
 from tests.processes import INTERRUPTIBLE, microtune
 
 CLI = [sys.executable, "-m", "microtune"]

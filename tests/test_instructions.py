@@ -16,10 +16,10 @@ import pytest
 
 from microtune import embedded
 from microtune.importers import load_any
+from microtune.measure.profile import Build, Profile, profile_project
 from microtune.report.instructions_rows import layer_rows, rows_by_kind
-from microtune.simulate.profile import Build, Profile, profile_project
-from microtune.simulate.toolchain import find_arm_gcc
 from microtune.targets import load_target
+from microtune.tools.toolchain import find_arm_gcc
 from tests.projects import compile_project
 
 GOLDEN = Path(__file__).parent / "golden/instructions.json"

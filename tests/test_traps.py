@@ -11,7 +11,7 @@ from microtune.ir.builder import Builder
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Quant
 from microtune.passes.lower_gradients import lower_gradients
-from microtune.simulate.canonical import parameters_sha256
+from microtune.run.canonical import parameters_sha256
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.head import replace_head

@@ -10,25 +10,25 @@ import numpy as np
 from rich.table import Table
 
 from microtune import embedded, pipeline
-from microtune.codegen.project import Project
-from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.data import Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array
+from microtune.measure.measure import measure
+from microtune.project.project import Project
 from microtune.report.console import console, progress
 from microtune.report.pictures import save_predictions
-from microtune.simulate.emulator import find_qemu
-from microtune.simulate.measure import measure
-from microtune.simulate.runners import BackEnd, make_runner
-from microtune.simulate.toolchain import find_arm_gcc
-from microtune.simulate.trainer import (
+from microtune.run.emulator import find_qemu
+from microtune.run.runners import BackEnd, make_runner
+from microtune.targets import load_target
+from microtune.tools.toolchain import find_arm_gcc
+from microtune.train.trainer import (
     TrainingPlan,
     TrainingReport,
     evaluate_accuracy,
     run_training,
 )
-from microtune.targets import load_target
 
 SCHEME = "last-13"
 SEED = 0

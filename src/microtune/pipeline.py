@@ -10,8 +10,6 @@ from typing import Literal
 from warnings import warn
 
 from microtune.codegen import class_names, layout
-from microtune.codegen.learnt import Learnt, start_from
-from microtune.codegen.project import CONTEXT, REPLAY, STACK, Note, Project, write_project
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
@@ -22,10 +20,12 @@ from microtune.memory.heat import accesses, heat
 from microtune.memory.latent import replay_bytes, replay_slots, stored_samples
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.next_frame import validate_logits, with_next_frame
-from microtune.memory.order import minimise_peak_order
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
+from microtune.passes.order import minimise_peak_order
 from microtune.passes.stream import stream
+from microtune.project.learnt import Learnt, start_from
+from microtune.project.project import CONTEXT, REPLAY, STACK, Note, Project, write_project
 from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, build_training_graph
 from microtune.training.classes import own_classes

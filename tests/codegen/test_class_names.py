@@ -17,9 +17,9 @@ from microtune.codegen.class_names import (
     flash_bytes,
 )
 from microtune.codegen.names import external_names
-from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
+from microtune.project.project import read_plan
 from microtune.targets import load_target
 
 NAMES = (

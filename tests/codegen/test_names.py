@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from microtune import embedded
-from microtune.codegen.learnt import HEADER_BYTES
 from microtune.codegen.names import check_prefix
-from microtune.codegen.project import Project
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
-from microtune.simulate.host import INCLUDES, HostLibrary, library_sources
-from microtune.simulate.measure import measure
-from microtune.simulate.runners import HostRunner, QemuRunner
-from microtune.simulate.toolchain import find_arm_gcc
+from microtune.measure.measure import measure
+from microtune.project.learnt import HEADER_BYTES
+from microtune.project.project import Project
+from microtune.run.host import INCLUDES, HostLibrary, library_sources
+from microtune.run.runners import HostRunner, QemuRunner
+from microtune.tools.toolchain import find_arm_gcc
 from tests.projects import compile_project, hashes, load_train
 
 STEPS = 5

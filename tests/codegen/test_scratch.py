@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from microtune import pipeline
 from microtune.codegen.emitter import identifier
 from microtune.codegen.model_source import model_source
-from microtune.codegen.project import ROOMS, RUNTIME
 from microtune.codegen.scratch import scratch_rule
 from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import Graph, Node
 from microtune.memory.lifetimes import in_segment
 from microtune.memory.rings import segments_of
-from microtune.simulate.emulator import run_firmware
-from microtune.simulate.toolchain import find_cross_gcc
+from microtune.project.project import ROOMS, RUNTIME
+from microtune.run.emulator import run_firmware
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, load_target, render_linker_script
+from microtune.tools.toolchain import find_cross_gcc
 from tests.codegen.layer_graphs import random_training_graph
 from tests.runtime import runtime_native as native
 from tests.runtime.runtime_native import ConvShape, fill

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from microtune import embedded
-from microtune.datasets import Preprocessing
+from microtune.data import Preprocessing
 from microtune.importers import load_any
 from tests.docs.pages import ROOT, pieces
 from tests.projects import load_train

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from microtune.codegen.names import PLAIN_NAMES
-from microtune.simulate.host import build_library
+from microtune.run.host import build_library
 from tests.docs.pages import ROOT, all_pieces, pieces
 from tests.projects import compile_project
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from microtune.codegen.names import PLAIN_NAMES
-from microtune.simulate.host import build_library
+from microtune.run.host import build_library
 from tests.docs.conftest import readme_program, write_samples
 from tests.projects import compile_project
 

@@ -129,7 +129,7 @@ def test_every_option_is_on_the_page_of_its_subject() -> None:
 
 def test_make_has_the_targets_that_pages_name() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    project = (ROOT / "src/microtune/codegen/templates/Makefile").read_text()
+    project = (ROOT / "src/microtune/project/templates/Makefile").read_text()
     targets |= set(re.findall(r"^([a-z-]+):", project, re.MULTILINE))
     for piece in codes():
         match = re.match(r"make ([a-z-]+)$", piece.text)

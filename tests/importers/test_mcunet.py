@@ -15,7 +15,7 @@ from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph, Quant
 from microtune.ir.verifier import verify
 from microtune.passes.lower_gradients import lower_gradients
-from microtune.simulate.interpreter import Interpreter
+from microtune.run.interpreter import Interpreter
 from microtune.training.autodiff import differentiate
 from tests.training.graphs import random_graph, train_everything
 

@@ -17,7 +17,7 @@ from microtune.ir.modelfile import ModelFile
 from microtune.memory.banks import MemoryPlan
 from microtune.memory.next_frame import validate_logits
 from microtune.memory.planner import PlanError
-from microtune.simulate.host import HostLibrary
+from microtune.run.host import HostLibrary
 from microtune.targets import load_target
 from microtune.training.build import Formats
 from microtune.training.calibrate import synthetic_frame

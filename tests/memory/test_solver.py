@@ -17,7 +17,7 @@ from microtune.memory.planner import Plan, find_conflicts, first_fit, plan_arena
 from microtune.memory.solver import Placement, smaller_arena, smaller_peak, unit_bytes
 from microtune.memory.tasks import Order, Tasks
 from tests.memory.buffers import gapped_buffer_lists
-from tests.memory.test_order import all_orders, random_tasks
+from tests.passes.test_order import all_orders, random_tasks
 
 needs_ortools = pytest.mark.skipif(not solver.available(), reason="needs the solver extra")
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from microtune import pipeline
 from microtune.cli import app
-from microtune.codegen.project import Project, read_plan
 from microtune.errors import MicrotuneError
+from microtune.project.project import Project, read_plan
 from microtune.report.memory_labels import spread
 from microtune.report.memory_map import Block, Kind, MemoryMap, load_memory_map, memory_map
 from microtune.report.memory_picture import save_memory_picture

@@ -13,8 +13,8 @@ from rich.console import Console
 from microtune.errors import MicrotuneError
 from microtune.report.outcome_text import name_text, outcome_tables, unseen_warnings
 from microtune.report.pictures import save_confusion
-from microtune.simulate.outcome import Outcome
-from microtune.simulate.trainer import Epoch, TrainingPlan, TrainingReport
+from microtune.train.outcome import Outcome
+from microtune.train.trainer import Epoch, TrainingPlan, TrainingReport
 
 ODD = ("[bold]red[/]", "$a_{b$", "日本語", "tab\tand\udce9", "x" * 60)
 

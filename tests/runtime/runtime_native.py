@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from microtune.simulate.compilers import Compiler, run_tool
-from microtune.simulate.debug import DebugLibrary
-from microtune.simulate.objects import Compilation, object_store
-from microtune.simulate.toolchain import find_clang, find_host_gcc
+from microtune.run.debug import DebugLibrary
+from microtune.tools.compilers import Compiler, run_tool
+from microtune.tools.objects import Compilation, object_store
+from microtune.tools.toolchain import find_clang, find_host_gcc
 
 Array = npt.NDArray[Any]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from microtune.codegen.project import ROOMS, RUNTIME
-from microtune.simulate.emulator import run_firmware
-from microtune.simulate.toolchain import find_arm_gcc
+from microtune.project.project import ROOMS, RUNTIME
+from microtune.run.emulator import run_firmware
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, Target, load_target, render_linker_script
+from microtune.tools.toolchain import find_arm_gcc
 
 CASES = 600
 BENCH = sorted(Path(__file__).parent.glob("kernel_cases*.c"))

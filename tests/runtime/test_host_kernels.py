@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from microtune.codegen.project import ROOMS, RUNTIME
-from microtune.simulate.objects import Compilation, object_store
-from microtune.simulate.toolchain import find_host_gcc
+from microtune.project.project import ROOMS, RUNTIME
+from microtune.tools.objects import Compilation, object_store
+from microtune.tools.toolchain import find_host_gcc
 
 HERE = Path(__file__).parent
 FLAGS = ("-std=c99", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion", "-Werror")

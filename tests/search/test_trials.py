@@ -12,6 +12,7 @@ import pytest
 
 from microtune import embedded
 from microtune.errors import MicrotuneError
+from microtune.run.builds import FLAGS, compiled, host_runner
 from microtune.search.problem import Choice, Selection
 from microtune.search.trials import (
     Materials,
@@ -22,10 +23,9 @@ from microtune.search.trials import (
     open_materials,
     run_trial,
 )
-from microtune.simulate.builds import FLAGS, compiled, host_runner
-from microtune.simulate.trainer import TrainingPlan, run_training
+from microtune.train.trainer import TrainingPlan, run_training
 from microtune.training.build import Formats
-from tests.datasets.image_sets import encode, noise, write_folder
+from tests.data.image_sets import encode, noise, write_folder
 from tests.search.small import embedded_model, request
 
 TRIAL = Trial(Selection(3, (Choice(18, Fraction(1, 2)),)), 0.01, 1, 1)

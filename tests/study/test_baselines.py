@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from microtune import embedded
-from microtune.datasets import Preprocessing, open_dataset
+from microtune.data import Preprocessing, open_dataset
 from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array

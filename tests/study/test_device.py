@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microtune.datasets import Split
+from microtune.data import Split
 from microtune.study.device import _class_by_class, _few
 from microtune.study.domains import DOMAINS, changed
 from microtune.study.execute import execute

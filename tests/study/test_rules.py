@@ -2,7 +2,7 @@
 
 What is expected is written out here from the rule's words, or is what the law's own kernel makes of
 other operands; nothing of the product is patched. Whole runs with replaced rules are in
-tests/simulate/test_study_builds.py.
+tests/run/test_study_builds.py.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from microtune import embedded
-from microtune.codegen.project import Project
 from microtune.importers import load_any
-from microtune.simulate.runners import HostRunner
-from microtune.simulate.trainer import TrainingPlan, run_training
+from microtune.project.project import Project
+from microtune.run.runners import HostRunner
+from microtune.train.trainer import TrainingPlan, run_training
 from tests.projects import compile_project, load_train
 
 EPOCHS, RATE = 2, 0.01

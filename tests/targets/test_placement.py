@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from microtune import embedded, pipeline
-from microtune.codegen.project import Project, placement_on, read_plan
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.memory.banks import MemoryPlan
-from microtune.simulate.elf import Section, read_elf
-from microtune.simulate.toolchain import Firmware, build_firmware
+from microtune.project.project import Project, placement_on, read_plan
 from microtune.targets import (
     RISCV,
     MemoryBank,
@@ -25,6 +23,8 @@ from microtune.targets import (
     render_linker_script,
     target_names,
 )
+from microtune.tools.elf import Section, read_elf
+from microtune.tools.toolchain import Firmware, build_firmware
 from tests.projects import compile_project
 
 SEVERAL = [name for name in target_names() if len(load_target(name).memories) > 1]
@@ -143,7 +143,7 @@ def test_the_budget_caps_the_sum_and_is_met_by_moving_together() -> None:
 @needs_compiler
 @pytest.mark.chip
 def test_a_board_without_an_emulator_is_not_run(tmp_path: Path) -> None:
-    from microtune.simulate.measure import measure
+    from microtune.measure.measure import measure
 
     compile_project(tmp_path / "p", "last-2", target="stm32f746")
     with pytest.raises(MicrotuneError, match="no emulator knows 'stm32f746'"):

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from microtune.errors import MicrotuneError
-from microtune.simulate.emulator import find_emulator
-from microtune.simulate.toolchain import find_cross_gcc
+from microtune.run.emulator import find_emulator
 from microtune.targets import (
     ARM,
     RISCV,
@@ -17,6 +16,7 @@ from microtune.targets import (
     target_names,
     write_port,
 )
+from microtune.tools.toolchain import find_cross_gcc
 
 
 def test_the_cores_and_boards_exist() -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from microtune import embedded
-from microtune.codegen.project import read_plan
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array
-from microtune.simulate.host import HostLibrary
+from microtune.project.project import read_plan
+from microtune.run.host import HostLibrary
 from microtune.training.build import Formats
 from microtune.training.calibrate import synthetic_frame
 from microtune.training.head import find_classifier, replace_head

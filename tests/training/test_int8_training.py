@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from microtune.datasets import Preprocessing, open_dataset
+from microtune.data import Preprocessing, open_dataset
 from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph

@@ -14,7 +14,7 @@ def cache_command(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it.")] = False,
 ) -> None:
     """Show where decoded pictures, search results and compiled code are kept, or clear that."""
-    from microtune import cache
+    from microtune.tools import cache
 
     folder = cache.cache_folder()
     if folder is None:

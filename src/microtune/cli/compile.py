@@ -76,11 +76,11 @@ def compile_command(
 ) -> None:  # fmt: skip
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
     from microtune import pipeline
-    from microtune.codegen.learnt import read_learnt
     from microtune.codegen.names import check_prefix
-    from microtune.datasets import open_dataset
+    from microtune.data import open_dataset
     from microtune.importers import load_any
     from microtune.ir.text import format_graph
+    from microtune.project.learnt import read_learnt
     from microtune.targets import load_target
     from microtune.training.build import Formats
     from microtune.training.classes import own_classes, resolve_classes

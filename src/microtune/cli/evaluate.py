@@ -43,8 +43,8 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Run the images of DATA through the project, as compiled or as learnt: what is right?"""
-    from microtune.simulate.evaluation import evaluate_project
-    from microtune.simulate.session import OpenProject
+    from microtune.train.evaluation import evaluate_project
+    from microtune.train.session import OpenProject
 
     check_outputs(confusion, json_file, predictions=predictions)
     check_places(

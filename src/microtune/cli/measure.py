@@ -24,7 +24,7 @@ def measure(
 ) -> None:  # fmt: skip
     """Build the firmware, run it in QEMU, and count bytes and instructions exactly."""
     from microtune.report.instructions_text import layer_report
-    from microtune.simulate.session import measure_project
+    from microtune.train.session import measure_project
 
     check_places({"--json": json_file}, {"--data": data}, project)
     with console.status("building and running the firmware"):

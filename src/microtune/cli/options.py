@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microtune.files import write_whole
+from microtune.tools.files import write_whole
 
 Project = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder that `compile` has written.")

@@ -10,7 +10,7 @@ from microtune.report.console import console, errors
 from microtune.report.outcome_text import outcome_tables
 
 if TYPE_CHECKING:
-    from microtune.simulate.outcome import Outcome
+    from microtune.train.outcome import Outcome
 
 UNTAUGHT = (
     "note: as compiled the head is all zeros, so that every image gets the first class: train, and "
@@ -21,8 +21,8 @@ _PICTURE = "confusion.png"
 
 def check_outputs(confusion: Path | None, json_file: Path | None, *, predictions: bool) -> None:
     """Raise MicrotuneError before the work begins if its outcome could not be written."""
-    from microtune.files import check_place
     from microtune.report.pictures import check_confusion_place
+    from microtune.tools.files import check_place
 
     if predictions and json_file is None:
         raise MicrotuneError("--predictions go into the JSON: say where with --json FILE")

@@ -39,7 +39,7 @@ def check_places(
 
 def _is_or_holds(source: Path, place: Path) -> bool:
     """Whether a file that is read is `place`, or a folder that is read has it as a picture."""
-    from microtune.datasets.formats import suffixes
+    from microtune.data.formats import suffixes
 
     if source in place.parents:
         return place.is_file() and place.suffix.lower() in suffixes()
@@ -47,6 +47,6 @@ def _is_or_holds(source: Path, place: Path) -> bool:
 
 
 def _compiled(project: Path) -> set[Path]:
-    from microtune.codegen.commit import MANIFEST, read_manifest
+    from microtune.project.commit import MANIFEST, read_manifest
 
     return {project / name for name in (MANIFEST, *read_manifest(project))}

@@ -15,7 +15,7 @@ from microtune.report.console import console, errors, progress
 from microtune.report.outcome_text import predictions_table
 
 if TYPE_CHECKING:
-    from microtune.simulate.evaluation import Prediction
+    from microtune.train.evaluation import Prediction
 
 
 def predict(
@@ -32,9 +32,9 @@ def predict(
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Say what is on each IMAGE: classes with probabilities."""
-    from microtune.files import check_place, write_whole
-    from microtune.simulate.evaluation import predict_images, read_images
-    from microtune.simulate.session import OpenProject
+    from microtune.tools.files import check_place, write_whole
+    from microtune.train.evaluation import predict_images, read_images
+    from microtune.train.session import OpenProject
 
     if json_file is not None and (not json_file.exists() or json_file.is_dir()):
         check_place(json_file)

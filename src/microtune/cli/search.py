@@ -11,7 +11,7 @@ import typer
 from microtune.cli.options import BiasKind, HeadKind, InputKind
 from microtune.report.console import console, progress
 from microtune.report.sizes import parse_bytes
-from microtune.simulate.trainer import DEFAULT_LEARNING_RATE
+from microtune.train.trainer import DEFAULT_LEARNING_RATE
 
 
 class BackendKind(StrEnum):

@@ -32,11 +32,11 @@ from microtune.report.console import (
     warn_of_divergence,
 )
 from microtune.report.outcome_text import unseen_warnings
-from microtune.simulate.trainer import DEFAULT_LEARNING_RATE, MAX_SEED
+from microtune.train.trainer import DEFAULT_LEARNING_RATE, MAX_SEED
 
 if TYPE_CHECKING:
-    from microtune.simulate.session import Session
-    from microtune.simulate.trainer import TrainingPlan, TrainingReport
+    from microtune.train.session import Session
+    from microtune.train.trainer import TrainingPlan, TrainingReport
 
 
 class LrSchedule(StrEnum):
@@ -92,10 +92,10 @@ def train(
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Train the compiled network on DATA with the generated C."""
-    from microtune.simulate.augment import NONE, parse_augmentation
-    from microtune.simulate.outcome import pooled
-    from microtune.simulate.session import Session
-    from microtune.simulate.trainer import TrainingPlan, check_learning_rate, seeds_json
+    from microtune.data.augment import NONE, parse_augmentation
+    from microtune.train.outcome import pooled
+    from microtune.train.session import Session
+    from microtune.train.trainer import TrainingPlan, check_learning_rate, seeds_json
 
     check_learning_rate(lr)
     change = NONE if augment is None else parse_augmentation(augment)
@@ -143,7 +143,7 @@ def _check_options(
     anew: bool, latents: bool, augment: str | None,
 ) -> None:  # fmt: skip
     """Raise MicrotuneError for options that exclude each other."""
-    from microtune.files import check_place
+    from microtune.tools.files import check_place
 
     if latents and augment is not None:
         raise MicrotuneError("--latents runs the frozen layers once an image: not with --augment")

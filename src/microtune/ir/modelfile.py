@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from microtune.errors import MicrotuneError
-from microtune.files import write_whole
 from microtune.ir.graph import Array, Graph
 from microtune.ir.text import format_graph, parse_graph
 from microtune.ir.verifier import InvalidGraphError, verify
+from microtune.tools.files import write_whole
 
 FORMAT_VERSION = 1
 _DATE = (1980, 1, 1, 0, 0, 0)

@@ -10,7 +10,7 @@ from microtune.errors import MicrotuneError
 from microtune.parallel.clusters import DaskCluster, RayCluster
 from microtune.parallel.dispatch import Cluster, run_on_cluster
 from microtune.parallel.local import LocalPool
-from microtune.simulate.runners import cores
+from microtune.run.runners import cores
 
 T = TypeVar("T")
 S = TypeVar("S")

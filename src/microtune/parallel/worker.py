@@ -17,8 +17,8 @@ import numpy as np
 
 import microtune
 from microtune.errors import MicrotuneError
-from microtune.simulate.builds import code_version
-from microtune.simulate.toolchain import find_host_compiler
+from microtune.run.builds import code_version
+from microtune.tools.toolchain import find_host_compiler
 
 MAX_LOSSES = 3  # so many workers may die under one task
 

@@ -17,9 +17,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from microtune.cache import Entry
-from microtune.datasets import Description
-from microtune.simulate.trainer import TrainingReport, mean_and_deviation
+from microtune.data import Description
+from microtune.tools.cache import Entry
+from microtune.train.trainer import TrainingReport, mean_and_deviation
 
 _UNBOUND = 160
 """Columns where the output goes to a file or a pipe, which has no width to keep to."""

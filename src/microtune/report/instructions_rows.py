@@ -13,7 +13,7 @@ from microtune.codegen.instructions_bound import (
     instruction_set,
     layer_of,
 )
-from microtune.simulate.profile import Build, Part, Profile
+from microtune.measure.profile import Build, Part, Profile
 
 RUNTIME = "between kernels"
 

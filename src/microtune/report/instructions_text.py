@@ -9,10 +9,10 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from microtune.codegen.project import read_plan
+from microtune.measure.profile import Build, profile_project
+from microtune.project.project import read_plan
 from microtune.report.console import console
 from microtune.report.instructions_rows import Row, layer_rows, rows_by_kind, sum_rows
-from microtune.simulate.profile import Build, profile_project
 from microtune.targets import load_target
 
 _TOP = 20

@@ -13,11 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from microtune.codegen.project import TRAINING_FILE, read_project
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.memory.latent import replay_bytes
 from microtune.pipeline import resident_bytes
+from microtune.project.project import TRAINING_FILE, read_project
 from microtune.targets import DEFAULT_STACK_BYTES
 
 LARGEST = 10

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microtune.errors import MicrotuneError
-from microtune.files import write_whole
 from microtune.report.memory_labels import (
     INK,
     SMALL,
@@ -22,6 +21,7 @@ from microtune.report.memory_labels import (
     text_points,
 )
 from microtune.report.memory_map import LARGEST, Bank, Block, Kind, MemoryMap, percent
+from microtune.tools.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from microtune.datasets.names import printable
-from microtune.simulate.evaluation import Prediction
-from microtune.simulate.outcome import Outcome
-from microtune.simulate.trainer import TrainingReport
+from microtune.data.names import printable
+from microtune.train.evaluation import Prediction
+from microtune.train.outcome import Outcome
+from microtune.train.trainer import TrainingReport
 
 # More classes than this have no matrix in the terminal, and only the worst rows.
 MATRIX_CLASSES, LISTED_CLASSES, WARNED_CLASSES, PAIRS = 12, 24, 3, 10

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from microtune.datasets import Split
-from microtune.datasets.names import printable
+from microtune.data import Split
+from microtune.data.names import printable
 from microtune.errors import MicrotuneError
-from microtune.files import write_whole
 from microtune.ir.graph import Array
-from microtune.simulate.outcome import Outcome
+from microtune.tools.files import write_whole
+from microtune.train.outcome import Outcome
 
 ROWS, COLUMNS = 4, 8
 _RIGHT, _WRONG = "#1a7f37", "#b42318"

@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
-from microtune.files import write_whole
 from microtune.report.search_page import page
 from microtune.report.search_pictures import comparison_png, contributions_png, pareto_png
 from microtune.search.survey import Survey, to_json
+from microtune.tools.files import write_whole
 
 
 def prepare(folder: Path) -> None:

@@ -10,10 +10,10 @@ from microtune.codegen.layout import ALIGNMENT
 from microtune.codegen.scratch import scratch_rule
 from microtune.ir.graph import Graph
 from microtune.memory.lifetimes import Buffer, aligned, step_buffers, views
-from microtune.memory.order import backward_part
 from microtune.memory.rings import prefix_length
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
+from microtune.passes.order import backward_part
 
 Alive = Mapping[str, int]  # buffer -> bytes with those lost by alignment
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from microtune.cache import SEARCH, required_cache_folder
 from microtune.errors import MicrotuneError
+from microtune.tools.cache import SEARCH, required_cache_folder
 
 FILE = "search.sqlite"
 Value = int | dict[str, Any]
@@ -25,7 +25,7 @@ _PATIENCE = 60.0
 
 
 def default_folder() -> Path:
-    """`search` in the cache's folder (microtune.cache). Raises MicrotuneError without a home."""
+    """`search` in the cache's folder (tools.cache). Raises MicrotuneError without a home."""
     return required_cache_folder() / SEARCH
 
 

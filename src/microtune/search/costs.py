@@ -16,9 +16,9 @@ from microtune.ir.macs import node_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory import solver
 from microtune.memory.lifetimes import VIEW_OPS
+from microtune.run.builds import code_version
 from microtune.search.alive import resident, surely_alive
 from microtune.search.problem import HEAD_ONLY, RATIOS, Choice, Selection
-from microtune.simulate.builds import code_version
 from microtune.targets import Target
 from microtune.targets.instructions import call_cost, step_costs
 from microtune.training.apply_scheme import can_split

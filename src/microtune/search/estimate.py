@@ -22,7 +22,7 @@ from microtune.ir.graph import Array, Graph, Node
 from microtune.ir.ops.forward import full_weight
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.trials import Materials, Trial, trained_parameters
-from microtune.simulate.trainer import Progress
+from microtune.train.trainer import Progress
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.build import Formats

@@ -9,14 +9,14 @@ from fractions import Fraction
 
 import numpy as np
 
+from microtune.run.builds import code_version, digest
 from microtune.search.cache import Cache
 from microtune.search.contribution import Analysis, Training
 from microtune.search.estimate import estimate
 from microtune.search.gains import NORMAL_95
 from microtune.search.problem import Choice, Contributions
 from microtune.search.trials import Materials
-from microtune.simulate.builds import code_version, digest
-from microtune.simulate.trainer import Progress
+from microtune.train.trainer import Progress
 
 LEAST_PAIRS = 4
 _ALMOST_1 = 1 - 1e-12

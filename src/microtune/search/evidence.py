@@ -12,13 +12,13 @@ from typing import Any
 
 from microtune import __version__
 from microtune.errors import MicrotuneError
-from microtune.files import write_whole
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.search.estimated import Correlation
 from microtune.search.gains import Gain
 from microtune.search.problem import Choice
 from microtune.search.search import Finding
 from microtune.search.verification import FOUND, Verified
+from microtune.tools.files import write_whole
 
 
 def check_output(path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from microtune.parallel.tasks import Session
 from microtune.search.cache import Cache
 from microtune.search.trials import Materials, Outcome, Trial, run_trial
-from microtune.simulate.trainer import Progress
+from microtune.train.trainer import Progress
 
 
 @dataclass

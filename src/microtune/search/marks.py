@@ -17,7 +17,7 @@ from microtune.search.search import LEAST_SEEDS, Options, materials_of
 from microtune.search.survey import Survey
 from microtune.search.trials import describe
 from microtune.search.verification import trained
-from microtune.simulate.trainer import Progress
+from microtune.train.trainer import Progress
 
 
 def check_marks(folder: Path | None, seeds: int) -> None:

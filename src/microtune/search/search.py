@@ -24,8 +24,8 @@ from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.select import Solution, best_selection, require_ortools
 from microtune.search.trials import Asked, Materials, open_materials
 from microtune.search.verification import FOUND, Verified, best_on_val, contenders, verify
-from microtune.simulate.toolchain import find_host_compiler
-from microtune.simulate.trainer import Progress, check_learning_rate
+from microtune.tools.toolchain import find_host_compiler
+from microtune.train.trainer import Progress, check_learning_rate
 from microtune.training.build import Formats
 
 LEAST_SEEDS = 3

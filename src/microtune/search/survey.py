@@ -24,7 +24,7 @@ from microtune.search.pareto import (
 from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from microtune.search.search import Finding
 from microtune.search.verification import Verified
-from microtune.simulate.trainer import Progress
+from microtune.train.trainer import Progress
 
 # Budgets of a front.
 BUDGETS = 8

@@ -12,14 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from microtune import pipeline
-from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.data import Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.modelfile import ModelFile
 from microtune.ir.numerics import NUMERICS_VERSION
-from microtune.search.cache import Value
-from microtune.search.problem import Selection
-from microtune.simulate.builds import (
+from microtune.run.builds import (
     DECIDING_ROOMS,
     FLAGS,
     UNLIMITED,
@@ -30,10 +28,12 @@ from microtune.simulate.builds import (
     host_runner,
     kept_latents,
 )
-from microtune.simulate.job import Record, RecordKind
-from microtune.simulate.runners import HostRunner
-from microtune.simulate.trainer import TrainingPlan, TrainingReport, run_training
+from microtune.run.job import Record, RecordKind
+from microtune.run.runners import HostRunner
+from microtune.search.cache import Value
+from microtune.search.problem import Selection
 from microtune.targets import load_target
+from microtune.train.trainer import TrainingPlan, TrainingReport, run_training
 from microtune.training.build import Formats
 from microtune.training.scheme import Scheme, scheme_from_table
 

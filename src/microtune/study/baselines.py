@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from microtune.datasets import Split, epoch_order
+from microtune.data import Split, epoch_order
 from microtune.ir.graph import Array, Graph
-from microtune.simulate.trainer import Schedule
 from microtune.study.torch_backward import EXACT, Backward, Rounding, rounded
 from microtune.study.torch_network import Arithmetic, Leaf, TorchNetwork, require_torch
+from microtune.train.trainer import Schedule
 from microtune.training.scheme import Scheme
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from microtune import pipeline
-from microtune.datasets import Split
+from microtune.data import Split
+from microtune.data.augment import NONE, parse_augmentation
 from microtune.ir.graph import Graph
 from microtune.memory.latent import latent_cut
-from microtune.simulate.augment import NONE, parse_augmentation
-from microtune.simulate.builds import (
+from microtune.run.builds import (
     FLAGS,
     UNLIMITED,
     compiled,
@@ -20,12 +20,12 @@ from microtune.simulate.builds import (
     host_runner,
     kept_latents,
 )
-from microtune.simulate.runners import HostRunner
-from microtune.simulate.trainer import TrainingPlan, evaluate_accuracy, run_training
+from microtune.run.runners import HostRunner
 from microtune.study.domains import DOMAINS, changed
 from microtune.study.runs import Result, Run
 from microtune.study.sources import Sources
 from microtune.targets import load_target
+from microtune.train.trainer import TrainingPlan, evaluate_accuracy, run_training
 from microtune.training.build import Formats
 
 _PIECES = 8  # of a stream: accuracy is measured after each

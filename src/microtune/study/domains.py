@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from PIL import Image, ImageFilter
 
-from microtune.datasets import Split
+from microtune.data import Split
 from microtune.ir.graph import Array
 
 Change = Callable[[Image.Image], Image.Image]

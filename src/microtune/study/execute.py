@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from microtune.cache import keep_array, read_array
-from microtune.datasets import Split
+from microtune.data import Split
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
 from microtune.study.baselines import SIMULATIONS, BaselineTraining
 from microtune.study.device import run_device
 from microtune.study.runs import OURS, Result, Run
 from microtune.study.sources import Sources
+from microtune.tools.cache import keep_array, read_array
 from microtune.training.scheme import resolve_scheme
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from microtune.files import write_whole
 from microtune.study.baselines import BASELINES, BaselineTraining
 from microtune.study.execute import prefix_latents
 from microtune.study.runs import Run
 from microtune.study.work import Work
+from microtune.tools.files import write_whole
 from microtune.training.scheme import resolve_scheme
 
 METHODS = ("fp32 SGD-M", "int8 SGD-M", "int8 SGD-M + QAS")

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from microtune.errors import MicrotuneError
-from microtune.files import write_whole
 from microtune.ir.graph import Array
 from microtune.ir.numerics import NUMERICS_VERSION
-from microtune.simulate.trainer import Schedule
+from microtune.tools.files import write_whole
+from microtune.train.trainer import Schedule
 
 OURS = "ours"
 # Raise it when the same run would come out otherwise though the numerics have not changed.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from microtune.datasets import Preprocessing, Split, open_dataset
+from microtune.data import Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile

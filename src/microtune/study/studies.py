@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.table import Table
 
 from microtune.errors import MicrotuneError
-from microtune.simulate.runners import cores
-from microtune.simulate.trainer import Progress
+from microtune.run.runners import cores
 from microtune.study import ablation, qas, small_steps, sparse, streams, two_classes
 from microtune.study.pictures import save_curves, save_ratios, save_sparse
 from microtune.study.ratios import run_ratios
 from microtune.study.runs import Run, Store
 from microtune.study.sources import Sources
 from microtune.study.work import Work
+from microtune.train.trainer import Progress
 
 
 @dataclass(frozen=True)

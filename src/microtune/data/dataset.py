@@ -1,0 +1,174 @@
+"""A labelled image data set with splits, a cache of decoded frames, and the order of samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from microtune.data.frames import Progress, frames_of
+from microtune.data.listing import some
+from microtune.data.names import SPLITS, alike, look_alikes, natural, to_bytes
+from microtune.data.preprocessing import Preprocessing
+from microtune.data.samples import Sample, Source
+from microtune.data.sources import open_source
+from microtune.errors import MicrotuneError
+from microtune.ir import numerics
+from microtune.tools.cache import say_once
+
+HOLD_OUT_FRACTION = 0.1
+_ORDER_SITE = 0x6F726472
+
+
+@dataclass(frozen=True)
+class Split:
+    """Frames int8 (N, H, W, C), labels int32 (N,), the samples' names, and what there is to say of
+    pictures that were read, a line each."""
+
+    frames: npt.NDArray[np.int8]
+    labels: npt.NDArray[np.int32]
+    names: list[str]
+    notes: tuple[str, ...] = ()
+
+    def take(self, index: npt.NDArray[np.int64]) -> Split:
+        """The samples at these positions."""
+        names = [self.names[i] for i in index]
+        return Split(self.frames[index], self.labels[index], names, self.notes)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a data set holds: images per split in label order, and what was left out or is odd."""
+
+    classes: list[str]
+    images: dict[str, list[int]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Lazily decoded images; `classes` in label order: natural order (docs/data.md), or the order
+    that an npz gives."""
+
+    path: Path
+    source: Source
+    classes: list[str]
+
+    def size(self, split: str) -> int:
+        """Number of images of a split."""
+        return sum(s.split == split for s in self.source.samples)
+
+    def describe(self, loaded: Sequence[Split] = ()) -> Description:
+        """Images per class and split, and notes: what was left out, twins, look-alike names, and
+        what is odd about pictures of the splits that were loaded."""
+        counts = Counter((s.split, s.label) for s in self.source.samples)
+        splits = [split for split in SPLITS if self.size(split)]
+        images = {split: [counts[split, name] for name in self.classes] for split in splits}
+        unseen = [n for n in self.classes if not counts["train", n]]
+        notes = [f"no training image of {some(unseen)}"] if unseen else []
+        notes += [
+            f"classes {one} and {other} differ only in case or in how accents are stored"
+            for one, other in look_alikes(self.classes)
+        ]
+        notes += [note for split in loaded for note in split.notes]
+        return Description(self.classes, images, [*self.source.notes, *notes, *self._twins()])
+
+    def say_notes(self, loaded: Sequence[Split] = ()) -> None:
+        """Each note of `describe` on stderr, once a process."""
+        for note in self.describe(loaded).notes:
+            say_once(f"note: {self.path}: {note}")
+
+    def _twins(self) -> list[str]:
+        """Notes about the same picture in train and elsewhere, or in two classes."""
+        first: dict[str, Sample] = {}
+        split_twins: dict[str, list[str]] = {}
+        label_twins: list[str] = []
+        for sample in self.source.samples:
+            other = first.setdefault(sample.content.sha256, sample)
+            pair = f"{other.name} = {sample.name}"
+            if other.split != sample.split:
+                split_twins.setdefault(f"{other.split} and {sample.split}", []).append(pair)
+            if other.label != sample.label:
+                label_twins.append(pair)
+        notes = [
+            f"{len(pairs)} picture(s) are in {both}: {some(pairs)}"
+            for both, pairs in split_twins.items()
+        ]
+        if label_twins:
+            notes.append(f"{len(label_twins)} picture(s) are in two classes: {some(label_twins)}")
+        return notes
+
+    def load(
+        self, split: str, preprocessing: Preprocessing, on_progress: Progress | None = None
+    ) -> Split:
+        """Decode a split (or take it from the cache); an absent split is empty."""
+        samples = [s for s in self.source.samples if s.split == split]
+        places = {name: label for label, name in enumerate(self.classes)}
+        labels = np.array([places[s.label] for s in samples], np.int32)
+        frames, notes = frames_of(samples, preprocessing, on_progress)
+        return Split(frames, labels, [s.name for s in samples], tuple(notes))
+
+    def load_choice(
+        self, preprocessing: Preprocessing, on_progress: Progress | None = None
+    ) -> tuple[Split, Split]:
+        """(train, val) for choices: the val split, or 10 % of train held out by name."""
+        train = self.load("train", preprocessing, on_progress)
+        if self.size("val"):
+            return train, self.load("val", preprocessing, on_progress)
+        held = hold_out(train.names)
+        return train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
+
+
+def open_dataset(path: Path) -> Dataset:
+    """Open a folder, `.tar`, `.zip` or `.npz` and read the bytes of all images; raises
+    MicrotuneError on a set that cannot be trained on."""
+    source = open_source(path)
+    train = {s.label for s in source.samples if s.split == "train"}
+    if not train:
+        said = f"; left out: {'; '.join(source.notes)}" if source.notes else ""
+        raise MicrotuneError(f"{path}: no training images (train/CLASS/*.jpg){said}")
+    classes = source.classes or sorted(train, key=natural)
+    if len(train) < 2:
+        raise MicrotuneError(f"{path}: {len(train)} class in train; training needs at least 2")
+    for sample in source.samples:
+        if sample.label not in train:
+            like = [name for name in train if alike(name) == alike(sample.label)]
+            said = f"; {like[0]} is, and differs only in case or accents" if like else ""
+            raise MicrotuneError(
+                f"{path}: class {sample.label} of {sample.split} is not in train{said}"
+            )
+    return Dataset(path, source, classes)
+
+
+def open_images(path: Path) -> Dataset:
+    """Open data to be looked at, not trained on: there may be any of the splits, and the classes
+    are those of all images. Raises MicrotuneError if there are none."""
+    source = open_source(path)
+    if not source.samples:
+        said = f"; left out: {'; '.join(source.notes)}" if source.notes else ""
+        raise MicrotuneError(f"{path}: no images (test/CLASS/*.jpg){said}")
+    classes = source.classes or sorted({s.label for s in source.samples}, key=natural)
+    return Dataset(path, source, classes)
+
+
+def hold_out(names: Sequence[str], fraction: float = HOLD_OUT_FRACTION) -> npt.NDArray[np.bool_]:
+    """Which samples to hold out: by the hash of the file's name, whatever the order."""
+    limit = int(fraction * 2**32)
+    values = [int.from_bytes(hashlib.sha256(to_bytes(n)).digest()[:4], "big") for n in names]
+    return np.array([value < limit for value in values], dtype=np.bool_)
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """The order of an epoch's samples on every back end.
+
+    A sort by the random words of docs/numerics.md, ties by index: no library's generator can change
+    it.
+    """
+    key = numerics.random_key(seed, epoch, _ORDER_SITE)
+    words = numerics.random_word(key, np.arange(count, dtype=np.int64))
+    return np.argsort(words, kind="stable").astype(np.int64)

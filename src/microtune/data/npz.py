@@ -1,0 +1,97 @@
+"""Images, labels and class names in one npz."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from microtune.data.archives import check_unpacked_size
+from microtune.data.names import from_bytes, natural, printable
+from microtune.data.samples import Content, Encoded, Pixels, Sample, Source, file_sha256
+from microtune.errors import MicrotuneError
+
+_KNOWN = {"label", "test", "classes", "jpeg", "offset", "images"}
+
+
+def read_npz(path: Path) -> Source:
+    """`label` (N,), `test` (N,), `classes`, and `images` or `jpeg` with `offset` (docs/data.md)."""
+    content = _arrays(path)
+    missing = {"label", "test", "classes"} - content.keys()
+    if missing or not {"jpeg", "images"} & content.keys():
+        raise MicrotuneError(f"{path}: lacks {sorted(missing) or ['jpeg or images']}")
+    labels, test = content["label"], content["test"]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or content["classes"].ndim != 1:
+        raise MicrotuneError(f"{path}: label and classes must be lists of numbers and of names")
+    classes = _names(path, content["classes"])
+    images = (
+        _raw(path, content["images"]) if "images" in content
+        else _encoded(path, content["jpeg"], content.get("offset"))
+    )  # fmt: skip
+    in_range = len(labels) == 0 or (labels.min() >= 0 and labels.max() < len(classes))
+    if not in_range or test.shape != labels.shape or len(images) != len(labels):
+        raise MicrotuneError(f"{path}: labels, images and classes do not fit together")
+    if not np.isin(test, (0, 1)).all():
+        raise MicrotuneError(f"{path}: test must hold true or false for every image")
+    samples = [
+        Sample("test" if in_test else "train", classes[label], f"{i:06d}", image)
+        for i, (in_test, label, image) in enumerate(zip(test, labels, images, strict=True))
+    ]
+    notes = [
+        f"array {printable(name)}{list(array.shape)} is not read"
+        for name, array in content.items() if name not in _KNOWN
+    ]  # fmt: skip
+    if "images" in content and "jpeg" in content:
+        notes.append("both images and jpeg are there: images is read")
+    return Source(samples, classes, file_sha256(path), sorted(notes, key=natural))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    check_unpacked_size(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (
+        ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError,
+        MemoryError, NotImplementedError, OverflowError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        raise MicrotuneError(f"{path}: not a readable npz of plain arrays: {error}") from error
+
+
+def _names(path: Path, array: np.ndarray) -> list[str]:
+    if array.dtype.kind not in "USiu" and len(array):
+        raise MicrotuneError(f"{path}: classes must be names, it is {array.dtype}")
+    names = [printable(from_bytes(n) if isinstance(n, bytes) else str(n)) for n in array.tolist()]
+    if len(set(names)) != len(names):
+        raise MicrotuneError(f"{path}: two classes have the same name")
+    return names
+
+
+def _raw(path: Path, images: np.ndarray) -> list[Content]:
+    shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
+    if not shaped or images.dtype not in (np.uint8, np.uint16) or 0 in images.shape[1:]:
+        advice = "; multiply by 255 and store .astype(numpy.uint8)" * (images.dtype.kind == "f")
+        raise MicrotuneError(
+            f"{path}: images is {images.dtype}{list(images.shape)}; it must be uint8 (or uint16) "
+            f"(N, H, W) or (N, H, W, C) with 1, 3 or 4 channels{advice}"
+        )
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    return [Pixels(pixels, f"{path}:{i}") for i, pixels in enumerate(images)]
+
+
+def _encoded(path: Path, jpeg: np.ndarray, offset: np.ndarray | None) -> list[Content]:
+    if offset is None or offset.ndim != 1 or offset.dtype.kind not in "iu" or not len(offset):
+        raise MicrotuneError(f"{path}: offset must list where each image starts, and the end")
+    places = [int(place) for place in offset]
+    if jpeg.dtype != np.uint8 or jpeg.ndim != 1 or places != sorted(places):
+        raise MicrotuneError(f"{path}: jpeg must be bytes, and offset must ascend")
+    if places[0] < 0 or places[-1] > len(jpeg):
+        raise MicrotuneError(f"{path}: offset points outside of jpeg")
+    return [
+        Encoded.of(jpeg[start:end].tobytes(), f"{path}:{i}")
+        for i, (start, end) in enumerate(pairwise(places))
+    ]

@@ -1,0 +1,108 @@
+"""Image -> int8 codes: one mapping everywhere, pixel - 128."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from microtune.data.colours import shown
+from microtune.data.pictures import PLAIN_PIXELS, read_picture
+from microtune.errors import MicrotuneError
+
+Codes = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Shorter side to size/resize_ratio (Pillow bilinear), centre crop, pixel - 128.
+
+    `channels` is 3 (RGB) or 1 (grey). A ratio of 1 neither resizes nor crops an image that already
+    has the target size.
+    """
+
+    height: int
+    width: int
+    channels: int
+    resize_ratio: float = 0.875
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored in model files and plans."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(content: dict[str, Any]) -> Preprocessing:
+        """The reverse of `to_json`; raises MicrotuneError on missing or odd values."""
+        try:
+            result = Preprocessing(
+                int(content["height"]), int(content["width"]), int(content["channels"]),
+                float(content["resize_ratio"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise MicrotuneError(f"the model's preprocessing is incomplete: {error}") from error
+        if min(result.height, result.width) < 1 or result.channels not in (1, 3):
+            raise MicrotuneError(f"preprocessing {content} makes no image")
+        if not (math.isfinite(result.resize_ratio) and 0 < result.resize_ratio <= 1):
+            raise MicrotuneError(f"preprocessing {content}: resize_ratio must be in (0, 1]")
+        return result
+
+    def apply(self, image: Image.Image) -> Codes:
+        """int8 (height, width, channels)."""
+        return self._codes(self._resize_and_crop(self._coloured(image)))
+
+    def apply_raw(self, image: Image.Image) -> Codes:
+        """Like `apply`, but an image of exactly the target size is taken as it is.
+
+        For data sets of ready-made frames, where a resize would only blur and cut.
+        """
+        if image.size != (self.width, self.height):
+            return self.apply(image)
+        return self._codes(self._coloured(image))
+
+    def _coloured(self, image: Image.Image) -> Image.Image:
+        return shown(image, "L" if self.channels == 1 else "RGB", [])
+
+    def _codes(self, image: Image.Image) -> Codes:
+        pixels = np.asarray(image, dtype=np.int16).reshape(self.height, self.width, self.channels)
+        return (pixels - 128).astype(np.int8)
+
+    def placement(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """What becomes of an image of this size: (width, height) that it is scaled to, and (left,
+        top) of the crop in that, all in pixels."""
+        scale = max(
+            self.width / self.resize_ratio / width, self.height / self.resize_ratio / height
+        )
+        size = (max(round(width * scale), self.width), max(round(height * scale), self.height))
+        return size, ((size[0] - self.width) // 2, (size[1] - self.height) // 2)
+
+    def _resize_and_crop(self, image: Image.Image) -> Image.Image:
+        width, height = image.size
+        size, (left, top) = self.placement(width, height)
+        if size[0] * size[1] > PLAIN_PIXELS:
+            raise _TooNarrowError(
+                f"{width} x {height} pixels are too narrow: with a shorter side of {min(size)} it "
+                f"would have {size[0] * size[1]:,} pixels; cut the picture first"
+            )
+        image = image.resize(size, Image.Resampling.BILINEAR)
+        return image.crop((left, top, left + self.width, top + self.height))
+
+    def decode(self, content: bytes, name: str) -> Codes:
+        """Decode an encoded image; MicrotuneError names one that is empty or cannot be read."""
+        return self.decode_noted(content, name)[0]
+
+    def decode_noted(self, content: bytes, name: str) -> tuple[Codes, tuple[str, ...]]:
+        """As `decode`, with what there is to say of the picture (pictures.NOTES)."""
+        smallest = 2 * math.ceil(max(self.height, self.width) / self.resize_ratio)
+        picture = read_picture(content, name, self.channels, smallest)
+        try:
+            return self._codes(self._resize_and_crop(picture.image)), picture.notes
+        except _TooNarrowError as error:
+            raise MicrotuneError(f"{name}: {error}") from error
+
+
+class _TooNarrowError(Exception):
+    """A picture that is nothing but an edge."""

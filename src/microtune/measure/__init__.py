@@ -1,0 +1,1 @@
+"""What a firmware costs: memory, instructions, stack, cycles."""

@@ -1,0 +1,162 @@
+"""Build the firmware, run it in the emulator, count bytes and instructions exactly."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Array, Graph
+from microtune.ir.macs import graph_macs
+from microtune.ir.numerics import NUMERICS_VERSION
+from microtune.measure.stack import parse_call_graph, stack_bounds
+from microtune.project.project import placement_on, read_project
+from microtune.run.emulator import run_firmware
+from microtune.run.job import (
+    JOB_NAME,
+    RESULT_NAME,
+    Record,
+    RecordKind,
+    RecordResult,
+    read_results,
+    write_job,
+)
+from microtune.targets import Target, load_target
+from microtune.tools.toolchain import Firmware, FirmwareCompiler, build_firmware
+from microtune.training.calibrate import synthetic_frame
+
+_FRAME = 1000
+_LEARNING_RATE = 0.001
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Exact counts over several frames."""
+
+    minimum: int
+    mean: float
+    maximum: int
+
+    @staticmethod
+    def of(values: Sequence[int]) -> Spread:
+        """Minimum, mean and maximum of counts."""
+        return Spread(min(values), sum(values) / len(values), max(values))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What `measure` reports; see `to_json` for the names.
+
+    `stack_bytes` is the high-water mark of the calls, `stack_bound_bytes` what they can ever need.
+    """
+
+    firmware: Firmware
+    graph: Graph
+    plan: dict[str, Any]
+    target: str
+    stack_bytes: int
+    stack_bound_bytes: int | None
+    infer_instructions: int
+    train_instructions: int | None
+    spreads: dict[str, Spread]
+
+    def to_json(self) -> dict[str, Any]:
+        """sram = arena + static + stack; instructions of the second call of each."""
+        sizes = self.firmware.sizes
+        infer_macs, train_macs = graph_macs(self.graph)
+        result: dict[str, Any] = {
+            "arena_bytes": sizes.arena_bytes, "static_bytes": sizes.static_bytes,
+            "stack_bytes": self.stack_bytes, "stack_bound_bytes": self.stack_bound_bytes,
+            "sram_bytes": sizes.arena_bytes + sizes.static_bytes + self.stack_bytes,
+            "flash_bytes": sizes.flash_bytes, "infer_instructions": self.infer_instructions,
+            "train_instructions": self.train_instructions, "infer_macs": infer_macs,
+            "train_macs": train_macs if self.train_instructions is not None else None,
+            "arenas": dict(sizes.arenas), "target": self.target,
+            "scheme": self.plan["scheme"]["name"], "input": self.plan["input"],
+            "compiler": self.firmware.compiler,
+            "optimisation": self.firmware.optimisation, "numerics_version": NUMERICS_VERSION,
+            "harness": {
+                "flash_bytes": sizes.harness_flash_bytes, "ram_bytes": sizes.harness_ram_bytes,
+            },
+        }  # fmt: skip
+        for name, spread in self.spreads.items():
+            result[f"{name}_instructions_on_data"] = vars(spread)
+        return result
+
+
+def measure(
+    project: Path, frames: Array | None = None, labels: Array | None = None,
+    target: str | None = None, optimisation: str = "-O3", compiler: FirmwareCompiler = "gcc",
+) -> Measurement:  # fmt: skip
+    """Measure a compiled project; `frames` (N, H, W, C) and `labels` add a spread over real data.
+
+    Needs arm-none-eabi-gcc (or Clang by `compiler="zig"`) and qemu-system-arm; MicrotuneError says
+    what is missing.
+    """
+    plan, graph = read_project(project)
+    chip = load_target(target or plan["target"])
+    records = _records(graph, frames, labels)
+    with tempfile.TemporaryDirectory(prefix="microtune-measure-") as name:
+        folder = Path(name)
+        firmware = build_firmware(
+            project, chip, folder / "firmware.elf", optimisation, compiler,
+            ram_bytes=min(int(plan["budget"]["sram_bytes"]), chip.ram_bytes),
+            flash_bytes=min(int(plan["budget"]["flash_bytes"]), chip.flash.bytes),
+            placement=placement_on(plan, chip),
+        )  # fmt: skip
+        job = write_job(
+            folder / JOB_NAME, SEED, records, graph.tensors["input"].bytes,
+            int(plan["classes"]), measure=True,
+        )  # fmt: skip
+        run = run_firmware(firmware.elf, chip, folder, plugin=True)
+        run.require_success()
+        results = list(read_results(folder / RESULT_NAME, job))
+        counts = _counts(results, run.call_instructions)
+        stack_bound = _stack_bound(firmware, chip)
+    return Measurement(
+        firmware, graph, plan, chip.name,
+        max(result.stack_bytes or 0 for result in results), stack_bound,
+        counts[RecordKind.INFER][1],
+        counts[RecordKind.TRAIN][1] if counts[RecordKind.TRAIN] else None,
+        {
+            kind.name.lower(): Spread.of(values[2:])
+            for kind, values in counts.items() if len(values) > 2
+        },
+    )  # fmt: skip
+
+
+def _stack_bound(firmware: Firmware, target: Target) -> int | None:
+    """The static bound, None for a compiler that reports no call graph."""
+    if not firmware.call_graph:
+        return None
+    return stack_bounds(parse_call_graph(firmware.call_graph), target, firmware.elf).bytes
+
+
+def _records(graph: Graph, frames: Array | None, labels: Array | None) -> list[Record]:
+    """Two calls of each on a fixed pseudo-random frame, then one of each on every real frame."""
+    frame = synthetic_frame(graph.tensors["input"].shape, _FRAME)
+    records = [Record(RecordKind.INFER, frame)] * 2
+    trainable = bool(graph.updates)
+    if trainable:
+        records += [Record(RecordKind.TRAIN, frame, 1, _LEARNING_RATE)] * 2
+    if frames is not None and labels is not None:
+        for real, label in zip(frames, labels, strict=True):
+            records.append(Record(RecordKind.INFER, real))
+            if trainable:
+                records.append(Record(RecordKind.TRAIN, real, int(label), _LEARNING_RATE))
+    return records
+
+
+def _counts(
+    results: list[RecordResult], instructions: Sequence[int]
+) -> dict[RecordKind, list[int]]:
+    if len(instructions) != len(results) or any(r.status for r in results):
+        raise MicrotuneError("the firmware did not finish every call that was measured")
+    counts: dict[RecordKind, list[int]] = {RecordKind.INFER: [], RecordKind.TRAIN: []}
+    for result, count in zip(results, instructions, strict=True):
+        counts[result.kind].append(count)
+    return counts

@@ -1,0 +1,1 @@
+"""The C project: its folder, its plan.json, its templates, what it saved."""

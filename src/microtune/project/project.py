@@ -1,0 +1,334 @@
+"""Write the C project folder: runtime copied, model generated, port, build files, plan.json.
+
+Everything is written into a temporary folder beside the target and renamed at the end, so that a
+failure leaves nothing half-written. The result has no absolute path and no time stamp.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+from warnings import warn
+
+from microtune import __version__
+from microtune.codegen import layout
+from microtune.codegen.class_names import classes_text
+from microtune.codegen.model_source import model_header, model_source
+from microtune.codegen.names import PREFIX, Renaming, named
+from microtune.data.names import printable
+from microtune.errors import MicrotuneError
+from microtune.ir import numerics
+from microtune.ir.graph import Graph
+from microtune.ir.modelfile import ModelFile, load_model, save_model
+from microtune.memory.banks import MemoryPlan
+from microtune.memory.latent import replay_bytes
+from microtune.project.camera import header_comment, readme_section
+from microtune.project.commit import MANIFEST, commit, recover
+from microtune.project.learnt import Learnt
+from microtune.targets import Placement, Target, write_port
+
+PLAN_SCHEMA_VERSION = 3
+STACK, CONTEXT, REPLAY = "stack", "context", "replay"
+RUNTIME = Path(__file__).parent.parent / "runtime"
+TEMPLATES = Path(__file__).parent / "templates"
+# The compiler's flags choose among the instruction sets (mt_isa.h).
+ROOMS = ("core", "portable", "dsp", "mve", "avx2")
+MARKER = "plan.json"
+TRAINING_FILE = "model/training.mt"
+# What the commands read of a plan.json.
+_PLAN_KEYS = (
+    "model", "scheme", "classes", "class_names", "prefix", "target", "input", "budget",
+    "arena_bytes", "lower_bound", "arenas", "stack_bank", "context_bank", "buffers", "parameters",
+    "preprocessing",
+)  # fmt: skip
+
+# Characters of what is wrong with an entry of plan.json.
+_SHOWN = 200
+
+# Is told one line that the user should read.
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Project:
+    """What goes into a C project.
+
+    `class_names` are in label order (empty: not known); `prefix` stands before every external name
+    of the C; `learnt` is where the graph's initial values came from.
+    """
+
+    model: ModelFile
+    graph: Graph
+    plan: MemoryPlan
+    target: Target
+    scheme_name: str
+    scheme_sha256: str
+    sram_bytes: int
+    flash_bytes: int
+    model_sha256: str
+    classes: int
+    formats: Mapping[str, str]
+    analytic_kb: float | None
+    class_names: tuple[str, ...] = ()
+    prefix: str = ""
+    learnt: Learnt | None = None
+    names_in_c: bool = False
+
+
+def plan_json(project: Project) -> dict[str, Any]:
+    """The contents of plan.json (its JSON Schema ships as `plan.schema.json`)."""
+    plan, graph = project.plan, project.graph
+    slots = layout.parameter_slots(graph)
+    return {
+        "schema_version": PLAN_SCHEMA_VERSION,
+        "generator": f"microtune {__version__}",
+        "numerics_version": numerics.NUMERICS_VERSION,
+        "model": {"name": graph.name, "sha256": project.model_sha256},
+        "scheme": {
+            "name": project.scheme_name, "sha256": project.scheme_sha256,
+            "analytic_kb": project.analytic_kb,
+        },
+        "formats": dict(project.formats),
+        "classes": project.classes,
+        "class_names": list(project.class_names),
+        "prefix": project.prefix,
+        "learnt": None if (learnt := project.learnt) is None else {
+            "sha256": learnt.sha256, "steps": learnt.steps,
+        },
+        "target": project.target.name,
+        "flags": list(project.target.gcc_flags),
+        "input": str(graph.attrs.get("input", "resident")),
+        "budget": {"sram_bytes": project.sram_bytes, "flash_bytes": project.flash_bytes},
+        "arena_bytes": plan.arena_bytes,
+        "lower_bound": plan.lower_bound,
+        "arenas": [
+            {
+                "bank": arena.bank, "bytes": arena.plan.arena_bytes,
+                "lower_bound": arena.plan.lower_bound, "optimal": arena.plan.optimal,
+                "method": arena.plan.method,
+            }
+            for arena in plan.arenas
+        ],
+        "stack_bank": plan.resident_banks[STACK],
+        "context_bank": plan.resident_banks[CONTEXT],
+        "replay_bank": plan.resident_banks.get(REPLAY),
+        "replay_bytes": replay_bytes(graph),
+        "parameter_bytes": layout.block_bytes(slots),
+        "buffers": [
+            {
+                "name": b.name, "offset": plan.offsets[b.name], "bytes": b.bytes,
+                "first": b.first, "last": b.last, "bank": plan.bank_of(b.name),
+            }
+            for b in sorted(plan.buffers, key=lambda b: (b.first, plan.offsets[b.name]))
+        ],
+        "parameters": [slot.to_json() for slot in slots],
+        "gradient_offsets": layout.offset_names(graph),
+        "preprocessing": project.model.preprocessing,
+    }  # fmt: skip
+
+
+def write_project(project: Project, directory: Path, note: Note = warn) -> None:
+    """Write the folder whole or not at all; what is there already and not ours stays.
+
+    `note` is told in one line each what of the user's was moved aside or came back (Changes).
+    """
+    try:
+        recover(directory)
+        if found := _foreign(directory):
+            raise MicrotuneError(
+                f"{directory} exists and is not a microtune project ({found}); give an empty or "
+                "new folder"
+            )
+        changes = commit(directory, lambda folder: _fill(project, folder))
+    except OSError as error:
+        where = error.filename2 or error.filename or directory
+        place = f" ({where})" if str(where) != str(directory) else ""
+        reason = error.strerror or error
+        raise MicrotuneError(f"cannot write {directory}: {reason}{place}") from error
+    for line in changes.notes():
+        note(line)
+
+
+def _foreign(directory: Path) -> str:
+    """What is there, if that is neither a project of ours nor an empty folder; else "". Hidden
+    files, such as .git, and the lost+found of a file system do not count."""
+    if not directory.exists():
+        return ""
+    if not directory.is_dir():
+        return "it is no folder"
+    if (directory / MANIFEST).is_file() or _is_plan(directory / MARKER):
+        return ""
+    names = sorted(entry.name for entry in directory.iterdir())
+    visible = [name for name in names if not name.startswith(".") and name != "lost+found"]
+    more = f" and {len(visible) - 1} more" if len(visible) > 1 else ""
+    return f"it holds {printable(visible[0])}{more}" if visible else ""
+
+
+def _is_plan(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str(content["generator"]).startswith("microtune")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _sources(project: Project) -> dict[str, str]:
+    """The C of include/, src/ and model/ by path, before it is named."""
+    rooms = {"include": RUNTIME / "include"} | {f"src/{room}": RUNTIME / room for room in ROOMS}
+    texts = {
+        f"{folder}/{file.name}": file.read_text(encoding="utf-8")
+        for folder, room in rooms.items() for file in sorted(room.glob("*.[ch]"))
+    }  # fmt: skip
+    graph, plan = project.graph, project.plan
+    names = project.class_names if project.names_in_c else ()
+    camera = header_comment(project.model.preprocessing)
+    texts["model/microtune_model.h"] = model_header(graph, plan, camera, names)
+    texts["model/microtune_model.c"] = model_source(
+        graph, plan, project.model_sha256, project.scheme_sha256, names
+    )
+    return texts
+
+
+def _write_sources(project: Project, root: Path) -> Renaming:
+    """All C files, with today's date and the user's permissions, so that `make` sees new ones."""
+    texts, renaming = named(_sources(project), project.prefix)
+    for path, text in texts.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    for file in write_port(root / "port", project.target, placement=_placement(project.plan)):
+        if file.suffix in (".c", ".h"):
+            file.write_text(renaming.text(file.read_text(encoding="utf-8")), encoding="utf-8")
+    return renaming
+
+
+def _fill(project: Project, root: Path) -> None:
+    renaming, graph = _write_sources(project, root), project.graph
+    training = ModelFile(
+        graph, project.model.preprocessing, project.model.licence, project.model.source
+    )
+    save_model(training, root / TRAINING_FILE)
+    for name in ("CMakeLists.txt", "Makefile", "README.md"):
+        text = Template((TEMPLATES / name).read_text(encoding="utf-8"))
+        flags, gcc = " ".join(project.target.gcc_flags), project.target.architecture.gcc
+        filled = text.safe_substitute(
+            TARGET=project.target.name, GCC=gcc, FLAGS=flags, MODEL=graph.name,
+            INPUT="input by rows" if graph.attrs.get("input") == "rows" else "resident frame",
+            CLASSES=classes_text(project.class_names, project.classes),
+            CAMERA=readme_section(project.model.preprocessing),
+            PREFIX=project.prefix,
+        )  # fmt: skip
+        (root / name).write_text(renaming.text(filled), encoding="utf-8")
+    (root / "LICENSE.model").write_text(project.model.licence, encoding="utf-8")
+    shutil.copyfile(TEMPLATES / "LICENSE.runtime", root / "LICENSE.runtime")
+    shutil.copyfile(TEMPLATES / "plan.schema.json", root / "plan.schema.json")
+    (root / MARKER).write_text(json.dumps(plan_json(project), indent=1) + "\n", encoding="utf-8")
+
+
+def _placement(plan: MemoryPlan) -> Placement:
+    """What the linker script needs to know of the plan."""
+    banks = tuple(arena.bank for arena in plan.arenas)
+    stack, context = plan.resident_banks[STACK], plan.resident_banks[CONTEXT]
+    return Placement(stack, context, banks, plan.resident_banks.get(REPLAY))
+
+
+def placement_on(plan: Mapping[str, Any], target: Target) -> Placement | None:
+    """The placement of a plan.json on `target`; None (everything together) if it lacks a bank."""
+    arenas = tuple(arena["bank"] for arena in plan["arenas"])
+    replay = plan.get("replay_bank")
+    placement = Placement(plan["stack_bank"], plan["context_bank"], arenas, replay)
+    wanted = {placement.stack, placement.context, *arenas} | ({replay} if replay else set())
+    return placement if wanted <= {bank.name for bank in target.memories} else None
+
+
+def read_plan(directory: Path) -> dict[str, Any]:
+    """plan.json of a project folder. Raises MicrotuneError if it is none or of another schema."""
+    path = directory / MARKER
+    try:
+        recover(directory)
+    except OSError as error:
+        raise MicrotuneError(
+            f"{directory}: a compile was interrupted there and cannot be undone: {error}"
+        ) from error
+    if not path.is_file():
+        raise MicrotuneError(f"{directory} is not a microtune project: {MARKER} is missing")
+    try:
+        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = plan["schema_version"]
+        missing = [key for key in _PLAN_KEYS if key not in plan]
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        raise MicrotuneError(f"{path}: not a readable plan: {error}") from error
+    if version != PLAN_SCHEMA_VERSION:
+        raise MicrotuneError(
+            f"{path}: schema version {version} is unknown; this microtune reads "
+            f"{PLAN_SCHEMA_VERSION}. Compile the model again."
+        )
+    if missing:
+        raise MicrotuneError(
+            f"{path}: not a whole plan: {', '.join(missing)} missing. Compile the model again."
+        )
+    _check_names(path, plan)
+    _check_schema(path, plan)
+    return plan
+
+
+def read_project(directory: Path) -> tuple[dict[str, Any], Graph]:
+    """(plan.json, training graph) of a project folder. Raises MicrotuneError if it is none, or if
+    one of the two is not what compile wrote beside the other."""
+    plan, graph = read_plan(directory), load_model(directory / TRAINING_FILE).graph
+    wrong = _difference(plan, graph)
+    if wrong:
+        raise MicrotuneError(
+            f"{directory}: plan.json does not fit {TRAINING_FILE} ({wrong}). Compile the model "
+            "again."
+        )
+    return plan, graph
+
+
+def _difference(plan: Mapping[str, Any], graph: Graph) -> str:
+    """What is not of this graph in a plan; empty if nothing is."""
+    if plan["parameters"] != [slot.to_json() for slot in layout.parameter_slots(graph)]:
+        return "other trained parameters"
+    if plan["gradient_offsets"] != layout.offset_names(graph):
+        return "other gradients"
+    classes = graph.tensors[graph.outputs[0]].shape[-1]
+    if plan["classes"] != classes:
+        return f"{plan['classes']} classes, not {classes}"
+    if plan["input"] != graph.attrs.get("input", "resident"):
+        return "another --input"
+    if not plan["buffers"]:
+        return "no buffers"
+    for entry in plan["buffers"]:
+        if not entry["first"] < entry["last"] <= len(graph.nodes):
+            return f"{entry['name']} lives outside the {len(graph.nodes)} steps"
+    return ""
+
+
+def _check_schema(path: Path, plan: Mapping[str, Any]) -> None:
+    """Raise MicrotuneError, naming the entry, for what `plan.schema.json` does not allow."""
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads((TEMPLATES / "plan.schema.json").read_text(encoding="utf-8"))
+    for error in Draft202012Validator(schema).iter_errors(plan):
+        where = "/".join(map(str, error.absolute_path)) or "plan"
+        raise MicrotuneError(f"{path}: {where}: {error.message[:_SHOWN]}. Compile the model again.")
+
+
+def _check_names(path: Path, plan: Mapping[str, Any]) -> None:
+    """What the plan says of names must be usable: a name for each class or none, a C prefix."""
+    names, prefix = plan["class_names"], plan["prefix"]
+    strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not strings or len(names) not in (0, plan["classes"]):
+        raise MicrotuneError(
+            f"{path}: class_names must list {plan['classes']} names or none. Compile the model "
+            "again."
+        )
+    if not isinstance(prefix, str) or re.fullmatch(PREFIX, prefix) is None:
+        raise MicrotuneError(
+            f"{path}: prefix {prefix!r} is no start of a C name. Compile the model again."
+        )

@@ -1,0 +1,114 @@
+"""Projects compiled once for many runs, and what their frozen prefix makes of images."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import microtune
+from microtune import pipeline
+from microtune.data import Split
+from microtune.ir.graph import Graph
+from microtune.ir.modelfile import ModelFile, load_model
+from microtune.memory.latent import latent_cut
+from microtune.project.project import TRAINING_FILE
+from microtune.run.host import build_library
+from microtune.run.runners import HostRunner
+from microtune.tools.cache import keep_array, make_room, read_array, touch
+from microtune.training.scheme import resolve_scheme
+
+UNLIMITED = 1 << 28  # what fits is the question of `compile`
+LIBRARY = "library.so"
+_STAGING, _DAY = ".compiling-", 24 * 60 * 60
+FLAGS = ("-O3", "-march=native")
+# Where the results of a training run come from; the other rooms print, plan or search.
+DECIDING_ROOMS = (
+    "codegen", "datasets", "ir", "passes", "pipeline.py", "runtime", "simulate", "training",
+)  # fmt: skip
+
+
+@cache
+def code_version(rooms: Sequence[str] = ()) -> str:
+    """Changes with any file of these rooms or modules of the package (none: of all of it)."""
+    root = Path(microtune.__file__).parent
+    roots = [root / room for room in rooms] or [root]
+    files = sorted(
+        p for place in roots for p in (place, *place.rglob("*"))
+        if p.suffix in (".py", ".c", ".h", ".in", ".toml")
+    )  # fmt: skip
+    return digest(*(path.read_text(encoding="utf-8") for path in files))
+
+
+def digest(*parts: str) -> str:
+    """24 hexadecimal digits of the parts' hash."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def compiled(
+    model: ModelFile, request: pipeline.Request, flags: tuple[str, ...], kept: Path
+) -> Path:
+    """A folder within `kept` with `project` and its library for this machine, made once."""
+    scheme = resolve_scheme(request.scheme, model.graph, model.graph.name).sha256()
+    content = [code_version(), model.sha256(), scheme, str(request), str(flags), platform.node()]
+    folder = kept / f"compiled-{digest(*content)}"
+    touch(folder)
+    if not (folder / LIBRARY).is_file():
+        kept.mkdir(parents=True, exist_ok=True)
+        make_room(0)
+        _sweep(kept)
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=kept))
+        try:
+            pipeline.compile_model(model, request, staging / "project")
+            build_library(staging / "project", staging / LIBRARY, flags=flags, kept=kept)
+            with suppress(OSError):  # another process was faster
+                staging.rename(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def _sweep(kept: Path) -> None:
+    """Remove what processes that were killed left half compiled, a day ago or longer."""
+    for left in kept.glob(f"{_STAGING}*"):
+        with suppress(OSError):  # another process sweeps too
+            if time.time() - left.stat().st_mtime > _DAY:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def host_runner(folder: Path, seed: int, flags: tuple[str, ...]) -> tuple[HostRunner, Graph]:
+    """A fresh context of what `compiled` returned, and its training graph."""
+    project = folder / "project"
+    graph = load_model(project / TRAINING_FILE).graph
+    return HostRunner(project, seed, flags=flags, built=folder / LIBRARY), graph
+
+
+def frames_sha256(split: Split) -> str:
+    """Of the frames alone."""
+    return hashlib.sha256(np.ascontiguousarray(split.frames).data).hexdigest()
+
+
+def kept_latents(
+    runner: HostRunner, graph: Graph, split: Split, of: tuple[str, str], kept: Path
+) -> Split:
+    """The split with latents, each image through the frozen layers once for all runs that are cut
+    at the same tensor; as it is where nothing is frozen. `of` names the model and the frames."""
+    cut = latent_cut(graph)
+    if cut is None:
+        return split
+    path = kept / f"device-latents-{digest(code_version(), of[0], cut.tensor, of[1])}.bin"
+    found = read_array(path)
+    if found is not None:
+        runner.from_latents = True
+        return Split(found[0], split.labels, split.names)
+    latents = runner.use_latents(split)
+    keep_array(path, latents.frames)
+    return latents

@@ -1,0 +1,334 @@
+"""One interface for the three ways to run a project: numpy, host, emulated chip.
+
+A run is a stream of records (train or infer one frame) and gives one result a record, in order.
+The numbers are the same whoever runs them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+
+from microtune.codegen.layout import Slot, offset_names, parameter_slots, unpack_block
+from microtune.data import Split
+from microtune.data.augment import NONE, change_frame, draw_change
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Array
+from microtune.ir.modelfile import load_model
+from microtune.memory.latent import stored_samples
+from microtune.project.learnt import HEADER_BYTES, Learnt
+from microtune.project.project import TRAINING_FILE, placement_on, read_plan
+from microtune.run.debug import DEBUG_FLAG
+from microtune.run.emulator import run_firmware
+from microtune.run.host import HostCompiler, HostLibrary
+from microtune.run.interpreter import Interpreter
+from microtune.run.job import (
+    JOB_NAME,
+    RESULT_NAME,
+    Record,
+    RecordKind,
+    RecordResult,
+    read_results,
+    write_job,
+)
+from microtune.run.replay import ReplayMemory
+from microtune.targets import load_target
+from microtune.tools.toolchain import build_firmware
+
+BackEnd = Literal["host", "qemu", "numpy"]
+Progress = Callable[[int, int], None]
+Twins = queue.SimpleQueue[HostLibrary]
+T = TypeVar("T")
+DEBUG_FLAGS = ("-O2", DEBUG_FLAG)
+NO_REPLAY = "rehearsing needs a project compiled with --replay"
+
+
+class Runner(Protocol):
+    """Runs records on a fresh context, or one that has loaded what was learnt before; afterwards
+    tells the trained parameters."""
+
+    def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
+        """One result a record, in order."""
+        ...
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name, after the run."""
+        ...
+
+    def saved(self) -> bytes:
+        """What `mt_save` wrote after the run."""
+        ...
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class HostRunner:
+    """The generated C, compiled for this machine; runs of inferences on `threads` cores."""
+
+    def __init__(
+        self, project: Path, seed: int, compiler: HostCompiler = "default",
+        flags: tuple[str, ...] = ("-O3", "-march=native"), threads: int = 1,
+        built: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.library = HostLibrary(project, seed, compiler, flags, built)
+        self.threads = threads
+        self.from_latents = False
+
+    def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
+        """One result a record, in order."""
+        rate: float | None = None
+        for kind, group in itertools.groupby(records, lambda record: record.kind):
+            if kind is RecordKind.INFER and self.threads > 1:
+                yield from self._infer_on_cores(group)
+                continue
+            for record in group:
+                if kind.trains and record.learning_rate != rate:
+                    rate = record.learning_rate
+                    self.library.set_learning_rate(rate)
+                yield _host_result(self.library, record, self.from_latents)
+
+    def use_latents(self, split: Split, progress: Progress | None = None) -> Split:
+        """The split with latents (N, bytes) instead of frames, each image through the frozen layers
+        once; from now on the runner takes records whose frames are latents."""
+        if self.library.latent_bytes == 0:
+            raise MicrotuneError("the first layer is trained: there are no latents to train from")
+        count = len(split.labels)
+        latents = np.empty((count, self.library.latent_bytes), np.int8)
+        done = 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            idle = self._twins(self.library.save())
+            for latent in pool.map(lambda f: _lent(idle, lambda c: c.make_latent(f)), split.frames):
+                latents[done] = latent
+                done += 1
+                if progress is not None:
+                    progress(done, count)
+        self.from_latents = True
+        return Split(latents, split.labels, split.names)
+
+    def _twins(self, learnt: bytes) -> Twins:
+        """Instances with these parameters, one for each thread."""
+        idle: Twins = queue.SimpleQueue()
+        for _ in range(self.threads):
+            twin = self.library.twin()
+            twin.load(learnt)
+            idle.put(twin)
+        return idle
+
+    def _infer_on_cores(self, records: Iterator[Record]) -> Iterator[RecordResult]:
+        """The parameters stay, so instances that loaded them share the records."""
+        idle, latents = self._twins(self.library.save()), self.from_latents
+
+        def infer(record: Record) -> RecordResult:
+            return _lent(idle, lambda library: _host_result(library, record, latents))
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            while batch := list(itertools.islice(records, 16 * self.threads)):
+                yield from pool.map(infer, batch)
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name."""
+        return self.library.parameters()
+
+    def saved(self) -> bytes:
+        """What `mt_save` writes now."""
+        return self.library.save()
+
+    def load(self, learnt: Learnt) -> None:
+        """Start from this instead of the compiled state."""
+        self.library.load(learnt.content)
+
+
+class NumpyRunner:
+    """The numpy meaning of the training graph."""
+
+    def __init__(self, project: Path, seed: int) -> None:
+        self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
+        slots = stored_samples(self.interpreter.graph)
+        self.replay = ReplayMemory(slots, seed) if slots else None
+
+    def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
+        """One result a record, in order."""
+        for record in records:
+            frame, label = self._sample(record)
+            frame, loss = frame.reshape(self.interpreter.graph.tensors["input"].shape), 0
+            if record.kind.trains:
+                values = self.interpreter.train_step(frame, label, record.learning_rate)
+                logits, loss = values["logits"], loss_q16(values["loss"])
+            else:
+                logits = self.interpreter.infer(frame)
+            flat = logits.reshape(-1)
+            words = flat.view(np.int32) if flat.dtype == np.float32 else flat.astype(np.int32)
+            yield RecordResult(record.kind, 0, int(flat.argmax()), loss, words, b"", None)
+
+    def _sample(self, record: Record) -> tuple[Array, int]:
+        """Frame and label, changed or from the replay memory where the record asks for it."""
+        step = self.interpreter.step
+        if record.augmentation != NONE:
+            shape = self.interpreter.graph.tensors["input"].shape[1:]
+            change = draw_change(record.augmentation, self.interpreter.seed, step)
+            frame = change_frame(_frame(record).reshape(shape), change)
+            record = replace(record, frame=frame, augmentation=NONE)
+        if record.kind not in (RecordKind.REHEARSE, RecordKind.TRAIN_KEEP):
+            return _frame(record), record.label
+        if self.replay is None:
+            raise MicrotuneError(NO_REPLAY)
+        if record.kind is RecordKind.REHEARSE:
+            return self.replay.rehearsed(step)
+        self.replay.keep(_frame(record), record.label, step)
+        return _frame(record), record.label
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name."""
+        graph = self.interpreter.graph
+        return {t.name: self.interpreter.data[t.name] for t in graph.with_role("param")}
+
+    def load(self, learnt: Learnt) -> None:
+        """Start from this instead of the compiled state."""
+        graph = self.interpreter.graph
+        self.interpreter.data |= learnt.values(parameter_slots(graph), offset_names(graph))
+        self.interpreter.seed, self.interpreter.step = learnt.seed, learnt.steps
+
+    def saved(self) -> bytes:
+        """Only the generated C saves."""
+        raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
+
+
+class QemuRunner:
+    """The firmware in the emulator: the whole run is one job."""
+
+    def __init__(
+        self, project: Path, seed: int, on_progress: Progress | None = None,
+        target: str | None = None, optimisation: str = "-O3", debug: bool = False,
+    ) -> None:  # fmt: skip
+        self._project, self._seed, self._progress = project, seed, on_progress
+        self._plan = read_plan(project)
+        self._target = load_target(target or self._plan["target"])
+        self._optimisation, self._debug = optimisation, debug
+        self._blob, self._learnt = b"", b""
+
+    def load(self, learnt: Learnt) -> None:
+        """Start from this instead of the compiled state."""
+        self._learnt = learnt.content
+
+    def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
+        """One result a record, in order, after the job has run."""
+        graph = load_model(self._project / TRAINING_FILE).graph
+        first, records = _peek(records)
+        last = [Record(RecordKind.SAVE)] if graph.updates else []
+        before = [Record(RecordKind.LOAD, blob=self._learnt)] if self._learnt else []
+        with tempfile.TemporaryDirectory(prefix="microtune-chip-") as name:
+            folder = Path(name)
+            elf = folder / "firmware.elf"
+            build_firmware(
+                self._project, self._target, elf, self._optimisation,
+                placement=placement_on(self._plan, self._target), debug=self._debug,
+                augment=first is not None and first.augmentation != NONE, load=bool(before),
+            )  # fmt: skip
+            job = write_job(
+                folder / JOB_NAME, self._seed, itertools.chain(before, records, last),
+                graph.tensors["input"].bytes, int(self._plan["classes"]),
+            )  # fmt: skip
+            done = run_firmware(elf, self._target, folder, plugin=False, on_progress=self._progress)
+            done.require_success()
+            for result in read_results(folder / RESULT_NAME, job):
+                if result.status != 0:
+                    raise MicrotuneError(f"the firmware returned status {result.status}")
+                if result.kind is RecordKind.SAVE:
+                    self._blob = result.blob
+                elif result.kind is not RecordKind.LOAD:
+                    yield result
+
+    def parameters(self) -> dict[str, Array]:
+        """Trained parameters by graph name, from the blob saved at the end."""
+        slots = [Slot.from_json(entry) for entry in self._plan["parameters"]]
+        return unpack_block(self._blob[HEADER_BYTES:], slots)
+
+    def saved(self) -> bytes:
+        """The blob that the firmware saved at the end of the job."""
+        return self._blob
+
+
+def make_runner(
+    project: Path, on: BackEnd, seed: int, on_progress: Progress | None = None, *,
+    debug: bool = False, learnt: Learnt | None = None,
+) -> Runner:  # fmt: skip
+    """The runner of a back end by name; the host uses all cores; with `debug` the generated C
+    checks its accumulators, on one core. It starts from what was `learnt`, where given."""
+    runner = _new_runner(project, on, seed, on_progress, debug=debug)
+    if learnt is not None:
+        runner.load(learnt)
+    return runner
+
+
+def _new_runner(
+    project: Path, on: BackEnd, seed: int, on_progress: Progress | None, *, debug: bool
+) -> HostRunner | NumpyRunner | QemuRunner:
+    if on == "numpy":
+        if debug:
+            raise MicrotuneError("--debug needs the generated C: use --on host or --on qemu")
+        return NumpyRunner(project, seed)
+    if on == "qemu":
+        return QemuRunner(project, seed, on_progress, debug=debug)
+    if debug:
+        return HostRunner(project, seed, flags=DEBUG_FLAGS)
+    return HostRunner(project, seed, threads=cores())
+
+
+def _peek(records: Iterable[Record]) -> tuple[Record | None, Iterator[Record]]:
+    """The first record, and all of them."""
+    iterator = iter(records)
+    first = next(iterator, None)
+    return first, iterator if first is None else itertools.chain([first], iterator)
+
+
+def _lent(idle: Twins, use: Callable[[HostLibrary], T]) -> T:
+    """Use an idle instance."""
+    library = idle.get()
+    try:
+        return use(library)
+    finally:
+        idle.put(library)
+
+
+def _host_result(library: HostLibrary, record: Record, latents: bool) -> RecordResult:
+    kind, loss = record.kind, 0
+    if kind is RecordKind.REHEARSE:
+        predicted, loss = library.rehearse()
+    elif kind.trains and latents:
+        keeps = kind is RecordKind.TRAIN_KEEP
+        train = library.train_keep_latent if keeps else library.train_latent
+        predicted, loss = train(_frame(record), record.label)
+    elif kind.trains:
+        step = library.train_keep if kind is RecordKind.TRAIN_KEEP else library.train_step
+        predicted, loss = step(_frame(record), record.label, record.augmentation)
+    else:
+        infer = library.infer_latent if latents else library.infer
+        predicted = infer(_frame(record))
+    return RecordResult(kind, 0, predicted, loss, library.logits(), b"", None)
+
+
+def _frame(record: Record) -> Array:
+    if record.frame is None:
+        raise MicrotuneError("a train or infer record needs a frame")
+    return record.frame
+
+
+def loss_q16(loss: Array) -> int:
+    """The loss of a numpy step in the unit of mt_result, saturated as there; NaN is 0."""
+    value = loss.reshape(-1)[0]
+    if loss.dtype == np.float32:
+        scaled = float(np.float32(value) * np.float32(65536.0))
+        return int(min(scaled, 2.0**31 - 1)) if scaled > 0 else 0
+    return int(value)

@@ -1,1 +1,0 @@
-"""Ways to run a graph: the numpy interpreter, the host library, the emulated chip."""

@@ -1,0 +1,1 @@
+"""Compilers, object files, files written whole, the cache."""

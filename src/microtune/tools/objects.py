@@ -1,0 +1,120 @@
+"""Object files kept by content: what was compiled once is not compiled again.
+
+The key of an object is everything that decides its bytes: the compiler's version, the command, the
+source and every header that it includes, and this machine (`-march=native`). So two projects
+share the runtime, two tests or processes share a whole model, and a changed line compiles anew.
+Where the command defines macros, many objects do not depend on them: those are shared too, found
+by what the preprocessor leaves of the source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from microtune.codegen.names import NAMES_HEADER, PLAIN_NAMES
+from microtune.tools.compilers import Compiler, run_tool
+
+OBJECTS = "MICROTUNE_OBJECTS"
+CALL_GRAPH = ".ci"
+_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+
+
+def object_store(kept: Path | None = None) -> Path | None:
+    """Where objects stay: the folder that the environment names, else `kept`."""
+    named = os.environ.get(OBJECTS)
+    return Path(named).resolve() if named else kept and kept.resolve()
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """How the C files of one project become objects.
+
+    `flags` decide the objects' bytes; `placing` flags only name places on this machine and are no
+    part of the key. Objects go to `store` if there is one, else to `folder`.
+    """
+
+    compiler: Compiler
+    flags: tuple[str, ...]
+    project: Path
+    folder: Path
+    store: Path | None = None
+    placing: tuple[str, ...] = ()
+
+    def objects(self, sources: Sequence[Path]) -> list[Path]:
+        """The object of each source (relative to the project), compiled on all cores where it is
+        not kept. What GCC reports of calls lies beside it."""
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            return list(pool.map(self._object, sources))
+
+    def _object(self, source: Path) -> Path:
+        if self.store is None:
+            return self._compile(source, self.folder)
+        kept = self.store / self._key(self.flags, included(self.project, source, self.flags))
+        if not kept.is_dir():
+            self.store.mkdir(parents=True, exist_ok=True)
+            if any(flag.startswith("-D") for flag in self.flags):
+                same = self._preprocessed_key(source)
+                self._keep(source, self.store / same)
+                with suppress(FileExistsError):  # another process was faster
+                    kept.symlink_to(same)
+            else:
+                self._keep(source, kept)
+        return kept / source.with_suffix(".o")
+
+    def _keep(self, source: Path, kept: Path) -> None:
+        if kept.is_dir():
+            return
+        with tempfile.TemporaryDirectory(prefix=".compiling-", dir=self.store) as staging:
+            self._compile(source, Path(staging, "o"))
+            with suppress(OSError):  # another process was faster
+                Path(staging, "o").rename(kept)
+
+    def _compile(self, source: Path, folder: Path) -> Path:
+        target = (folder / source.with_suffix(".o")).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        command = [*self.compiler.command, *self.flags, *self.placing]
+        arguments = ["-c", str(source), "-o", str(target)]
+        run_tool([*command, *arguments], f"compiling {source}", cwd=self.project)
+        return target
+
+    def _preprocessed_key(self, source: Path) -> str:
+        command = [*self.compiler.command, *self.flags, *self.placing, "-E", str(source)]
+        text = run_tool(command, f"compiling {source}", cwd=self.project)
+        flags = tuple(flag for flag in self.flags if not flag.startswith(("-D", "-I")))
+        return self._key(flags, {source: text.encode()})
+
+    def _key(self, flags: tuple[str, ...], contents: Mapping[Path, bytes]) -> str:
+        told = (self.compiler.version, platform.node(), *self.compiler.command, *flags)
+        key = hashlib.sha256("\0".join(told).encode())
+        for path, content in contents.items():
+            key.update(f"\0{path}\0{len(content)}\0".encode())
+            key.update(content)
+        return key.hexdigest()[:32]
+
+
+def included(project: Path, source: Path, flags: Sequence[str]) -> dict[Path, bytes]:
+    """The source and, through all their includes, the project's headers that it is made of."""
+    plain = PLAIN_NAMES in flags  # then the generated names are not used
+    folders = [Path(flag.removeprefix("-I")) for flag in flags if flag.startswith("-I")]
+    found: dict[Path, bytes] = {}
+    waiting = [source]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found[path] = (project / path).read_bytes()
+        for name in _INCLUDE.findall(found[path]):
+            if plain and name.decode().endswith(NAMES_HEADER):
+                continue
+            places = (folder / name.decode() for folder in (path.parent, *folders))
+            waiting += [place for place in places if (project / place).is_file()][:1]
+    return found

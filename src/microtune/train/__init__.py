@@ -1,0 +1,1 @@
+"""The training loop over images: seeds, sessions, evaluation."""

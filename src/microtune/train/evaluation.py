@@ -1,0 +1,135 @@
+"""How good a project is, and what it makes of single images, without training it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from microtune.data import open_dataset, open_images
+from microtune.data.folder import FolderTree
+from microtune.data.listing import LeftOut, pictures_below
+from microtune.data.names import natural, printable
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Array
+from microtune.project.learnt import Learnt
+from microtune.run.job import Record, RecordKind
+from microtune.run.runners import BackEnd, Runner, make_runner
+from microtune.train.outcome import Outcome
+from microtune.train.session import OpenProject
+from microtune.train.trainer import Progress, evaluate_accuracy
+
+_Q16 = 65536.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network makes of one image: the class it answers (its label), and the softmax of the
+    logits, float64 (classes,), computed here for people to read."""
+
+    image: str
+    label: int
+    probabilities: npt.NDArray[np.float64]
+
+    def best(self, count: int) -> list[int]:
+        """The labels of the largest probabilities, the answered class first."""
+        order = np.argsort(-self.probabilities, kind="stable").tolist()
+        return [self.label, *(label for label in order if label != self.label)][:count]
+
+
+def evaluate_project(
+    project: Path, data: Path, split: str, on: BackEnd, load: Path | None, progress: Progress
+) -> Outcome:
+    """Run the images of a split through the project as compiled, or as learnt (`load`).
+
+    The data may lack classes of the project, if that knows their names. Raises MicrotuneError.
+    """
+    opened = OpenProject.read(project)
+    learnt = opened.learnt(load)
+    dataset = open_images(data) if opened.class_names else open_dataset(data)
+    labels = opened.labels_of(dataset, some=True)
+    found = dataset.load(split, opened.preprocessing, lambda done, total: progress(done, total, ""))
+    dataset.say_notes([found])
+    images = labels.apply(found)
+    if len(images.labels) == 0:
+        raise MicrotuneError(f"{data} has no {split} images")
+    runner = _runner(opened, on, progress, learnt)
+    _, predictions = evaluate_accuracy(runner, images, None if on == "qemu" else progress)
+    return Outcome(labels.names, split, images.labels, predictions, images.names)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures in the order in which they were named (a folder's in natural order), and what there
+    is to say: what was left out, what is odd about a picture. `frames` are int8 (N, height, width,
+    channels), as the device gets them."""
+
+    names: list[str]
+    frames: Array
+    notes: list[str]
+
+
+def read_images(opened: OpenProject, places: Sequence[Path]) -> Images:
+    """Image files, and all pictures in folders and their sub-folders, decoded as training does.
+    Raises MicrotuneError: absent, unreadable, no picture, a folder without pictures."""
+    names: list[str] = []
+    frames: list[Array] = []
+    notes: list[str] = []
+    for place in places:
+        found: list[tuple[str, Callable[[], bytes]]]
+        found = [(str(place), partial(_content, place))]
+        if place.is_dir():
+            left_out = LeftOut()
+            files = sorted(
+                pictures_below(FolderTree(place), (), left_out), key=lambda f: natural(f.name)
+            )
+            found = [(f"{place}/{file.name}", file.content) for file in files]
+            notes += [f"{printable(str(place))}: left out: {note}" for note in left_out.notes()]
+            if not found:
+                said = "; ".join(left_out.notes())
+                raise MicrotuneError(f"{place}: no images in this folder{said and f' ({said})'}")
+        for name, content in found:
+            frame, odd = opened.preprocessing.decode_noted(content(), printable(name))
+            names.append(name)
+            frames.append(frame)
+            notes += [f"{printable(name)}: {note}" for note in odd]
+    return Images(names, np.stack(frames), notes)
+
+
+def _content(image: Path) -> bytes:
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        where = printable(str(image))
+        raise MicrotuneError(f"cannot read {where}: {error.strerror or error}") from error
+
+
+def predict_images(
+    opened: OpenProject, images: Images, on: BackEnd, learnt: Learnt | None, progress: Progress
+) -> Iterator[Prediction]:
+    """What the network makes of each image, compiled or as learnt. Raises MicrotuneError."""
+    runner = _runner(opened, on, progress, learnt)
+    floats = opened.graph.tensors[opened.graph.outputs[0]].dtype == "f32"
+    records = (Record(RecordKind.INFER, frame) for frame in images.frames)
+    for done, (image, result) in enumerate(zip(images.names, runner.run(records), strict=True)):
+        if on != "qemu":
+            progress(done + 1, len(images.names), "")
+        logits = result.logits.view(np.float32) if floats else result.logits / _Q16
+        yield Prediction(image, result.predicted, softmax(logits.astype(np.float64)))
+
+
+def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Probabilities that sum to 1."""
+    powers = np.exp(logits - logits.max())
+    shares: npt.NDArray[np.float64] = powers / powers.sum()
+    return shares
+
+
+def _runner(opened: OpenProject, on: BackEnd, progress: Progress, learnt: Learnt | None) -> Runner:
+    return make_runner(
+        opened.path, on, 0, lambda done, total: progress(done, total, ""), learnt=learnt
+    )

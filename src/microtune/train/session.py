@@ -1,0 +1,271 @@
+"""A project with its data and a back end: what the commands `train` and `measure` call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microtune.codegen.layout import Slot
+from microtune.data import Dataset, Description, Preprocessing, Split, open_dataset
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Graph
+from microtune.measure.measure import Measurement, measure
+from microtune.project.learnt import Learnt, read_learnt
+from microtune.project.project import read_plan, read_project
+from microtune.run.runners import BackEnd, HostRunner, Runner, cores, make_runner
+from microtune.tools.files import write_whole
+from microtune.train.outcome import Outcome
+from microtune.train.seeds import SeedRuns
+from microtune.train.trainer import (
+    Progress,
+    TrainingPlan,
+    TrainingReport,
+    learning_rate,
+    run_training,
+)
+
+_LISTED_CLASSES = 12
+
+
+@dataclass(frozen=True)
+class OpenProject:
+    """A project folder that was read: its plan.json, training graph and the classes' names in label
+    order (empty: the project does not know them)."""
+
+    path: Path
+    plan: Mapping[str, Any]
+    graph: Graph
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @staticmethod
+    def read(path: Path) -> OpenProject:
+        """Raises MicrotuneError for what is no whole project."""
+        plan, graph = read_project(path)
+        names = tuple(plan["class_names"])
+        return OpenProject(path, plan, graph, names, Preprocessing.from_json(plan["preprocessing"]))
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.plan["classes"])
+
+    @property
+    def is_untaught(self) -> bool:
+        """Whether its head is all zeros: before training every image gets the first class."""
+        heads = [node.inputs[1:3] for node in self.graph.nodes if node.op == "head"]
+        return bool(heads) and not any(self.graph.data[name].any() for name in heads[0])
+
+    def learnt(self, path: Path | None) -> Learnt | None:
+        """What a file of `train --save` or `mt_save` holds; None for no file."""
+        if path is None:
+            return None
+        if not self.graph.updates:
+            raise MicrotuneError(f"--load: {self.path} was compiled with scheme none: it learns "
+                                 "nothing that could be loaded")  # fmt: skip
+        learnt, scheme = read_learnt(path), self.plan["scheme"]
+        slots = [Slot.from_json(entry) for entry in self.plan["parameters"]]
+        learnt.check(
+            self.plan["model"]["sha256"], (scheme["name"], scheme["sha256"]), slots,
+            self.plan["gradient_offsets"],
+        )  # fmt: skip
+        return learnt
+
+    def labels_of(self, dataset: Dataset, *, some: bool = False) -> ClassLabels:
+        """How the classes of a data set are numbered here: by name where the project has names.
+
+        `some`: the data may lack classes. Raises MicrotuneError if the classes do not match.
+        """
+        found, own = dataset.classes, self.class_names
+        fits = len(found) == self.classes or (some and bool(own) and len(found) < self.classes)
+        if not fits:
+            raise MicrotuneError(
+                f"{dataset.path} has {len(found)} classes, {self.path} was compiled for "
+                f"{self.classes}; compile again with --classes {len(found)}"
+                f"{_difference(found, own) if own else ''}"
+            )
+        if not own:
+            return ClassLabels(tuple(found), tuple(range(len(found))))
+        if not set(found) <= set(own):
+            raise MicrotuneError(
+                f"{dataset.path} has other classes than {self.path} was compiled for."
+                f"{_difference(found, own)}\nRename the data's classes, or compile again with "
+                f"--data {dataset.path}"
+            )
+        return ClassLabels(own, tuple(own.index(name) for name in found))
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """Class names in the project's label order, and the label here of each class of the data."""
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    def apply(self, split: Split) -> Split:
+        """The split with the project's labels."""
+        return replace(split, labels=np.array(self.labels, np.int32)[split.labels])
+
+
+def _difference(found: Sequence[str], own: Sequence[str]) -> str:
+    """Both lists, and what is in one of them only."""
+
+    def listed(names: Sequence[str]) -> str:
+        more = f", and {len(names) - _LISTED_CLASSES} more" if len(names) > _LISTED_CLASSES else ""
+        return ", ".join(names[:_LISTED_CLASSES]) + more
+
+    text = f"\n  data:    {listed(found)}\n  project: {listed(own)}"
+    for where, names in (
+        ("data", [name for name in found if name not in own]),
+        ("project", [name for name in own if name not in found]),
+    ):
+        text += f"\n  only in the {where}: {listed(names)}" if names else ""
+    return text
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that a training run needs; labels are the project's, `classes` their names."""
+
+    project: Path
+    graph: Graph
+    back_end: BackEnd
+    train_split: Split
+    test_split: Split | None
+    classes: tuple[str, ...]
+    learnt: Learnt | None = None
+    images: Description | None = None
+
+    @staticmethod
+    def open(
+        project: Path, data: Path, back_end: BackEnd, progress: Progress, load: Path | None = None
+    ) -> Session:
+        """Read the plan, what was learnt before (`load`), and decode the images as the plan's
+        preprocessing says."""
+        opened = OpenProject.read(project)
+        if not opened.graph.updates:
+            raise MicrotuneError(f"{project} was compiled with scheme none: nothing to train")
+        learnt = opened.learnt(load)
+        dataset = open_dataset(data)
+        labels = opened.labels_of(dataset)
+
+        def report(done: int, total: int) -> None:
+            progress(done, total, "")
+
+        train = dataset.load("train", opened.preprocessing, report)
+        test = dataset.load("test", opened.preprocessing, report)
+        return Session(
+            project, opened.graph, back_end, labels.apply(train),
+            labels.apply(test) if len(test.labels) else None, labels.names, learnt,
+            dataset.describe([train, test]),
+        )  # fmt: skip
+
+    def resume(self, plan: TrainingPlan, *, anew: bool) -> TrainingPlan:
+        """The plan behind the steps that were done when `learnt` was saved; `anew`: from its
+        beginning. Raises MicrotuneError if the steps are not those of such a plan."""
+        if self.learnt is None or anew:
+            return plan
+        if plan.rehearse:
+            raise MicrotuneError(
+                "--load goes on without a break, but the stored samples of --rehearse are not in "
+                "the file. --anew starts a new run from what was learnt, with an empty memory"
+            )
+        return replace(plan, done=self.learnt.steps)
+
+    def other_rate(self, plan: TrainingPlan) -> tuple[float, float] | None:
+        """(last rate of what was learnt, rate of this plan for that step), if they differ: the run
+        is then not the rest of that which was saved."""
+        if self.learnt is None or plan.done == 0:
+            return None
+        planned = plan.epochs * len(self.train_split.labels)
+        here = learning_rate(plan, plan.done - 1, planned)
+        return None if here == self.learnt.learning_rate else (self.learnt.learning_rate, here)
+
+    def train(
+        self, plan: TrainingPlan, progress: Progress, save: Path | None = None, *,
+        debug: bool = False, latents: bool = False,
+    ) -> TrainingReport:  # fmt: skip
+        """Run the plan from what was learnt, or from the compiled state; `save` gets what `mt_save`
+        writes (host and qemu; on the host behind each epoch and on Ctrl-C too), `debug` checks
+        accumulators, `latents` runs the frozen layers once an image (host)."""
+        if save is not None and self.back_end == "numpy":
+            raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
+        runner = make_runner(
+            self.project, self.back_end, plan.seed, debug=debug, learnt=self.learnt
+        )
+        train, test = self._splits(runner, progress, latents=latents)
+
+        def keep() -> None:
+            if save is not None:
+                write_whole(save, runner.saved())
+
+        on_epoch = keep if isinstance(runner, HostRunner) else None
+        try:
+            report = run_training(runner, self.graph, plan, train, test, progress, on_epoch)
+        except (KeyboardInterrupt, SystemExit):
+            if on_epoch is not None:
+                keep()
+            raise
+        keep()
+        return self._with_classes(report)
+
+    def _with_classes(self, report: TrainingReport) -> TrainingReport:
+        """The report with what happened class by class: on the test images, or, without any, on
+        the training images of the last epoch, each before its step."""
+        if self.test_split is not None and report.predictions is not None:
+            test = self.test_split
+            report.outcome = Outcome(
+                self.classes, "test", test.labels, report.predictions, test.names
+            )
+        elif report.last_epoch is not None:
+            report.outcome = Outcome(self.classes, "train", *report.last_epoch, before_steps=True)
+        return report
+
+    def _splits(
+        self, runner: Runner, progress: Progress, *, latents: bool
+    ) -> tuple[Split, Split | None]:
+        """(train, test) as the runner takes them."""
+        if not latents:
+            return self.train_split, self.test_split
+        if not isinstance(runner, HostRunner):
+            raise MicrotuneError("--latents needs --on host")
+
+        def report(done: int, total: int) -> None:
+            progress(done, total, "frozen layers")
+
+        test = self.test_split
+        return (
+            runner.use_latents(self.train_split, report),
+            None if test is None else runner.use_latents(test, report),
+        )
+
+    def seed_runs(
+        self, plan: TrainingPlan, seeds: Sequence[int], progress: Progress, *, latents: bool = False
+    ) -> SeedRuns:
+        """The plan once a seed, on all cores of the host; the bits are those of runs one by one."""
+        runner = HostRunner(self.project, 0, threads=cores())
+        train_split, test_split = self._splits(runner, progress, latents=latents)
+
+        def train(alone: Runner, one: TrainingPlan, report: Progress) -> TrainingReport:
+            return self._with_classes(
+                run_training(alone, self.graph, one, train_split, test_split, report)
+            )
+
+        return SeedRuns(runner, plan, seeds, train)
+
+
+def measure_project(
+    project: Path, data: Path | None, images: int, target: str | None, optimisation: str
+) -> Measurement:
+    """Measure a project, over `images` test images of `data` where given."""
+    if data is None:
+        return measure(project, target=target, optimisation=optimisation)
+    preprocessing = Preprocessing.from_json(read_plan(project)["preprocessing"])
+    dataset = open_dataset(data)
+    test = dataset.load("test", preprocessing, None)
+    dataset.say_notes([test])
+    return measure(project, test.frames[:images], test.labels[:images], target, optimisation)

@@ -1,0 +1,136 @@
+"""Builds a batch of training cases with one runtime and runs it, here or on an emulated core.
+
+`python -m tests.run.batches SEED [BUILD]` replays one case in one of HOST_BUILDS or on a core
+and prints every step.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from microtune.project.project import ROOMS, RUNTIME
+from microtune.run.emulator import run_firmware
+from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, load_target, render_linker_script
+from microtune.tools.compilers import Compiler, version_of
+from microtune.tools.objects import Compilation, object_store
+from microtune.tools.toolchain import find_cross_gcc
+from tests.run.training_cases import (
+    Step,
+    TrainingCase,
+    draw,
+    parse_steps,
+    training_case,
+    write_batch,
+)
+
+HERE = Path(__file__).parent
+NATIVE_PORT = HERE.parent / "runtime" / "native_port.c"
+DRIVER = HERE / "training_batch.c"
+CORE = ("microtune.c", "mt_steps.c", "mt_crc32.c", "mt_learning_rate.c")
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+HOST = ["-std=c99", "-ffp-contract=off", "-fno-common", *WARNINGS]
+# The core takes the model that the driver points to: its declaration becomes one of a pointer.
+INDIRECT = "-Dmt_generated_model=(*training_batch_model)"
+ZIG = [sys.executable, "-m", "ziglang", "cc"]
+SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+HOST_BUILDS: dict[str, list[str]] = {
+    "portable": ["gcc", "-O1", "-DMT_PORTABLE"],
+    "avx2": ["gcc", "-O1", "-march=native"],
+    "clang": [*ZIG, "-O1", "-fno-sanitize=all"],
+    "sanitize": ["gcc", "-O1", "-DMT_PORTABLE", *SANITIZE],
+    "sanitize-avx2": ["gcc", "-O1", "-march=native", *SANITIZE],
+}  # fmt: skip
+STACK_BYTES = 8192
+
+
+def run(command: list[str], cwd: Path | None = None) -> str:
+    """Run a tool; its words if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    assert done.returncode == 0, f"{' '.join(command[:8])} …\n{done.stdout}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def includes(runtime: Path = RUNTIME) -> list[str]:
+    """Where the headers of the runtime lie."""
+    return [f"-I{runtime / room}" for room in (*ROOMS, "include", "port")]
+
+
+def runtime_objects(compiler: list[str], rooms: tuple[str, ...], folder: Path) -> list[str]:
+    """The kernels and the core, compiled once for this command by all tests."""
+    sources = [path for room in rooms for path in sorted((RUNTIME / room).glob("*.c"))]
+    sources += [RUNTIME / "core" / name for name in CORE]
+    command = Compiler(compiler[0], tuple(compiler), version_of((compiler[0],)))
+    compilation = Compilation(
+        command, (INDIRECT, *includes(Path())), RUNTIME, folder, object_store(),
+        placing=(f"-I{HERE}",),
+    )  # fmt: skip
+    return [str(path) for path in compilation.objects([p.relative_to(RUNTIME) for p in sources])]
+
+
+def model_objects(compiler: list[str], folders: list[Path], tag: str) -> list[str]:
+    """One object for each model, its public symbols numbered."""
+    objects = []
+    for i, folder in enumerate(folders):
+        objects.append(str(folder / f"{tag}.o"))
+        names = [f"-Dmt_generated_{name}=mt_{name}_{i}" for name in ("model", "frame")]
+        source = str(folder / "microtune_model.c")
+        run([*compiler, *includes(), f"-I{folder}", *names, "-c", source, "-o", objects[-1]])
+    return objects
+
+
+def run_on_host(
+    cases: list[TrainingCase], folder: Path, builds: list[str]
+) -> list[list[list[Step]]]:
+    """For each of some HOST_BUILDS the steps of every case."""
+    folders = write_batch(cases, folder)
+    results = []
+    for build in builds:
+        compiler = [*HOST_BUILDS[build], *HOST]
+        objects = runtime_objects(compiler, ("portable", "avx2"), folder / f"{build}-objects")
+        objects += model_objects(compiler, folders, build)
+        sources = [str(DRIVER), str(folder / "cases.c"), str(NATIVE_PORT)]
+        program = str(folder / build)
+        run([*compiler, *includes(), f"-I{HERE}", *sources, *objects, "-o", program])
+        results.append(parse_steps(run([program])))
+    return results
+
+
+def run_on_core(cases: list[TrainingCase], folder: Path, core: str) -> list[list[Step]]:
+    """The steps of every case in one firmware of an emulated core."""
+    folders, target = write_batch(cases, folder), load_target(core)
+    gcc = find_cross_gcc(target.architecture).command[0]
+    compiler = [gcc, *target.gcc_flags, "-O2", *COMPILE_FLAGS, *WARNINGS]
+    objects = runtime_objects(compiler, ROOMS[1:], folder / "objects")
+    objects += model_objects(compiler, folders, core)
+    family = "riscv" if target.architecture.name == "riscv" else "arm"
+    port = ("startup.c", f"startup_{family}.c", f"harness_{family}.c", "semihosting.c", "string.c")
+    sources = [DRIVER, folder / "cases.c", *(RUNTIME / "port" / name for name in port)]
+    script = folder / "linker.ld"
+    script.write_text(render_linker_script(target, stack_bytes=STACK_BYTES), encoding="utf-8")
+    elf = folder / "batch.elf"
+    link = [*LINK_FLAGS, f"-Wl,-T,{script}", *map(str, sources), *objects, "-lgcc"]
+    run([*compiler, *includes(), f"-I{HERE}", *link, "-o", str(elf)])
+    done = run_firmware(elf, target, folder)
+    assert done.exit_code == 0, done.stdout[-2000:]
+    return parse_steps(done.stdout)
+
+
+def main() -> None:
+    """Replay one seed: SEED [BUILD]."""
+    seed, build = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "portable"
+    case = training_case(seed)
+    with tempfile.TemporaryDirectory() as name:
+        if build in HOST_BUILDS:
+            found = run_on_host([case], Path(name), [build])[0][0]
+        else:
+            found = run_on_core([case], Path(name), build)[0]
+    print("tags:", ", ".join(sorted(draw(seed).tags)))
+    for number, (step, expected) in enumerate(zip(found, case.expected(), strict=True)):
+        print(f"step {number}:", "equal" if step == expected else f"C {step}, numpy {expected}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""Random training graphs with what they are trained on, their numpy results, and their C.
+
+Everything of a case follows from its seed (`tests.run.batches` replays one).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microtune import pipeline
+from microtune.codegen import layout
+from microtune.codegen.model_source import model_header, model_source
+from microtune.ir.graph import Graph
+from microtune.project.project import CONTEXT
+from microtune.run.interpreter import Interpreter
+from microtune.run.runners import loss_q16
+from microtune.training.apply_scheme import can_split
+from microtune.training.build import Formats, build_training_graph
+from microtune.training.scheme import (
+    Scheme,
+    backbone_layers,
+    channel_count,
+    resolve_scheme,
+    scheme_from_table,
+)
+from tests.training.graphs import WIDTHS, GraphCase, random_graph
+
+Array = npt.NDArray[Any]
+STEPS = 8
+FRAMES = 3
+CONTEXT_MARGIN = 256  # the context of a 64-bit machine is larger than what is planned for chips
+WIDE = (1, 16, 24, 33, 40, 64)
+SCHEDULES: tuple[pipeline.Schedule, ...] = ("layers", "in-place", "stream")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is compared after a step: checksums of parameters, offsets and logits, and the loss."""
+
+    parameters: int
+    offsets: int
+    logits: int
+    loss: int
+
+
+@dataclass
+class TrainingCase:
+    """One training graph, scheduled, and its stream of samples."""
+
+    seed: int
+    graph: Graph
+    frames: Array
+    labels: list[int]
+    rates: list[float]
+
+    def expected(self) -> list[Step]:
+        """The steps by the numpy meaning."""
+        interpreter = Interpreter(self.graph, self.seed)
+        slots = layout.parameter_slots(self.graph)
+        names = layout.offset_names(self.graph)
+        steps = []
+        for number, rate in enumerate(self.rates):
+            frame = self.frames[number % FRAMES]
+            found = interpreter.train_step(frame, self.labels[number % FRAMES], rate)
+            offsets = b"".join(interpreter.data[name].tobytes() for name in names)
+            steps.append(
+                Step(
+                    zlib.crc32(parameter_block(interpreter.data, slots)), zlib.crc32(offsets),
+                    zlib.crc32(found["logits"].tobytes()), loss_q16(found["loss"]),
+                )
+            )  # fmt: skip
+        return steps
+
+
+def parameter_block(data: dict[str, Array], slots: list[layout.Slot]) -> bytes:
+    """The parameters as they lie in the context."""
+    block = bytearray(layout.block_bytes(slots))
+    for slot in slots:
+        raw = layout.to_c(data[slot.name], slot.depthwise).tobytes()
+        block[slot.offset : slot.offset + len(raw)] = raw
+    return bytes(block)
+
+
+@dataclass
+class Draw:
+    """What a seed stands for, before anything is built."""
+
+    seed: int
+    rng: np.random.Generator
+    case: GraphCase
+    formats: Formats
+    scheme: Scheme
+    input: pipeline.InputMode
+    schedule: pipeline.Schedule
+    tags: set[str]
+
+
+def draw(seed: int) -> Draw:
+    """The model, formats, scheme and schedule of a seed. Every tenth model has a layer of a single
+    channel in and out, every fifth is as wide as the blocks of the kernels."""
+    rng = np.random.default_rng([seed, 0x7261])
+    widths = WIDE if seed % 5 == 2 else WIDTHS
+    case = random_graph(seed, "device", widths, single=seed % 10 == 4)
+    formats = Formats(
+        "int16" if rng.integers(2) else "int32", "int16" if rng.integers(2) else "float32"
+    )
+    scheme, kind = _random_scheme(case.graph, rng)
+    by_rows: pipeline.InputMode = "rows" if rng.integers(2) else "resident"
+    level = SCHEDULES[rng.integers(len(SCHEDULES))]
+    tags = {
+        f"bias {formats.bias}", f"head {formats.head}", f"scheme {kind}", f"input {by_rows}",
+        f"schedule {level}", *(["wide"] if widths is WIDE else []),
+    }  # fmt: skip
+    return Draw(seed, rng, case, formats, scheme, by_rows, level, tags | case.tags)
+
+
+def training_case(seed: int) -> TrainingCase:
+    """The training graph of this seed."""
+    drawn = draw(seed)
+    case, rng = drawn.case, drawn.rng
+    graph = build_training_graph(case.graph, case.classes, drawn.scheme, drawn.formats)
+    if drawn.scheme.head and rng.integers(2):
+        _fill_head(graph, rng)
+    graph.attrs["input"] = drawn.input
+    graph = pipeline.schedule(graph, drawn.schedule)
+    return TrainingCase(seed, graph, _frames(case, rng), _labels(case, rng), _rates(rng))
+
+
+def _random_scheme(graph: Graph, rng: np.random.Generator) -> tuple[Scheme, str]:
+    layers = backbone_layers(graph)
+    kind = str(rng.choice(["full", "last", "ratios", "ratios"]))
+    if kind == "full":
+        return resolve_scheme("full", graph, graph.name), kind
+    if kind == "last":
+        return resolve_scheme(f"last-{rng.integers(1, len(layers) + 1)}", graph, graph.name), kind
+    weights: dict[str, str] = {}
+    for layer in layers:
+        if rng.random() < 0.75:
+            whole = not can_split(graph, layer) or rng.random() < 0.2
+            count = channel_count(graph, layer)
+            weights[layer] = "1" if whole else f"{rng.integers(1, count + 1)}/{count}"
+    table = {"weights": weights, "bias_layers": int(rng.integers(len(layers) + 1))}
+    if rng.random() < 0.2 and (weights or table["bias_layers"]):
+        return scheme_from_table(table | {"head": False}, graph), "without head"
+    return scheme_from_table(table, graph), kind
+
+
+def _fill_head(graph: Graph, rng: np.random.Generator) -> None:
+    """Head weights that let the first step's gradient through."""
+    weight = graph.data["head.weight"]
+    if weight.dtype == np.int16:
+        graph.data["head.weight"] = rng.integers(-9000, 9001, weight.shape).astype(np.int16)
+    else:
+        x = next(n for n in graph.nodes if n.op == "head").inputs[0]
+        spread = 1 / (graph.scale(x) * 100 * np.sqrt(weight.shape[1]))
+        graph.data["head.weight"] = rng.normal(0, spread, weight.shape).astype(np.float32)
+
+
+def _frames(case: GraphCase, rng: np.random.Generator) -> Array:
+    shape = (FRAMES, *case.frame.shape)
+    return rng.integers(-128, 128, shape).astype(np.int8)
+
+
+def _labels(case: GraphCase, rng: np.random.Generator) -> list[int]:
+    return [int(v) for v in rng.integers(case.classes, size=FRAMES)]
+
+
+def _rates(rng: np.random.Generator) -> list[float]:
+    """One small and one large rate, the change in the middle."""
+    small, large = 2.0 ** rng.uniform(-14, -4), 2.0 ** rng.uniform(-2, 10)
+    order = [small, large] if rng.integers(2) else [large, small]
+    return [float(np.float32(order[2 * step // STEPS])) for step in range(STEPS)]
+
+
+# -- the C of a batch -----------------------------------------------------------------------------
+
+
+def write_batch(cases: list[TrainingCase], folder: Path) -> list[Path]:
+    """Write the models and the table; returns the models' folders, in order."""
+    folders = []
+    rows = []
+    parts = ['#include "training_batch.h"\n']
+    arena = context = 0
+    for i, case in enumerate(cases):
+        plan = pipeline.plan_graph(case.graph)
+        arena = max(arena, plan.arena_bytes)
+        context = max(context, pipeline.resident_bytes(case.graph)[CONTEXT] + CONTEXT_MARGIN)
+        place = folder / f"model{i}"
+        place.mkdir(parents=True)
+        (place / "microtune_model.h").write_text(model_header(case.graph, plan))
+        source = model_source(case.graph, plan, "00" * 32, "00" * 32)
+        (place / "microtune_model.c").write_text(source)
+        folders.append(place)
+        parts.append(_case_text(i, case))
+        size = case.frames[0].size
+        rows.append(
+            f"    {{&mt_model_{i}, {case.seed}u, {STEPS}, {FRAMES}, {size}, rates_{i}, "
+            f"frames_{i}, labels_{i}}},"
+        )
+    table = "\n".join(rows)
+    parts.append(f"const training_case training_cases[] = {{\n{table}\n}};")
+    parts.append(f"const uint32_t training_case_count = {len(cases)};")
+    for name, size in (("context", context), ("arena", arena)):
+        parts.append(f"int64_t training_{name}[{size // 8 + 1}];")
+        parts.append(f"const size_t training_{name}_bytes = sizeof training_{name};\n")
+    (folder / "cases.c").write_text("\n".join(parts))
+    return folders
+
+
+def _case_text(i: int, case: TrainingCase) -> str:
+    rates = ", ".join(f"{rate.hex()}f" for rate in case.rates)
+    labels = ", ".join(str(label) for label in case.labels)
+    codes = ", ".join(str(v) for v in case.frames.reshape(-1).tolist())
+    return (
+        f"extern const mt_model mt_model_{i};\n"
+        f"static const float rates_{i}[] = {{{rates}}};\n"
+        f"static const uint32_t labels_{i}[] = {{{labels}}};\n"
+        f"static const int8_t frames_{i}[] = {{{codes}}};"
+    )
+
+
+def parse_steps(output: str) -> list[list[Step]]:
+    """The steps that training_batch.c printed, by model."""
+    found: list[list[Step]] = []
+    for line in output.splitlines():
+        if not line.startswith("step "):
+            continue
+        number, step, status, *values = (int(word) for word in line.split()[1:])
+        if step == 0:
+            found.append([])
+        assert (number, status) == (len(found) - 1, 0), line
+        parameters, offsets, logits, loss = values
+        found[-1].append(Step(parameters, offsets, logits, loss - 2**32 * (loss >= 2**31)))
+    return found
