@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common import DOCS, data_folder, put_tables, run
+from microtune_studies.sources import Sources
 from rich.console import Console
 from rich.table import Table
 
@@ -24,7 +25,6 @@ from microtune import pipeline
 from microtune.ir.modelfile import ModelFile
 from microtune.measure.profile import Build, profile_project
 from microtune.report.console import progress
-from microtune.study.sources import Sources
 from microtune.targets import load_target
 from microtune.training.build import Formats
 

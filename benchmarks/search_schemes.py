@@ -23,6 +23,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from common import DOCS, OUT, data_folder, put_tables, run
+from microtune_studies.sources import Sources
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +43,6 @@ from microtune.search.pareto import published_selections
 from microtune.search.problem import Choice, Selection
 from microtune.search.search import Finding, Options, materials_of, search
 from microtune.search.trials import Outcome, Trial
-from microtune.study.sources import Sources
 from microtune.targets import load_target
 from microtune.train.trainer import Progress
 

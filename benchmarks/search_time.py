@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import OUT, data_folder, run
+from microtune_studies.sources import Sources
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +34,6 @@ from microtune.report.console import progress
 from microtune.report.sizes import parse_bytes
 from microtune.search.costs import Limits
 from microtune.search.search import Options, search
-from microtune.study.sources import Sources
 from microtune.targets import load_target
 
 WIDTH = 100

@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from common import DOCS, OUT, data_folder, put_tables, run
+from microtune_studies.runs import Store
+from microtune_studies.sources import Sources
+from microtune_studies.studies import STUDIES, Settings, make_work, run_study
 from rich.console import Console
 from rich.table import Table
 
 from microtune.report.console import progress
-from microtune.study.runs import Store
-from microtune.study.sources import Sources
-from microtune.study.studies import STUDIES, Settings, make_work, run_study
 
 WIDTH = 120
 RECORDED = Path(__file__).parent / "results" / "study.jsonl.xz"

@@ -4,7 +4,7 @@
 #   system   gcc (host library), gcc-arm-none-eabi and qemu-system-arm (the emulated Cortex-M),
 #            gcc-riscv64-unknown-elf and qemu-system-misc (the emulated RISC-V, 400 MB), by apt where
 #            that is possible; otherwise it says what to run, and what needs them is skipped
-#   Python   .venv with microtune in editable mode and the tools of its tests
+#   Python   .venv with microtune and its studies in editable mode and the tools of its tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -94,10 +94,10 @@ make_venv() {
 # A stamp per set of extras, named by what decides the result.
 install_python() {
     local extras=$1 stamp
-    stamp=".venv/.setup-$extras-$(cksum pyproject.toml | cut -d' ' -f1)"
+    stamp=".venv/.setup-$extras-$(cat pyproject.toml studies/pyproject.toml | cksum | cut -d' ' -f1)"
     [ -e "$stamp" ] && return 0
     say "installing Python packages: microtune[$extras] (log: .venv/setup.log)"
-    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[$extras]" \
+    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[$extras]" -e studies \
         >.venv/setup.log 2>&1; then
         cat .venv/setup.log >&2
         say "pip failed; the log above says why"

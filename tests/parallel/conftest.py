@@ -17,7 +17,7 @@ import pytest
 
 from microtune.parallel.tasks import Backend
 from tests.conftest import ROOT
-from tests.study.conftest import sources
+from tests.studies.conftest import sources
 
 __all__ = ["sources"]
 

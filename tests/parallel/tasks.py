@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from microtune_studies.execute import execute
+from microtune_studies.runs import OURS, Run
+from microtune_studies.sources import Sources
+
 from microtune.parallel.tasks import Backend, run_tasks
-from microtune.study.execute import execute
-from microtune.study.runs import OURS, Run
-from microtune.study.sources import Sources
 
 RUN = Run("fashion5", "fashion_tops.npz", "last-3", OURS, 0.01, 0, 1, per_class=5)
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from microtune_studies.sources import Sources
 
 from microtune.errors import MicrotuneError
 from microtune.parallel.tasks import Backend, run_tasks
 from microtune.parallel.worker import Needs, attempt, check_worker
-from microtune.study.sources import Sources
 from tests.conftest import ROOT
 from tests.parallel.tasks import Shared, Task, learn, sleep
 from tests.processes import gone

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from microtune_studies.sources import Sources
 
 from microtune.errors import MicrotuneError
 from microtune.parallel.tasks import Backend, Session
-from microtune.study.sources import Sources
 from tests.parallel.tasks import Shared, Task, learn, plus
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.conftest import sources
+from tests.studies.conftest import sources
 
 __all__ = ["sources"]
 

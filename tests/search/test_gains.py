@@ -20,7 +20,7 @@ from microtune.search.gains import (
     spread,
 )
 from microtune.search.trials import Outcome
-from microtune.study.statistics import Difference
+from microtune.stats import Difference
 
 NONE = Spread(0.0, 0.0)
 

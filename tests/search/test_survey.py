@@ -38,7 +38,7 @@ from microtune.search.select import best_selection
 from microtune.search.survey import EVOLUTION, EXACT, RANDOM, SEEDS, Survey, survey, to_json
 from microtune.search.trials import Asked
 from microtune.search.verification import Verified
-from microtune.study.statistics import Difference
+from microtune.stats import Difference
 from microtune.targets import load_target
 from tests.search.test_search import arguments
 from tests.search.tiny import tiny_model, write_images

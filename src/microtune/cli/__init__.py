@@ -7,6 +7,7 @@ import microtune.cli.quiet  # noqa: F401
 # isort: split
 import io
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -23,7 +24,6 @@ from microtune.cli.measure import measure
 from microtune.cli.plan import plan_command
 from microtune.cli.predict import predict
 from microtune.cli.search import search
-from microtune.cli.study import study
 from microtune.cli.train import train
 from microtune.report.console import console
 
@@ -39,10 +39,12 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(measure)
-app.command()(study)
 app.command()(search)
 app.command()(demo)
 app.command("cache")(cache_command)
+# Commands of other installed packages: the studies of this repository bring `study`.
+for _point in entry_points(group="microtune.commands"):
+    app.command(_point.name)(_point.load())
 
 
 def _version(value: bool) -> None:

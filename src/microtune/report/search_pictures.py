@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from microtune.report.figure import figure, tidy
 from microtune.search.evolve import Trace
 from microtune.search.gains import Gain
 from microtune.search.pareto import Mark
 from microtune.search.problem import HEAD_ONLY, Choice
 from microtune.search.survey import EVOLUTION, EXACT, Survey, is_placed
 from microtune.search.verification import Verified
-from microtune.study.figure import figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -18,7 +18,7 @@ import numpy as np
 
 from microtune.ir.graph import Array
 from microtune.search.trials import Outcome
-from microtune.study.statistics import Difference
+from microtune.stats import Difference
 
 K = TypeVar("K", bound=Hashable)
 

@@ -9,12 +9,12 @@ from functools import cache
 from rich.table import Table
 
 from microtune import pipeline
-from microtune.study.device import request_of
-from microtune.study.qas import RATES as QAS_RATES
-from microtune.study.runs import OURS, Result, Run
-from microtune.study.statistics import mean_and_deviation, paired_difference
-from microtune.study.work import Work, at_edge
 from microtune.training.scheme import analytic_kb, published_schemes
+from microtune_studies.device import request_of
+from microtune_studies.qas import RATES as QAS_RATES
+from microtune_studies.runs import OURS, Result, Run
+from microtune_studies.statistics import mean_and_deviation, paired_difference
+from microtune_studies.work import Work, at_edge
 
 MODELS = ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")
 PAIRS = (*((model, "clothing10.tar") for model in MODELS), ("mcunet-5fps", "signdigits10.tar"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from rich.table import Table
 
-from microtune.study.runs import OURS, Result, Run
-from microtune.study.work import Work
+from microtune_studies.runs import OURS, Result, Run
+from microtune_studies.work import Work
 
 MODEL, SCHEME, DATA = "mcunet-5fps", "full", "signdigits10.tar"
 RATE = 0.0005

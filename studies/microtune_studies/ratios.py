@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from microtune.study.baselines import BASELINES, BaselineTraining
-from microtune.study.execute import prefix_latents
-from microtune.study.runs import Run
-from microtune.study.work import Work
 from microtune.tools.files import write_whole
 from microtune.training.scheme import resolve_scheme
+from microtune_studies.baselines import BASELINES, BaselineTraining
+from microtune_studies.execute import prefix_latents
+from microtune_studies.runs import Run
+from microtune_studies.work import Work
 
 METHODS = ("fp32 SGD-M", "int8 SGD-M", "int8 SGD-M + QAS")
 _IMAGES = 256

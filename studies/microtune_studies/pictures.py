@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microtune.ir.graph import Array
-from microtune.study.figure import figure, tidy
-from microtune.study.sparse import Point, panels
-from microtune.study.statistics import mean_and_deviation
+from microtune.report.figure import figure, tidy
+from microtune_studies.sparse import Point, panels
+from microtune_studies.statistics import mean_and_deviation
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from microtune_studies.studies import Settings, make_work, run_study
+from microtune_studies.work import Work
 
 from microtune.errors import MicrotuneError
-from microtune.study.studies import Settings, make_work, run_study
-from microtune.study.work import Work
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from microtune.study.runs import OURS, Result, Run
-from microtune.study.statistics import mean_and_deviation, paired_difference
-from microtune.study.work import Work, at_edge
+from microtune_studies.runs import OURS, Result, Run
+from microtune_studies.statistics import mean_and_deviation, paired_difference
+from microtune_studies.work import Work, at_edge
 
 MODEL, DATA = "mcunet-5fps", "clothing10.tar"
 # The simulation takes a hundredth of a second a step, and more for every layer.

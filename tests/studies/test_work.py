@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from microtune_studies.execute import execute
+from microtune_studies.runs import OURS, Run, Store
+from microtune_studies.sources import Sources
+from microtune_studies.work import CHOICE_SEED, Work
 
 from microtune.errors import MicrotuneError
-from microtune.study.execute import execute
-from microtune.study.runs import OURS, Run, Store
-from microtune.study.sources import Sources
-from microtune.study.work import CHOICE_SEED, Work
 
 RUN = Run("fashion5", "fashion_tops.npz", "last-7", OURS, 0.01, 0, 1)
 

@@ -21,12 +21,12 @@ from microtune.run.builds import (
     kept_latents,
 )
 from microtune.run.runners import HostRunner
-from microtune.study.domains import DOMAINS, changed
-from microtune.study.runs import Result, Run
-from microtune.study.sources import Sources
 from microtune.targets import load_target
 from microtune.train.trainer import TrainingPlan, evaluate_accuracy, run_training
 from microtune.training.build import Formats
+from microtune_studies.domains import DOMAINS, changed
+from microtune_studies.runs import Result, Run
+from microtune_studies.sources import Sources
 
 _PIECES = 8  # of a stream: accuracy is measured after each
 

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from microtune_studies.ablation import Ablation, Variant, ablation_table
+from microtune_studies.pictures import save_curves, save_ratios, save_sparse
+from microtune_studies.qas import RATES, REFERENCE, QasTable, qas_tables
+from microtune_studies.runs import OURS, Result, Run
+from microtune_studies.small_steps import RULES, SMALL, Cell, small_steps_table
+from microtune_studies.sparse import FLOAT, Point, sparse_tables
+from microtune_studies.statistics import paired_difference
+from microtune_studies.streams import Cell as StreamCell
+from microtune_studies.streams import curves, domain_table, few_table, ordered_table
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-
-from microtune.study.ablation import Ablation, Variant, ablation_table
-from microtune.study.pictures import save_curves, save_ratios, save_sparse
-from microtune.study.qas import RATES, REFERENCE, QasTable, qas_tables
-from microtune.study.runs import OURS, Result, Run
-from microtune.study.small_steps import RULES, SMALL, Cell, small_steps_table
-from microtune.study.sparse import FLOAT, Point, sparse_tables
-from microtune.study.statistics import paired_difference
-from microtune.study.streams import Cell as StreamCell
-from microtune.study.streams import curves, domain_table, few_table, ordered_table
 
 IMAGES = 100
 

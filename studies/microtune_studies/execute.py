@@ -14,12 +14,12 @@ import numpy as np
 from microtune.data import Split
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.study.baselines import SIMULATIONS, BaselineTraining
-from microtune.study.device import run_device
-from microtune.study.runs import OURS, Result, Run
-from microtune.study.sources import Sources
 from microtune.tools.cache import keep_array, read_array
 from microtune.training.scheme import resolve_scheme
+from microtune_studies.baselines import SIMULATIONS, BaselineTraining
+from microtune_studies.device import run_device
+from microtune_studies.runs import OURS, Result, Run
+from microtune_studies.sources import Sources
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from microtune_studies.sources import Sources
 
 from microtune import embedded
-from microtune.study.sources import Sources
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from microtune_studies.baselines import BASELINES, Baseline, BaselineTraining
+from microtune_studies.execute import execute
+from microtune_studies.runs import Run
+from microtune_studies.sources import Sources
+from microtune_studies.torch_backward import Backward, int8_gradient
+from microtune_studies.torch_depthwise import depthwise, suits
+from microtune_studies.torch_network import TorchNetwork, require_torch
 
 from microtune import embedded
 from microtune.data import Preprocessing, open_dataset
 from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array
-from microtune.study.baselines import BASELINES, Baseline, BaselineTraining
-from microtune.study.execute import execute
-from microtune.study.runs import Run
-from microtune.study.sources import Sources
-from microtune.study.torch_backward import Backward, int8_gradient
-from microtune.study.torch_depthwise import depthwise, suits
-from microtune.study.torch_network import TorchNetwork, require_torch
 from microtune.training.scheme import Scheme, resolve_scheme, trained_channels
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from microtune.study.runs import OURS, Result, Run
-from microtune.study.statistics import Difference, mean_and_deviation, paired_difference
-from microtune.study.work import Work, at_edge
+from microtune.stats import Difference
+from microtune_studies.runs import OURS, Result, Run
+from microtune_studies.statistics import mean_and_deviation, paired_difference
+from microtune_studies.work import Work, at_edge
 
 MODEL, SCHEME = "mcunet-5fps", "last-6"
 REFERENCE = "fp32 SGD-M"

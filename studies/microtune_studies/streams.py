@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rich.table import Table
 
-from microtune.study.domains import DOMAINS
-from microtune.study.runs import OURS, Result, Run
-from microtune.study.statistics import mean_and_deviation, paired_difference
-from microtune.study.work import Work
+from microtune_studies.domains import DOMAINS
+from microtune_studies.runs import OURS, Result, Run
+from microtune_studies.statistics import mean_and_deviation, paired_difference
+from microtune_studies.work import Work
 
 MODEL, DATA = "mcunet-5fps", "clothing10.tar"
 PER_CLASS = (1, 5, 20)

@@ -10,7 +10,7 @@ from microtune.data import Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
-from microtune.study.runs import Run
+from microtune_studies.runs import Run
 
 
 @dataclass(frozen=True)

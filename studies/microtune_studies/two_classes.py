@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from rich.table import Table
 
-from microtune.study.runs import OURS, Result, Run
-from microtune.study.statistics import mean_and_deviation, paired_difference
-from microtune.study.work import Work, at_edge
 from microtune.train.trainer import Schedule
+from microtune_studies.runs import OURS, Result, Run
+from microtune_studies.statistics import mean_and_deviation, paired_difference
+from microtune_studies.work import Work, at_edge
 
 MODEL, SCHEME, DATA = "mcunet-5fps", "last-6", "person_cc.tar"
 RATES = (0.0005, 0.001, 0.002)

@@ -16,10 +16,10 @@ import numpy as np
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph, Node
-from microtune.study.torch_backward import EXACT, Backward, gate
-from microtune.study.torch_depthwise import depthwise, suits
 from microtune.training.head import find_classifier
 from microtune.training.scheme import Scheme, channel_count, selects_outputs, trained_channels
+from microtune_studies.torch_backward import EXACT, Backward, gate
+from microtune_studies.torch_depthwise import depthwise, suits
 
 if TYPE_CHECKING:
     from torch import Tensor

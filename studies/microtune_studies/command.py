@@ -35,7 +35,7 @@ def study(
     = None,
 ) -> None:  # fmt: skip
     """Measure how well the generated C learns; resumes where it was stopped."""
-    from microtune.study.studies import Settings, make_work, run_study
+    from microtune_studies.studies import Settings, make_work, run_study
 
     settings = Settings(epochs, seeds, _names(data), _names(models))
     with progress(f"study {name}", resumable=True) as bar:

@@ -9,10 +9,10 @@ import numpy as np
 
 from microtune.errors import MicrotuneError
 from microtune.parallel.tasks import Backend, run_tasks
-from microtune.study.execute import execute
-from microtune.study.runs import Result, Run, Store
-from microtune.study.sources import Sources
 from microtune.train.trainer import Progress
+from microtune_studies.execute import execute
+from microtune_studies.runs import Result, Run, Store
+from microtune_studies.sources import Sources
 
 # Seed of the runs that choose a learning rate: none of those that are reported.
 CHOICE_SEED = 1000

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from microtune.errors import MicrotuneError
 from microtune.run.runners import cores
-from microtune.study import ablation, qas, small_steps, sparse, streams, two_classes
-from microtune.study.pictures import save_curves, save_ratios, save_sparse
-from microtune.study.ratios import run_ratios
-from microtune.study.runs import Run, Store
-from microtune.study.sources import Sources
-from microtune.study.work import Work
 from microtune.train.trainer import Progress
+from microtune_studies import ablation, qas, small_steps, sparse, streams, two_classes
+from microtune_studies.pictures import save_curves, save_ratios, save_sparse
+from microtune_studies.ratios import run_ratios
+from microtune_studies.runs import Run, Store
+from microtune_studies.sources import Sources
+from microtune_studies.work import Work
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from microtune_studies.device import _class_by_class, _few
+from microtune_studies.domains import DOMAINS, changed
+from microtune_studies.execute import execute
+from microtune_studies.runs import OURS, Run
+from microtune_studies.sources import Sources
 
 from microtune.data import Split
-from microtune.study.device import _class_by_class, _few
-from microtune.study.domains import DOMAINS, changed
-from microtune.study.execute import execute
-from microtune.study.runs import OURS, Run
-from microtune.study.sources import Sources
 
 RUN = Run("fashion5", "fashion_tops.npz", "last-3", OURS, 0.005, 0, 2)
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from microtune.data import Split, epoch_order
 from microtune.ir.graph import Array, Graph
-from microtune.study.torch_backward import EXACT, Backward, Rounding, rounded
-from microtune.study.torch_network import Arithmetic, Leaf, TorchNetwork, require_torch
 from microtune.train.trainer import Schedule
 from microtune.training.scheme import Scheme
+from microtune_studies.torch_backward import EXACT, Backward, Rounding, rounded
+from microtune_studies.torch_network import Arithmetic, Leaf, TorchNetwork, require_torch
 
 if TYPE_CHECKING:
     from torch import Tensor

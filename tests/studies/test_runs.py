@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from microtune_studies.runs import OURS, Result, Run, Store
+from microtune_studies.statistics import mean_and_deviation, paired_difference
 
 from microtune.errors import MicrotuneError
-from microtune.study.runs import OURS, Result, Run, Store
-from microtune.study.statistics import mean_and_deviation, paired_difference
 
 RUN = Run("m", "d.tar", "last-6", OURS, 0.01, 0, 3)
 
