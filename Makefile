@@ -29,11 +29,12 @@ golden: setup ## record the generated C sources anew, after a deliberate change 
 mutants: setup ## put one fault after the other into a copy: does the test named for it fail?
 	@$(PY) benchmarks/mutants.py
 
-lint: setup ## ruff, mypy, clang-format, size limits
+lint: setup ## ruff, mypy, clang-format, walls between rooms, size limits
 	@scripts/setup.sh lint
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-logo
 	@git ls-files '*.c' '*.h' | xargs .venv/bin/clang-format --dry-run --Werror
 	@$(PY) scripts/check_sizes.py
 

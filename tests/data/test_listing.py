@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from microtune.data import Dataset, Preprocessing, hold_out, open_dataset
-from microtune.data.names import natural, printable, to_bytes
 from microtune.errors import MicrotuneError
+from microtune.tools.names import natural, printable, to_bytes
 from tests.data.image_sets import (
     WRITERS,
     encode,

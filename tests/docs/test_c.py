@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from microtune.codegen.names import PLAIN_NAMES
 from microtune.run.host import build_library
+from microtune.tools.flags import PLAIN_NAMES
 from tests.docs.pages import ROOT, all_pieces, pieces
 from tests.projects import compile_project
 

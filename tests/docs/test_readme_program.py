@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from microtune.codegen.names import PLAIN_NAMES
 from microtune.run.host import build_library
+from microtune.tools.flags import PLAIN_NAMES
 from tests.docs.conftest import readme_program, write_samples
 from tests.projects import compile_project
 

@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from microtune.run.builds import DECIDING_ROOMS, FLAGS, LIBRARY, code_version, compiled
 from tests.search.small import embedded_model, request
 
@@ -27,7 +29,8 @@ def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None
 
 
 def test_every_deciding_room_counts() -> None:
-    """A room that were not there would count for nothing."""
-    rooms = (*DECIDING_ROOMS, "nowhere")
-    assert len({code_version((room,)) for room in rooms}) == len(rooms)
+    """Changes of a room that is not there would go unnoticed, so it is refused."""
+    assert len({code_version((room,)) for room in DECIDING_ROOMS}) == len(DECIDING_ROOMS)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        code_version(("nowhere",))
     assert code_version(DECIDING_ROOMS) != code_version() != code_version(("search/estimate.py",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from microtune.data.names import printable
+from microtune.tools.names import printable
 
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')
 _DECLARATION = """

@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from microtune.errors import MicrotuneError
+from microtune.tools.flags import NAMES_HEADER
 
-NAMES_HEADER = "mt_names.h"
-PLAIN_NAMES = "-DMT_PLAIN_NAMES"
 # Empty, or the start of an identifier (names that begin with _ belong to the compiler).
 PREFIX = r"(?:[A-Za-z][A-Za-z0-9_]{0,31})?"
 # What a build chooses with -D, for all networks of a firmware alike.

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from microtune.data.formats import suffixes
 from microtune.data.listing import File, LeftOut, Parts, some
-from microtune.data.names import is_hidden, printable
 from microtune.errors import MicrotuneError
+from microtune.tools.names import is_hidden, printable
 
 # Pictures are compressed already: an archive that grows by more is a bomb.
 _GROWTH, _FLOOR = 100, 1 << 30

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from microtune.data.frames import Progress, frames_of
 from microtune.data.listing import some
-from microtune.data.names import SPLITS, alike, look_alikes, natural, to_bytes
 from microtune.data.preprocessing import Preprocessing
 from microtune.data.samples import Sample, Source
 from microtune.data.sources import open_source
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.tools.cache import say_once
+from microtune.tools.names import SPLITS, alike, look_alikes, natural, to_bytes
 
 HOLD_OUT_FRACTION = 0.1
 _ORDER_SITE = 0x6F726472

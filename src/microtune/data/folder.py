@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from microtune.data.formats import suffixes
 from microtune.data.listing import File, LeftOut, Parts
-from microtune.data.names import from_bytes, is_hidden, printable, to_bytes
 from microtune.errors import MicrotuneError
+from microtune.tools.names import from_bytes, is_hidden, printable, to_bytes
 
 T = TypeVar("T")
 _HEAD = 16

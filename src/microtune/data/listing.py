@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from microtune.data.formats import begins_like_a_picture, suffixes, why_not
-from microtune.data.names import SPLITS, is_hidden, natural, printable, split_of
 from microtune.errors import MicrotuneError
+from microtune.tools.names import SPLITS, is_hidden, natural, printable, split_of
 
 Parts = tuple[str, ...]
 _SHOWN = 3

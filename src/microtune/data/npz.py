@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from microtune.data.archives import check_unpacked_size
-from microtune.data.names import from_bytes, natural, printable
 from microtune.data.samples import Content, Encoded, Pixels, Sample, Source, file_sha256
 from microtune.errors import MicrotuneError
+from microtune.tools.names import from_bytes, natural, printable
 
 _KNOWN = {"label", "test", "classes", "jpeg", "offset", "images"}
 

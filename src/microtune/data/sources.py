@@ -9,10 +9,10 @@ from pathlib import Path
 from microtune.data.archives import ArchiveTree, read_tar, read_zip
 from microtune.data.folder import FolderTree
 from microtune.data.listing import Found, LeftOut, Tree, find_pictures
-from microtune.data.names import printable, to_bytes
 from microtune.data.npz import read_npz
 from microtune.data.samples import Encoded, Sample, Source, file_sha256
 from microtune.errors import MicrotuneError
+from microtune.tools.names import printable, to_bytes
 
 _TAR_SUFFIXES = (".tgz", ".tbz", ".tbz2", ".txz")
 

@@ -21,7 +21,6 @@ from microtune.codegen import layout
 from microtune.codegen.class_names import classes_text
 from microtune.codegen.model_source import model_header, model_source
 from microtune.codegen.names import PREFIX, Renaming, named
-from microtune.data.names import printable
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
@@ -32,6 +31,7 @@ from microtune.project.camera import header_comment, readme_section
 from microtune.project.commit import MANIFEST, commit, recover
 from microtune.project.learnt import Learnt
 from microtune.targets import Placement, Target, write_port
+from microtune.tools.names import printable
 
 PLAN_SCHEMA_VERSION = 3
 STACK, CONTEXT, REPLAY = "stack", "context", "replay"

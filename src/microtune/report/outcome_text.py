@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from microtune.data.names import printable
+from microtune.tools.names import printable
 from microtune.train.evaluation import Prediction
 from microtune.train.outcome import Outcome
 from microtune.train.trainer import TrainingReport

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from microtune.data import Split
-from microtune.data.names import printable
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.tools.files import write_whole
+from microtune.tools.names import printable
 from microtune.train.outcome import Outcome
 
 ROWS, COLUMNS = 4, 8

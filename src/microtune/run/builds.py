@@ -32,15 +32,21 @@ _STAGING, _DAY = ".compiling-", 24 * 60 * 60
 FLAGS = ("-O3", "-march=native")
 # Where the results of a training run come from; the other rooms print, plan or search.
 DECIDING_ROOMS = (
-    "codegen", "datasets", "ir", "passes", "pipeline.py", "runtime", "simulate", "training",
+    "codegen", "data", "ir", "passes", "pipeline.py", "project", "run", "runtime", "tools", "train",
+    "training",
 )  # fmt: skip
 
 
 @cache
 def code_version(rooms: Sequence[str] = ()) -> str:
-    """Changes with any file of these rooms or modules of the package (none: of all of it)."""
+    """Changes with any file of these rooms or modules of the package (none: of all of it).
+
+    Raises FileNotFoundError for a room that is not there: its changes would go unnoticed.
+    """
     root = Path(microtune.__file__).parent
     roots = [root / room for room in rooms] or [root]
+    for place in roots:
+        place.stat()
     files = sorted(
         p for place in roots for p in (place, *place.rglob("*"))
         if p.suffix in (".py", ".c", ".h", ".in", ".toml")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from microtune.errors import MicrotuneError
 
-DEBUG_FLAG = "-DMT_DEBUG"
 OVERFLOW_EXIT_CODE = 98
 _MACS = re.compile(r"macs (\d+) (\d+) (\d+)\s*")
 _OVERFLOW = re.compile(r"overflow at (\S+)")

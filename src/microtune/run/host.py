@@ -14,13 +14,13 @@ from typing import Literal
 import numpy as np
 
 from microtune.codegen.layout import Slot, unpack_block
-from microtune.codegen.names import PLAIN_NAMES
 from microtune.data.augment import NONE, Augmentation
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.project.project import read_plan
-from microtune.run.debug import DEBUG_FLAG, DebugLibrary, MacCounts
+from microtune.run.debug import DebugLibrary, MacCounts
 from microtune.tools.compilers import Compiler, run_tool
+from microtune.tools.flags import DEBUG_FLAG, PLAIN_NAMES
 from microtune.tools.objects import Compilation, object_store
 from microtune.tools.toolchain import find_clang, find_host_compiler, find_host_gcc
 

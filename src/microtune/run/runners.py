@@ -27,7 +27,6 @@ from microtune.ir.modelfile import load_model
 from microtune.memory.latent import stored_samples
 from microtune.project.learnt import HEADER_BYTES, Learnt
 from microtune.project.project import TRAINING_FILE, placement_on, read_plan
-from microtune.run.debug import DEBUG_FLAG
 from microtune.run.emulator import run_firmware
 from microtune.run.host import HostCompiler, HostLibrary
 from microtune.run.interpreter import Interpreter
@@ -42,6 +41,7 @@ from microtune.run.job import (
 )
 from microtune.run.replay import ReplayMemory
 from microtune.targets import load_target
+from microtune.tools.flags import DEBUG_FLAG
 from microtune.tools.toolchain import build_firmware
 
 BackEnd = Literal["host", "qemu", "numpy"]

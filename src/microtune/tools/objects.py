@@ -20,8 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from microtune.codegen.names import NAMES_HEADER, PLAIN_NAMES
 from microtune.tools.compilers import Compiler, run_tool
+from microtune.tools.flags import NAMES_HEADER, PLAIN_NAMES
 
 OBJECTS = "MICROTUNE_OBJECTS"
 CALL_GRAPH = ".ci"

@@ -10,9 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from microtune.codegen.names import PLAIN_NAMES
 from microtune.errors import MicrotuneError
-from microtune.run.debug import DEBUG_FLAG
 from microtune.targets import (
     ARM,
     COMPILE_FLAGS,
@@ -25,6 +23,7 @@ from microtune.targets import (
 )
 from microtune.tools.compilers import Compiler, find_program, run_tool, version_of
 from microtune.tools.elf import read_elf
+from microtune.tools.flags import DEBUG_FLAG, PLAIN_NAMES
 from microtune.tools.objects import CALL_GRAPH, Compilation, object_store
 
 FirmwareCompiler = Literal["gcc", "zig"]

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from microtune.data import open_dataset, open_images
 from microtune.data.folder import FolderTree
 from microtune.data.listing import LeftOut, pictures_below
-from microtune.data.names import natural, printable
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.project.learnt import Learnt
 from microtune.run.job import Record, RecordKind
 from microtune.run.runners import BackEnd, Runner, make_runner
+from microtune.tools.names import natural, printable
 from microtune.train.outcome import Outcome
 from microtune.train.session import OpenProject
 from microtune.train.trainer import Progress, evaluate_accuracy
