@@ -18,8 +18,9 @@ from microtune.importers import load_any
 from microtune.measure.measure import measure
 from microtune.project.learnt import HEADER_BYTES
 from microtune.project.project import Project
-from microtune.run.host import INCLUDES, HostLibrary, library_sources
+from microtune.run.host import HostLibrary, library_sources
 from microtune.run.runners import HostRunner, QemuRunner
+from microtune.runtime.files import PROJECT_INCLUDES
 from microtune.tools.toolchain import find_arm_gcc
 from tests.projects import compile_project, hashes, load_train
 
@@ -79,7 +80,7 @@ def archive(project: Path, compiler: str = "gcc", flags: Sequence[str] = ("-O1",
     build = project / f"other-{compiler}"
     build.mkdir(exist_ok=True)
     sources = [project / name for name in library_sources(project)]
-    includes = [f"-I{project / flag.removeprefix('-I')}" for flag in INCLUDES]
+    includes = [f"-I{project / flag.removeprefix('-I')}" for flag in PROJECT_INCLUDES]
     done = run([compiler, *flags, *includes, "-c", *sources], build)
     assert done.returncode == 0, done.stderr
     library = build / "library.a"
@@ -182,7 +183,7 @@ def test_a_prefixed_interface_defines_no_other_macro(
     before, after = (set(re.findall(r"^#define (\w+)", text, re.MULTILINE)) for text in texts)
     assert "faces_MT_CLASSES" in after
     assert [name for name in after - before if not name.startswith("faces_")] == []
-    sources = "\n".join(path.read_text() for path in folder.glob("src/*/*.c"))
+    sources = "\n".join(path.read_text() for path in folder.glob("src/**/*.c"))
     assert re.findall(r"(?<!\w)mt_\w+", sources) == []
 
 

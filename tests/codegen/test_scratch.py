@@ -26,8 +26,8 @@ from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import Graph, Node
 from microtune.memory.lifetimes import in_segment
 from microtune.memory.rings import segments_of
-from microtune.project.project import ROOMS, RUNTIME
 from microtune.run.emulator import run_firmware
+from microtune.runtime.files import RUNTIME, kernel_sources, runtime_includes
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, load_target, render_linker_script
 from microtune.tools.toolchain import find_cross_gcc
 from tests.codegen.layer_graphs import random_training_graph
@@ -112,8 +112,8 @@ def bytes_of(lib: ctypes.CDLL, case: Case) -> int:
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> list[ctypes.CDLL]:
     """The scratch functions beside the portable kernels and beside those for this machine."""
     folder, found = tmp_path_factory.mktemp("scratch"), []
-    includes = [f"-I{RUNTIME / room}" for room in (*ROOMS, "include")]
-    files = [str(file) for room in ("portable", "avx2") for file in (RUNTIME / room).glob("*.c")]
+    includes = runtime_includes()
+    files = [str(RUNTIME / file) for file in kernel_sources()]
     for name, flag in (("portable", "-DMT_PORTABLE"), ("native", "-march=native")):
         path = folder / f"{name}.so"
         command = ["gcc", "-std=c99", "-O0", "-fPIC", "-shared", flag, *includes, *files]
@@ -190,7 +190,7 @@ def test_the_kernels_on_the_chip_ask_for_the_same(
     ]  # fmt: skip
     script = tmp_path / "linker.ld"
     script.write_text(render_linker_script(target, stack_bytes=8192), encoding="utf-8")
-    includes = [f"-I{tmp_path}", *(f"-I{RUNTIME / room}" for room in (*ROOMS, "include", "port"))]
+    includes = [f"-I{tmp_path}", *runtime_includes("port")]
     flags = [*target.gcc_flags, "-O1", *COMPILE_FLAGS, *includes, *LINK_FLAGS, f"-Wl,-T,{script}"]
     elf = tmp_path / "cases.elf"
     command = [*gcc.command, *flags, *map(str, sources), "-lgcc", "-o", str(elf)]

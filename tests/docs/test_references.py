@@ -26,7 +26,7 @@ SUFFIXES = (".py", ".md", ".toml", ".c", ".h", ".json", ".sh")
 # Names of the reader's files, of what commands write and of folders of a data set: no file of ours.
 NOT_OURS = re.compile(
     r"photos/|flowers|include/microtune\.h|model/|(?:train|test|val|validation|valid|dev)/|out/|~/"
-    r"|build/|board/|port/uart|src/(?:core|portable|dsp|mve|\*)"
+    r"|build/|board/|port/uart|src/(?:core|portable|isa|\*)"
 )
 # Options of other programs, which no table of ours can know.
 FOREIGN = {

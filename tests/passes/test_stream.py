@@ -27,9 +27,14 @@ from microtune.memory.rings import INPUT, image_height, prefix_length, segments_
 from microtune.passes.in_place import in_place
 from microtune.passes.stream import stream
 from microtune.pipeline import Schedule, plan_graph, schedule
+from microtune.runtime.files import (
+    RUNTIME,
+    core_sources,
+    kernel_sources,
+    runtime_includes,
+)
 from tests.passes.prefixes import RandomPrefix, random_prefix
 
-RUNTIME = Path(__file__).parents[2] / "src/microtune/runtime"
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -41,15 +46,14 @@ class Memory(ctypes.Structure):
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runtime as objects, under the sanitizers' eyes."""
     folder = tmp_path_factory.mktemp("runtime")
-    sources = sorted(str(p) for room in ("core", "portable") for p in (RUNTIME / room).glob("*.c"))
+    sources = [str(RUNTIME / source) for source in (*core_sources(), *kernel_sources())]
     subprocess.run([*gcc(), "-c", *sources], cwd=folder, check=True)
     return folder
 
 
 def gcc() -> list[str]:
-    includes = [f"-I{RUNTIME / room}" for room in ("include", "core", "portable")]
     return ["gcc", "-std=c99", "-O1", "-g", "-fPIC", "-fsanitize=undefined",
-            "-fno-sanitize-recover=all", *includes]  # fmt: skip
+            "-fno-sanitize-recover=all", *runtime_includes()]  # fmt: skip
 
 
 def run_c(runtime: Path, graph: Graph, plan: MemoryPlan, frame: Array) -> Array:

@@ -15,9 +15,10 @@ from microtune.data import Split
 from microtune.importers import load_any
 from microtune.project.project import Project
 from microtune.run.emulator import run_firmware
-from microtune.run.host import INCLUDES, HostCompiler, library_sources
+from microtune.run.host import HostCompiler, library_sources
 from microtune.run.job import JOB_NAME, RESULT_NAME, read_results, write_job
 from microtune.run.runners import HostRunner
+from microtune.runtime.files import PROJECT_INCLUDES
 from microtune.targets import COMPILE_FLAGS, Target, load_target
 from microtune.tools import toolchain
 from microtune.tools.compilers import Compiler
@@ -106,7 +107,14 @@ def test_floats_of_other_bits_are_refused_for_a_float_head_alone(
 ) -> None:
     compile_project(tmp_path / "p", "head-only")
     for folder, refused in ((floats[0], True), (tmp_path / "p", False)):
-        command = ["gcc", "-std=c99", flag, *INCLUDES, "-fsyntax-only", "model/microtune_model.c"]
+        command = [
+            "gcc",
+            "-std=c99",
+            flag,
+            *PROJECT_INCLUDES,
+            "-fsyntax-only",
+            "model/microtune_model.c",
+        ]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert ("a float32 head learns other bits" in done.stderr) == refused
         assert (done.returncode != 0) == refused
@@ -127,14 +135,14 @@ def test_floats_of_other_bits_are_refused_for_a_float_head_alone(
 def test_all_c_compiles_in_one_translation_unit(
     floats: tuple[Path, Project], tmp_path: Path, core: str, order: int
 ) -> None:
-    sources = sorted([*floats[0].glob("src/*/*.c"), *floats[0].glob("model/*.c")])[::order]
+    sources = sorted([*floats[0].glob("src/**/*.c"), *floats[0].glob("model/*.c")])[::order]
     (tmp_path / "all.c").write_text("".join(f'#include "{path}"\n' for path in sources))
     if core.startswith("cortex"):
         compiler = [*find_arm_gcc().command, *load_target(core).gcc_flags, "-ffreestanding"]
     else:
         compiler = ["gcc", "-mavx2"] if core == "AVX2" else ["gcc"]
     flags = ["-std=c99", "-O1", *WARNINGS, "-Wcast-align", "-fsyntax-only"]
-    command = [*compiler, *flags, *INCLUDES, str(tmp_path / "all.c")]
+    command = [*compiler, *flags, *PROJECT_INCLUDES, str(tmp_path / "all.c")]
     done = subprocess.run(command, cwd=floats[0], capture_output=True, text=True, check=False)
     assert done.stderr == ""
 
@@ -177,7 +185,13 @@ def test_another_machine_is_refused_in_one_line(
     values = {"INT_MAX": 2147483647, "CHAR_BIT": 8} | {size: 32767 if size == "INT_MAX" else 16}
     text = "\n".join(f"#define {name} {value}" for name, value in values.items())
     (tmp_path / "limits.h").write_text(text + "\n")
-    command = ["gcc", "-fsyntax-only", f"-I{tmp_path}", *INCLUDES, "src/portable/mt_conv2d.c"]
+    command = [
+        "gcc",
+        "-fsyntax-only",
+        f"-I{tmp_path}",
+        *PROJECT_INCLUDES,
+        "src/portable/mt_conv2d.c",
+    ]
     done = subprocess.run(command, cwd=floats[0], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert error in done.stderr
@@ -194,7 +208,7 @@ def test_no_strict_build_warns(floats: tuple[Path, Project], tmp_path: Path, nam
     """The Helium and DSP kernels are compiled at -O1: without optimising they are left out."""
     find, flags = STRICT_BUILDS[name]
     sources = [floats[0] / source for source in library_sources(floats[0])]
-    includes = [f"-I{floats[0] / flag.removeprefix('-I')}" for flag in INCLUDES]
+    includes = [f"-I{floats[0] / flag.removeprefix('-I')}" for flag in PROJECT_INCLUDES]
     output = [*WARNINGS, "-O1", *includes, "-fsyntax-only", *sources]
     done = subprocess.run(
         [*find().command, *flags.split(), *map(str, output)],
@@ -210,7 +224,7 @@ def test_a_big_endian_core_is_refused_in_every_file_of_kernels(
     """By the header that all of them share."""
     machine = ["-mcpu=cortex-m7", "-mthumb", "-mbig-endian"]
     for source in ("model/microtune_model.c", "src/portable/mt_conv2d.c", "src/core/mt_save.c"):
-        command = [*find_arm_gcc().command, *machine, *INCLUDES, "-fsyntax-only", source]
+        command = [*find_arm_gcc().command, *machine, *PROJECT_INCLUDES, "-fsyntax-only", source]
         done = subprocess.run(command, cwd=floats[0], capture_output=True, text=True, check=False)
         assert done.returncode != 0
         errors = [line for line in done.stderr.splitlines() if "error:" in line]
@@ -229,7 +243,7 @@ def test_no_unaligned_access_is_obeyed_by_every_kernel(
     strict = replace(target, gcc_flags=(*target.gcc_flags, "-mno-unaligned-access"))
     firmware = build_firmware(folder, strict, tmp_path / "p.elf", "-O1")
     learns_as_the_host(floats, firmware.elf, strict, train)
-    command = [*find_arm_gcc().command, "-O1", "-dM", "-E", *INCLUDES, "src/portable/mt_isa.h"]
+    command = [*find_arm_gcc().command, "-O1", "-dM", "-E", *PROJECT_INCLUDES, "src/isa/mt_isa.h"]
     for flags, taken in ((strict.gcc_flags, "0"), (target.gcc_flags, "1")):
         macros = subprocess.run(
             [*command, *flags], cwd=folder, capture_output=True, text=True, check=True

@@ -23,7 +23,7 @@ from microtune.project.project import (
     read_project,
 )
 from microtune.run.emulator import run_firmware
-from microtune.run.host import INCLUDES, HostLibrary, library_sources
+from microtune.run.host import HostLibrary, library_sources
 from microtune.run.job import (
     JOB_NAME,
     RESULT_NAME,
@@ -33,6 +33,7 @@ from microtune.run.job import (
     write_job,
 )
 from microtune.run.runners import NumpyRunner
+from microtune.runtime.files import PROJECT_INCLUDES
 from microtune.tools.compilers import Compiler
 from microtune.tools.toolchain import find_clang, find_host_gcc
 from microtune.training.calibrate import synthetic_frame
@@ -83,7 +84,7 @@ def test_product_builds_alone_without_a_warning(
     compiler: Compiler = find()
     for source in library_sources(project):
         output = ["-c", source, "-o", str(tmp_path / "x.o")]
-        command = [*compiler.command, *WARNINGS, "-O2", *INCLUDES, *output]
+        command = [*compiler.command, *WARNINGS, "-O2", *PROJECT_INCLUDES, *output]
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

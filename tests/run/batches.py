@@ -11,8 +11,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from microtune.project.project import ROOMS, RUNTIME
 from microtune.run.emulator import run_firmware
+from microtune.runtime.files import (
+    RUNTIME,
+    RUNTIME_INCLUDES,
+    kernel_sources,
+    runtime_includes,
+)
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, load_target, render_linker_script
 from microtune.tools.compilers import Compiler, version_of
 from microtune.tools.objects import Compilation, object_store
@@ -53,21 +58,20 @@ def run(command: list[str], cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def includes(runtime: Path = RUNTIME) -> list[str]:
+def includes() -> list[str]:
     """Where the headers of the runtime lie."""
-    return [f"-I{runtime / room}" for room in (*ROOMS, "include", "port")]
+    return runtime_includes("port")
 
 
-def runtime_objects(compiler: list[str], rooms: tuple[str, ...], folder: Path) -> list[str]:
+def runtime_objects(compiler: list[str], folder: Path) -> list[str]:
     """The kernels and the core, compiled once for this command by all tests."""
-    sources = [path for room in rooms for path in sorted((RUNTIME / room).glob("*.c"))]
-    sources += [RUNTIME / "core" / name for name in CORE]
+    sources = [*kernel_sources(), *(Path("core", name) for name in CORE)]
     command = Compiler(compiler[0], tuple(compiler), version_of((compiler[0],)))
     compilation = Compilation(
-        command, (INDIRECT, *includes(Path())), RUNTIME, folder, object_store(),
+        command, (INDIRECT, *RUNTIME_INCLUDES, "-Iport"), RUNTIME, folder, object_store(),
         placing=(f"-I{HERE}",),
     )  # fmt: skip
-    return [str(path) for path in compilation.objects([p.relative_to(RUNTIME) for p in sources])]
+    return [str(path) for path in compilation.objects(sources)]
 
 
 def model_objects(compiler: list[str], folders: list[Path], tag: str) -> list[str]:
@@ -89,7 +93,7 @@ def run_on_host(
     results = []
     for build in builds:
         compiler = [*HOST_BUILDS[build], *HOST]
-        objects = runtime_objects(compiler, ("portable", "avx2"), folder / f"{build}-objects")
+        objects = runtime_objects(compiler, folder / f"{build}-objects")
         objects += model_objects(compiler, folders, build)
         sources = [str(DRIVER), str(folder / "cases.c"), str(NATIVE_PORT)]
         program = str(folder / build)
@@ -103,7 +107,7 @@ def run_on_core(cases: list[TrainingCase], folder: Path, core: str) -> list[list
     folders, target = write_batch(cases, folder), load_target(core)
     gcc = find_cross_gcc(target.architecture).command[0]
     compiler = [gcc, *target.gcc_flags, "-O2", *COMPILE_FLAGS, *WARNINGS]
-    objects = runtime_objects(compiler, ROOMS[1:], folder / "objects")
+    objects = runtime_objects(compiler, folder / "objects")
     objects += model_objects(compiler, folders, core)
     family = "riscv" if target.architecture.name == "riscv" else "arm"
     port = ("startup.c", f"startup_{family}.c", f"harness_{family}.c", "semihosting.c", "string.c")

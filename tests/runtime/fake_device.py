@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from microtune.runtime.files import core_sources, kernel_sources
 from tests.runtime import runtime_native as native
 
 OK, ARGUMENT, SIZE, FORMAT, MISMATCH, CHECKSUM, FROZEN, INPUT, RATE = range(9)
@@ -35,8 +36,8 @@ class Stats(ctypes.Structure):
 def build(folder: Path, *flags: str) -> ctypes.CDLL:
     """The fake model with the core and the kernels."""
     path, model = folder / "libfake.so", Path(__file__).with_name("fake_model.c")
-    gcc, rooms = native.compiler_of("gcc"), ("portable", "core")
-    lib = native.link(path, gcc, ["-O2"], rooms, *flags, model)
+    gcc, sources = native.compiler_of("gcc"), [*core_sources(), *kernel_sources()]
+    lib = native.link(path, gcc, ["-O2"], sources, *flags, model)
     for name in ("mt_context_bytes", "mt_arena_bytes", "mt_save_bytes"):
         getattr(lib, name).restype = ctypes.c_size_t
     lib.mt_init.argtypes = [

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from microtune.run.debug import DebugLibrary
+from microtune.runtime.files import RUNTIME, RUNTIME_INCLUDES, kernel_sources
 from microtune.tools.compilers import Compiler, run_tool
 from microtune.tools.objects import Compilation, object_store
 from microtune.tools.toolchain import find_clang, find_host_gcc
 
 Array = npt.NDArray[Any]
 
-RUNTIME = Path(__file__).parents[2] / "src" / "microtune" / "runtime"
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 COMMON = ["-std=c99", "-ffp-contract=off", "-fPIC", *WARNINGS]
 BUILDS: dict[str, list[str]] = {
@@ -131,7 +131,7 @@ HeadUpdateIo = structure("HeadUpdateIo", ("x d_logits weight bias state", "p"))
 def library(build: str) -> ctypes.CDLL:
     """The kernels compiled by one of BUILDS; warnings are errors."""
     path = Path(tempfile.mkdtemp(prefix="microtune-kernels-")) / "libkernels.so"
-    return link(path, compiler_of(build), BUILDS[build], ("portable", "avx2"))
+    return link(path, compiler_of(build), BUILDS[build], kernel_sources())
 
 
 def compiler_of(build: str) -> Compiler:
@@ -140,13 +140,12 @@ def compiler_of(build: str) -> Compiler:
 
 
 def link(
-    path: Path, compiler: Compiler, flags: Sequence[str], rooms: Sequence[str],
+    path: Path, compiler: Compiler, flags: Sequence[str], sources: Sequence[Path],
     *more: str | Path,
 ) -> ctypes.CDLL:  # fmt: skip
-    """A library of these rooms, whose objects are kept for all tests, and of `more` C files."""
-    include = [f"-I{room}" for room in ("include", *rooms)]
-    sources = sorted(p.relative_to(RUNTIME) for room in rooms for p in (RUNTIME / room).glob("*.c"))
-    common = (*flags, *COMMON, *include)
+    """A library of these files of the runtime, whose objects are kept for all tests, and of `more`
+    C files and flags."""
+    common = (*flags, *COMMON, *RUNTIME_INCLUDES)
     objects = Compilation(compiler, common, RUNTIME, path.parent, object_store()).objects(sources)
     command = [*compiler.command, *common, "-shared", *map(str, (*more, *objects))]
     run_tool([*command, "-o", str(path)], f"building {path.name}", cwd=RUNTIME)

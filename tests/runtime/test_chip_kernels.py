@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from microtune.project.project import ROOMS, RUNTIME
 from microtune.run.emulator import run_firmware
+from microtune.runtime.files import RUNTIME, kernel_sources, runtime_includes
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, Target, load_target, render_linker_script
 from microtune.tools.toolchain import find_arm_gcc
 
@@ -30,10 +30,9 @@ def build(folder: Path, target: Target, cases: int) -> Path:
     ld, nm, objcopy = (
         run(gcc, f"-print-prog-name={tool}").strip() for tool in ("ld", "nm", "objcopy")
     )
-    includes = [f"-I{RUNTIME / room}" for room in (*ROOMS, "include", "port")]
+    includes = runtime_includes("port")
     base = [gcc, *target.gcc_flags, "-O3", *COMPILE_FLAGS, *includes, f"-DCASES={cases}"]
-    kernels = sorted(p for room in ROOMS[1:] for p in (RUNTIME / room).glob("*.c"))
-    kernels = [path for path in kernels if path.name != "mt_stream.c"]
+    kernels = [RUNTIME / path for path in kernel_sources() if path.name != "mt_stream.c"]
     objects: list[str] = []
     for prefix, flags in (("ref_", ["-DMT_PORTABLE"]), ("", [])):
         merged = folder / f"{prefix}kernels.o"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from microtune.project.project import ROOMS, RUNTIME
+from microtune.runtime.files import RUNTIME, RUNTIME_INCLUDES, kernel_sources
 from microtune.tools.objects import Compilation, object_store
 from microtune.tools.toolchain import find_host_gcc
 
@@ -31,9 +31,8 @@ def macros(isa: str) -> str:
 
 def build(folder: Path, isa: str, more: tuple[str, ...], cases: int) -> Path:
     """Both versions of all kernels and the cases in one program."""
-    includes = [f"-I{room}" for room in (*ROOMS, "include", "port")]
-    kernels = sorted(p.relative_to(RUNTIME) for r in ROOMS[1:] for p in (RUNTIME / r).glob("*.c"))
-    kernels = [path for path in kernels if path.name != "mt_stream.c"]
+    includes = [*RUNTIME_INCLUDES, "-Iport"]
+    kernels = [path for path in kernel_sources() if path.name != "mt_stream.c"]
     merged: list[str] = []
     for prefix, version in (("ref_", "-DMT_PORTABLE"), ("", isa)):
         flags = (*FLAGS, *more, version, *includes)

@@ -8,12 +8,18 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from microtune.ir.numerics import NUMERICS_VERSION
+from microtune.runtime.files import (
+    RUNTIME,
+    RUNTIME_INCLUDES,
+    core_sources,
+    kernel_sources,
+    runtime_includes,
+)
 from tests.runtime import runtime_native as native
 from tests.runtime.fake_device import (
     ARGUMENT,
@@ -206,24 +212,21 @@ def test_compilers_have_nothing_to_say(name: str, tmp_path: Path) -> None:
     """No warning from Clang or the Arm compiler; no need of a C library's headers."""
     if shutil.which(COMPILERS[name][0]) is None:
         pytest.skip(f"{COMPILERS[name][0]} is not installed")
-    rt = native.RUNTIME
-    include = [f"-I{rt / room}" for room in ("include", "portable", "core")]
-    sources = [*(rt / "portable").glob("*.c"), *(rt / "core").glob("*.c")]
+    sources = [str(RUNTIME / source) for source in (*core_sources(), *kernel_sources())]
     flags = ["-std=c99", "-ffp-contract=off", "-pedantic", *native.WARNINGS]
-    command = [*COMPILERS[name], *flags, *include, "-c", *map(str, sources)]
+    command = [*COMPILERS[name], *flags, *runtime_includes(), "-c", *sources]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_runtime_needs_nothing_but_memory_functions(tmp_path: Path) -> None:
     """No heap, no stdio, no libm; no mutable statics."""
-    rt: Any = native.RUNTIME
     allowed = {"memcpy", "memset", "memcmp", "memmove", "mt_generated_model"}
-    for source in [*(rt / "portable").glob("*.c"), *(rt / "core").glob("*.c")]:
+    for source in (*core_sources(), *kernel_sources()):
         target = tmp_path / (source.stem + ".o")
-        include = [f"-I{rt / room}" for room in ("include", "portable", "core")]
-        command = ["gcc", "-std=c99", "-O2", "-ffp-contract=off", *include, "-c", str(source)]
-        subprocess.run([*command, "-o", str(target)], check=True)
+        command = ["gcc", "-std=c99", "-O2", "-ffp-contract=off", *RUNTIME_INCLUDES]
+        output = ["-c", str(source), "-o", str(target)]
+        subprocess.run([*command, *output], check=True, cwd=RUNTIME)
         listing = subprocess.run(
             ["nm", "-P", str(target)], check=True, capture_output=True, text=True
         ).stdout

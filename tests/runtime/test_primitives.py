@@ -19,8 +19,8 @@ COUNT = 4000
 def lib(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     path = tmp_path_factory.mktemp("primitives") / "libprimitives.so"
     source = Path(__file__).with_name("primitives.c")
-    build, include = request.param, f"-I{native.RUNTIME / 'portable'}"
-    return native.link(path, native.compiler_of(build), native.BUILDS[build], (), include, source)
+    build = request.param
+    return native.link(path, native.compiler_of(build), native.BUILDS[build], (), source)
 
 
 @pytest.fixture

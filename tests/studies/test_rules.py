@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 from microtune.ir import convolution, numerics
+from microtune.runtime.files import RUNTIME, kernel_sources, runtime_includes
 from tests.runtime import runtime_native as native
 from tests.runtime.runtime_cases import Array, RoundCase, codes, factors, random_case, round_case
-from tests.runtime.runtime_native import RUNTIME, RoundParams, Struct, fill
+from tests.runtime.runtime_native import RoundParams, Struct, fill
 from tests.runtime.test_update_kernels import (
     factor_params,
     learning_rate,
@@ -37,15 +38,14 @@ LAW = "MT_PORTABLE"
 def library(rule: str) -> ctypes.CDLL:
     """The portable kernels with a rule replaced."""
     path = Path(tempfile.mkdtemp(prefix="microtune-rules-")) / "library.so"
-    sources = sorted(str(p) for p in (RUNTIME / "portable").glob("*.c"))
-    includes = [f"-I{RUNTIME / room}" for room in ("include", "portable")]
+    sources = [str(RUNTIME / source) for source in kernel_sources()]
     flags = [
         *native.COMMON,
         "-shared",
         "-O0",
         f"-D{LAW}",
         *([] if rule == LAW else [f"-D{rule}"]),
-        *includes,
+        *runtime_includes(),
     ]
     subprocess.run(["gcc", *flags, *sources, "-o", str(path)], check=True, capture_output=True)
     return ctypes.CDLL(str(path))

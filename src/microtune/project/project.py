@@ -30,15 +30,18 @@ from microtune.memory.latent import replay_bytes
 from microtune.project.camera import header_comment, readme_section
 from microtune.project.commit import MANIFEST, commit, recover
 from microtune.project.learnt import Learnt
+from microtune.runtime.files import (
+    PRIVATE_FOLDERS,
+    PROJECT_INCLUDES,
+    PUBLIC_FOLDERS,
+    project_files,
+)
 from microtune.targets import Placement, Target, write_port
 from microtune.tools.names import printable
 
 PLAN_SCHEMA_VERSION = 3
 STACK, CONTEXT, REPLAY = "stack", "context", "replay"
-RUNTIME = Path(__file__).parent.parent / "runtime"
 TEMPLATES = Path(__file__).parent / "templates"
-# The compiler's flags choose among the instruction sets (mt_isa.h).
-ROOMS = ("core", "portable", "dsp", "mve", "avx2")
 MARKER = "plan.json"
 TRAINING_FILE = "model/training.mt"
 # What the commands read of a plan.json.
@@ -180,11 +183,7 @@ def _is_plan(path: Path) -> bool:
 
 def _sources(project: Project) -> dict[str, str]:
     """The C of include/, src/ and model/ by path, before it is named."""
-    rooms = {"include": RUNTIME / "include"} | {f"src/{room}": RUNTIME / room for room in ROOMS}
-    texts = {
-        f"{folder}/{file.name}": file.read_text(encoding="utf-8")
-        for folder, room in rooms.items() for file in sorted(room.glob("*.[ch]"))
-    }  # fmt: skip
+    texts = {path: file.read_text(encoding="utf-8") for path, file in project_files().items()}
     graph, plan = project.graph, project.plan
     names = project.class_names if project.names_in_c else ()
     camera = header_comment(project.model.preprocessing)
@@ -222,6 +221,8 @@ def _fill(project: Project, root: Path) -> None:
             CLASSES=classes_text(project.class_names, project.classes),
             CAMERA=readme_section(project.model.preprocessing),
             PREFIX=project.prefix,
+            INCLUDES=" ".join(PROJECT_INCLUDES), PRIVATE_FOLDERS=" ".join(PRIVATE_FOLDERS),
+            FOLDERS=", ".join(f"`{folder}`" for folder in (*PUBLIC_FOLDERS, *PRIVATE_FOLDERS)),
         )  # fmt: skip
         (root / name).write_text(renaming.text(filled), encoding="utf-8")
     (root / "LICENSE.model").write_text(project.model.licence, encoding="utf-8")

@@ -19,6 +19,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.project.project import read_plan
 from microtune.run.debug import DebugLibrary, MacCounts
+from microtune.runtime.files import PROJECT_INCLUDES
 from microtune.tools.compilers import Compiler, run_tool
 from microtune.tools.flags import DEBUG_FLAG, PLAIN_NAMES
 from microtune.tools.objects import Compilation, object_store
@@ -31,7 +32,6 @@ HOST_FLAGS = ("-std=c99", "-ffp-contract=off", "-fno-common", "-fPIC", PLAIN_NAM
 TRAPS = ("-fsanitize-trap=undefined",)
 LINK_FLAGS = ("-O3", "-shared")
 HostCompiler = Literal["default", "gcc", "clang"]
-INCLUDES = ("-Iinclude", "-Imodel", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Isrc/mve")
 STATUS = (
     "ok", "bad argument", "wrong size", "bad format", "not for this model or scheme",
     "checksum mismatch", "nothing to train: the scheme is frozen", "no row of the input",
@@ -82,7 +82,7 @@ def build_library(
     runtime: list[Path] = []
     for source in sources:
         (own if source.parts[0] == "model" else runtime).append(source)
-    all_flags = (*HOST_FLAGS, *flags, *(TRAPS if found.name == "clang" else ()), *INCLUDES)
+    all_flags = (*HOST_FLAGS, *flags, *(TRAPS if found.name == "clang" else ()), *PROJECT_INCLUDES)
     with tempfile.TemporaryDirectory(prefix="microtune-objects-") as name:
         shared = Compilation(found, all_flags, project, Path(name), object_store(kept))
         alone = replace(shared, store=object_store())

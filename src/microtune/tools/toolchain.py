@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from microtune.errors import MicrotuneError
+from microtune.runtime.files import PROJECT_INCLUDES
 from microtune.targets import (
     ARM,
     COMPILE_FLAGS,
@@ -28,9 +29,6 @@ from microtune.tools.objects import CALL_GRAPH, Compilation, object_store
 
 FirmwareCompiler = Literal["gcc", "zig"]
 
-_INCLUDES = (
-    "-Iinclude", "-Isrc/core", "-Isrc/portable", "-Isrc/dsp", "-Isrc/mve", "-Imodel", "-Iport",
-)  # fmt: skip
 _ARENA = ".arena."
 _OVERFLOW = re.compile(r"region [`'](\w+)'(?: overflowed by|: overflowed by) (\d+) bytes")
 
@@ -158,7 +156,7 @@ def build_firmware(
         build = Path(name)
         (build / "linker.ld").write_text(script, encoding="utf-8")
         placing = (f"-ffile-prefix-map={project}=.",)
-        flags = (*base[len(found.command) :], *COMPILE_FLAGS, *_INCLUDES)
+        flags = (*base[len(found.command) :], *COMPILE_FLAGS, *PROJECT_INCLUDES, "-Iport")
         compilation = Compilation(found, flags, project, build, object_store(), placing)
         objects = compilation.objects(sources)
         libraries = ["-lgcc"] if compiler == "gcc" else ["-rtlib=compiler-rt"]

@@ -1,0 +1,1 @@
+"""The C runtime, and which files it is made of (`files`)."""
