@@ -34,15 +34,15 @@ from microtune.parallel.tasks import Backend, Session
 from microtune.report.console import progress
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
-from microtune.search.contribution import Training
-from microtune.search.costs import Costs, Limits
-from microtune.search.evidence import save_scheme
-from microtune.search.gains import Gain, gain, spread
-from microtune.search.laboratory import Laboratory
-from microtune.search.pareto import published_selections
+from microtune.search.contributions.ablation import Training
+from microtune.search.costs.planned import Costs, Limits
+from microtune.search.known_schemes import published_selections
 from microtune.search.problem import Choice, Selection
+from microtune.search.scheme_file import save_scheme
 from microtune.search.search import Finding, Options, materials_of, search
-from microtune.search.trials import Outcome, Trial
+from microtune.search.trials.gains import Gain, gain, spread
+from microtune.search.trials.runner import Laboratory
+from microtune.search.trials.trial import Outcome, Trial
 from microtune.targets import load_target
 from microtune.train.trainer import Progress
 

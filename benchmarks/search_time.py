@@ -32,7 +32,7 @@ from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
 from microtune.report.console import progress
 from microtune.report.sizes import parse_bytes
-from microtune.search.costs import Limits
+from microtune.search.costs.planned import Limits
 from microtune.search.search import Options, search
 from microtune.targets import load_target
 

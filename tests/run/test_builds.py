@@ -33,4 +33,4 @@ def test_every_deciding_room_counts() -> None:
     assert len({code_version((room,)) for room in DECIDING_ROOMS}) == len(DECIDING_ROOMS)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         code_version(("nowhere",))
-    assert code_version(DECIDING_ROOMS) != code_version() != code_version(("search/estimate.py",))
+    assert code_version(DECIDING_ROOMS) != code_version() != code_version(("search/problem.py",))

@@ -7,7 +7,8 @@ from itertools import product
 from microtune import embedded, pipeline
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
-from microtune.search.costs import Costs, Limits, distinct_ratios
+from microtune.search.costs.candidates import distinct_ratios
+from microtune.search.costs.planned import Costs, Limits
 from microtune.search.problem import Choice, Selection
 from microtune.targets import load_target
 from tests.training.graphs import random_graph

@@ -14,7 +14,7 @@ from microtune.ir.builder import Builder
 from microtune.ir.graph import Quant
 from microtune.ir.modelfile import ModelFile
 from microtune.parallel.tasks import Backend
-from microtune.search.costs import Limits
+from microtune.search.costs.planned import Limits
 from microtune.search.problem import Choice
 from microtune.search.search import Finding, Options, search
 from microtune.targets import load_target

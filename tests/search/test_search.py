@@ -17,13 +17,13 @@ from microtune.ir.modelfile import save_model
 from microtune.parallel.tasks import Backend, Session
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
-from microtune.search.costs import Limits
-from microtune.search.estimated import rank_correlation
-from microtune.search.evidence import is_verified, save_scheme, toml_text
-from microtune.search.laboratory import Laboratory
+from microtune.search.contributions.estimates import rank_correlation
+from microtune.search.costs.planned import Limits
 from microtune.search.problem import HEAD_ONLY, Selection
+from microtune.search.scheme_file import is_verified, save_scheme, toml_text
 from microtune.search.search import Finding, Options, search
-from microtune.search.trials import Trial, open_materials
+from microtune.search.trials.runner import Laboratory
+from microtune.search.trials.trial import Trial, open_materials
 from microtune.search.verification import best_on_val
 from microtune.targets import load_target
 from microtune.training.build import Formats

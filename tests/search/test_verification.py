@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 
 from microtune.search import verification
-from microtune.search.costs import Costs, Limits
-from microtune.search.pareto import last_selection
+from microtune.search.costs.planned import Costs, Limits
+from microtune.search.known_schemes import last_selection
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.search.verification import FOUND, contenders
 from tests.search.small import ANYTHING, random_costs

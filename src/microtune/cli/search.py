@@ -67,13 +67,13 @@ def search(
     from microtune.parallel.tasks import Backend
     from microtune.report.search_files import prepare, publish
     from microtune.report.search_text import search_tables, verification_tables
+    from microtune.search.budgets.report import survey
+    from microtune.search.budgets.training import check_marks, train_marks
     from microtune.search.cache import default_folder
-    from microtune.search.costs import Limits
-    from microtune.search.evidence import check_output, is_verified, save_scheme
-    from microtune.search.marks import check_marks, train_marks
+    from microtune.search.costs.planned import Limits
+    from microtune.search.scheme_file import check_output, is_verified, save_scheme
     from microtune.search.search import Finding, Options
     from microtune.search.search import search as run_search
-    from microtune.search.survey import survey
     from microtune.targets import load_target
     from microtune.training.build import Formats
 

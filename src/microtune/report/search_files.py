@@ -9,7 +9,7 @@ from pathlib import Path
 from microtune.errors import MicrotuneError
 from microtune.report.search_page import page
 from microtune.report.search_pictures import comparison_png, contributions_png, pareto_png
-from microtune.search.survey import Survey, to_json
+from microtune.search.budgets.report import Survey, to_json
 from microtune.tools.files import write_whole
 
 

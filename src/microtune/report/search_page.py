@@ -19,9 +19,9 @@ from microtune.report.search_pictures import (
     split_and_seeds,
     trained_marks,
 )
-from microtune.search.pareto import Mark
+from microtune.search.budgets.fronts import Mark
+from microtune.search.budgets.report import Survey, is_placed
 from microtune.search.problem import Selection
-from microtune.search.survey import Survey, is_placed
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

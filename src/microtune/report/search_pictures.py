@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microtune.report.figure import figure, tidy
-from microtune.search.evolve import Trace
-from microtune.search.gains import Gain
-from microtune.search.pareto import Mark
+from microtune.search.budgets.fronts import Mark
+from microtune.search.budgets.report import EVOLUTION, EXACT, Survey, is_placed
 from microtune.search.problem import HEAD_ONLY, Choice
-from microtune.search.survey import EVOLUTION, EXACT, Survey, is_placed
+from microtune.search.selection.evolution import Trace
+from microtune.search.trials.gains import Gain
 from microtune.search.verification import Verified
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 
 from microtune.report.console import figures_table
-from microtune.search.gains import Gain
 from microtune.search.search import Finding
+from microtune.search.trials.gains import Gain
 from microtune.search.verification import FOUND
 
 _COLUMNS = (

@@ -11,18 +11,14 @@ from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
 from microtune.parallel.tasks import Backend, Session
 from microtune.search.cache import Cache
-from microtune.search.contribution import (
-    Analysis,
-    Training,
-    analyse,
-    level,
-)
-from microtune.search.costs import Costs, Limits, candidates, distinct_ratios
-from microtune.search.estimated import Correlation, Estimates
-from microtune.search.laboratory import Laboratory
+from microtune.search.contributions.ablation import Analysis, Training, analyse, level
+from microtune.search.contributions.estimates import Correlation, Estimates
+from microtune.search.costs.candidates import candidates, distinct_ratios
+from microtune.search.costs.planned import Costs, Limits
 from microtune.search.problem import Choice, Contributions, Selection
-from microtune.search.select import Solution, best_selection, require_ortools
-from microtune.search.trials import Asked, Materials, open_materials
+from microtune.search.selection.exact import Solution, best_selection, require_ortools
+from microtune.search.trials.runner import Laboratory
+from microtune.search.trials.trial import Asked, Materials, open_materials
 from microtune.search.verification import FOUND, Verified, best_on_val, contenders, verify
 from microtune.tools.toolchain import find_host_compiler
 from microtune.train.trainer import Progress, check_learning_rate

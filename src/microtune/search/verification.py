@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from microtune.search.contribution import Training
-from microtune.search.costs import Costs, Limits, last_fitting
-from microtune.search.gains import Gain, gain, spread
-from microtune.search.laboratory import Laboratory
-from microtune.search.pareto import last_selection, published_selections
+from microtune.search.contributions.ablation import Training
+from microtune.search.costs.candidates import last_fitting
+from microtune.search.costs.planned import Costs, Limits
+from microtune.search.known_schemes import last_selection, published_selections
 from microtune.search.problem import HEAD_ONLY, Selection
-from microtune.search.trials import Asked, Materials, Outcome
+from microtune.search.trials.gains import Gain, gain, spread
+from microtune.search.trials.runner import Laboratory
+from microtune.search.trials.trial import Asked, Materials, Outcome
 
 FOUND = "found"
 

@@ -1,0 +1,1 @@
+"""The report of `search --pareto`: what other budgets give, beside known schemes."""

@@ -1,0 +1,1 @@
+"""What training biases and weights is worth: measured by ablation, or estimated."""

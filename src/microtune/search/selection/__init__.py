@@ -1,0 +1,1 @@
+"""The selection of largest predicted gain within the limits: exact, evolutionary, random."""

@@ -1,0 +1,13 @@
+"""The costs of the embedded model, worked out once for the tests of this room."""
+
+from __future__ import annotations
+
+import pytest
+
+from microtune.search.costs.planned import Costs
+from tests.search.small import embedded_model, request
+
+
+@pytest.fixture(scope="package")
+def costs() -> Costs:
+    return Costs(embedded_model(), request(5))

@@ -1,0 +1,124 @@
+"""Trials: the generated C as studies run it, asked image by image, under keys of content."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microtune import embedded
+from microtune.errors import MicrotuneError
+from microtune.run.builds import FLAGS, compiled, host_runner
+from microtune.search.problem import Choice, Selection
+from microtune.search.trials.trial import (
+    Materials,
+    Outcome,
+    Trial,
+    best_temperature,
+    log_losses,
+    open_materials,
+    run_trial,
+)
+from microtune.train.trainer import TrainingPlan, run_training
+from microtune.training.build import Formats
+from tests.data.image_sets import encode, noise, write_folder
+from tests.search.small import embedded_model, request
+
+TRIAL = Trial(Selection(3, (Choice(18, Fraction(1, 2)),)), 0.01, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def materials(kept: Path) -> Materials:
+    found = open_materials(embedded_model(), embedded.DATA, kept, "val")
+    return replace(
+        found, learn=found.learn.take(np.arange(80)), asked=found.asked.take(np.arange(20))
+    )
+
+
+@pytest.fixture(scope="module")
+def outcome(materials: Materials) -> Outcome:
+    return run_trial(TRIAL, materials)
+
+
+def test_a_trial_learns_what_a_streamed_project_learns(
+    materials: Materials, outcome: Outcome
+) -> None:
+    scheme = materials.scheme(TRIAL.selection)
+    folder = compiled(materials.model, replace(request(5), scheme=scheme), FLAGS, materials.folder)
+    runner, graph = host_runner(folder, TRIAL.seed, FLAGS)
+    assert any("segment" in node.attrs for node in graph.nodes)
+    plan = TrainingPlan(TRIAL.epochs, TRIAL.lr, "cosine", TRIAL.seed, evaluate="at the end")
+    report = run_training(runner, graph, plan, materials.learn, materials.asked)
+    assert report.predictions is not None
+    assert outcome.predicted.tolist() == report.predictions.tolist()
+    assert outcome.parameters_sha256 == report.parameters_sha256
+
+
+def test_the_losses_of_both_heads_agree(materials: Materials, outcome: Outcome) -> None:
+    floating = run_trial(TRIAL, replace(materials, formats=Formats(head="float32")))
+    assert floating.log_loss.mean() == pytest.approx(outcome.log_loss.mean(), abs=0.05)
+    assert outcome.log_loss.mean() < np.log(5)
+
+
+def test_log_losses_are_those_of_the_definition() -> None:
+    logits, labels = np.array([[1.0, 2.0, -3.0], [2000.0, 0.0, 1999.0]]), np.array([0, 2])
+    first = -np.log(np.exp(1.0) / (np.exp(1.0) + np.exp(2.0) + np.exp(-3.0)))
+    assert log_losses(logits, labels) == pytest.approx([first, 1 + np.log(1 + np.exp(-1))])
+
+
+@pytest.mark.parametrize("gain", [0.25, 1.0, 5.0])
+def test_being_too_sure_costs_nothing(gain: float) -> None:
+    """The best temperature takes back whatever the logits are multiplied by."""
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(400, 3))
+    labels = np.array([random.choice(3, p=np.exp(row) / np.exp(row).sum()) for row in 2 * logits])
+    best = best_temperature(logits, labels)
+    temperature = best_temperature(gain * logits, labels)
+    assert temperature == pytest.approx(gain * best, rel=1e-4) and 0.4 < best < 0.6
+    losses = log_losses(gain * logits / temperature, labels)
+    grid = [log_losses(logits / t, labels).mean() for t in np.geomspace(0.1, 2, 50)]
+    assert losses.mean() <= min(grid) + 1e-9
+
+
+def test_an_outcome_survives_the_cache(outcome: Outcome) -> None:
+    again = Outcome.from_json(json.loads(json.dumps(outcome.to_json())))
+    assert (again.log_loss == outcome.log_loss).all()
+    assert (again.predicted == outcome.predicted).all()
+    assert again.parameters_sha256 == outcome.parameters_sha256
+    with pytest.raises(MicrotuneError, match="damaged outcome"):
+        Outcome.from_json({"log_loss": []})
+
+
+def test_the_key_is_of_content(materials: Materials) -> None:
+    labels = (materials.learn.labels + 1) % 5
+    others = [
+        materials.key(replace(TRIAL, lr=0.02)), materials.key(replace(TRIAL, seed=2)),
+        materials.key(replace(TRIAL, epochs=2)),
+        materials.key(replace(TRIAL, selection=Selection(3, ()))),
+        replace(materials, learn=replace(materials.learn, labels=labels)).key(TRIAL),
+        replace(materials, asked=materials.learn).key(TRIAL),
+        replace(materials, formats=Formats(bias="int32")).key(TRIAL),
+    ]  # fmt: skip
+    assert len({materials.key(TRIAL), *others}) == len(others) + 1
+    assert replace(materials, folder=Path("elsewhere")).key(TRIAL) == materials.key(TRIAL)
+
+
+def test_validation_does_not_open_the_test_split(tmp_path: Path) -> None:
+    model = embedded_model()
+    val, test = (open_materials(model, embedded.DATA, tmp_path, s) for s in ("val", "test"))
+    assert not set(val.asked.names) & set(test.asked.names)
+    assert set(val.learn.names) | set(val.asked.names) == set(test.learn.names)
+
+
+def test_what_a_search_does_not_read_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {f"{s}/{c}/{i}.png": encode(noise(10 * i + len(s + c))) for s in ("train", "val")
+             for c in ("a", "bb") for i in range(3)}  # fmt: skip
+    folder = write_folder(tmp_path / "set", files | {"train/a/film.mov": b""})
+    open_materials(embedded_model(), folder, tmp_path, "val")
+    assert f"note: {folder}: 1 .mov: train/a/film.mov" in caplog.text
