@@ -128,7 +128,7 @@ def linear_probe(project: Project, train: Split, test: Split) -> float:
 
     def pooled(split: Split) -> Array:
         rows = [
-            evaluate(graph, {"input": frame[None]}, keep={features})[features].ravel()
+            evaluate(graph, {graph.signature.input: frame[None]}, keep={features})[features].ravel()
             for frame in split.frames
         ]
         return np.array(rows, dtype=np.float64)

@@ -64,7 +64,8 @@ class TorchNetwork:
         classifier = find_classifier(graph)
         self.features = classifier.inputs[0]
         self.nodes = _backbone(graph, self.features)
-        self.cut = _cut(self.nodes, scheme)
+        self.source = graph.signature.input
+        self.cut = _cut(self.nodes, scheme, self.source)
         self.constants: dict[str, Tensor] = {}
         self.leaves = self._leaves(scheme)
         width = graph.tensors[self.features].elements
@@ -76,9 +77,9 @@ class TorchNetwork:
     def latents(self, frames: Array) -> Tensor:
         """What the frozen prefix makes of int8 frames (N, H, W, C): (N, C, H, W) float32."""
         x = self.torch.from_numpy(frames.astype(np.float32)).permute(0, 3, 1, 2)
-        start = x if self.arithmetic == "int8" else self._real(x, "input")
+        start = x if self.arithmetic == "int8" else self._real(x, self.source)
         with self.torch.no_grad():
-            values = self._run(self.nodes[: self.cut], {"input": start})
+            values = self._run(self.nodes[: self.cut], {self.source: start})
         return values[self._latent_name()]
 
     def features_of(self, latents: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class TorchNetwork:
         return real.flatten(1) @ self.head_weight.T + self.head_bias
 
     def _latent_name(self) -> str:
-        return "input" if self.cut == 0 else self.nodes[self.cut - 1].outputs[0]
+        return self.source if self.cut == 0 else self.nodes[self.cut - 1].outputs[0]
 
     def _run(self, nodes: list[Node], values: dict[str, Tensor]) -> dict[str, Tensor]:
         for node in nodes:
@@ -218,12 +219,12 @@ def _backbone(graph: Graph, features: str) -> list[Node]:
     raise MicrotuneError(f"{graph.name}: nothing makes {features}")
 
 
-def _cut(nodes: list[Node], scheme: Scheme) -> int:
+def _cut(nodes: list[Node], scheme: Scheme, source: str) -> int:
     """The last index before the first trained layer where one tensor alone is alive."""
     trained = {*scheme.biases, *scheme.weights}
     first = next((i for i, n in enumerate(nodes) if n.outputs[0] in trained), len(nodes))
     for cut in range(first, 0, -1):
-        made = {name for node in nodes[:cut] for name in (*node.outputs, "input")}
+        made = {source, *(name for node in nodes[:cut] for name in node.outputs)}
         if {n for node in nodes[cut:] for n in node.inputs} & made <= {nodes[cut - 1].outputs[0]}:
             return cut
     return 0

@@ -23,7 +23,7 @@ from microtune.ir.verifier import InvalidGraphError, verify
 from microtune.memory.banks import MemoryPlan
 from microtune.memory.lifetimes import in_segment, step_buffers
 from microtune.memory.planner import plan_arena
-from microtune.memory.rings import INPUT, image_height, prefix_length, segments_of
+from microtune.memory.rings import image_height, prefix_length, segments_of
 from microtune.passes.in_place import in_place
 from microtune.passes.stream import stream
 from microtune.pipeline import Schedule, plan_graph, schedule
@@ -111,7 +111,7 @@ def test_rows_are_the_same_bits(runtime: Path, seed: int) -> None:
     """Best and random cuts, frame and rows, against the layer-by-layer meaning."""
     prefix = random_prefix(seed)
     graph = prefix.finish()
-    expected = evaluate(graph, {INPUT: prefix.frame})["logits"].reshape(-1)
+    expected = evaluate(graph, {"input": prefix.frame})["logits"].reshape(-1)
     graph.attrs["input"] = "rows" if prefix.rng.integers(2) else "resident"
     scheduled = schedule(graph, "stream")
     if prefix.rng.integers(2):
@@ -238,7 +238,7 @@ def test_extreme_shapes(runtime: Path, shape: str, mode: str, schedule_level: Sc
             np.zeros(outputs, np.int32), Quant(0.03, 3), stride=list(stride), padding=padding,
         )  # fmt: skip
     graph = prefix.finish()
-    expected = evaluate(graph, {INPUT: prefix.frame})["logits"].reshape(-1)
+    expected = evaluate(graph, {"input": prefix.frame})["logits"].reshape(-1)
     graph.attrs["input"] = mode
     scheduled = schedule(graph, schedule_level)
     plan = plan_graph(scheduled)

@@ -64,6 +64,7 @@ class TrainingCase:
         interpreter = Interpreter(self.graph, self.seed)
         slots = layout.parameter_slots(self.graph)
         names = layout.offset_names(self.graph)
+        signature = self.graph.signature
         steps = []
         for number, rate in enumerate(self.rates):
             frame = self.frames[number % FRAMES]
@@ -72,7 +73,8 @@ class TrainingCase:
             steps.append(
                 Step(
                     zlib.crc32(parameter_block(interpreter.data, slots)), zlib.crc32(offsets),
-                    zlib.crc32(found["logits"].tobytes()), loss_q16(found["loss"]),
+                    zlib.crc32(found[signature.output].tobytes()),
+                    loss_q16(found[signature.training_loss]),
                 )
             )  # fmt: skip
         return steps
@@ -129,7 +131,7 @@ def training_case(seed: int) -> TrainingCase:
         _fill_head(graph, rng)
     graph.attrs["input"] = drawn.input
     graph = pipeline.schedule(graph, drawn.schedule)
-    return TrainingCase(seed, graph, _frames(case, rng), _labels(case, rng), _rates(rng))
+    return TrainingCase(seed, graph, frames_of(case, rng), _labels(case, rng), _rates(rng))
 
 
 def _random_scheme(graph: Graph, rng: np.random.Generator) -> tuple[Scheme, str]:
@@ -162,7 +164,8 @@ def _fill_head(graph: Graph, rng: np.random.Generator) -> None:
         graph.data["head.weight"] = rng.normal(0, spread, weight.shape).astype(np.float32)
 
 
-def _frames(case: GraphCase, rng: np.random.Generator) -> Array:
+def frames_of(case: GraphCase, rng: np.random.Generator) -> Array:
+    """Random int8 frames (FRAMES, 1, H, W, C)."""
     shape = (FRAMES, *case.frame.shape)
     return rng.integers(-128, 128, shape).astype(np.int8)
 
@@ -200,7 +203,7 @@ def write_batch(cases: list[TrainingCase], folder: Path) -> list[Path]:
         parts.append(_case_text(i, case))
         size = case.frames[0].size
         rows.append(
-            f"    {{&mt_model_{i}, {case.seed}u, {STEPS}, {FRAMES}, {size}, rates_{i}, "
+            f"    {{&mt_model_{i}, {case.seed}u, {len(case.rates)}, {FRAMES}, {size}, rates_{i}, "
             f"frames_{i}, labels_{i}}},"
         )
     table = "\n".join(rows)

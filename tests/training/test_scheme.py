@@ -21,8 +21,6 @@ from microtune.training.scheme import (
     resolve_scheme,
     trained_channels,
 )
-from tests.ir.test_written import rename
-from tests.training.graphs import random_graph
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +139,3 @@ def test_equal_norms_go_to_the_lower_index_and_order_is_kept(graph: Graph) -> No
     order = trained_channels(copy, layer, 3)
     rest = [c for c in range(weight.shape[-1]) if c not in (1, 4, 20)]
     assert order.tolist() == [1, 4, 20, *rest] and order.dtype == np.uint16
-
-
-def test_a_tensor_with_a_name_of_the_training_step_is_refused() -> None:
-    """By its own words, not as a tensor that is declared twice."""
-    graph = random_graph(3, "device").graph
-    rename(graph, graph.nodes[0].outputs[0], "label")
-    with pytest.raises(MicrotuneError, match="tensor label has a name that the training step"):
-        replace_head(graph, 3)

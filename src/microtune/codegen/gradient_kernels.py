@@ -15,13 +15,12 @@ from microtune.codegen.kernels import (
     pool_fields,
     split_fields,
 )
-from microtune.ir.graph import Node
+from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.forward import multipliers_of, weight_shape
-from microtune.ir.ops.int8_gradients import input_grad_constants, site, sum_multiplier
+from microtune.ir.ops.int8_gradients import input_grad_constants, sum_multiplier
 from microtune.ir.ops.updates import (
     FactorTable,
     bias_factors,
-    parameter_name,
     weight_factors,
 )
 
@@ -30,9 +29,9 @@ __all__ = ["EMITTERS"]
 FORWARD = ("conv2d", "fully_connected")
 
 
-def round_params(name: str, delta: int) -> str:
+def round_params(node: Node, delta: int) -> str:
     """Initialiser of mt_round_params."""
-    return struct_text({"site": f"{site(name)}u", "acc_exponent_delta": delta})
+    return struct_text({"site": f"{node.int('site')}u", "acc_exponent_delta": delta})
 
 
 def round_io(e: Emitter, node: Node, rest: tuple[str, ...]) -> str:
@@ -59,7 +58,7 @@ def _input_grad(e: Emitter, node: Node) -> None:
         "multiplier": e.table(name, "int32_t", constants.multiplier),
         "depthwise_shift": str(constants.depthwise_shift),
         **split_fields(e, order, trained, w in e.depthwise),
-        "round": round_params(dx, constants.exponent_delta),
+        "round": round_params(node, constants.exponent_delta),
     })  # fmt: skip
     e.call("mt_conv2d_input_grad", "mt_conv2d_input_grad_io", params, {
         "g": e.address(g), "g_exponent": e.address(exponent), "weight": e.address(w),
@@ -74,7 +73,7 @@ def _gradient_sum(e: Emitter, node: Node) -> None:
     y = node.outputs[0]
     params = e.params("mt_gradient_sum_params", y, {
         "count": str(e.graph.tensors[y].elements),
-        "b_multiplier": str(sum_multiplier(e.graph, node)), "round": round_params(y, 0),
+        "b_multiplier": str(sum_multiplier(e.graph, node)), "round": round_params(node, 0),
     })  # fmt: skip
     e.call("mt_gradient_sum", "mt_gradient_sum_io", params, {
         "a": e.address(a), "a_exponent": e.address(e_a), "b": e.address(b),
@@ -89,7 +88,7 @@ def _average_pool_grad(e: Emitter, node: Node) -> None:
     overlapping = bool(node.attrs["overlapping"])
     params = e.params("mt_average_pool_grad_params", dx, {
         "pool": struct_text(pool_fields(graph, hwc(graph, dx), node)),
-        "round": round_params(dx, node.int("exponent_delta")),
+        "round": round_params(node, node.int("exponent_delta")),
         "overlapping": str(int(overlapping)),
     })  # fmt: skip
     if overlapping:
@@ -128,8 +127,7 @@ def _mask_gradient(e: Emitter, node: Node) -> None:
 def factor_params(e: Emitter, name: str, table: FactorTable) -> str:
     """Initialiser of mt_factor_params: the tables are those of the layer's forward pass, whose
     dead channels are marked apart."""
-    base = parameter_name(name)
-    layer = next(n for n in e.graph.nodes if n.op in FORWARD and base in _parameters(n))
+    layer = layer_of(e.graph, name)
     m, n = multipliers_of(e.graph, layer)
     live = table.multiplier != 0
     if (m[live] != table.multiplier[live]).any() or (n[live] != table.shift[live]).any():
@@ -145,10 +143,14 @@ def factor_params(e: Emitter, name: str, table: FactorTable) -> str:
     })  # fmt: skip
 
 
-def _parameters(layer: Node) -> set[str]:
-    """Names of the layer's weight and bias, whatever part or format of them is trained."""
-    names = layer.inputs[1:]
-    return {parameter_name(n.removesuffix(".frozen").removesuffix(".effective")) for n in names}
+def layer_of(graph: Graph, param: str) -> Node:
+    """The layer that a param belongs to, directly or as the difference to a frozen bias."""
+    readers = graph.consumers()
+    names = [param]
+    for node in readers[param]:
+        if node.op == "bias_from_delta":
+            names += node.outputs
+    return next(n for name in names for n in readers[name] if n.op in FORWARD)
 
 
 @emits("conv2d_weight_update")
@@ -164,7 +166,7 @@ def _weight_update(e: Emitter, node: Node) -> None:
         "x_zero": str(node.int("x_zero")),
         "factor": factor_params(e, w, weight_factors(graph, node)),
         **split_fields(e, order, w if order else None, w in e.depthwise),
-        "site": f"{site(parameter_name(w))}u",
+        "site": f"{node.int('site')}u",
     })  # fmt: skip
     e.call("mt_conv2d_weight_update", "mt_conv2d_weight_update_io", params, {
         "g": e.address(g), "g_exponent": e.address(exponent), "x": e.address(x),
@@ -179,7 +181,7 @@ def _bias_update(e: Emitter, node: Node) -> None:
     params = e.params("mt_bias_update_params", b, {
         "pixels": str(height * width), "channels": str(channels),
         "factor": factor_params(e, b, bias_factors(e.graph, node)),
-        "site": f"{site(parameter_name(b))}u",
+        "site": f"{node.int('site')}u",
     })  # fmt: skip
     narrow = e.graph.tensors[b].dtype == "i16"
     kind, field = ("int16", "delta") if narrow else ("int32", "bias")

@@ -10,7 +10,6 @@ from microtune.ir.convolution import kind_of
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.float_gradients import real_attr
 from microtune.ir.ops.forward import multipliers_of, pool_windows, weight_shape
-from microtune.ir.ops.int8_gradients import site
 from microtune.ir.ops.updates import head_factors
 
 Emit = Callable[[Emitter, Node], None]
@@ -244,7 +243,8 @@ def _head_input_grad(e: Emitter, node: Node) -> None:
     head = next(n for n in e.graph.nodes if n.op == "head")
     x_scale = real_attr(node, "x_scale")
     params = e.params("mt_head_input_grad_params", g, {
-        "head": struct_text(head_fields(e, head.inputs[0], w, head)), "site": f"{site(g)}u",
+        "head": struct_text(head_fields(e, head.inputs[0], w, head)),
+        "site": f"{node.int('site')}u",
         "exponent_delta": str(numerics.normalize_factor(x_scale)[1]),
     })  # fmt: skip
     kind = head_kind(e, w)
@@ -264,7 +264,7 @@ def _head_update(e: Emitter, node: Node) -> None:
         "head": struct_text(head_fields(e, x, w, node)),
         "weight_mantissa": str(weight[0]), "weight_exponent": str(weight[1]),
         "bias_mantissa": str(bias[0]), "bias_exponent": str(bias[1]),
-        "weight_site": f"{site(w)}u", "bias_site": f"{site(b)}u",
+        "weight_site": f"{node.int('weight_site')}u", "bias_site": f"{node.int('bias_site')}u",
     })  # fmt: skip
     e.call(f"mt_head_update_{kind}", f"mt_head_update_{kind}_io", params, {
         "x": e.address(x), "d_logits": e.address(d), "weight": e.address(w),

@@ -15,7 +15,7 @@ from microtune.ir import numerics
 from microtune.ir.graph import Graph
 from microtune.memory.banks import MemoryPlan
 from microtune.memory.latent import latent_bytes, latent_cut, replay_bytes
-from microtune.memory.rings import INPUT, row_bytes, segments_of
+from microtune.memory.rings import row_bytes, segments_of
 
 FORWARD_OPS = frozenset({
     "conv2d", "fully_connected", "add", "average_pool", "clamp", "reshape", "gather_channels",
@@ -71,15 +71,15 @@ def model_header(
     """The header with the sizes that the runtime and the port need. `camera`: a comment above
     those of the frame; `class_names`: those of the C."""
     sizes = [arena.plan.arena_bytes for arena in plan.arenas]
-    height, width, channels = (1, 1, *graph.tensors[INPUT].shape[1:])[-3:]
+    height, width, channels = (1, 1, *graph.input_tensor.shape[1:])[-3:]
     return _HEADER.format(
         camera=camera,
         height=height,
         width=width,
         channels=channels,
-        classes=graph.tensors["logits"].shape[1],
-        input_bytes=graph.tensors["input"].bytes,
-        row_bytes=row_bytes(graph, INPUT),
+        classes=graph.output_tensor.shape[1],
+        input_bytes=graph.input_tensor.bytes,
+        row_bytes=row_bytes(graph, graph.signature.input),
         by_rows=int(_by_rows(graph)),
         arena_count=len(sizes),
         arena_bytes="\n".join(f"#define MT_ARENA_BYTES_{i} {n}" for i, n in enumerate(sizes)),
@@ -90,7 +90,7 @@ def model_header(
         latent_bytes=latent_bytes(graph),
         replay_bytes=replay_bytes(graph),
         class_names=declaration(class_names),
-        logits_are_float=int(graph.tensors["logits"].dtype == "f32"),
+        logits_are_float=int(graph.output_tensor.dtype == "f32"),
     )
 
 
@@ -202,7 +202,7 @@ def _bytes_text(hexadecimal: str) -> str:
 def _input_place(emitter: Emitter) -> str:
     if _by_rows(emitter.graph):
         return struct_text({"offset": "MT_BY_ROWS"})
-    return struct_text(emitter.place_fields(INPUT))
+    return struct_text(emitter.place_fields(emitter.graph.signature.input))
 
 
 def _latent_place(emitter: Emitter) -> str:
@@ -215,7 +215,7 @@ def _latent_place(emitter: Emitter) -> str:
 def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
     graph, plan = emitter.graph, emitter.plan
     trainable = bool(graph.updates)
-    logits = graph.tensors["logits"]
+    logits = graph.output_tensor
     fields = {
         "numerics_version": str(numerics.NUMERICS_VERSION),
         "model_hash": _bytes_text(model_hash),
@@ -223,7 +223,7 @@ def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
         "arena_bytes": "arena_bytes",
         "arena_count": "MT_ARENA_COUNT",
         "input": _input_place(emitter),
-        "logits": struct_text(emitter.place_fields("logits")),
+        "logits": struct_text(emitter.place_fields(logits.name)),
         "latent": _latent_place(emitter),
         "latent_bytes": "MT_LATENT_BYTES",
         "input_row_bytes": "MT_INPUT_ROW_BYTES",
@@ -241,7 +241,7 @@ def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
     sizes = ", ".join(f"MT_ARENA_BYTES_{i}" for i in range(len(plan.arenas)))
     table = f"static const uint32_t arena_bytes[MT_ARENA_COUNT] = {{{sizes}}};"
     model = f"const mt_model mt_generated_model = {{{body}\n}};"
-    shape = graph.tensors[INPUT].shape
-    frame = struct_text({"rows": graph.tensors[INPUT].bytes // row_bytes(graph, INPUT),
-                         "pixel_bytes": shape[-1]})  # fmt: skip
+    source = graph.input_tensor
+    rows = source.bytes // row_bytes(graph, source.name)
+    frame = struct_text({"rows": rows, "pixel_bytes": source.shape[-1]})
     return f"{table}\n\n{model}\n\nconst mt_frame_shape mt_generated_frame = {frame};"

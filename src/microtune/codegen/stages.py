@@ -6,7 +6,7 @@ from microtune.codegen.emitter import Emitter, struct_text
 from microtune.codegen.kernels import add_params, clamp_params, conv2d_params, pool_params
 from microtune.ir.graph import Node
 from microtune.memory.lifetimes import ring_name
-from microtune.memory.rings import INPUT, Segment, image_height, row_bytes
+from microtune.memory.rings import Segment, image_height, row_bytes
 
 _BYTES_PER_LINE = 32
 
@@ -15,7 +15,7 @@ def emit_segment(e: Emitter, segment: Segment, number: int) -> None:
     """Append the tables of a segment and the call that runs it."""
     nodes = {node.outputs[0]: node for node in e.graph.nodes[segment.first : segment.last]}
     stages = [
-        _input_stage(e, segment) if name == INPUT else _stage(e, segment, nodes[name])
+        _stage(e, segment, nodes[name]) if name in nodes else _input_stage(e, segment, name)
         for name in segment.stages
     ]
     body = "".join(f"\n    {stage}," for stage in stages)
@@ -51,8 +51,8 @@ def _ring(e: Emitter, segment: Segment, name: str) -> str:
     })  # fmt: skip
 
 
-def _input_stage(e: Emitter, segment: Segment) -> str:
-    return struct_text({"kind": "MT_STAGE_INPUT", "y": _ring(e, segment, INPUT)})
+def _input_stage(e: Emitter, segment: Segment, name: str) -> str:
+    return struct_text({"kind": "MT_STAGE_INPUT", "y": _ring(e, segment, name)})
 
 
 def _stage(e: Emitter, segment: Segment, node: Node) -> str:

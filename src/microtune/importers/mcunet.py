@@ -123,7 +123,7 @@ def import_mcunet(path: Path) -> ModelFile:
         graph = reader.builder.finish(reader.read())
     except ValueError as error:
         raise reader.fail(str(error)) from error
-    size = graph.tensors["input"].shape[1]
+    size = graph.input_tensor.shape[1]
     neutralize_dead_channels(graph)
     try:
         verify(graph)

@@ -8,15 +8,19 @@ takes the parameter's place, in the parameter's own memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from microtune.ir.signature import StepSignature, signature_of
+
 Array = npt.NDArray[Any]
 Role = Literal["input", "const", "param", "state", "value"]
+# What an input, a state or an output is for; None: an input of the model, an output of the model.
+Kind = Literal["target", "rate", "seed", "step", "exponent_offset", "loss", "gradient"]
 Attr = bool | int | float | str | list[int] | list[float]
 
 
@@ -57,13 +61,20 @@ class Quant:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A named value: shape (activations NHWC, weights O·KH·KW·I), element type, quantisation."""
+    """A named value: shape (activations NHWC, weights O·KH·KW·I), element type, quantisation.
+
+    `kind` says what an input, a state or an output is for. `part_of` is the name of the parameter
+    of which a param is a part or another format; None: it is the whole parameter. A name is for
+    people: nothing is read from it.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     role: Role = "value"
     quant: Quant | None = None
+    kind: Kind | None = None
+    part_of: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(plain(self.shape)))
@@ -72,6 +83,16 @@ class Tensor:
     def elements(self) -> int:
         """Number of elements."""
         return int(math.prod(self.shape))
+
+    @property
+    def numpy(self) -> type[np.generic]:
+        """The element type in numpy."""
+        return DTYPES[self.dtype][0]
+
+    @property
+    def parameter(self) -> str:
+        """The name of the parameter that this param is, or is a part or another format of."""
+        return self.part_of or self.name
 
     @property
     def bytes(self) -> int:
@@ -154,9 +175,22 @@ class Graph:
         """Declare a const with its data."""
         return self.add_tensor(Tensor(name, tuple(data.shape), dtype, "const", quant), data)
 
-    def input(self, name: str, shape: Iterable[int], dtype: str, quant: Quant | None = None) -> str:
-        """Declare a graph input."""
-        return self.add_tensor(Tensor(name, tuple(shape), dtype, "input", quant))
+    def input(
+        self, name: str, shape: Iterable[int], dtype: str, quant: Quant | None = None,
+        kind: Kind | None = None,
+    ) -> str:  # fmt: skip
+        """Declare a graph input; `kind` says what it is for (None: the model computes on it)."""
+        return self.add_tensor(Tensor(name, tuple(shape), dtype, "input", quant, kind))
+
+    def fresh(self, name: str, others: Container[str] = ()) -> str:
+        """This name, or one made of it where a tensor, a parameter or one of `others` has it."""
+        candidate, number = name, 2
+        while candidate in others or self._has(candidate):
+            candidate, number = f"{name}.{number}", number + 1
+        return candidate
+
+    def _has(self, name: str) -> bool:
+        return name in self.tensors or any(t.part_of == name for t in self.tensors.values())
 
     def add_node(self, node: Node, outputs: Iterable[Tensor]) -> None:
         """Append a node and declare its outputs."""
@@ -169,6 +203,21 @@ class Graph:
         self.tensors[name] = replace(self.tensors[name], role=role)
 
     # -- asking ---------------------------------------------------------------------------------
+
+    @property
+    def signature(self) -> StepSignature:
+        """What the inputs and outputs are for."""
+        return signature_of(self.tensors.values(), (self.tensors[name] for name in self.outputs))
+
+    @property
+    def input_tensor(self) -> Tensor:
+        """The only tensor that the model computes on."""
+        return self.tensors[self.signature.input]
+
+    @property
+    def output_tensor(self) -> Tensor:
+        """The only tensor that the model answers with."""
+        return self.tensors[self.signature.output]
 
     def with_role(self, role: Role) -> Iterator[Tensor]:
         """The tensors with this role, in order of declaration."""

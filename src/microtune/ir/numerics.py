@@ -7,6 +7,7 @@ are uint32. Nothing here knows of graphs.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,12 @@ def fmix(h: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     h = h ^ (h >> np.uint32(15))
     h = _u32(h.astype(np.uint64) * np.uint64(0x846CA68B))
     return h ^ (h >> np.uint32(16))
+
+
+def random_site(name: str) -> int:
+    """The number that tells the random bits of one tensor from those of others: CRC-32 of what it
+    is called when the training graph is made. From then on the graph has the number."""
+    return zlib.crc32(name.encode())
 
 
 def random_key(seed: int, step: int, site: int) -> int:

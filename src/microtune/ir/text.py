@@ -7,6 +7,9 @@
     update %w = %w.next
     output %y
 
+An input, a state or an output that is not the model's own says what it is for, as in
+`input(rate) %lr: f32[1]`, and a param of what it is a part: `param %w.trained: i8[4] of(w)`.
+
 Data is not part of the text: consts, params and states are named by it (see `modelfile`).
 """
 
@@ -14,9 +17,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from microtune.errors import MicrotuneError
-from microtune.ir.graph import DTYPES, Graph, Node, Quant, Role, Tensor
+from microtune.ir.graph import DTYPES, Graph, Kind, Node, Quant, Role, Tensor
+from microtune.ir.signature import INPUT_KINDS, OUTPUT_KINDS, STATE_KINDS
 from microtune.ir.written import NAME
 
 TEXT_VERSION = 1
@@ -26,22 +31,33 @@ _NUMBER = r"[-+0-9.einfa]+"
 _TENSOR = re.compile(
     rf"({_NAME}): ([a-z0-9]+)\[([0-9,]*)\]"
     rf"(?: quant\(({_NUMBER}), (-?\d+)\)| channels\(({_NAME})\)| gradient\(({_NUMBER})\))?"
+    rf"(?: of\(({NAME})\))?"
 )
 _HEADER = re.compile(r"microtune graph (\d+) (\"(?:[^\"\\]|\\.)*\") (\{.*\})")
 _ROLES: tuple[Role, ...] = ("input", "const", "param", "state")
+_KINDS: dict[str, tuple[Kind, ...]] = {
+    "input": INPUT_KINDS, "state": STATE_KINDS, "output": OUTPUT_KINDS,
+}  # fmt: skip
 
 
 def _tensor_text(tensor: Tensor) -> str:
     shape = ",".join(str(d) for d in tensor.shape)
-    text = f"%{tensor.name}: {tensor.dtype}[{shape}]"
-    quant = tensor.quant
+    text = f"%{tensor.name}: {tensor.dtype}[{shape}]{_quant_text(tensor.quant)}"
+    return f"{text} of({tensor.part_of})" if tensor.part_of else text
+
+
+def _quant_text(quant: Quant | None) -> str:
     if quant is None:
-        return text
+        return ""
     if quant.scales is not None:
-        return f"{text} channels(%{quant.scales})"
+        return f" channels(%{quant.scales})"
     if quant.factor is not None:
-        return f"{text} gradient({quant.factor!r})"
-    return f"{text} quant({quant.scale!r}, {quant.zero_point})"
+        return f" gradient({quant.factor!r})"
+    return f" quant({quant.scale!r}, {quant.zero_point})"
+
+
+def _word(role: str, kind: str | None) -> str:
+    return f"{role}({kind})" if kind else role
 
 
 def format_graph(graph: Graph) -> str:
@@ -50,19 +66,21 @@ def format_graph(graph: Graph) -> str:
     lines = [f"microtune graph {TEXT_VERSION} {json.dumps(graph.name)} {attrs}"]
     for tensor in graph.tensors.values():
         if tensor.role != "value":
-            lines.append(f"{tensor.role} {_tensor_text(tensor)}")
+            lines.append(f"{_word(tensor.role, tensor.kind)} {_tensor_text(tensor)}")
     for node in graph.nodes:
         outputs = ", ".join(_tensor_text(graph.tensors[name]) for name in node.outputs)
         inputs = ", ".join(f"%{name}" for name in node.inputs)
         attrs = " " + json.dumps(node.attrs, sort_keys=True) if node.attrs else ""
         lines.append(f"{outputs} = {node.op}({inputs}){attrs}")
     lines += [f"update %{param} = %{value}" for param, value in graph.updates.items()]
-    lines += [f"output %{name}" for name in graph.outputs]
+    kinds = (graph.tensors[name].kind for name in graph.outputs)
+    words = (_word("output", kind if kind in OUTPUT_KINDS else None) for kind in kinds)
+    lines += [f"{word} %{name}" for word, name in zip(words, graph.outputs, strict=True)]
     return "\n".join(lines) + "\n"
 
 
-def _parse_tensor(match: re.Match[str], role: Role) -> Tensor:
-    name, dtype, shape, scale, zero, scales, factor = match.groups()
+def _parse_tensor(match: re.Match[str], role: Role, kind: Kind | None = None) -> Tensor:
+    name, dtype, shape, scale, zero, scales, factor, whole = match.groups()
     if dtype not in DTYPES:
         raise ValueError(f"unknown element type {dtype}")
     quant = None
@@ -73,7 +91,7 @@ def _parse_tensor(match: re.Match[str], role: Role) -> Tensor:
     elif factor is not None:
         quant = Quant(factor=float(factor))
     dims = tuple(int(d) for d in shape.split(",")) if shape else ()
-    return Tensor(name[1:], dims, dtype, role, quant)
+    return Tensor(name[1:], dims, dtype, role, quant, kind, whole)
 
 
 def _parse_node(graph: Graph, line: str) -> None:
@@ -100,24 +118,46 @@ def _parse_node(graph: Graph, line: str) -> None:
     graph.add_node(Node(call[1], inputs, tuple(t.name for t in outputs), attrs), outputs)
 
 
+def _kind(word: str, of: str) -> Kind | None:
+    """What stands in brackets behind the first word of a declaration."""
+    if of == word:
+        return None
+    for kind in _KINDS.get(word, ()):
+        if of == _word(word, kind):
+            return kind
+    known = ", ".join(_KINDS.get(word, ())) or "none"
+    raise ValueError(f"{of} is no kind of {word}; kinds: {known}")
+
+
 def _parse_line(graph: Graph, line: str) -> None:
-    word, _, rest = line.partition(" ")
+    declared, _, rest = line.partition(" ")
+    word = declared.partition("(")[0]
     if word in _ROLES:
         match = _TENSOR.fullmatch(rest)
         if match is None:
             raise ValueError("expected '%name: type[shape]'")
-        graph.add_tensor(_parse_tensor(match, next(r for r in _ROLES if r == word)))
+        role = next(r for r in _ROLES if r == word)
+        graph.add_tensor(_parse_tensor(match, role, _kind(word, declared)))
     elif word == "update":
         match = re.fullmatch(rf"({_NAME}) = ({_NAME})", rest)
         if match is None:
             raise ValueError("expected 'update %param = %value'")
         graph.updates[match[1][1:]] = match[2][1:]
     elif word == "output":
-        if re.fullmatch(_NAME, rest) is None:
-            raise ValueError("expected 'output %name'")
-        graph.outputs.append(rest[1:])
+        _parse_output(graph, rest, _kind(word, declared))
     else:
         _parse_node(graph, line)
+
+
+def _parse_output(graph: Graph, text: str, kind: Kind | None) -> None:
+    name = text[1:]
+    if re.fullmatch(_NAME, text) is None:
+        raise ValueError("expected 'output %name'")
+    graph.outputs.append(name)
+    if kind is not None:
+        if name not in graph.tensors:
+            raise ValueError(f"no node makes {text}")
+        graph.tensors[name] = replace(graph.tensors[name], kind=kind)
 
 
 def parse_graph(text: str) -> Graph:

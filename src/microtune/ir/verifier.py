@@ -8,6 +8,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.accumulators import accumulators_rule
 from microtune.ir.graph import DTYPES, Graph
 from microtune.ir.ops import OPS
+from microtune.ir.signature import signature_rule
 from microtune.ir.written import written_rule
 
 # Attributes of any node that say how it is executed and never what it means.
@@ -130,8 +131,8 @@ def _schedule(graph: Graph) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Graph], Iterator[str]], ...] = (
-    written_rule, _known_ops, _single_assignment, _data, _shapes, _updates, _schedule,
-    accumulators_rule,
+    written_rule, _known_ops, _single_assignment, signature_rule, _data, _shapes, _updates,
+    _schedule, accumulators_rule,
 )  # fmt: skip
 
 

@@ -50,6 +50,9 @@ def _tensor(tensor: Tensor) -> Iterator[str]:
         yield f"%{name}: unknown role {tensor.role!r}"
     if any(type(size) is not int or size < 1 for size in shape):
         yield f"%{name}: its shape {shape} is not of sizes of 1 or more"
+    whole = tensor.part_of
+    if whole is not None and not (isinstance(whole, str) and _NAME.fullmatch(whole)):
+        yield f"%{name}: it is a part of {whole!r:.80}, which is no name"
     if tensor.quant is not None:
         yield from (f"%{name}: {problem}" for problem in _quant(tensor.quant))
 

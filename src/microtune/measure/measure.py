@@ -109,7 +109,7 @@ def measure(
             placement=placement_on(plan, chip),
         )  # fmt: skip
         job = write_job(
-            folder / JOB_NAME, SEED, records, graph.tensors["input"].bytes,
+            folder / JOB_NAME, SEED, records, graph.input_tensor.bytes,
             int(plan["classes"]), measure=True,
         )  # fmt: skip
         run = run_firmware(firmware.elf, chip, folder, plugin=True)
@@ -138,7 +138,7 @@ def _stack_bound(firmware: Firmware, target: Target) -> int | None:
 
 def _records(graph: Graph, frames: Array | None, labels: Array | None) -> list[Record]:
     """Two calls of each on a fixed pseudo-random frame, then one of each on every real frame."""
-    frame = synthetic_frame(graph.tensors["input"].shape, _FRAME)
+    frame = synthetic_frame(graph.input_tensor.shape, _FRAME)
     records = [Record(RecordKind.INFER, frame)] * 2
     trainable = bool(graph.updates)
     if trainable:

@@ -18,7 +18,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import node_macs
 from microtune.measure.codemap import CodeMap, kernel_text_bytes, read_code
-from microtune.memory.rings import INPUT, Segment, segments_of
+from microtune.memory.rings import Segment, segments_of
 from microtune.project.project import placement_on, read_plan, read_project
 from microtune.run.emulator import MAP_NAME, PROFILE_NAME, run_firmware
 from microtune.run.job import JOB_NAME, Record, RecordKind, write_job
@@ -120,7 +120,7 @@ def profile_project(project: Path, build: Build) -> Profile:
         map_text = _map_text(graph, code, firmware.elf, build.target)
         (folder / MAP_NAME).write_text(map_text, encoding="ascii")
         job = write_job(
-            folder / JOB_NAME, _SEED, _records(graph), graph.tensors["input"].bytes,
+            folder / JOB_NAME, _SEED, _records(graph), graph.input_tensor.bytes,
             int(plan["classes"]),
         )  # fmt: skip
         run = run_firmware(firmware.elf, build.target, folder, plugin=True, profile=True)
@@ -158,7 +158,7 @@ def _build(project: Path, build: Build, elf: Path) -> Firmware:
 
 def _records(graph: Graph) -> list[Record]:
     """Two calls of each: a first training step may see other exponents than later ones."""
-    frame = synthetic_frame(graph.tensors["input"].shape, _FRAME)
+    frame = synthetic_frame(graph.input_tensor.shape, _FRAME)
     records = [Record(RecordKind.INFER, frame)] * 2
     if graph.updates:
         records += [Record(RecordKind.TRAIN, frame, 1, _LEARNING_RATE)] * 2
@@ -275,8 +275,8 @@ def _stages(
     parts = [Part(f"segment of {segment.stages[-1]}", None, 0, found[number, 0])]
     for stage, name in enumerate(segment.stages, 1):
         counts = found.get((number, stage), {})
-        if name == INPUT:
-            parts.append(Part(f"rows of {INPUT}", None, 0, counts))
+        if name not in nodes:
+            parts.append(Part(f"rows of {name}", None, 0, counts))
         else:
             parts.append(Part(name, nodes[name], node_macs(graph, nodes[name]), counts))
     return parts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
-from microtune.memory.rings import INPUT, prefix_length
+from microtune.memory.rings import prefix_length
 
 # mt_replay of core/mt_replay.c, and the label of a stored sample.
 REPLAY_HEADER_BYTES, REPLAY_LABEL_BYTES = 24, 2
@@ -31,14 +31,15 @@ def latent_cut(graph: Graph) -> LatentCut | None:
 
 
 def _cuts(graph: Graph) -> Iterator[LatentCut]:
+    source = graph.signature.input
     for index in range(1, prefix_length(graph) + 1):
         segment = graph.nodes[index - 1].attrs.get("segment")
         inside = index < len(graph.nodes) and "segment" in graph.nodes[index].attrs
         if segment is not None and inside and graph.nodes[index].attrs["segment"] == segment:
             continue
-        made = {INPUT, *(name for node in graph.nodes[:index] for name in node.outputs)}
+        made = {source, *(name for node in graph.nodes[:index] for name in node.outputs)}
         read = {name for node in graph.nodes[index:] for name in node.inputs} | set(graph.outputs)
-        if len(alive := made & read) == 1 and INPUT not in alive:
+        if len(alive := made & read) == 1 and source not in alive:
             yield LatentCut(index, alive.pop())
 
 

@@ -137,8 +137,9 @@ def _lives(
     births: dict[str, int] = {}
     deaths: dict[str, int] = {}
     rings = {name for s in inside.values() for name in s.rings if ring_name(graph, s, name) != name}
-    if "input" not in rings:
-        births["input"] = deaths["input"] = 0
+    source = graph.signature.input
+    if source not in rings:
+        births[source] = deaths[source] = 0
     for step, node in enumerate(graph.nodes):
         segment = inside.get(step)
         for name in (*node.inputs, *node.outputs):

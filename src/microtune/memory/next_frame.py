@@ -9,9 +9,6 @@ from microtune.ir.graph import Graph
 from microtune.memory.banks import MemoryPlan
 from microtune.memory.lifetimes import Buffer, Gap, views
 from microtune.memory.planner import PlanError
-from microtune.memory.rings import INPUT
-
-LOGITS = "logits"
 
 
 def with_next_frame(buffers: Sequence[Buffer], graph: Graph) -> list[Buffer]:
@@ -23,7 +20,7 @@ def with_next_frame(buffers: Sequence[Buffer], graph: Graph) -> list[Buffer]:
     kept, end = _kept(graph), len(graph.nodes)
     if _by_rows(graph):
         return list(buffers)
-    return [_until_after(b, end) if b.name in (INPUT, kept) else b for b in buffers]
+    return [_until_after(b, end) if b.name in (graph.signature.input, kept) else b for b in buffers]
 
 
 def _by_rows(graph: Graph) -> bool:
@@ -31,8 +28,9 @@ def _by_rows(graph: Graph) -> bool:
 
 
 def _kept(graph: Graph) -> str:
-    """The buffer that the logits lie in."""
-    return views(graph).get(LOGITS, LOGITS)
+    """The buffer that the model's output lies in."""
+    logits = graph.signature.output
+    return views(graph).get(logits, logits)
 
 
 def _until_after(buffer: Buffer, end: int) -> Buffer:
@@ -46,7 +44,7 @@ def validate_logits(plan: MemoryPlan, graph: Graph) -> None:
     if _by_rows(graph):
         return
     sizes = {buffer.name: buffer.bytes for buffer in plan.buffers}
-    kept = _kept(graph)
-    (bank, frame), (other, logits) = plan.place(INPUT), plan.place(kept)
-    if bank == other and frame < logits + sizes[kept] and logits < frame + sizes[INPUT]:
+    source, kept = graph.signature.input, _kept(graph)
+    (bank, frame), (other, logits) = plan.place(source), plan.place(kept)
+    if bank == other and frame < logits + sizes[kept] and logits < frame + sizes[source]:
         raise PlanError("the logits lie in the bytes of the next frame")

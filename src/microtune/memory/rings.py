@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from microtune.ir.graph import Graph, Node
 
 STREAMED_OPS = frozenset({"conv2d", "add", "average_pool", "clamp"})
-INPUT = "input"
 ALL_STAGES = 255  # a stage's number is one byte of the generated order
 
 
@@ -21,7 +20,7 @@ ALL_STAGES = 255  # a stage's number is one byte of the generated order
 class Segment:
     """Nodes first .. last - 1 of the graph as one step.
 
-    `stages` names the tensors it makes (`input` first if the rows come from a callback), `order`
+    `stages` names the tensors it makes (the input first if its rows come from a callback), `order`
     the stage that makes each row in turn, `rings` the rows kept of each tensor, 0 < rows <= H.
     """
 
@@ -113,7 +112,8 @@ def make_segment(graph: Graph, first: int, last: int, *, rows_from_callback: boo
     nodes = graph.nodes[first:last]
     stages = [_stage_of(graph, node) for node in nodes]
     if rows_from_callback:
-        stages.insert(0, _Stage(INPUT, image_height(graph, INPUT)))
+        source = graph.signature.input
+        stages.insert(0, _Stage(source, image_height(graph, source)))
     if len(stages) > ALL_STAGES:
         raise ValueError(f"a segment of {len(stages)} layers; {ALL_STAGES} are possible")
     number = {stage.name: i for i, stage in enumerate(stages)}

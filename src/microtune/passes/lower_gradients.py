@@ -8,14 +8,15 @@ through as tensors of one element (docs/numerics.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
-from microtune.ir.graph import Attr, Graph, Node, Quant, Tensor
+from microtune.ir.gradients import GradientValue
+from microtune.ir.graph import Attr, Graph, Kind, Node, Quant, Tensor
 from microtune.ir.ops.float_gradients import real_attr
 from microtune.ir.ops.forward import weight_shape
 from microtune.ir.ops.int8_gradients import input_grad_constants
@@ -34,15 +35,32 @@ FORWARD_OPS = frozenset(
 
 @dataclass
 class Lowering:
-    """State of the pass: the new graph and, for each float gradient, its (codes, exponent)."""
+    """State of the pass: the new graph and, for each float gradient, its int8 value."""
 
     source: Graph
     target: Graph
     param_of: dict[str, str]
     bias_format: BiasFormat
     rule: ExponentRule
-    lowered: dict[str, tuple[str, str]] = field(default_factory=dict)
+    lowered: dict[str, GradientValue] = field(default_factory=dict)
     base: str = ""
+    random: tuple[str, ...] = ()
+    rate: str = ""
+
+    def fresh(self, name: str) -> str:
+        """This name or one like it, which neither graph has."""
+        return self.target.fresh(name, self.source.tensors)
+
+    def declare_inputs(self) -> None:
+        """The inputs of an update: learning rate, seed and step."""
+        kinds: tuple[tuple[Kind, str, str], ...] = (
+            ("rate", "lr", "f32"), ("seed", "seed", "u32"), ("step", "step", "u32"),
+        )  # fmt: skip
+        self.rate, *random = (
+            self.target.input(self.fresh(name), (1,), dtype, kind=kind)
+            for kind, name, dtype in kinds
+        )
+        self.random = tuple(random)
 
     def mask_of(self, name: str) -> str | None:
         """The mask that the producer of gradient `name` fuses: its only reader applies it.
@@ -59,30 +77,41 @@ class Lowering:
 
     def round_inputs(self, name: str) -> tuple[str, ...]:
         """(base, offset, seed, step[, mask]) of a rounding op with result `name`."""
-        offset = f"{name}.offset"
-        self.target.add_tensor(Tensor(offset, (1,), "i8", "state"), np.zeros(1, np.int8))
+        tensor = Tensor(self.fresh(f"{name}.offset"), (1,), "i8", "state", kind="exponent_offset")
+        offset = self.target.add_tensor(tensor, np.zeros(1, np.int8))
         mask = self.mask_of(name)
-        return (self.base, offset, "seed", "step", *((mask,) if mask else ()))
+        return (self.base, offset, *self.random, *((mask,) if mask else ()))
 
     def emit_gradient(self, node: Node, factor: float, *, rounding: bool) -> None:
         """Append an int8 gradient op whose outputs are codes, exponent and perhaps offset."""
         name = node.outputs[0]
         shape = self.source.tensors[name].shape
+        exponent, offset = self.fresh(f"{name}.exponent"), None
         outputs = [
             Tensor(name, shape, "i8", "value", Quant(factor=factor)),
-            Tensor(f"{name}.exponent", (1,), "i32"),
+            Tensor(exponent, (1,), "i32"),
         ]
         if rounding:
-            outputs.append(Tensor(f"{name}.offset.next", (1,), "i8"))
-            self.target.updates[f"{name}.offset"] = f"{name}.offset.next"
+            states = (self.target.tensors[operand] for operand in node.inputs)
+            offset = next(t.name for t in states if t.kind == "exponent_offset")
+            outputs.append(Tensor(self.fresh(f"{offset}.next"), (1,), "i8"))
+            self.target.updates[offset] = outputs[2].name
         names = tuple(t.name for t in outputs)
         self.target.add_node(Node(node.op, node.inputs, names, node.attrs), outputs)
-        self.lowered[name] = (name, outputs[1].name)
+        self.lowered[name] = GradientValue(name, exponent, offset)
+
+    def rounding(self, node: Node) -> dict[str, Attr]:
+        """How the result of a node is rounded: exponent rule and random bits."""
+        return {"rule": self.rule, "site": numerics.random_site(node.outputs[0])}
+
+    def site_of(self, param: str) -> int:
+        """The random bits of a param's updates, whatever part or format of it is trained."""
+        return numerics.random_site(self.target.tensors[param].parameter)
 
     def emit_update(self, op: str, inputs: tuple[str, ...], params: tuple[str, ...],
                     attrs: dict[str, Attr]) -> None:  # fmt: skip
         """Append an in-place update of params."""
-        names = tuple(f"{p}.next" for p in params)
+        names = tuple(self.fresh(f"{p}.next") for p in params)
         tensors = [self.target.tensors[p] for p in params]
         outputs = [Tensor(n, t.shape, t.dtype) for n, t in zip(names, tensors, strict=True)]
         self.target.add_node(Node(op, inputs, names, attrs), outputs)
@@ -98,16 +127,16 @@ def lower_gradients(
     bias_format: BiasFormat = "int32",
     rule: ExponentRule = "offset",
 ) -> Graph:
-    """The device's training graph: int8 gradients, updates in place, outputs [logits, loss].
+    """The device's training graph: int8 gradients, updates in place, outputs logits and loss.
 
     `gradients` maps params to float gradients, as `differentiate` returns them.
     """
     target = verify(graph).copy()
-    target.nodes, target.outputs = [], ["logits", "loss"]
+    target.nodes = []
+    target.outputs = [n for n in graph.outputs if graph.tensors[n].kind != "gradient"]
     target.tensors = {n: t for n, t in graph.tensors.items() if t.role != "value"}
-    for name, dtype in (("lr", "f32"), ("seed", "u32"), ("step", "u32")):
-        target.input(name, (1,), dtype)
     low = Lowering(graph, target, {g: p for p, g in gradients.items()}, bias_format, rule)
+    low.declare_inputs()
     for node in graph.nodes:
         if node.op in FORWARD_OPS and node.outputs[0] not in _reshaped_gradients(graph):
             _forward(low, node)
@@ -144,10 +173,11 @@ def _narrow_bias(low: Lowering, node: Node) -> str:
     scales = graph.channel_scales(node.inputs[1])
     m = graph.scale(node.inputs[0]) * scales / graph.scale(node.outputs[0])
     target.set_role(b, "const")
-    delta = Tensor(f"{b}.delta", graph.tensors[b].shape, "i16", "param")
+    bias = graph.tensors[b]
+    delta = Tensor(low.fresh(f"{b}.delta"), bias.shape, "i16", "param", part_of=bias.parameter)
     target.add_tensor(delta, np.zeros(delta.shape, np.int16))
     attrs: dict[str, Attr] = {"shift": numerics.bias_delta_shift(m)}
-    name = f"{b}.effective"
+    name = low.fresh(f"{b}.effective")
     made = Node("bias_from_delta", (b, delta.name), (name,), attrs)
     target.add_node(made, [Tensor(name, delta.shape, "i32")])
     return name
@@ -155,9 +185,8 @@ def _narrow_bias(low: Lowering, node: Node) -> str:
 
 def _conv2d_input_grad(low: Lowering, node: Node) -> None:
     g, w, scales, *split = node.inputs
-    codes, exponent = low.lowered[g]
-    inputs = (codes, exponent, w, scales, *split, *low.round_inputs(node.outputs[0]))
-    attrs = node.attrs | {"rule": low.rule, "trained": bool(split)}
+    inputs = (*low.lowered[g].pair, w, scales, *split, *low.round_inputs(node.outputs[0]))
+    attrs = node.attrs | low.rounding(node) | {"trained": bool(split)}
     lowered = Node("q_conv2d_input_grad", inputs, node.outputs, attrs)
     shape = weight_shape(low.source, Node("conv2d", (g, w, scales, *split), (), node.attrs), 1, 3)
     constants = input_grad_constants(low.target, lowered, shape)
@@ -165,21 +194,20 @@ def _conv2d_input_grad(low: Lowering, node: Node) -> None:
 
 
 def _gradient_sum(low: Lowering, node: Node) -> None:
-    (a, e_a), (b, e_b) = (low.lowered[name] for name in node.inputs)
-    inputs = (a, e_a, b, e_b, *low.round_inputs(node.outputs[0]))
-    attrs: dict[str, Attr] = {
-        "rule": low.rule, "shape": list(low.source.tensors[node.outputs[0]].shape),
-    }  # fmt: skip
-    factor = low.target.factor(a)
+    a, b = (low.lowered[name] for name in node.inputs)
+    inputs = (*a.pair, *b.pair, *low.round_inputs(node.outputs[0]))
+    shape = list(low.source.tensors[node.outputs[0]].shape)
+    attrs = low.rounding(node) | {"shape": shape}
+    factor = low.target.factor(a.codes)
     low.emit_gradient(Node("q_gradient_sum", inputs, node.outputs, attrs), factor, rounding=True)
 
 
 def _scale_gradient(low: Lowering, node: Node) -> None:
-    codes, exponent = low.lowered[node.inputs[0]]
-    real = low.target.factor(codes) * real_attr(node, "factor")
+    source = low.lowered[node.inputs[0]]
+    real = low.target.factor(source.codes) * real_attr(node, "factor")
     factor, delta = numerics.normalize_factor(real)
     attrs: dict[str, Attr] = {"exponent_delta": delta}
-    lowered = Node("q_scale_gradient", (codes, exponent), node.outputs, attrs)
+    lowered = Node("q_scale_gradient", source.pair, node.outputs, attrs)
     low.emit_gradient(lowered, factor, rounding=False)
     mask = low.mask_of(node.outputs[0])
     if mask is not None:
@@ -187,30 +215,29 @@ def _scale_gradient(low: Lowering, node: Node) -> None:
 
 
 def _average_pool_grad(low: Lowering, node: Node) -> None:
-    codes, exponent = low.lowered[node.inputs[0]]
+    source = low.lowered[node.inputs[0]]
     kernel, stride = node.ints("kernel"), node.ints("stride")
     overlapping = stride[0] < kernel[0] or stride[1] < kernel[1]
-    real = low.target.factor(codes) / (kernel[0] * kernel[1])
+    real = low.target.factor(source.codes) / (kernel[0] * kernel[1])
     factor, delta = numerics.normalize_factor(real)
     name = node.outputs[0]
     mask = low.mask_of(name)
     rest = low.round_inputs(name) if overlapping else ((mask,) if mask else ())
-    attrs = node.attrs | {
-        "overlapping": overlapping, "exponent_delta": delta, "rule": low.rule,
-    }  # fmt: skip
-    lowered = Node("q_average_pool_grad", (codes, exponent, *rest), node.outputs, attrs)
+    own: dict[str, Attr] = {"overlapping": overlapping, "exponent_delta": delta}
+    attrs = node.attrs | low.rounding(node) | own
+    lowered = Node("q_average_pool_grad", (*source.pair, *rest), node.outputs, attrs)
     low.emit_gradient(lowered, factor, rounding=overlapping)
 
 
 def _head_input_grad(low: Lowering, node: Node) -> None:
-    attrs = dict(node.attrs)
+    attrs = node.attrs | {"site": numerics.random_site(node.outputs[0])}
     factor = numerics.normalize_factor(real_attr(node, "x_scale"))[0]
     if "fraction_bits" in attrs:
         factor = 1.0
-    inputs = (*node.inputs, "seed", "step")
+    inputs = (*node.inputs, *low.random)
     lowered = Node("q_head_input_grad", inputs, node.outputs, attrs)
     low.emit_gradient(lowered, factor, rounding=False)
-    low.base = low.lowered[node.outputs[0]][1]
+    low.base = low.lowered[node.outputs[0]].exponent
     mask = low.mask_of(node.outputs[0])
     if mask is not None:
         _masked(low, node.outputs[0], mask)
@@ -218,12 +245,12 @@ def _head_input_grad(low: Lowering, node: Node) -> None:
 
 def _masked(low: Lowering, name: str, mask: str) -> None:
     """A mask that no producer could apply: an op of its own."""
-    codes, exponent = low.lowered[name]
-    made = f"{name}.masked"
-    source = low.target.tensors[codes]
+    gradient = low.lowered[name]
+    made = low.fresh(f"{name}.masked")
+    source = low.target.tensors[gradient.codes]
     tensor = Tensor(made, source.shape, "i8", "value", source.quant)
-    low.target.add_node(Node("q_mask_gradient", (codes, mask), (made,), {}), [tensor])
-    low.lowered[name] = (made, exponent)
+    low.target.add_node(Node("q_mask_gradient", (gradient.codes, mask), (made,), {}), [tensor])
+    low.lowered[name] = replace(gradient, codes=made)
 
 
 def _mask_gradient(low: Lowering, node: Node) -> None:
@@ -234,11 +261,11 @@ def _mask_gradient(low: Lowering, node: Node) -> None:
 
 
 def _reshape(low: Lowering, node: Node) -> None:
-    codes, exponent = low.lowered[node.inputs[0]]
+    source = low.lowered[node.inputs[0]]
     name, shape = node.outputs[0], low.source.tensors[node.outputs[0]].shape
-    tensor = Tensor(name, shape, "i8", "value", low.target.tensors[codes].quant)
-    low.target.add_node(Node("reshape", (codes,), (name,), node.attrs), [tensor])
-    low.lowered[name] = (name, exponent)
+    tensor = Tensor(name, shape, "i8", "value", low.target.tensors[source.codes].quant)
+    low.target.add_node(Node("reshape", (source.codes,), (name,), node.attrs), [tensor])
+    low.lowered[name] = replace(source, codes=name)
     mask = low.mask_of(name)
     if mask is not None:
         _masked(low, name, mask)
@@ -248,7 +275,8 @@ def _conv2d_weight_grad(low: Lowering, node: Node) -> None:
     g, x, scales, *order = node.inputs
     param = low.param_of[node.outputs[0]]
     attrs = {k: v for k, v in node.attrs.items() if k not in ("shape", "selected")}
-    inputs = (*low.lowered[g], x, param, scales, "lr", "seed", "step", *order)
+    attrs["site"] = low.site_of(param)
+    inputs = (*low.lowered[g].pair, x, param, scales, low.rate, *low.random, *order)
     low.emit_update("conv2d_weight_update", inputs, (param,), attrs)
 
 
@@ -260,7 +288,8 @@ def _conv2d_bias_grad(low: Lowering, node: Node) -> None:
             n for n in low.target.nodes if n.op == "bias_from_delta" and n.inputs[0] == param
         )
         param, attrs["shift"] = effective.inputs[1], effective.int("shift")
-    inputs = (*low.lowered[g], param, scales, "lr", "seed", "step")
+    attrs["site"] = low.site_of(param)
+    inputs = (*low.lowered[g].pair, param, scales, low.rate, *low.random)
     low.emit_update("bias_update", inputs, (param,), attrs)
 
 
@@ -268,7 +297,9 @@ def _head_weight_grad(low: Lowering, node: Node) -> None:
     d, x = node.inputs
     head = next(n for n in low.source.nodes if n.op == "head")
     attrs = {k: v for k, v in head.attrs.items() if k == "fraction_bits"}
-    inputs = (d, x, *head.inputs[1:], "lr", "seed", "step")
+    for operand, param in zip(("weight", "bias"), head.inputs[1:], strict=True):
+        attrs[f"{operand}_site"] = low.site_of(param)
+    inputs = (d, x, *head.inputs[1:], low.rate, *low.random)
     low.emit_update("head_update", inputs, head.inputs[1:], attrs)
 
 

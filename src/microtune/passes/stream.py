@@ -23,7 +23,6 @@ from microtune.memory.lifetimes import (
 from microtune.memory.planner import largest_live_set
 from microtune.memory.rings import (
     ALL_STAGES,
-    INPUT,
     Segment,
     make_segment,
     prefix_length,
@@ -77,7 +76,7 @@ class _Cuts:
         """Whole tensors that are made before the run and read in or after it."""
         made = [node.outputs[0] for node in self.graph.nodes[:first]]
         if not self.by_rows or first > 0:
-            made.append(INPUT)
+            made.append(self.graph.signature.input)
         return [
             tensor_buffer(self.graph, name, 0, 1)
             for name in made if self._last_reader.get(name, -1) >= first

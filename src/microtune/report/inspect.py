@@ -36,7 +36,7 @@ def inspect_model(model: ModelFile) -> dict[str, Any]:
     return {
         "name": graph.name, "source": model.source, "sha256": model.sha256(),
         "requantize": graph.attrs.get("requantize"), "preprocessing": model.preprocessing,
-        "input": list(graph.tensors["input"].shape), "classes": model.classes, "layers": layers,
+        "input": list(graph.input_tensor.shape), "classes": model.classes, "layers": layers,
         "macs": graph_macs(graph)[0], "weight_bytes": sum(row["weight_bytes"] for row in layers),
         "peak_activation_bytes": peak, "peak_at": graph.nodes[step].outputs[0],
         "dead_channels": sum(row["dead_channels"] for row in layers),

@@ -13,7 +13,6 @@ import numpy as np
 
 from microtune.ir.graph import Array, Graph
 from microtune.ir.ops.forward import merge_channels
-from microtune.ir.ops.updates import parameter_name
 
 
 def canonical_parameters(graph: Graph, data: Mapping[str, Array]) -> dict[str, Array]:
@@ -22,19 +21,17 @@ def canonical_parameters(graph: Graph, data: Mapping[str, Array]) -> dict[str, A
     `graph` is a training graph, `data` its params (frozen parts come from the graph).
     """
     result: dict[str, Array] = {}
-    shifts = {n.inputs[1]: n.int("shift") for n in graph.nodes if n.op == "bias_from_delta"}
-    groups = {
-        n.inputs[3]: n.int("groups") for n in graph.nodes if n.op == "conv2d" and len(n.inputs) > 3
-    }
+    deltas = {n.inputs[1]: n for n in graph.nodes if n.op == "bias_from_delta"}
+    splits = {n.inputs[3]: n for n in graph.nodes if n.op == "conv2d" and len(n.inputs) > 3}
     for tensor in graph.with_role("param"):
-        name, value = parameter_name(tensor.name), data[tensor.name]
-        if tensor.name.endswith(".trained"):
-            frozen, order = graph.data[f"{name}.frozen"], graph.data[f"{name}.order"]
-            value = merge_channels(frozen, value, order, groups[tensor.name])
-        elif tensor.name in shifts:
-            delta = value.astype(np.int32) << shifts[tensor.name]
-            value = graph.data[name] + delta
-        result[name] = value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+        value = data[tensor.name]
+        if node := splits.get(tensor.name):
+            frozen, order = graph.data[node.inputs[1]], graph.data[node.inputs[4]]
+            value = merge_channels(frozen, value, order, node.int("groups"))
+        elif node := deltas.get(tensor.name):
+            delta = value.astype(np.int32) << node.int("shift")
+            value = graph.data[node.inputs[0]] + delta
+        result[tensor.parameter] = value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
     return dict(sorted(result.items()))
 
 

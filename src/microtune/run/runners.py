@@ -155,6 +155,7 @@ class NumpyRunner:
 
     def __init__(self, project: Path, seed: int) -> None:
         self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
+        self._shape = self.interpreter.graph.input_tensor.shape
         slots = stored_samples(self.interpreter.graph)
         self.replay = ReplayMemory(slots, seed) if slots else None
 
@@ -162,10 +163,12 @@ class NumpyRunner:
         """One result a record, in order."""
         for record in records:
             frame, label = self._sample(record)
-            frame, loss = frame.reshape(self.interpreter.graph.tensors["input"].shape), 0
+            frame, loss = frame.reshape(self._shape), 0
             if record.kind.trains:
                 values = self.interpreter.train_step(frame, label, record.learning_rate)
-                logits, loss = values["logits"], loss_q16(values["loss"])
+                signature = self.interpreter.graph.signature
+                logits = values[signature.output]
+                loss = loss_q16(values[signature.training_loss])
             else:
                 logits = self.interpreter.infer(frame)
             flat = logits.reshape(-1)
@@ -176,9 +179,8 @@ class NumpyRunner:
         """Frame and label, changed or from the replay memory where the record asks for it."""
         step = self.interpreter.step
         if record.augmentation != NONE:
-            shape = self.interpreter.graph.tensors["input"].shape[1:]
             change = draw_change(record.augmentation, self.interpreter.seed, step)
-            frame = change_frame(_frame(record).reshape(shape), change)
+            frame = change_frame(_frame(record).reshape(self._shape[1:]), change)
             record = replace(record, frame=frame, augmentation=NONE)
         if record.kind not in (RecordKind.REHEARSE, RecordKind.TRAIN_KEEP):
             return _frame(record), record.label
@@ -238,7 +240,7 @@ class QemuRunner:
             )  # fmt: skip
             job = write_job(
                 folder / JOB_NAME, self._seed, itertools.chain(before, records, last),
-                graph.tensors["input"].bytes, int(self._plan["classes"]),
+                graph.input_tensor.bytes, int(self._plan["classes"]),
             )  # fmt: skip
             done = run_firmware(elf, self._target, folder, plugin=False, on_progress=self._progress)
             done.require_success()

@@ -215,7 +215,7 @@ def run_training(
 ) -> TrainingReport:  # fmt: skip
     """Train and evaluate; `graph` is the project's training graph (for the canonical hash).
     `on_epoch` is called behind every epoch."""
-    classes = graph.tensors["logits"].shape[1]
+    classes = graph.output_tensor.shape[1]
     _check_plan(plan, graph, train, classes)
     samples = len(train.labels)
     total = plan.total_steps(samples)

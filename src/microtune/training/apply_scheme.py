@@ -11,14 +11,16 @@ from microtune.ir.convolution import ConvKind, split_axis
 from microtune.ir.graph import Graph, Node, Tensor
 from microtune.ir.ops.registry import conv_kind
 from microtune.ir.verifier import verify
+from microtune.training.head import head_node
 from microtune.training.scheme import Scheme, channel_count, trained_channels
 
 
 def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
     """A graph whose params are exactly what the scheme trains.
 
-    A weight of which T of C channels are trained becomes const `NAME.frozen` (C - T channels),
-    param `NAME.trained` (T channels) and const `NAME.order` (uint16, trained channels first).
+    A weight of which T of C channels are trained becomes three operands of its layer: a const of
+    the C - T frozen channels, a param of the T trained ones, which is a part of the weight, and a
+    const of their order (uint16, trained channels first).
     """
     result = verify(graph).copy()
     for layer in scheme.biases:
@@ -36,7 +38,7 @@ def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
         else:
             _split(result, node, count)
     if not scheme.head:
-        for name in ("head.weight", "head.bias"):
+        for name in head_node(result).inputs[1:]:
             result.set_role(name, "const")
     return verify(result)
 
@@ -57,15 +59,15 @@ def _split(graph: Graph, node: Node, count: int) -> None:
     tensor, data = graph.tensors[name], graph.data[name]
     order = trained_channels(graph, node.outputs[0], count)
     axis = split_axis(node.int("groups"))
-    parts = (("frozen", order[count:], "const"), ("trained", order[:count], "param"))
-    for suffix, channels, role in parts:
-        part = np.take(data, channels, axis=axis)
-        declared = Tensor(f"{name}.{suffix}", part.shape, "i8", "const", tensor.quant)
-        graph.add_tensor(declared, part)
-        if role == "param":
-            graph.set_role(declared.name, "param")
-    graph.constant(f"{name}.order", order.astype(np.uint16), "u16")
+    frozen, trained = (np.take(data, part, axis=axis) for part in (order[count:], order[:count]))
+    names = [graph.fresh(f"{name}.{part}") for part in ("frozen", "trained", "order")]
+    graph.constant(names[0], frozen, "i8", tensor.quant)
+    graph.add_tensor(
+        Tensor(names[1], trained.shape, "i8", "param", tensor.quant, part_of=tensor.parameter),
+        trained,
+    )
+    graph.constant(names[2], order.astype(np.uint16), "u16")
     x, _, bias = node.inputs
-    inputs = (x, f"{name}.frozen", bias, f"{name}.trained", f"{name}.order")
+    inputs = (x, names[0], bias, names[1], names[2])
     graph.nodes[graph.nodes.index(node)] = replace(node, inputs=inputs)
     del graph.tensors[name], graph.data[name]

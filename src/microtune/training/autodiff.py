@@ -31,7 +31,8 @@ class Tape:
     saved: dict[int, list[Node]] = field(default_factory=dict)
 
     def emit(self, op: str, name: str, inputs: tuple[str, ...], **attrs: Attr) -> str:
-        """Append a node with one output; returns its name."""
+        """Append a node with one output, called `name` or like it; returns its name."""
+        name = self.graph.fresh(name)
         node = Node(op, inputs, (name,), attrs)
         shape, dtype = OPS[op].shapes(self.graph, node)[0]
         self.graph.add_node(node, [Tensor(name, shape, dtype)])
@@ -67,8 +68,8 @@ def rule(*ops: str) -> Callable[[Rule], Rule]:
 def differentiate(graph: Graph) -> tuple[Graph, dict[str, str]]:
     """Append loss and backward; returns (graph, param name -> name of its float gradient).
 
-    The graph's outputs become [logits, loss]; an int32 input `label` (1,) is added. Raises
-    MicrotuneError naming an op on the way that has no rule.
+    The loss and the gradients become outputs; an int32 target (1,), the label, becomes an input.
+    Raises MicrotuneError naming an op on the way that has no rule.
     """
     result = verify(graph).copy()
     params = [t.name for t in graph.with_role("param")]
@@ -84,22 +85,32 @@ def differentiate(graph: Graph) -> tuple[Graph, dict[str, str]]:
         raise MicrotuneError(f"{graph.name}: the scheme trains nothing that the output depends on")
     tape = Tape(result, active)
     forward = list(result.nodes)
-    result.input("label", (1,), "i32")
-    loss = Node("softmax_cross_entropy", (logits, "label"), ("loss", "logits.grad"))
-    kinds = OPS[loss.op].shapes(result, loss)
-    tensors = zip(loss.outputs, kinds, strict=True)
-    result.add_node(loss, [Tensor(name, shape, dtype) for name, (shape, dtype) in tensors])
-    tape.contribute(logits, "logits.grad")
+    loss = _append_loss(tape, logits)
     for position in range(len(forward) - 1, -1, -1):
         _visit(tape, forward[position], position)
     _insert_saved(result, tape.saved)
-    result.outputs = [logits, "loss"]
+    result.outputs = [logits, loss]
     unused = [name for name in params if name not in tape.contributions]
     if unused:
         raise MicrotuneError(f"{graph.name}: the output does not depend on {', '.join(unused)}")
     gradients = {name: tape.contributions[name][0] for name in params}
+    for gradient in gradients.values():
+        result.tensors[gradient] = replace(result.tensors[gradient], kind="gradient")
     result.outputs += gradients.values()
     return verify(result), gradients
+
+
+def _append_loss(tape: Tape, logits: str) -> str:
+    """Append the label and the loss, with the gradient of the logits; returns the loss."""
+    graph = tape.graph
+    label = graph.input(graph.fresh("label"), (1,), "i32", kind="target")
+    names = (graph.fresh("loss"), graph.fresh(f"{logits}.grad"))
+    node = Node("softmax_cross_entropy", (logits, label), names)
+    (shape, dtype), gradient = OPS[node.op].shapes(graph, node)
+    loss = Tensor(names[0], shape, dtype, kind="loss")
+    graph.add_node(node, [loss, Tensor(names[1], *gradient)])
+    tape.contribute(logits, names[1])
+    return loss.name
 
 
 def _active(graph: Graph, params: list[str]) -> set[str]:
@@ -129,7 +140,7 @@ def _visit(tape: Tape, node: Node, position: int) -> None:
 
 def _with_mask(tape: Tape, node: Node, position: int) -> str:
     y = tape.graph.tensors[node.outputs[0]]
-    mask = tape.graph.add_tensor(Tensor(f"{y.name}.mask", y.shape, "b1"))
+    mask = tape.graph.add_tensor(Tensor(tape.graph.fresh(f"{y.name}.mask"), y.shape, "b1"))
     tape.graph.nodes[position] = replace(node, outputs=(y.name, mask))
     return mask
 
@@ -186,9 +197,9 @@ def _live_scales(tape: Tape, node: Node) -> str:
     groups = node.int("groups", 1)
     weight = full_weight(groups, graph.data[w], [graph.data[name] for name in split])
     live = weight.reshape(weight.shape[0], -1).any(axis=1)
-    name = f"{node.outputs[0]}.live_scale"
     if live.all():
         return scales
+    name = graph.fresh(f"{node.outputs[0]}.live_scale")
     return graph.constant(name, np.where(live, graph.data[scales], 0), "f32")
 
 
@@ -222,13 +233,12 @@ def _weight_gradient(tape: Tape, node: Node, g: str, scales: str, attrs: dict[st
         return
     order = split[1]
     count = graph.tensors[trained].shape[split_axis(node.int("groups"))]
-    saved = Node("gather_channels", (x, order), (f"{x}.saved.{node.outputs[0]}",), {
-        "selected": count,
-    })  # fmt: skip
+    name = graph.fresh(f"{x}.saved.{node.outputs[0]}")
+    saved = Node("gather_channels", (x, order), (name,), {"selected": count})
     shape: Shape = (*graph.tensors[x].shape[:-1], count)
-    graph.add_tensor(Tensor(saved.outputs[0], shape, "i8", "value", graph.tensors[x].quant))
+    graph.add_tensor(Tensor(name, shape, "i8", "value", graph.tensors[x].quant))
     tape.saved.setdefault(graph.nodes.index(node), []).append(saved)
-    inputs = (g, saved.outputs[0], scales, order)
+    inputs = (g, name, scales, order)
     dw = tape.emit("conv2d_weight_grad", f"{trained}.grad", inputs, selected=count, **attrs)
     tape.contribute(trained, dw)
 

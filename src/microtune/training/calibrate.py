@@ -13,7 +13,9 @@ import numpy as np
 
 from microtune.ir import numerics
 from microtune.ir.evaluate import evaluate
+from microtune.ir.gradients import GradientValue, rounded_gradients
 from microtune.ir.graph import Array, Graph
+from microtune.ir.signature import feed
 
 FRAMES = 4
 _KEY = 0x6D74756E
@@ -51,28 +53,23 @@ def calibrated_offsets(exact: Graph) -> dict[str, Array]:
 
     Returns state name -> int8 (1,): the median over the synthetic frames, rounded up.
     """
-    names = [name.removesuffix(".offset") for name in exact.updates if name.endswith(".offset")]
+    gradients = rounded_gradients(exact)
     base = next((n.outputs[1] for n in exact.nodes if n.op == "q_head_input_grad"), None)
-    if base is None or not names:
+    if base is None or not gradients:
         return {}
-    exponents = {f"{name}.exponent" for name in names}
-    seen: dict[str, list[int]] = {name: [] for name in names}
-    shape = exact.tensors["input"].shape
-    classes = exact.tensors["logits"].shape[1]
+    keep = {base}.union(*(gradient.pair for gradient in gradients))
+    seen: dict[GradientValue, list[int]] = {gradient: [] for gradient in gradients}
+    shape, classes = exact.input_tensor.shape, exact.output_tensor.elements
     for number in range(FRAMES):
-        inputs = {
-            "input": synthetic_frame(shape, number), "label": np.array([number % classes]),
-            "lr": np.zeros(1, np.float32), "seed": np.array([number]), "step": np.zeros(1, int),
-        }  # fmt: skip
-        values = evaluate(
-            exact, inputs, _random_head(exact, number), keep=exponents | {base, *names}
-        )
-        for name in names:
+        frame = synthetic_frame(shape, number)
+        inputs = feed(exact, frame, number % classes, seed=number)
+        values = evaluate(exact, inputs, _random_head(exact, number), keep=keep)
+        for gradient, exponents in seen.items():
             # An all-zero gradient says nothing of its size.
-            if values[name].any():
-                seen[name].append(int(values[f"{name}.exponent"][0]) - int(values[base][0]))
+            if values[gradient.codes].any():
+                exponents.append(int(values[gradient.exponent][0]) - int(values[base][0]))
     return {
-        f"{name}.offset": np.array([min(max(math.ceil(float(np.median(e))), -64), 63)], np.int8)
-        for name, e in seen.items()
-        if e
+        gradient.offset: np.array([min(max(math.ceil(float(np.median(e))), -64), 63)], np.int8)
+        for gradient, e in seen.items()
+        if e and gradient.offset is not None
     }

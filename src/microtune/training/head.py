@@ -15,10 +15,6 @@ from microtune.ir.verifier import verify
 
 HeadFormat = Literal["int16", "float32"]
 MAX_CLASSES = 2048
-# Tensors that head, loss and update add.
-OWN_NAMES = frozenset(
-    {"head.weight", "head.bias", "logits", "logits.grad", "label", "loss", "lr", "seed", "step"}
-)
 
 
 def find_classifier(graph: Graph) -> Node:
@@ -44,8 +40,8 @@ def replace_head(
     """Cut the classifier off and put a head of `classes` outputs in its place.
 
     It is all zero, or with `own` it has the weights of the classifier, which must know as many
-    classes. The head's tensors are params `head.weight` (N, C), `head.bias` (N,); its output is
-    `logits`. Raises MicrotuneError where the classifier does not read a pooled feature vector.
+    classes. The head's params are a weight (N, C) and a bias (N,); its output is the graph's, the
+    logits (1, N). Raises MicrotuneError where the classifier does not read a pooled feature vector.
     """
     if not 2 <= classes <= MAX_CLASSES:
         raise MicrotuneError(f"--classes {classes}: a classifier needs 2 to {MAX_CLASSES} classes")
@@ -58,10 +54,6 @@ def replace_head(
             "a head needs a feature vector (pool first)"
         )
     result = _without(graph, classifier)
-    for name in sorted(OWN_NAMES & result.tensors.keys()):
-        raise MicrotuneError(
-            f"{graph.name}: tensor {name} has a name that the training step needs; rename it"
-        )
     int16 = head_format == "int16"
     attrs: dict[str, Attr] = {}
     values = (np.zeros((classes, features.elements)), np.zeros(classes))
@@ -72,13 +64,22 @@ def replace_head(
     weight = values[0].astype(np.int16 if int16 else np.float32)
     bias = values[1].astype(np.int32 if int16 else np.float32)
     kinds = ("i16", "i32") if int16 else ("f32", "f32")
+    operands = [features.name]
     for name, data, kind in zip(("head.weight", "head.bias"), (weight, bias), kinds, strict=True):
-        result.add_tensor(Tensor(name, data.shape, kind, "param"), data)
-    node = Node("head", (features.name, "head.weight", "head.bias"), ("logits",), attrs)
-    logits = Tensor("logits", (1, classes), "i32" if int16 else "f32")
-    result.add_node(node, [logits])
-    result.outputs = ["logits"]
+        tensor = Tensor(result.fresh(name), data.shape, kind, "param")
+        operands.append(result.add_tensor(tensor, data))
+    logits = Tensor(result.fresh("logits"), (1, classes), "i32" if int16 else "f32")
+    result.add_node(Node("head", tuple(operands), (logits.name,), attrs), [logits])
+    result.outputs = [logits.name]
     return verify(result)
+
+
+def head_node(graph: Graph) -> Node:
+    """The node of the head. Raises MicrotuneError where there is none."""
+    for node in graph.nodes:
+        if node.op == "head":
+            return node
+    raise MicrotuneError(f"{graph.name}: there is no head")
 
 
 def _classifier_values(graph: Graph, classifier: Node) -> tuple[Array, Array]:

@@ -7,8 +7,6 @@ ships) or "exact" (the oracle that knows the maximum).
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 
 from microtune.ir import convolution, numerics
@@ -28,12 +26,7 @@ from microtune.ir.ops.registry import (
 )
 
 ShapeList = list[tuple[Shape, str]]
-ROUND_ATTRS = " rule"
-
-
-def site(name: str) -> int:
-    """The random site of a tensor: CRC-32 of its name."""
-    return zlib.crc32(name.encode())
+ROUND_ATTRS = " rule site"
 
 
 def _scalar(array: Array) -> int:
@@ -53,7 +46,7 @@ def _rounded(ctx: Context, acc: Array, e_acc: int, rule_inputs: list[Array]) -> 
     mask = rule_inputs[4].astype(np.bool_) if len(rule_inputs) > 4 else None
     exact = ctx.node.str("rule") == "exact"
     wanted = numerics.exact_exponent(acc, mask, e_acc) if exact else base + offset
-    key = numerics.random_key(seed, step, site(ctx.node.outputs[0]))
+    key = numerics.random_key(seed, step, ctx.node.int("site"))
     g, exponent, change = numerics.round_gradient(acc, mask, e_acc, wanted, key)
     moved = offset if exact else min(max(offset + change, -64), 63)
     return [g, np.array([exponent], np.int32), np.array([moved], np.int8)]
@@ -61,12 +54,12 @@ def _rounded(ctx: Context, acc: Array, e_acc: int, rule_inputs: list[Array]) -> 
 
 @op(
     "q_head_input_grad", (4, 4), lambda g, n: [(tuple(n.ints("shape")), "i8"), ((1,), "i32")],
-    "shape x_scale", "fraction_bits",
+    "shape x_scale site", "fraction_bits",
 )  # fmt: skip
 def q_head_input_grad(ctx: Context, arrays: list[Array]) -> list[Array]:
     """The entering gradient, exact maximum: inputs (d_logits, weight, seed, step)."""
     d, w = arrays[0].reshape(-1), arrays[1]
-    key = numerics.random_key(_scalar(arrays[2]), _scalar(arrays[3]), site(ctx.node.outputs[0]))
+    key = numerics.random_key(_scalar(arrays[2]), _scalar(arrays[3]), ctx.node.int("site"))
     r8 = numerics.random8(key, np.arange(w.shape[1], dtype=np.int64))
     if w.dtype == np.int16:
         acc = w.astype(np.int64).T @ d.astype(np.int64)
@@ -202,4 +195,4 @@ def q_average_pool_grad(ctx: Context, arrays: list[Array]) -> list[Array]:
     return [g.astype(np.int8), np.array([e_acc], np.int32)]
 
 
-__all__ = ["as_ohwi", "input_grad_constants", "site", "sum_multiplier"]
+__all__ = ["as_ohwi", "input_grad_constants", "sum_multiplier"]

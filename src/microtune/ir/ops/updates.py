@@ -12,7 +12,6 @@ from microtune.ir import convolution, numerics
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.float_gradients import multipliers, real_attr
 from microtune.ir.ops.heads import centred
-from microtune.ir.ops.int8_gradients import site
 from microtune.ir.ops.registry import (
     CONV_ATTRS,
     Array,
@@ -69,15 +68,11 @@ def _lr(array: Array) -> tuple[int, int]:
     return numerics.split_float32(float(array.reshape(-1)[0]))
 
 
-def _random(ctx: Context, name: str, seed: Array, step: Array, index: Array) -> Array:
-    base = parameter_name(name)
-    key = numerics.random_key(int(seed.reshape(-1)[0]), int(step.reshape(-1)[0]), site(base))
+def _random(ctx: Context, site: str, seed: Array, step: Array, index: Array) -> Array:
+    """The random bits of the site in this attribute."""
+    number = ctx.node.int(site)
+    key = numerics.random_key(int(seed.reshape(-1)[0]), int(step.reshape(-1)[0]), number)
     return numerics.random16(key, index)
-
-
-def parameter_name(name: str) -> str:
-    """The graph name of a parameter, whatever part or format of it is trained."""
-    return name.removesuffix(".trained").removesuffix(".delta")
 
 
 def parameter_index(shape: tuple[int, ...], order: Array | None, groups: int) -> Array:
@@ -101,7 +96,7 @@ def parameter_index(shape: tuple[int, ...], order: Array | None, groups: int) ->
 
 @op(
     "conv2d_weight_update", (8, 9), same_as(3),
-    CONV_ATTRS + " x_zero x_scale y_scale",
+    CONV_ATTRS + " x_zero x_scale y_scale site",
 )  # fmt: skip
 def conv2d_weight_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     """Inputs (g, e, x, weight, scales, lr, seed, step[, order]); x holds the trained channels."""
@@ -123,12 +118,12 @@ def conv2d_weight_update(ctx: Context, arrays: list[Array]) -> list[Array]:
         acc, fm[column], fe[column], _lr(lr), int(exponent[0]), numerics.WEIGHT_STEP_LIMIT
     )
     index = parameter_index(weight.shape, order, groups)
-    r16 = _random(ctx, ctx.node.inputs[3], seed, step, index)
+    r16 = _random(ctx, "site", seed, step, index)
     moved = numerics.apply_step(weight.astype(np.int64), d, r16, 127)
     return [moved.astype(np.int8).reshape(w.shape)]
 
 
-@op("bias_update", (7, 7), same_as(2), "x_scale y_scale", "shift")
+@op("bias_update", (7, 7), same_as(2), "x_scale y_scale site", "shift")
 def bias_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     """Inputs (g, e, bias int32 or delta int16, scales, lr, seed, step)."""
     g, exponent, b, _, lr, seed, step = arrays
@@ -137,7 +132,7 @@ def bias_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     narrow = b.dtype == np.int16
     limit = numerics.INT16_STEP_LIMIT if narrow else numerics.BIAS_STEP_LIMIT
     d = numerics.step16(acc, fm, fe, _lr(lr), int(exponent[0]), limit)
-    r16 = _random(ctx, ctx.node.inputs[2], seed, step, np.arange(b.size, dtype=np.int64))
+    r16 = _random(ctx, "site", seed, step, np.arange(b.size, dtype=np.int64))
     bound = 32767 if narrow else numerics.BIAS_MAX
     return [numerics.apply_step(b.astype(np.int64), d, r16, bound).astype(b.dtype)]
 
@@ -154,7 +149,7 @@ def _head_update_shapes(graph: Graph, node: Node) -> list[tuple[tuple[int, ...],
     return [(graph.tensors[n].shape, graph.tensors[n].dtype) for n in node.inputs[2:4]]
 
 
-@op("head_update", (7, 7), _head_update_shapes, "", "fraction_bits")
+@op("head_update", (7, 7), _head_update_shapes, "weight_site bias_site", "fraction_bits")
 def head_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     """Inputs (d_logits, x, weight, bias, lr, seed, step) -> next weight, next bias."""
     d, x, w, b, lr, seed, step = arrays
@@ -165,16 +160,16 @@ def head_update(ctx: Context, arrays: list[Array]) -> list[Array]:
     weight, bias = head_factors(ctx.graph.scale(ctx.node.inputs[1]), bits)
     grad = d.reshape(-1).astype(np.int64)
     pairs: tuple[tuple[Any, ...], ...] = (
-        (w, np.outer(grad, features), weight, numerics.INT16_STEP_LIMIT, 32767, 2),
-        (b, grad, bias, numerics.BIAS_STEP_LIMIT, numerics.BIAS_MAX, 3),
+        (w, np.outer(grad, features), weight, numerics.INT16_STEP_LIMIT, 32767, "weight_site"),
+        (b, grad, bias, numerics.BIAS_STEP_LIMIT, numerics.BIAS_MAX, "bias_site"),
     )
     results = []
-    for value, acc, (fm, fe), limit, bound, position in pairs:
+    for value, acc, (fm, fe), limit, bound, site in pairs:
         steps = numerics.step16(
             acc, np.array(fm, np.int64), np.array(fe, np.int64), _lr(lr), 0, limit
         )
         index = np.arange(value.size, dtype=np.int64).reshape(value.shape)
-        r16 = _random(ctx, ctx.node.inputs[position], seed, step, index)
+        r16 = _random(ctx, site, seed, step, index)
         moved = numerics.apply_step(value.astype(np.int64), steps, r16, bound)
         results.append(moved.astype(value.dtype))
     return results

@@ -20,6 +20,7 @@ import numpy as np
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array, Graph, Node
 from microtune.ir.ops.forward import full_weight
+from microtune.ir.signature import feed
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.trials.trial import Materials, Trial, trained_parameters
 from microtune.train.trainer import Progress
@@ -82,12 +83,8 @@ def fisher(
     count = len(materials.learn.labels)
     chosen = np.linspace(0, count - 1, min(images, count)).round().astype(int)
     moments = _Moments(_biases_of(forward, depth))
-    shape = graph.tensors["input"].shape
     for number, index in enumerate(chosen):
-        inputs = {
-            "input": materials.learn.frames[index].reshape(shape),
-            "label": materials.learn.labels[index : index + 1],
-        }
+        inputs = feed(graph, materials.learn.frames[index], materials.learn.labels[index])
         values = evaluate(graph, inputs, head, real=np.float32)
         moments.add({p: values[g] for p, g in gradients.items() if p not in head})
         progress(number + 1, len(chosen), "gradients")
