@@ -14,8 +14,8 @@ from microtune.ir.graph import Graph
 from microtune.training.build import build_training_graph
 from microtune.training.scheme import Scheme
 from tests.renaming import awkward_names, renamed
-from tests.simulate.batches import run_on_host
-from tests.simulate.training_cases import FRAMES, TrainingCase, draw, frames_of
+from tests.run.batches import run_on_host
+from tests.run.training_cases import FRAMES, TrainingCase, draw, frames_of
 
 SEEDS = range(3000, 3024)
 SITES = ("site", "weight_site", "bias_site")

@@ -36,24 +36,29 @@ def identifier(name: str) -> str:
     return f"t_{plain}" if _TAKEN.fullmatch(plain) else plain
 
 
+INITIAL = "initial"
+
+
 class Symbols:
-    """C identifiers of names: the same for the same name, different for different ones."""
+    """C identifiers of tensors and of what is emitted for them: one for each pair."""
 
     def __init__(self) -> None:
-        self._of: dict[str, str] = {}
+        self._of: dict[tuple[str, str], str] = {}
         self._taken: set[str] = set()
 
-    def of(self, name: str) -> str:
-        """The symbol of a name."""
-        if name not in self._of:
-            base = symbol = identifier(name)
+    def of(self, name: str, what: str = "") -> str:
+        """The symbol of a tensor's own data, or of `what` belongs to it."""
+        key = (name, what)
+        if key not in self._of:
+            words = (what, name) if what == INITIAL else (name, what) if what else (name,)
+            base = symbol = identifier(".".join(words))
             number = 1
             while symbol in self._taken:
                 number += 1
                 symbol = f"{base}_{number}"
             self._taken.add(symbol)
-            self._of[name] = symbol
-        return self._of[name]
+            self._of[key] = symbol
+        return self._of[key]
 
 
 def float_literal(value: float) -> str:
@@ -90,22 +95,22 @@ class Emitter:
         self.constants: list[str] = []
         self.structs: list[str] = []
         self.calls: list[str] = []
-        self._tables: dict[str, str] = {}
+        self._tables: dict[tuple[str, str], str] = {}
         self._symbols = Symbols()
 
     # -- constants ------------------------------------------------------------------------------
 
-    def table(self, name: str, c_type: str, values: Array) -> str:
-        """A static const array; returns its symbol."""
-        symbol = self._symbols.of(name)
+    def table(self, name: str, c_type: str, values: Array, what: str = "") -> str:
+        """A static const array, a tensor's own data or `what` belongs to it; its symbol."""
+        key, symbol = (name, what), self._symbols.of(name, what)
         text = array_text(values.reshape(-1).tolist(), c_type == "float")
         size = f"{values.size} + MT_TABLE_PAD" if c_type == "int8_t" else str(values.size)
         declaration = f"static const {c_type} {symbol}[{size}] = {{\n{text}\n}};"
-        if name not in self._tables:
-            self._tables[name] = declaration
+        if key not in self._tables:
+            self._tables[key] = declaration
             self.constants.append(declaration)
-        elif self._tables[name] != declaration:
-            raise ValueError(f"table {name} has two contents")
+        elif self._tables[key] != declaration:
+            raise ValueError(f"table {symbol} has two contents")
         return symbol
 
     def constant(self, name: str) -> str:
@@ -151,7 +156,7 @@ class Emitter:
 
     def params(self, c_type: str, name: str, fields: Mapping[str, str]) -> str:
         """A static const parameter struct; returns its symbol."""
-        symbol = self._symbols.of(f"{name}.{c_type.removeprefix('mt_')}")
+        symbol = self._symbols.of(name, c_type.removeprefix("mt_"))
         body = "".join(f"\n    .{key} = {value}," for key, value in fields.items())
         self.structs.append(f"static const {c_type} {symbol} = {{{body}\n}};")
         return symbol

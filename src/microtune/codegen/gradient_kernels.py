@@ -52,10 +52,9 @@ def _input_grad(e: Emitter, node: Node) -> None:
     weight = weight_shape(graph, Node("conv2d", (g, w, scales, *split), (), node.attrs), 1, 3)
     constants = input_grad_constants(graph, node, weight)
     trained, order = split if split else (None, None)
-    name = f"{dx}.lanes"
     params = e.params("mt_conv2d_input_grad_params", dx, {
         "shape": conv_shape(hwc(graph, dx), hwc(graph, g), (weight[1], weight[2]), node),
-        "multiplier": e.table(name, "int32_t", constants.multiplier),
+        "multiplier": e.table(dx, "int32_t", constants.multiplier, "lanes"),
         "depthwise_shift": str(constants.depthwise_shift),
         **split_fields(e, order, trained, w in e.depthwise),
         "round": round_params(node, constants.exponent_delta),
@@ -136,7 +135,7 @@ def factor_params(e: Emitter, name: str, table: FactorTable) -> str:
     dead = "NULL"
     if m[~live].any():
         bits = np.packbits(~live, bitorder="little")
-        dead = e.table(f"{layer.outputs[0]}.dead", "uint8_t", bits)
+        dead = e.table(layer.outputs[0], "uint8_t", bits, "dead")
     return struct_text({
         "multiplier": multiplier, "shift": shift, "mantissa": table.scale[0],
         "exponent": table.scale[1], "cap": table.cap, "dead": dead,

@@ -75,7 +75,7 @@ def mask_field(e: Emitter, node: Node) -> str:
 def multiplier_tables(e: Emitter, layer: Node) -> tuple[str, str]:
     """Symbols of the requantisation tables of a layer."""
     y, (m, n) = layer.outputs[0], multipliers_of(e.graph, layer)
-    return e.table(f"{y}.multiplier", "int32_t", m), e.table(f"{y}.shift", "uint8_t", n)
+    return e.table(y, "int32_t", m, "multiplier"), e.table(y, "uint8_t", n, "shift")
 
 
 def conv2d_params(e: Emitter, node: Node) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from microtune.codegen import layout
 from microtune.codegen.class_names import declaration, definition
-from microtune.codegen.emitter import C_TYPES, Emitter, struct_text
+from microtune.codegen.emitter import C_TYPES, INITIAL, Emitter, struct_text
 from microtune.codegen.gradient_kernels import EMITTERS
 from microtune.codegen.stages import emit_segment
 from microtune.errors import MicrotuneError
@@ -183,7 +183,7 @@ def _initial_segments(emitter: Emitter) -> str:
         data = layout.to_c(graph.data[slot.name], slot.depthwise)
         if not data.any():
             continue
-        symbol = emitter.table(f"initial.{slot.name}", C_TYPES[slot.dtype], data)
+        symbol = emitter.table(slot.name, C_TYPES[slot.dtype], data, INITIAL)
         entries.append(f"    {{{slot.offset}, {data.nbytes}, {symbol}}},")
     if not entries:
         return "#define SEGMENTS NULL\n#define SEGMENT_COUNT 0"
