@@ -4,8 +4,8 @@
     python benchmarks/search_schemes.py --transfer
 
 For every data set and budget (the planned SRAM of the published scheme, input by rows) one search
-with its verification: the found scheme and the published one trained by the same seeds, asked once
-on the test split. --record keeps the schemes, with all their evidence, in
+with its verification: the found scheme and the published one, trained by the same seeds and
+evaluated once on the test split. --record keeps the schemes, with all their evidence, in
 benchmarks/results/search, --docs puts the table of each data set into docs/search.md. --transfer
 searches nothing: it trains the schemes that are recorded of all these data sets on each of them.
 Resumable: finished training runs are in the cache of the output folder. Needs the optional data
@@ -34,15 +34,14 @@ from microtune.parallel.tasks import Backend, Session
 from microtune.report.console import progress
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
-from microtune.search.contributions.ablation import Training
 from microtune.search.costs.planned import Costs, Limits
 from microtune.search.known_schemes import published_selections
 from microtune.search.problem import Choice, Selection
 from microtune.search.scheme_file import save_scheme
-from microtune.search.search import Finding, Options, materials_of, search
-from microtune.search.trials.gains import Gain, gain, spread
-from microtune.search.trials.runner import Laboratory
-from microtune.search.trials.trial import Outcome, Trial
+from microtune.search.search import SearchOptions, SearchResult, search, trial_setup
+from microtune.search.trials.gains import Gain, paired_gain, seed_variance_ratio
+from microtune.search.trials.runner import TrialRunner
+from microtune.search.trials.trial import Trial, TrialResult, TrialSettings
 from microtune.targets import load_target
 from microtune.train.trainer import Progress
 
@@ -61,7 +60,7 @@ class Search:
 
     data: str
     budget: str
-    finding: Finding
+    finding: SearchResult
     published: Selection
     published_instructions: int
 
@@ -74,10 +73,10 @@ class Search:
 class Bench:
     """The model with its data sets, and trials of any selection on any of them."""
 
-    def __init__(self, model: ModelFile, folder: Path, options: Options) -> None:
+    def __init__(self, model: ModelFile, folder: Path, options: SearchOptions) -> None:
         self.model, self.folder, self.options = model, folder, options
         self.session = Session(options.backend)
-        self._laboratories: dict[str, Laboratory] = {}
+        self._runners: dict[str, TrialRunner] = {}
 
     def source(self, data: str) -> Path:
         """The archive of a data set."""
@@ -85,7 +84,7 @@ class Bench:
 
     def search(self, data: str, budget: str, bar: Progress) -> Search:
         """At the planned SRAM of the published scheme of that name."""
-        classes = self.laboratory(data, bar).materials.classes
+        classes = self.runner(data, bar).setup.classes
         costs = Costs(self.model, replace(self.options.request, classes=classes))
         known = published_selections(costs)
         if budget not in known:
@@ -97,44 +96,44 @@ class Bench:
         finding = search(self.model, self.source(data), options, bar)
         return Search(data, budget, finding, published, costs.instructions(published))
 
-    def laboratory(self, data: str, bar: Progress) -> Laboratory:
-        """That asks the test split, learnt on all of train."""
-        if data not in self._laboratories:
-            materials = materials_of(self.model, self.source(data), self.options, "test")
+    def runner(self, data: str, bar: Progress) -> TrialRunner:
+        """Trials that are trained on all of train and evaluated on the test split."""
+        if data not in self._runners:
+            setup = trial_setup(self.model, self.source(data), self.options, "test")
             cache = Cache(self.options.cache)
-            self._laboratories[data] = Laboratory(materials, cache, self.session, bar)
-        laboratory = self._laboratories[data]
-        laboratory.progress = bar
-        return laboratory
+            self._runners[data] = TrialRunner(setup, cache, self.session, bar)
+        runner = self._runners[data]
+        runner.progress = bar
+        return runner
 
-    def less(self, data: str, one: Selection, other: Selection, bar: Progress) -> Gain:
-        """What `one` gains over `other` on the test split; the spread between seeds is that of all
-        schemes that were trained over `other`."""
-        laboratory = self.laboratory(data, bar)
-        labels = laboratory.materials.asked.labels
-        schemes = dict.fromkeys(trial.selection for trial in laboratory.known)
-        theirs = self._asked(laboratory, other)
-        seeds = spread([(self._asked(laboratory, s), theirs) for s in schemes], labels)
-        return gain(self._asked(laboratory, one), theirs, labels, seeds)
+    def gain(self, data: str, one: Selection, other: Selection, bar: Progress) -> Gain:
+        """What `one` gains over `other` on the test split; the variance between seeds is that of
+        all schemes that were trained over `other`."""
+        runner = self.runner(data, bar)
+        labels = runner.setup.evaluation_split.labels
+        schemes = dict.fromkeys(trial.selection for trial in runner.known)
+        theirs = self._results(runner, other)
+        seeds = seed_variance_ratio([(self._results(runner, s), theirs) for s in schemes], labels)
+        return paired_gain(self._results(runner, one), theirs, labels, seeds)
 
     def train(self, data: str, selections: Sequence[Selection], bar: Progress) -> None:
         """All of them by all seeds, for the test split."""
-        laboratory = self.laboratory(data, bar)
-        laboratory.outcomes([trial for s in selections for trial in self._trials(s)])
+        runner = self.runner(data, bar)
+        runner.results([trial for s in selections for trial in self._trials(s)])
 
     def accuracy(self, data: str, selection: Selection, bar: Progress) -> float:
         """Mean over seeds on the test split, in percent."""
-        laboratory = self.laboratory(data, bar)
-        labels = laboratory.materials.asked.labels
-        outcomes = self._asked(laboratory, selection)
-        return 100 * sum(float((o.predicted == labels).mean()) for o in outcomes) / len(outcomes)
+        runner = self.runner(data, bar)
+        labels = runner.setup.evaluation_split.labels
+        results = self._results(runner, selection)
+        return 100 * sum(float((o.predicted == labels).mean()) for o in results) / len(results)
 
-    def _asked(self, laboratory: Laboratory, selection: Selection) -> list[Outcome]:
-        return laboratory.outcomes(self._trials(selection))
+    def _results(self, runner: TrialRunner, selection: Selection) -> list[TrialResult]:
+        return runner.results(self._trials(selection))
 
     def _trials(self, selection: Selection) -> list[Trial]:
         how = self.options
-        return Training(how.lr, how.epochs, how.seeds).trials(selection)
+        return TrialSettings(how.lr, how.epochs, how.seeds).trials(selection)
 
 
 def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -> Table:
@@ -149,12 +148,12 @@ def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -
         finding = one.finding
         found = finding.solution.selection
         instructions = finding.costs.instructions(found) / one.published_instructions
-        less = bench.less(one.data, found, one.published, bar)
+        gain = bench.gain(one.data, found, one.published, bar)
         table.add_row(
             f"{one.data}, {one.budget}",
             f"{bench.accuracy(one.data, one.published, bar):.1f}",
             f"{bench.accuracy(one.data, found, bar):.1f}",
-            str(less.points), f"{-less.nats:+.3f} ± {less.error:.3f}",
+            str(gain.points), f"{-gain.nats:+.3f} ± {gain.standard_error:.3f}",
             f"{finding.costs.sram(found):,}/{finding.limits.sram_bytes:,}",
             f"{100 * instructions:.0f} %", finding.chosen_name.removesuffix(f" {one.budget}"),
         )  # fmt: skip
@@ -183,7 +182,7 @@ def transfer(
     for name in names:
         bench.train(name, [*found.values(), *(known[budget] for _, budget in found)], bar)
     for (data, budget), selection in found.items():
-        gains = [str(bench.less(name, selection, known[budget], bar).points) for name in names]
+        gains = [str(bench.gain(name, selection, known[budget], bar).points) for name in names]
         table.add_row(f"{data}, {budget}", *gains)
     return table
 
@@ -226,7 +225,7 @@ def main() -> None:
     console = Console(width=WIDTH, highlight=False)
     folder = data_folder()
     request = pipeline.Request(2, "none", load_target("cortex-m7"), _ROOMY, FLASH, input="rows")
-    options = Options(
+    options = SearchOptions(
         request, Limits(_ROOMY, FLASH), args.output / "cache", args.fast, False, args.epochs,
         args.seeds, backend=Backend(workers=args.workers), verify=True,
     )  # fmt: skip

@@ -33,7 +33,7 @@ from microtune.ir.modelfile import ModelFile
 from microtune.report.console import progress
 from microtune.report.sizes import parse_bytes
 from microtune.search.costs.planned import Limits
-from microtune.search.search import Options, search
+from microtune.search.search import SearchOptions, search
 from microtune.targets import load_target
 
 WIDTH = 100
@@ -57,7 +57,7 @@ def timed(case: Case, model: ModelFile, data: Path) -> tuple[float, int]:
     request = pipeline.Request(
         2, "head-only", load_target("cortex-m7"), limits.sram_bytes, FLASH, input="rows"
     )
-    options = Options(request, limits, case.cache, case.fast, verify=case.verify)
+    options = SearchOptions(request, limits, case.cache, case.fast, verify=case.verify)
     begun = time.monotonic()
     with progress(case.name) as bar:
         finding = search(model, data, options, bar)

@@ -16,7 +16,7 @@ from microtune.ir.modelfile import ModelFile
 from microtune.parallel.tasks import Backend
 from microtune.search.costs.planned import Limits
 from microtune.search.problem import Choice
-from microtune.search.search import Finding, Options, search
+from microtune.search.search import SearchOptions, SearchResult, search
 from microtune.targets import load_target
 
 pytest.importorskip("ortools", reason="the selection needs ortools")
@@ -61,11 +61,11 @@ def write_hues(path: Path, count: int = 240) -> Path:
 @pytest.fixture(scope="module", params=[False, True], ids=["measured", "estimated"])
 def finding(
     request: pytest.FixtureRequest, kept: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Finding:
+) -> SearchResult:
     project = pipeline.Request(
         2, "none", load_target("cortex-m7"), ROOM.sram_bytes, ROOM.flash_bytes
     )
-    options = Options(
+    options = SearchOptions(
         project, ROOM, kept, request.param, epochs=15, lr=0.02, backend=Backend(workers=1),
         verify=True,
     )  # fmt: skip
@@ -73,14 +73,14 @@ def finding(
     return search(colour_blind_model(), images, options, lambda *_: None)
 
 
-def test_what_mends_the_network_is_found(finding: Finding) -> None:
+def test_what_mends_the_network_is_found(finding: SearchResult) -> None:
     """Alone, with all channels, within the budget, and no known scheme is better on val."""
     found = finding.solution.selection
     assert found.choices == (MENDS,) and finding.planned.sram <= ROOM.sram_bytes
     assert finding.chosen == found and finding.chosen_name == "found"
 
 
-def test_the_scheme_learns_what_nothing_else_can(finding: Finding) -> None:
+def test_the_scheme_learns_what_nothing_else_can(finding: SearchResult) -> None:
     """In percent, on images that chose nothing; a third of them is chance."""
     tested = {row.name: row.accuracy for row in finding.verified if row.split == "test"}
     assert tested.pop("found") > 95

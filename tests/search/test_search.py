@@ -21,9 +21,9 @@ from microtune.search.contributions.estimates import rank_correlation
 from microtune.search.costs.planned import Limits
 from microtune.search.problem import HEAD_ONLY, Selection
 from microtune.search.scheme_file import is_verified, save_scheme, toml_text
-from microtune.search.search import Finding, Options, search
-from microtune.search.trials.runner import Laboratory
-from microtune.search.trials.trial import Trial, open_materials
+from microtune.search.search import SearchOptions, SearchResult, search
+from microtune.search.trials.runner import TrialRunner
+from microtune.search.trials.trial import Trial, open_trial_setup
 from microtune.search.verification import best_on_val
 from microtune.targets import load_target
 from microtune.training.build import Formats
@@ -43,20 +43,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def options(kept: Path) -> Options:
+def options(kept: Path) -> SearchOptions:
     """With a cache that knows nothing yet."""
     request = pipeline.Request(
         2, "none", load_target("cortex-m7"), ROOM.sram_bytes, ROOM.flash_bytes
     )
-    return Options(request, ROOM, kept, epochs=6, lr=0.02, backend=Backend(workers=1))
+    return SearchOptions(request, ROOM, kept, epochs=6, lr=0.02, backend=Backend(workers=1))
 
 
 @pytest.fixture(scope="module")
-def finding(options: Options, data: Path) -> Finding:
+def finding(options: SearchOptions, data: Path) -> SearchResult:
     return search(tiny_model(), data, options, lambda *_: None)
 
 
-def test_the_scheme_is_verified_and_fits(finding: Finding) -> None:
+def test_the_scheme_is_verified_and_fits(finding: SearchResult) -> None:
     assert finding.planned.sram <= ROOM.sram_bytes and finding.trials > 10
     assert finding.solution.proven and finding.solution.selection.bias_layers > 0
     names = [(row.name, row.split) for row in finding.verified]
@@ -72,7 +72,7 @@ def test_the_scheme_is_verified_and_fits(finding: Finding) -> None:
     assert len(search_tables(finding)) == 2
 
 
-def test_the_best_on_val_is_written(finding: Finding, tmp_path: Path) -> None:
+def test_the_best_on_val_is_written(finding: SearchResult, tmp_path: Path) -> None:
     """Whatever the contributions promised."""
     best = best_on_val(finding.verified)
     assert (best.selection, best.name) == (finding.chosen, finding.chosen_name)
@@ -93,7 +93,7 @@ def test_the_best_on_val_is_written(finding: Finding, tmp_path: Path) -> None:
     assert found["predicted_gain_nats"] == finding.solution.objective and found["proven"]
 
 
-def test_a_verified_file_is_told_from_others(finding: Finding, tmp_path: Path) -> None:
+def test_a_verified_file_is_told_from_others(finding: SearchResult, tmp_path: Path) -> None:
     path = tmp_path / "found.toml"
     assert not is_verified(path, finding)
     save_scheme(replace(finding, verified=[]), path)
@@ -105,7 +105,7 @@ def test_a_verified_file_is_told_from_others(finding: Finding, tmp_path: Path) -
     assert not is_verified(path, replace(finding, solution=other))
 
 
-def test_the_file_is_a_scheme(finding: Finding, tmp_path: Path) -> None:
+def test_the_file_is_a_scheme(finding: SearchResult, tmp_path: Path) -> None:
     path = tmp_path / "found.toml"
     save_scheme(finding, path)
     graph = tiny_model().graph
@@ -123,7 +123,9 @@ def test_the_file_is_a_scheme(finding: Finding, tmp_path: Path) -> None:
     assert len(evidence["verification"]) == len(finding.verified)
 
 
-def test_a_warm_cache_serves_another_budget(finding: Finding, options: Options, data: Path) -> None:
+def test_a_warm_cache_serves_another_budget(
+    finding: SearchResult, options: SearchOptions, data: Path
+) -> None:
     assert search(tiny_model(), data, options, lambda *_: None).trials == 0
     less = Limits(finding.planned.sram - 1, ROOM.flash_bytes)
     other = search(tiny_model(), data, replace(options, limits=less), lambda *_: None)
@@ -133,19 +135,21 @@ def test_a_warm_cache_serves_another_budget(finding: Finding, options: Options, 
     # Only the new scheme, its biases and the last layers had to be verified, on val and test.
     assert other.trials <= 6 * options.seeds
     unverified = replace(options, limits=less, verify=False)
-    chosen: list[Finding] = []
+    chosen: list[SearchResult] = []
     quick = search(tiny_model(), data, unverified, lambda *_: None, chosen.append)
     assert (quick.trials, quick.verified, chosen) == (0, [], [quick])
     assert quick.solution.selection == other.solution.selection
 
 
-def test_an_estimate_can_be_verified(finding: Finding, options: Options, data: Path) -> None:
+def test_an_estimate_can_be_verified(
+    finding: SearchResult, options: SearchOptions, data: Path
+) -> None:
     fast = replace(options, fast=True, verify=True)
     assert finding.verified and search(tiny_model(), data, fast, lambda *_: None).verified
 
 
 def test_schemes_are_searched_in_the_formats_asked_for(
-    finding: Finding, options: Options, data: Path, tmp_path: Path
+    finding: SearchResult, options: SearchOptions, data: Path, tmp_path: Path
 ) -> None:
     """Which take other bytes and learn other bits."""
     wide = replace(options.request, formats=Formats("int32", "float32"))
@@ -163,7 +167,7 @@ def test_schemes_are_searched_in_the_formats_asked_for(
 
 
 def test_the_estimate_is_compared_where_it_is_known(
-    finding: Finding, options: Options, data: Path
+    finding: SearchResult, options: SearchOptions, data: Path
 ) -> None:
     measured = search(tiny_model(), data, options, lambda *_: None).rank_correlation
     assert measured is not None and measured.low <= measured.value <= measured.high
@@ -190,7 +194,7 @@ def test_toml_reads_back() -> None:
     assert tomllib.loads(toml_text(table)) == table
 
 
-def test_fewer_than_three_seeds_verify_nothing(options: Options, data: Path) -> None:
+def test_fewer_than_three_seeds_verify_nothing(options: SearchOptions, data: Path) -> None:
     with pytest.raises(MicrotuneError, match="--seeds 2"):
         search(tiny_model(), data, replace(options, seeds=2), lambda *_: None)
 
@@ -210,10 +214,10 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
         text=True, start_new_session=True,
     )  # fmt: skip
     cache = Cache(tmp_path / "cache")
-    materials = open_materials(tiny_model(), data, tmp_path / "cache", "val")
+    setup = open_trial_setup(tiny_model(), data, tmp_path / "cache", "val")
     first = Trial(Selection(0, ()), 0.02, 0, 1)
     deadline = time.monotonic() + 60
-    while cache.get(materials.key(first)) is None:
+    while cache.get(setup.key(first)) is None:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)  # to one process: it must end the others
@@ -221,9 +225,9 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
     assert process.returncode == 130 and "the same command goes on" in said
     assert gone(process.pid, 5.0)
     assert not (tmp_path / "found.toml").exists()
-    again = Laboratory(materials, cache, Session(Backend(workers=1)), lambda *_: None)
-    again.outcomes([first])
-    assert again.ran == 0
+    again = TrialRunner(setup, cache, Session(Backend(workers=1)), lambda *_: None)
+    again.results([first])
+    assert again.trained == 0
 
 
 def test_ctrl_c_while_verifying_leaves_the_choice(tmp_path: Path, data: Path) -> None:
@@ -245,7 +249,7 @@ def test_ctrl_c_while_verifying_leaves_the_choice(tmp_path: Path, data: Path) ->
 
 
 def test_a_missing_compiler_is_said_before_anything_is_planned(
-    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: SearchOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)

@@ -67,12 +67,12 @@ def search(
     from microtune.parallel.tasks import Backend
     from microtune.report.search_files import prepare, publish
     from microtune.report.search_text import search_tables, verification_tables
-    from microtune.search.budgets.report import survey
-    from microtune.search.budgets.training import check_marks, train_marks
+    from microtune.search.budgets.report import budget_report
+    from microtune.search.budgets.training import check_training_options, train_schemes
     from microtune.search.cache import default_folder
     from microtune.search.costs.planned import Limits
     from microtune.search.scheme_file import check_output, is_verified, save_scheme
-    from microtune.search.search import Finding, Options
+    from microtune.search.search import SearchOptions, SearchResult
     from microtune.search.search import search as run_search
     from microtune.targets import load_target
     from microtune.training.build import Formats
@@ -84,17 +84,17 @@ def search(
         Formats(bias.value, head.value), input_mode.value,
     )  # fmt: skip
     if with_marks:
-        check_marks(pareto, seeds)
+        check_training_options(pareto, seeds)
     if pareto is not None:
         prepare(pareto)
     where = Backend.parse(backend.value, address, workers)
-    options = Options(
+    options = SearchOptions(
         request, limits, cache or default_folder(), fast, all_layers, epochs, seeds, lr, where,
         verify,
     )  # fmt: skip
     loaded = load_any(model)
 
-    def chosen(finding: Finding) -> None:
+    def chosen(finding: SearchResult) -> None:
         if not (options.verifies and is_verified(output, finding)):
             save_scheme(finding, output)
         console.print(*search_tables(finding))
@@ -107,10 +107,10 @@ def search(
     written = [output]
     if pareto is not None:
         with progress("pareto", resumable=True) as bar:
-            report = survey(finding, bar, plans)
+            report = budget_report(finding, bar, plans)
             written += publish(report, pareto)
         if with_marks:
             with progress("train marks", resumable=True) as bar:
-                publish(train_marks(report, loaded, data, options, bar), pareto)
+                publish(train_schemes(report, loaded, data, options, bar), pareto)
     for path in written:
         console.print(f"written: {path}", soft_wrap=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from microtune.errors import MicrotuneError
 from microtune.report.search_page import page
 from microtune.report.search_pictures import comparison_png, contributions_png, pareto_png
-from microtune.search.budgets.report import Survey, to_json
+from microtune.search.budgets.report import BudgetReport, report_json
 from microtune.tools.files import write_whole
 
 
@@ -25,15 +25,15 @@ def prepare(folder: Path) -> None:
         raise MicrotuneError(f"--pareto {folder}: cannot make the folder: {error}") from error
 
 
-def publish(survey: Survey, folder: Path) -> list[Path]:
+def publish(report: BudgetReport, folder: Path) -> list[Path]:
     """Write all files, each whole or not at all; their paths. Raises MicrotuneError where one
     cannot be written."""
     files = {
-        "pareto.json": (json.dumps(to_json(survey), indent=1) + "\n").encode(),
-        "pareto.png": pareto_png(survey),
-        "contributions.png": contributions_png(survey),
-        "search-comparison.png": comparison_png(survey),
-        "pareto.html": page(survey).encode(),
+        "pareto.json": (json.dumps(report_json(report), indent=1) + "\n").encode(),
+        "pareto.png": pareto_png(report),
+        "contributions.png": contributions_png(report),
+        "search-comparison.png": comparison_png(report),
+        "pareto.html": page(report).encode(),
     }  # fmt: skip
     for name, content in files.items():
         write_whole(folder / name, content)

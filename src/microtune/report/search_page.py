@@ -19,8 +19,8 @@ from microtune.report.search_pictures import (
     split_and_seeds,
     trained_marks,
 )
-from microtune.search.budgets.fronts import Mark
-from microtune.search.budgets.report import Survey, is_placed
+from microtune.search.budgets.fronts import CostedScheme
+from microtune.search.budgets.report import BudgetReport, is_placed
 from microtune.search.problem import Selection
 
 if TYPE_CHECKING:
@@ -33,31 +33,31 @@ _TICKS = 6
 _HOLLOW = "a mark tells more when pointed at; hollow: some part of it was not measured"
 
 
-def page(survey: Survey) -> str:
+def page(report: BudgetReport) -> str:
     """The page as HTML, the plotting script within it."""
     from plotly.subplots import make_subplots
 
-    rows = 2 if survey.verified else 1
+    rows = 2 if report.verified else 1
     figure = make_subplots(rows=rows, cols=2, vertical_spacing=0.12, horizontal_spacing=0.08)
-    panels = _Panels(figure, survey)
-    fronts = (survey.sram_front, survey.instruction_front)
+    panels = _Panels(figure, report)
+    fronts = (report.sram_front, report.instruction_front)
     for column, ((label, cost), front) in enumerate(
         zip((BY_SRAM, BY_INSTRUCTIONS), fronts, strict=True), start=1
     ):
         panels.gains(front, cost, column)
         panels.accuracies(front, cost, column)
         own = "x" if column == 1 else f"x{column}"
-        places = _ticks([cost(mark) for mark in survey.marks if is_placed(mark)])
+        places = _ticks([cost(mark) for mark in report.schemes if is_placed(mark)])
         figure.update_xaxes(type="log", tickvals=places, matches=own, col=column)
         figure.update_xaxes(title_text=label, row=rows, col=column)
-    figure.update_yaxes(title_text=gain_words(survey), row=1, col=1)
-    if survey.verified:
-        split, seeds = split_and_seeds(survey)
+    figure.update_yaxes(title_text=gain_words(report), row=1, col=1)
+    if report.verified:
+        split, seeds = split_and_seeds(report)
         figure.update_yaxes(title_text=f"{split} accuracy, %, {seeds} seeds", row=2, col=1)
     figure.update_layout(
         template="plotly_white", height=560 * rows, hoverlabel={"align": "left"},
-        title=f"{survey.model} on {survey.target}: what other budgets give, within "
-        f"{budget_words(survey, False)}<br><sup>{_HOLLOW}</sup>",
+        title=f"{report.model} on {report.target}: what other budgets give, within "
+        f"{budget_words(report, False)}<br><sup>{_HOLLOW}</sup>",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01}, margin={"t": 130},
     )  # fmt: skip
     html = figure.to_html(
@@ -78,12 +78,14 @@ class _Panels:
     """Puts marks into the panels: gains above, accuracies below."""
 
     figure: Figure
-    survey: Survey
+    report: BudgetReport
 
-    def gains(self, front: Sequence[Mark], cost: Callable[[Mark], float], column: int) -> None:
+    def gains(
+        self, front: Sequence[CostedScheme], cost: Callable[[CostedScheme], float], column: int
+    ) -> None:
         """Marks whose gain is not known lie hollow at the bottom."""
-        known = [m.predicted for m in self.survey.marks if m.predicted is not None]
-        groups = {"front": list(front), **by_kind([*self.survey.others, self.survey.chosen])}
+        known = [m.predicted for m in self.report.schemes if m.predicted is not None]
+        groups = {"front": list(front), **by_kind([*self.report.others, self.report.chosen])}
         for kind, marks in groups.items():
             heights = [min(known) if m.predicted is None else m.predicted for m in marks]
             hollow = [m.predicted is None for m in marks]
@@ -92,9 +94,11 @@ class _Panels:
                 "line": {"shape": "hv"}, "showlegend": column == 1,
             }, hollow)  # fmt: skip
 
-    def accuracies(self, front: Sequence[Mark], cost: Callable[[Mark], float], column: int) -> None:
+    def accuracies(
+        self, front: Sequence[CostedScheme], cost: Callable[[CostedScheme], float], column: int
+    ) -> None:
         """Of what was trained."""
-        for kind, own in trained_marks(self.survey, front).items():
+        for kind, own in trained_marks(self.report, front).items():
             marks = [m for m, _ in own]
             self._add(kind, marks, {
                 "x": [cost(m) for m in marks], "y": [row.accuracy for _, row in own],
@@ -103,7 +107,11 @@ class _Panels:
             }, [False] * len(marks))  # fmt: skip
 
     def _add(
-        self, kind: str, marks: Sequence[Mark], where: dict[str, Any], hollow: Sequence[bool]
+        self,
+        kind: str,
+        marks: Sequence[CostedScheme],
+        where: dict[str, Any],
+        hollow: Sequence[bool],
     ) -> None:
         label, marker, colour = KINDS[kind]
         symbol = _SYMBOLS[marker]
@@ -114,11 +122,11 @@ class _Panels:
                 "symbol": [f"{symbol}-open" if h else symbol for h in hollow], "color": colour,
                 "size": 16 if kind in CHOSEN else 9,
             },
-            hovertext=[_words(m, self.survey) for m in marks], hoverinfo="text",
+            hovertext=[_words(m, self.report) for m in marks], hoverinfo="text",
         )  # fmt: skip
 
 
-def _words(mark: Mark, survey: Survey) -> str:
+def _words(mark: CostedScheme, report: BudgetReport) -> str:
     gain = "not known: a part of it was not measured"
     if mark.predicted is not None:
         gain = f"{mark.predicted:.4f} nats"
@@ -127,7 +135,7 @@ def _words(mark: Mark, survey: Survey) -> str:
         f"flash {mark.flash_bytes:,} bytes", f"instructions of a step {mark.instructions:,}",
         f"predicted gain {gain}",
     ]  # fmt: skip
-    if (row := survey.accuracy(mark.selection)) is not None:
+    if (row := report.accuracy(mark.selection)) is not None:
         lines.append(f"{row.split} accuracy {row.accuracy:.1f} ± {row.deviation:.1f} %")
     return "<br>".join(lines)
 

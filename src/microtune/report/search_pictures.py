@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microtune.report.figure import figure, tidy
-from microtune.search.budgets.fronts import Mark
-from microtune.search.budgets.report import EVOLUTION, EXACT, Survey, is_placed
+from microtune.search.budgets.fronts import CostedScheme
+from microtune.search.budgets.report import EVOLUTION, EXACT, BudgetReport, is_placed
 from microtune.search.problem import HEAD_ONLY, Choice
 from microtune.search.selection.evolution import Trace
 from microtune.search.trials.gains import Gain
-from microtune.search.verification import Verified
+from microtune.search.verification import VerifiedScheme
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -30,7 +30,7 @@ KINDS = {
     "published": ("published", "D", "#9467bd"), "last": ("last k layers", "s", "#7f7f7f"),
     "bias-only": ("biases only", "^", "#2ca02c"), "head-only": ("head only", "v", "#ff7f0e"),
 }  # fmt: skip
-Axis = tuple[str, Callable[[Mark], float]]
+Axis = tuple[str, Callable[[CostedScheme], float]]
 BY_SRAM: Axis = ("planned SRAM, KB", lambda mark: mark.sram_bytes / 1024)
 BY_INSTRUCTIONS: Axis = (
     "instructions of a step (estimated), millions", lambda mark: mark.instructions / 1e6,
@@ -43,7 +43,7 @@ _EXPECTED = "#ff7f0e"
 _TICKS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
-def kind_of(mark: Mark) -> str:
+def kind_of(mark: CostedScheme) -> str:
     """The key of KINDS for a mark of the others, or for what was chosen."""
     chosen = mark.name in CHOSEN
     if mark.selection == HEAD_ONLY and not chosen:
@@ -52,7 +52,7 @@ def kind_of(mark: Mark) -> str:
     return mark.name if chosen else next(known, "published")
 
 
-def by_kind(marks: Sequence[Mark]) -> dict[str, list[Mark]]:
+def by_kind(marks: Sequence[CostedScheme]) -> dict[str, list[CostedScheme]]:
     """Marks that could be placed in memory, of each kind that there is, in the order of KINDS."""
     placed = [mark for mark in marks if is_placed(mark)]
     found = {kind: [mark for mark in placed if kind_of(mark) == kind] for kind in KINDS}
@@ -62,24 +62,24 @@ def by_kind(marks: Sequence[Mark]) -> dict[str, list[Mark]]:
 # -- gain and accuracy against cost ---------------------------------------------------------------
 
 
-def pareto_png(survey: Survey) -> bytes:
+def pareto_png(report: BudgetReport) -> bytes:
     """Predicted gain, and below it the accuracy of what was trained, against SRAM and against
     instructions."""
-    picture, rows = BytesIO(), 2 if survey.verified else 1
+    picture, rows = BytesIO(), 2 if report.verified else 1
     with figure(picture, rows, 2, 13, 5.2 * rows) as axes:
-        fronts = (survey.sram_front, survey.instruction_front)
+        fronts = (report.sram_front, report.instruction_front)
         for column, ((label, cost), front) in enumerate(
             zip((BY_SRAM, BY_INSTRUCTIONS), fronts, strict=True)
         ):
             axis = axes[0][column]
-            _gains(axis, survey, front, cost)
-            title = f"{survey.model}: front within {budget_words(survey, column == 0)}"
-            tidy(axis, title, label, gain_words(survey))
-            costs = [cost(m) for m in survey.marks if is_placed(m)]
+            _gains(axis, report, front, cost)
+            title = f"{report.model}: front within {budget_words(report, column == 0)}"
+            tidy(axis, title, label, gain_words(report))
+            costs = [cost(m) for m in report.schemes if is_placed(m)]
             _logarithmic(axis, costs)
-            if survey.verified:
-                _accuracies(axes[1][column], survey, front, cost)
-                split, seeds = split_and_seeds(survey)
+            if report.verified:
+                _accuracies(axes[1][column], report, front, cost)
+                split, seeds = split_and_seeds(report)
                 words = f"{split} accuracy, %, mean and deviation of {seeds} seeds"
                 tidy(axes[1][column], "as trained", label, words)
                 _logarithmic(axes[1][column], costs)
@@ -87,9 +87,9 @@ def pareto_png(survey: Survey) -> bytes:
     return picture.getvalue()
 
 
-def budget_words(survey: Survey, sram_varies: bool) -> str:
+def budget_words(report: BudgetReport, sram_varies: bool) -> str:
     """The budgets that a front keeps, besides the one that varies."""
-    limits = survey.limits
+    limits = report.limits
     words = [f"{limits.flash_bytes / 1024:,.0f} KB of flash"]
     if not sram_varies:
         words.insert(0, f"{limits.sram_bytes / 1024:,.0f} KB of SRAM")
@@ -98,20 +98,23 @@ def budget_words(survey: Survey, sram_varies: bool) -> str:
     return " and ".join(words)
 
 
-def gain_words(survey: Survey) -> str:
+def gain_words(report: BudgetReport) -> str:
     """What the gains are and where they come from."""
-    origin = "estimated" if survey.analysis is None else "sum of measured"
+    origin = "estimated" if report.analysis is None else "sum of measured"
     return f"gain over the head alone, nats ({origin})"
 
 
-def split_and_seeds(survey: Survey) -> tuple[str, int]:
-    """Which images the trained schemes were asked on, and how many seeds each had."""
-    row = survey.accuracy(survey.chosen.selection)
+def split_and_seeds(report: BudgetReport) -> tuple[str, int]:
+    """Which images the trained schemes were evaluated on, and how many seeds each had."""
+    row = report.accuracy(report.chosen.selection)
     return ("", 0) if row is None else (row.split, row.seeds)
 
 
 def _gains(
-    axis: Axes, survey: Survey, front: Sequence[Mark], cost: Callable[[Mark], float]
+    axis: Axes,
+    report: BudgetReport,
+    front: Sequence[CostedScheme],
+    cost: Callable[[CostedScheme], float],
 ) -> None:
     label, marker, colour = KINDS["front"]
     gains = [m.predicted or 0.0 for m in front]
@@ -119,7 +122,7 @@ def _gains(
         [cost(m) for m in front], gains, f"{marker}-", where="post", color=colour,
         label=label, markersize=5,
     )  # fmt: skip
-    for kind, own in by_kind([*survey.others, survey.chosen]).items():
+    for kind, own in by_kind([*report.others, report.chosen]).items():
         label, marker, colour = KINDS[kind]
         known = [m for m in own if m.predicted is not None]
         size, order = (170, 4) if kind in CHOSEN else (42, 3)
@@ -167,13 +170,15 @@ def _name_below(axis: Axes, name: str, cost: float) -> None:
     )  # fmt: skip
 
 
-def trained_marks(survey: Survey, front: Sequence[Mark]) -> dict[str, list[tuple[Mark, Verified]]]:
+def trained_marks(
+    report: BudgetReport, front: Sequence[CostedScheme]
+) -> dict[str, list[tuple[CostedScheme, VerifiedScheme]]]:
     """By kind, the marks that were trained, with what they came to; the front where any of it was
     trained besides what the other kinds have."""
-    others = [*survey.others, survey.chosen]
+    others = [*report.others, report.chosen]
     groups = {"front": list(front), **by_kind(others)}
     rows = {
-        kind: [(m, row) for m in own if (row := survey.accuracy(m.selection)) is not None]
+        kind: [(m, row) for m in own if (row := report.accuracy(m.selection)) is not None]
         for kind, own in groups.items()
     }
     if {m.selection for m, _ in rows["front"]} <= {m.selection for m in others}:
@@ -182,9 +187,12 @@ def trained_marks(survey: Survey, front: Sequence[Mark]) -> dict[str, list[tuple
 
 
 def _accuracies(
-    axis: Axes, survey: Survey, front: Sequence[Mark], cost: Callable[[Mark], float]
+    axis: Axes,
+    report: BudgetReport,
+    front: Sequence[CostedScheme],
+    cost: Callable[[CostedScheme], float],
 ) -> None:
-    for kind, own in trained_marks(survey, front).items():
+    for kind, own in trained_marks(report, front).items():
         label, marker, colour = KINDS[kind]
         marks = [m for m, _ in own]
         line, _, _ = axis.errorbar(
@@ -213,23 +221,23 @@ def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
 # -- contributions --------------------------------------------------------------------------------
 
 
-def contributions_png(survey: Survey) -> bytes:
+def contributions_png(report: BudgetReport) -> bytes:
     """Above: what the biases of the last k layers are worth; below: each layer's ratios. Standard
     errors, and what is to be expected, where contributions were measured; what was
     interpolated is hatched."""
     picture = BytesIO()
-    layers = len(survey.layers)
+    layers = len(report.layers)
     with figure(picture, 2, 1, max(9.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
-        _bias_curve(upper, survey)
-        _ratio_bars(lower, survey)
+        _bias_curve(upper, report)
+        _ratio_bars(lower, report)
     return picture.getvalue()
 
 
-def _bias_curve(axis: Axes, survey: Survey) -> None:
+def _bias_curve(axis: Axes, report: BudgetReport) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    gains = survey.known.biases
-    measured: Mapping[int, Gain] = {} if survey.analysis is None else survey.analysis.biases
+    gains = report.known.biases
+    measured: Mapping[int, Gain] = {} if report.analysis is None else report.analysis.biases
     depths = sorted(gains)
     axis.plot(
         depths, [gains[k] for k in depths], "-" if measured else "-o",
@@ -238,32 +246,33 @@ def _bias_curve(axis: Axes, survey: Survey) -> None:
     kept = {depth: gain for depth, gain in measured.items() if gain.seeds}
     if kept:
         axis.errorbar(
-            list(kept), [g.nats for g in kept.values()], yerr=[g.error for g in kept.values()],
+            list(kept), [g.nats for g in kept.values()],
+            yerr=[g.standard_error for g in kept.values()],
             fmt="o", color="#2ca02c", capsize=2, markersize=4, label="measured",
         )  # fmt: skip
         axis.legend(frameon=False, fontsize=8, loc="lower right")
-    if depth := survey.chosen.selection.bias_layers:
+    if depth := report.chosen.selection.bias_layers:
         axis.axvline(depth, color="#d62728", linewidth=1, linestyle=":")
         axis.annotate(
-            f"{survey.chosen.name}: {depth} ", (depth, 0.98), fontsize=8, color="#d62728",
+            f"{report.chosen.name}: {depth} ", (depth, 0.98), fontsize=8, color="#d62728",
             xycoords=axis.get_xaxis_transform(), ha="right", va="top",
         )  # fmt: skip
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.axhline(0, color="black", linewidth=0.6)
-    title = f"{survey.model}: biases of the last k layers over the head alone ({_origin(survey)})"
+    title = f"{report.model}: biases of the last k layers over the head alone ({_origin(report)})"
     tidy(axis, title, "k", "decrease of the log-loss, nats")
 
 
-def _origin(survey: Survey) -> str:
-    return "estimated" if survey.analysis is None else "measured, ± standard error"
+def _origin(report: BudgetReport) -> str:
+    return "estimated" if report.analysis is None else "measured, ± standard error"
 
 
-def _ratio_bars(axis: Axes, survey: Survey) -> None:
+def _ratio_bars(axis: Axes, report: BudgetReport) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    gains = survey.known.weights
-    measured: Mapping[Choice, Gain] = {} if survey.analysis is None else survey.analysis.weights
+    gains = report.known.weights
+    measured: Mapping[Choice, Gain] = {} if report.analysis is None else report.analysis.weights
     ratios = sorted({choice.ratio for choice in gains})
     width = 0.84 / max(len(ratios), 1)
     for place, ratio in enumerate(ratios):
@@ -273,7 +282,7 @@ def _ratio_bars(axis: Axes, survey: Survey) -> None:
         bars = axis.bar(
             [c.layer + offset for c in own], heights, width, label=_ratio(ratio),
             color=_shade(ratio),
-            yerr=[measured[c].error for c in own] if measured else None,
+            yerr=[measured[c].standard_error for c in own] if measured else None,
             error_kw={"elinewidth": 0.7, "ecolor": "#444444"},
         )  # fmt: skip
         if measured:
@@ -284,22 +293,22 @@ def _ratio_bars(axis: Axes, survey: Survey) -> None:
                 bar.set_hatch("/////")
                 bar.set_edgecolor("white")
                 bar.set_linewidth(0)
-            if choice in survey.chosen.selection.choices:
+            if choice in report.chosen.selection.choices:
                 bar.set_edgecolor("#d62728")
                 bar.set_linewidth(1.8)
     first = min((c.layer for c in gains), default=0)
-    numbers = range(first, len(survey.layers))
-    names = [_layer(number, survey.layers[number]) for number in numbers]
+    numbers = range(first, len(report.layers))
+    names = [_layer(number, report.layers[number]) for number in numbers]
     axis.set_xticks(list(numbers), names, rotation=60, ha="right", rotation_mode="anchor",
                     fontsize=7)  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.6)
     if gains:
         swatches: list[Artist] = [Patch(color=_shade(r), label=_ratio(r)) for r in ratios]
-        swatches.append(Patch(facecolor="none", edgecolor="#d62728", label=survey.chosen.name))
+        swatches.append(Patch(facecolor="none", edgecolor="#d62728", label=report.chosen.name))
         if measured:
             swatches.append(Line2D([], [], color=_EXPECTED, linewidth=1.6, label="expected"))
         axis.legend(handles=swatches, frameon=False, fontsize=8, title="channels trained")
-    title = f"weights of single layers over biases alone ({_origin(survey)})"
+    title = f"weights of single layers over biases alone ({_origin(report)})"
     tidy(axis, title, "", "decrease of the log-loss, nats")
 
 
@@ -319,29 +328,29 @@ def _ratio(ratio: Fraction) -> str:
 # -- how fast searches come near ------------------------------------------------------------------
 
 
-def comparison_png(survey: Survey) -> bytes:
+def comparison_png(report: BudgetReport) -> bytes:
     """The best objective within the limits after each plan, of each method: that of CP-SAT, and of
     the others the median over the seeds within a band from the worst to the best seed."""
     from matplotlib.ticker import MaxNLocator
 
     picture = BytesIO()
     with figure(picture, 1, 1, 8, 5) as ((axis,),):
-        longest = max(len(trace) for traces in survey.traces.values() for trace in traces)
-        for (name, traces), colour in zip(survey.traces.items(), _METHODS, strict=True):
+        longest = max(len(trace) for traces in report.traces.values() for trace in traces)
+        for (name, traces), colour in zip(report.traces.items(), _METHODS, strict=True):
             if name == EXACT:
-                _exact(axis, survey, traces[0], colour)
+                _exact(axis, report, traces[0], colour)
             else:
-                _luck(axis, name, [_extended(trace, longest) for trace in traces], colour)
+                _seed_range(axis, name, [_extended(trace, longest) for trace in traces], colour)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(frameon=False, fontsize=9, loc="best")
-        sram = survey.limits.sram_bytes / 1024
-        title = f"{survey.model} in {sram:,.0f} KB of SRAM: searches compared"
+        sram = report.limits.sram_bytes / 1024
+        title = f"{report.model} in {sram:,.0f} KB of SRAM: searches compared"
         tidy(axis, title, "plans evaluated", "best predicted gain within the limits, nats")
     return picture.getvalue()
 
 
-def _exact(axis: Axes, survey: Survey, trace: Trace, colour: str) -> None:
-    best, words = trace[-1] or 0.0, "proven best" if survey.chosen.proven else "best"
+def _exact(axis: Axes, report: BudgetReport, trace: Trace, colour: str) -> None:
+    best, words = trace[-1] or 0.0, "proven best" if report.chosen.proven else "best"
     axis.axhline(best, color=colour, linewidth=1, linestyle=":")
     axis.plot(len(trace), best, "*", color=colour, markersize=14,
               label=f"{EXACT}: {words}, {best:.3g} after {_plans(len(trace))}")  # fmt: skip
@@ -353,7 +362,7 @@ def _extended(trace: Trace, length: int) -> list[float]:
     return values + values[-1:] * (length - len(values))
 
 
-def _luck(axis: Axes, name: str, traces: Sequence[list[float]], colour: str) -> None:
+def _seed_range(axis: Axes, name: str, traces: Sequence[list[float]], colour: str) -> None:
     """The median is drawn from where half of the seeds have found something, the band from where
     all have."""
     middle, low, high = (

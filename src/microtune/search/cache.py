@@ -1,4 +1,4 @@
-"""What a search has computed, in one SQLite file: key -> JSON value."""
+"""The cache of searches: JSON values by key, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -15,24 +15,30 @@ from microtune.tools.cache import SEARCH, required_cache_folder
 
 FILE = "search.sqlite"
 Value = int | dict[str, Any]
-# "mtse": tells our files from others.
+# "mtse" in ASCII, by which SQLite files of this program are known.
 _APPLICATION_ID = 0x6D747365
 _SCHEMA_VERSION = 1
-# Between a value and the hash of key and value. JSON never holds this character as it is.
-_MARK = "\x1f"
-# Seconds that a writer waits for another process.
-_PATIENCE = 60.0
+# Between a value and the hash of key and value. JSON text never has this character unescaped.
+_SEPARATOR = "\x1f"
+# How long a writer waits for another process.
+_LOCK_TIMEOUT_SECONDS = 60.0
 
 
 def default_folder() -> Path:
-    """`search` in the cache's folder (tools.cache). Raises MicrotuneError without a home."""
+    """The folder `search` in the cache of this program (tools/cache.py).
+
+    Raises MicrotuneError if there is no home directory.
+    """
     return required_cache_folder() / SEARCH
 
 
 class Cache:
-    """Values by key, each written whole in a transaction of its own: Ctrl-C loses nothing that was
-    put, and several processes may share the file. Raises MicrotuneError where the file is damaged
-    or is none of ours."""
+    """JSON values by key in the file `search.sqlite` of a folder, which is made.
+
+    Each value is written in a transaction of its own. An interrupted program loses no value that
+    was put, and several processes may share the file. All methods raise MicrotuneError if the file
+    is damaged, is not a cache of this program, or cannot be used.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,11 +47,11 @@ class Cache:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MicrotuneError(f"cannot use the cache folder {folder}: {error}") from error
-        with self._explained():
+        with self._errors_explained():
             self._open()
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+        self._db = sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None)
         (ours,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -66,7 +72,7 @@ class Cache:
         self._db.execute("COMMIT")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, ValueError) as error:
@@ -76,31 +82,34 @@ class Cache:
             ) from error
 
     def get(self, key: str) -> Value | None:
-        """What was put under the key, None if nothing was."""
-        with self._explained():
+        """The value that was put under the key, None if there is none."""
+        with self._errors_explained():
             row = self._db.execute("SELECT value FROM kept WHERE key = ?", (key,)).fetchone()
-            value: Value | None = None if row is None else json.loads(_checked(key, row[0]))
+            value: Value | None = None if row is None else json.loads(_verified_value(key, row[0]))
             return value
 
     def put(self, key: str, value: Value) -> None:
-        """Keep a JSON value; what was there is replaced."""
+        """Store a JSON value under the key; a former one is replaced."""
         text = json.dumps(value)
-        text += _MARK + _check(key, text)
-        with self._explained():
+        text += _SEPARATOR + _checksum(key, text)
+        with self._errors_explained():
             self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, text))
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file; the cache cannot be used any more."""
         self._db.close()
 
 
-def _check(key: str, text: str) -> str:
+def _checksum(key: str, text: str) -> str:
     return hashlib.sha256(f"{key}\0{text}".encode()).hexdigest()[:16]
 
 
-def _checked(key: str, row: str) -> str:
-    """The value's JSON. Rows of before the marks have none and are taken as they are."""
-    text, mark, check = row.partition(_MARK)
-    if mark and check != _check(key, text):
+def _verified_value(key: str, row: str) -> str:
+    """The JSON text of a row. Raises ValueError if its hash does not match.
+
+    Rows of older versions have no hash and are not checked.
+    """
+    text, separator, checksum = row.partition(_SEPARATOR)
+    if separator and checksum != _checksum(key, text):
         raise ValueError(f"the value of {key} has changed")
     return text

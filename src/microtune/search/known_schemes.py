@@ -1,4 +1,4 @@
-"""Schemes that a search is compared with: published ones, the last layers, biases, the head."""
+"""Schemes that a search is compared with: published, last-K, bias-only and head-only."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from microtune.search.costs.planned import Costs
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.training.scheme import published_schemes
 
-LAST = (3, 6, 12)
+LAST_LAYERS = (3, 6, 12)
 
 
-def known_selections(costs: Costs, last: Sequence[int] = LAST) -> dict[str, Selection]:
-    """Those schemes as selections, by the names that `compile --scheme` takes."""
+def known_schemes(costs: Costs, last: Sequence[int] = LAST_LAYERS) -> dict[str, Selection]:
+    """The known schemes of the model by the names that `compile --scheme` takes.
+
+    The published schemes, last-K for each K of `last` that the model has layers for, bias-only and
+    head-only.
+    """
     count = len(costs.layers)
-    deep = {f"last-{k}": last_selection(costs, k) for k in last if k <= count}
+    deep = {f"last-{k}": last_layers(costs, k) for k in last if k <= count}
     others = {"bias-only": Selection(count, ()), "head-only": HEAD_ONLY}
     return published_selections(costs) | deep | others
 
 
 def published_selections(costs: Costs) -> dict[str, Selection]:
-    """The published schemes of the model by their names; none of a model that has none."""
+    """The published schemes of the model by name, such as 49KB; empty if there are none."""
     return {
         name: Selection(int(entry["bias_layers"]), _choices(entry["weights"]))
         for name, entry in published_schemes(costs.model.graph.name).items()
     }
 
 
-def last_selection(costs: Costs, depth: int) -> Selection:
-    """Everything in the last `depth` layers."""
+def last_layers(costs: Costs, depth: int) -> Selection:
+    """The selection of all biases and all weights in the last `depth` layers."""
     count = len(costs.layers)
     whole = (Choice(layer, Fraction(1)) for layer in range(count - depth, count))
     return Selection(depth, tuple(whole))

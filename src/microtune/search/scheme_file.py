@@ -1,4 +1,4 @@
-"""The scheme file of a search: the scheme, and in a table `[evidence]` why it was chosen."""
+"""The scheme file of a search: the scheme, and a table `[evidence]` with the reasons for it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from microtune.errors import MicrotuneError
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.search.contributions.estimates import Correlation
 from microtune.search.problem import Choice
-from microtune.search.search import Finding
+from microtune.search.search import SearchResult
 from microtune.search.trials.gains import Gain
-from microtune.search.verification import FOUND, Verified
+from microtune.search.verification import FOUND, VerifiedScheme
 from microtune.tools.files import write_whole
 
 
 def check_output(path: Path) -> None:
-    """Refuse before a long search what `save_scheme` could not write after it (MicrotuneError)."""
+    """Raise MicrotuneError, before a long search, if `save_scheme` could not write this path."""
     if path.suffix != ".toml":
         raise MicrotuneError(f"{path}: a scheme file is called NAME.toml")
     if path.is_dir():
@@ -35,66 +35,69 @@ def check_output(path: Path) -> None:
         raise MicrotuneError(f"cannot write {path}: {error}") from error
 
 
-def save_scheme(finding: Finding, path: Path) -> None:
-    """Write the scheme with its evidence, whole or not at all; `compile --scheme` reads it. Raises
-    MicrotuneError where it cannot be written."""
-    table = finding.chosen.table(path.stem, finding.model)
-    text = toml_text(table | {"evidence": _evidence(finding)})
+def save_scheme(result: SearchResult, path: Path) -> None:
+    """Write the chosen scheme with its evidence; `compile --scheme` reads it.
+
+    The file is written whole or not at all. Raises MicrotuneError if it cannot be written.
+    """
+    table = result.chosen.table(path.stem, result.model)
+    text = toml_text(table | {"evidence": _evidence(result)})
     write_whole(path, text.encode("utf-8"))
 
 
-def _evidence(finding: Finding) -> dict[str, Any]:
-    """What is said of the written scheme is said at the top; of what was found instead, in a table
-    of its own."""
-    planned, solution = finding.planned, finding.solution
-    biases, weights = _gains(finding)
+def _evidence(result: SearchResult) -> dict[str, Any]:
+    """The table `[evidence]`: facts of the written scheme, and of the best selection (`found`)."""
+    planned, solution = result.planned, result.solution
+    biases, weights = _gain_rows(result)
     return {
-        "microtune": __version__, "numerics_version": NUMERICS_VERSION, **_subject(finding),
-        "contributions": "estimated" if finding.analysis is None else "measured",
-        "chosen": finding.chosen_name, "learning_rate": finding.training.lr,
-        **_known("predicted_gain_nats", finding.predicted_gain),
-        **_known("predicted_accuracy", finding.predicted_accuracy),
-        "proven": finding.proven, "plans_checked": solution.evaluations,
-        **({} if finding.analysis is None else {"contribution_epochs": finding.training.epochs}),
-        **_correlation(finding.rank_correlation),
+        "microtune": __version__, "numerics_version": NUMERICS_VERSION, **_subject(result),
+        "contributions": "estimated" if result.analysis is None else "measured",
+        "chosen": result.chosen_name, "learning_rate": result.training.lr,
+        **_if_known("predicted_gain_nats", result.predicted_gain),
+        **_if_known("predicted_accuracy", result.predicted_accuracy),
+        "proven": result.proven, "plans_checked": solution.evaluations,
+        **({} if result.analysis is None else {"contribution_epochs": result.training.epochs}),
+        **_correlation(result.rank_correlation),
         "planned": {
             "sram_bytes": planned.sram, "flash_bytes": planned.flash,
             "step_instructions": planned.instructions,
         },
-        FOUND: solution.selection.table(FOUND, finding.model) | {
+        FOUND: solution.selection.table(FOUND, result.model) | {
             "predicted_gain_nats": solution.objective, "bound_nats": solution.bound,
             "proven": solution.proven,
         },
-        "verification": [_verified(v) for v in finding.verified],
+        "verification": [_verified_row(v) for v in result.verified],
         "biases": [{"layers": k} | g for k, g in biases],
         "weights": [{"layer": c.layer, "ratio": str(c.ratio)} | g for c, g in weights],
     }  # fmt: skip
 
 
-def _subject(finding: Finding) -> dict[str, Any]:
-    """What was searched for what."""
-    limits = vars(finding.limits)
+def _subject(result: SearchResult) -> dict[str, Any]:
+    """What the search was made for: model, data, target, formats and limits."""
+    limits = vars(result.limits)
     return {
-        "model_sha256": finding.model_sha256, "data_sha256": finding.data_sha256,
-        "target": finding.target, "input": finding.input,
-        "head": finding.formats.head, "bias": finding.formats.bias,
+        "model_sha256": result.model_sha256, "data_sha256": result.data_sha256,
+        "target": result.target, "input": result.input,
+        "head": result.formats.head, "bias": result.formats.bias,
         "limits": {name: value for name, value in limits.items() if value is not None},
     }  # fmt: skip
 
 
-def is_verified(path: Path, finding: Finding) -> bool:
-    """Whether the file says of the same model, data and limits that the same was found, and has
-    verified it: an unverified finding must not replace it."""
+def is_verified(path: Path, result: SearchResult) -> bool:
+    """Whether the file at `path` already has this result, for the same search, with verification.
+
+    An unverified result must not replace it. False if there is no such file.
+    """
     try:
         kept = tomllib.loads(path.read_text(encoding="utf-8")).get("evidence", {})
     except (OSError, ValueError):
         return False
-    same = all(kept.get(name) == value for name, value in _subject(finding).items())
-    found = finding.solution.selection.table(FOUND, finding.model)
+    same = all(kept.get(name) == value for name, value in _subject(result).items())
+    found = result.solution.selection.table(FOUND, result.model)
     return same and bool(kept.get("verification")) and kept.get(FOUND, {}).items() >= found.items()
 
 
-def _known(name: str, value: float | None) -> dict[str, float]:
+def _if_known(name: str, value: float | None) -> dict[str, float]:
     return {} if value is None else {name: value}
 
 
@@ -104,12 +107,11 @@ def _correlation(found: Correlation | None) -> dict[str, Any]:
     return {"rank_correlation_of_estimate": vars(found)}
 
 
-def _gains(
-    finding: Finding,
+def _gain_rows(
+    result: SearchResult,
 ) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[Choice, dict[str, Any]]]]:
-    """(depths, choices) in order, each with what is known of its gain, also where it cannot be
-    afforded."""
-    known, analysis = finding.known, finding.analysis
+    """(bias depths, choices), ascending, each with its gain; also parts that exceed the limits."""
+    known, analysis = result.known, result.analysis
     biases = {depth: {"nats": nats} for depth, nats in sorted(known.biases.items())}
     weights = {choice: {"nats": nats} for choice, nats in sorted(known.weights.items())}
     if analysis is None:
@@ -118,44 +120,44 @@ def _gains(
         [
             (
                 depth,
-                _gain(analysis.biases[depth])
+                _gain_row(analysis.biases[depth])
                 | {"expected_nats": known.biases[depth]}
-                | _step(analysis.steps.get(depth)),
+                | _increment_row(analysis.depth_increments.get(depth)),
             )
             for depth in biases
         ],
         [
-            (choice, _gain(analysis.weights[choice]) | {"expected_nats": known.weights[choice]})
+            (choice, _gain_row(analysis.weights[choice]) | {"expected_nats": known.weights[choice]})
             for choice in weights
         ],
     )
 
 
-def _gain(gain: Gain) -> dict[str, Any]:
+def _gain_row(gain: Gain) -> dict[str, Any]:
     return {
-        "nats": gain.nats, "standard_error": gain.error, "seeds": gain.seeds,
-        "training_nats": gain.learnt,
+        "nats": gain.nats, "standard_error": gain.standard_error, "seeds": gain.seeds,
+        "training_nats": gain.training_nats,
         "accuracy_points": gain.points.mean,
         "accuracy_interval": [gain.points.low, gain.points.high],
     }  # fmt: skip
 
 
-def _step(step: Gain | None) -> dict[str, float]:
-    """Of a depth that was measured, over the one before it."""
+def _increment_row(step: Gain | None) -> dict[str, float]:
+    """The gain of a measured depth over the next shallower one; empty for other depths."""
     if step is None:
         return {}
     return {
-        "step_nats": step.nats, "step_standard_error": step.error,
-        "step_training_nats": step.learnt,
+        "step_nats": step.nats, "step_standard_error": step.standard_error,
+        "step_training_nats": step.training_nats,
     }  # fmt: skip
 
 
-def _verified(row: Verified) -> dict[str, Any]:
+def _verified_row(row: VerifiedScheme) -> dict[str, Any]:
     return {
         "scheme": row.name, "split": row.split, "seeds": row.seeds, "epochs": row.epochs,
         "log_loss": row.log_loss, "accuracy": row.accuracy,
         "accuracy_deviation": row.deviation,
-        "gain_over_head_nats": row.gain.nats, "gain_standard_error": row.gain.error,
+        "gain_over_head_nats": row.gain.nats, "gain_standard_error": row.gain.standard_error,
         "gain_points": row.gain.points.mean,
         "gain_interval": [row.gain.points.low, row.gain.points.high],
     }  # fmt: skip
@@ -165,24 +167,29 @@ def _verified(row: Verified) -> dict[str, Any]:
 
 
 def toml_text(table: Mapping[str, Any]) -> str:
-    """A table as TOML: plain values first, then tables, then arrays of tables."""
-    return "\n".join(_lines(table, ())) + "\n"
+    """A table as TOML text: plain values first, then tables and arrays of tables.
+
+    Values are strings, numbers, booleans, fractions (written as strings), lists and tables.
+    """
+    return "\n".join(_table_lines(table, ())) + "\n"
 
 
-def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping) and not _tables(v)}
+def _table_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    plain = {
+        k: v for k, v in table.items() if not isinstance(v, Mapping) and not _is_table_array(v)
+    }
     lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
     for key, value in table.items():
         name = ".".join(map(_key, (*path, key)))
         if isinstance(value, Mapping):
-            lines += ["", f"[{name}]", *_lines(value, (*path, key))]
-        elif _tables(value):
+            lines += ["", f"[{name}]", *_table_lines(value, (*path, key))]
+        elif _is_table_array(value):
             for row in value:
-                lines += ["", f"[[{name}]]", *_lines(row, (*path, key))]
+                lines += ["", f"[[{name}]]", *_table_lines(row, (*path, key))]
     return lines
 
 
-def _tables(value: object) -> bool:
+def _is_table_array(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
 

@@ -1,4 +1,4 @@
-"""The search: contributions, the best selection under the limits, verification by training."""
+"""The whole search: contributions, the best selection within the limits, verification."""
 
 from __future__ import annotations
 
@@ -11,15 +11,30 @@ from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
 from microtune.parallel.tasks import Backend, Session
 from microtune.search.cache import Cache
-from microtune.search.contributions.ablation import Analysis, Training, analyse, level
-from microtune.search.contributions.estimates import Correlation, Estimates
-from microtune.search.costs.candidates import candidates, distinct_ratios
+from microtune.search.contributions.ablation import (
+    ContributionAnalysis,
+    measure_contributions,
+    reference_depth,
+)
+from microtune.search.contributions.estimates import CachedEstimate, Correlation
+from microtune.search.costs.candidates import affordable_candidates, distinct_ratios
 from microtune.search.costs.planned import Costs, Limits
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.selection.exact import Solution, best_selection, require_ortools
-from microtune.search.trials.runner import Laboratory
-from microtune.search.trials.trial import Asked, Materials, open_materials
-from microtune.search.verification import FOUND, Verified, best_on_val, contenders, verify
+from microtune.search.trials.runner import TrialRunner
+from microtune.search.trials.trial import (
+    EvaluationSplit,
+    TrialSettings,
+    TrialSetup,
+    open_trial_setup,
+)
+from microtune.search.verification import (
+    FOUND,
+    VerifiedScheme,
+    best_on_val,
+    schemes_to_verify,
+    verify_schemes,
+)
 from microtune.tools.toolchain import find_host_compiler
 from microtune.train.trainer import Progress, check_learning_rate
 from microtune.training.build import Formats
@@ -28,10 +43,15 @@ LEAST_SEEDS = 3
 
 
 @dataclass(frozen=True)
-class Options:
-    """What decides a search besides model and data. `request` holds target, input mode and number
-    formats; its scheme, classes and budgets are not used. `epochs` are those of the verification;
-    contributions are measured over a third of them. `verify`: None means unless `fast`."""
+class SearchOptions:
+    """Options of a search.
+
+    `request` has target, input mode and number formats; its scheme, classes and budgets are not
+    used. `cache` is the folder of the cache. `fast` estimates contributions instead of measuring
+    them. `all_layers` also measures parts that exceed the limits. `epochs` and `seeds` are those of
+    the verification; contributions are measured over a third of the epochs, with at most so many
+    seeds. `lr` is the learning rate per sample. `verify` is None for: unless `fast`.
+    """
 
     request: pipeline.Request
     limits: Limits
@@ -46,13 +66,13 @@ class Options:
 
     @property
     def verifies(self) -> bool:
-        """Whether the choice is trained."""
+        """Whether the chosen scheme is trained and compared with known ones."""
         return not self.fast if self.verify is None else self.verify
 
 
 @dataclass(frozen=True)
-class Planned:
-    """Costs of the chosen scheme: bytes, and estimated instructions of a training step."""
+class PlannedCosts:
+    """Costs of a scheme: planned bytes of SRAM and flash, estimated instructions of one step."""
 
     sram: int
     flash: int
@@ -60,11 +80,14 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a search found. `solution` is best by the contributions, `chosen` what the verification
-    left best, known schemes among it, under its name; `planned` is of the chosen one. `analysis` is
-    None where contributions were estimated. `costs` has the plans that were made; `trials` counts
-    those that were not in the cache."""
+class SearchResult:
+    """The result of a search.
+
+    `contributions` has the parts that may fit within the limits, and `solution` the best selection
+    of them. `chosen` is the scheme to write: that selection, or a known scheme that was better in
+    the verification; `planned` are its costs. `analysis` is None if contributions were estimated.
+    `training` says how they were measured. `trials` counts the training runs that were not cached.
+    """
 
     model: str
     model_sha256: str
@@ -73,116 +96,130 @@ class Finding:
     input: str
     formats: Formats
     limits: Limits
-    training: Training
+    training: TrialSettings
     contributions: Contributions
-    analysis: Analysis | None
+    analysis: ContributionAnalysis | None
     solution: Solution
     chosen: Selection
     chosen_name: str
-    planned: Planned
-    verified: list[Verified]
+    planned: PlannedCosts
+    verified: list[VerifiedScheme]
     rank_correlation: Correlation | None
     trials: int
     costs: Costs
 
     @property
     def known(self) -> Contributions:
-        """All contributions, also of what cannot be afforded."""
+        """All contributions, also of parts that exceed the limits."""
         return self.contributions if self.analysis is None else self.analysis.contributions
 
     @property
     def predicted_gain(self) -> float | None:
-        """Of the chosen scheme over the head alone in nats; None where a part was not measured."""
-        return self.known.objective(self.chosen) if self.known.cover(self.chosen) else None
+        """Predicted gain of the chosen scheme over the head alone, in nats.
+
+        None if a part of it was not measured.
+        """
+        return self.known.objective(self.chosen) if self.known.covers(self.chosen) else None
 
     @property
     def predicted_accuracy(self) -> float | None:
-        """Of the chosen scheme on val in percent, after the epochs of the contributions; None where
-        a part, or all, was not measured."""
-        if self.analysis is None or not self.known.cover(self.chosen):
+        """Predicted accuracy of the chosen scheme on val, in percent.
+
+        After as many epochs as contributions were measured over. None if a part of it was not
+        measured, or if contributions were estimated.
+        """
+        if self.analysis is None or not self.known.covers(self.chosen):
             return None
         return self.analysis.head_accuracy + self.analysis.points.objective(self.chosen)
 
     @property
     def proven(self) -> bool:
-        """Whether nothing better fits, by the contributions."""
+        """Whether it is proven that no selection of larger predicted gain fits."""
         return self.solution.proven and self.chosen == self.solution.selection
 
 
 def search(
-    model: ModelFile, data: Path, options: Options, progress: Progress,
-    on_choice: Callable[[Finding], None] = lambda _: None,
-) -> Finding:  # fmt: skip
-    """The whole search. What is in the cache is not done again. `on_choice` gets what is chosen by
-    the contributions before the verification begins, which takes longer with a warm cache than all
-    before; the test split is opened only then. Raises MicrotuneError for what cannot be used or
-    does not fit."""
+    model: ModelFile, data: Path, options: SearchOptions, progress: Progress,
+    on_choice: Callable[[SearchResult], None] = lambda _: None,
+) -> SearchResult:  # fmt: skip
+    """Find the scheme that learns best within the limits.
+
+    Cached work is not done again. `on_choice` is called with the result before the verification,
+    which takes longer than all else if contributions are cached. The test split is not opened
+    before. Raises MicrotuneError for data that cannot be used, for missing tools, and if not even
+    the head alone fits.
+    """
     with Session(options.backend) as session:
         return _search(model, data, options, progress, on_choice, session)
 
 
 def _search(
-    model: ModelFile, data: Path, options: Options, progress: Progress,
-    on_choice: Callable[[Finding], None], session: Session,
-) -> Finding:  # fmt: skip
+    model: ModelFile, data: Path, options: SearchOptions, progress: Progress,
+    on_choice: Callable[[SearchResult], None], session: Session,
+) -> SearchResult:  # fmt: skip
     _check(options)
     progress(0, 0, "reading images")
     cache = Cache(options.cache)
-    materials = materials_of(model, data, options, "val")
-    costs = Costs(model, _request(options, materials), _CostStore(cache))
-    laboratory = Laboratory(materials, cache, session, progress)
-    finding = _choose(costs, laboratory, options)
-    on_choice(finding)
+    setup = trial_setup(model, data, options, "val")
+    costs = Costs(model, _request(options, setup), _CostStore(cache))
+    runner = TrialRunner(setup, cache, session, progress)
+    result = _choose(costs, runner, options)
+    on_choice(result)
     if not options.verifies:
-        return finding
-    schemes = contenders(finding.chosen, costs, options.limits)
-    training = replace(finding.training, epochs=options.epochs)
-    rows = verify(laboratory, lambda: materials_of(model, data, options, "test"), schemes, training)
+        return result
+    schemes = schemes_to_verify(result.chosen, costs, options.limits)
+    settings = replace(result.training, epochs=options.epochs)
+    rows = verify_schemes(
+        runner, lambda: trial_setup(model, data, options, "test"), schemes, settings
+    )
     best = best_on_val(rows)
     return replace(
-        finding, verified=rows, chosen=best.selection, chosen_name=best.name,
-        planned=_planned(costs, best.selection), trials=laboratory.ran,
+        result, verified=rows, chosen=best.selection, chosen_name=best.name,
+        planned=_planned(costs, best.selection), trials=runner.trained,
     )  # fmt: skip
 
 
-def _choose(costs: Costs, laboratory: Laboratory, options: Options) -> Finding:
-    """Contributions, measured or estimated, and what is best by them."""
-    materials, model = laboratory.materials, costs.model
-    laboratory.progress(0, 0, "planning what can be afforded")
-    depths, choices = candidates(costs, options.limits, options.all_layers)
-    training = Training(options.lr, max(1, options.epochs // 3), options.seeds)
-    analysis: Analysis | None = None
-    estimated = Estimates(materials, laboratory.cache, options.lr, laboratory.progress)
+def _choose(costs: Costs, runner: TrialRunner, options: SearchOptions) -> SearchResult:
+    """The result before the verification: contributions, and the best selection by them."""
+    setup, model = runner.setup, costs.model
+    runner.progress(0, 0, "planning what can be afforded")
+    depths, choices = affordable_candidates(costs, options.limits, options.all_layers)
+    settings = TrialSettings(options.lr, max(1, options.epochs // 3), options.seeds)
+    analysis: ContributionAnalysis | None = None
+    estimated = CachedEstimate(setup, runner.cache, options.lr, runner.progress)
     if options.fast:
         contributions = estimated.contributions(depths, choices)
-        correlation = estimated.correlation(contributions, estimated.measured(training))
+        correlation = estimated.correlation(contributions, estimated.measured(settings))
     else:
-        depth, measured = scope(costs, depths)
-        analysis = analyse(laboratory, depth, measured, training)
-        contributions = affordable(analysis.contributions, depths, choices)
-        estimated.keep(analysis, training)
+        depth, measured = measured_scope(costs, depths)
+        analysis = measure_contributions(runner, depth, measured, settings)
+        contributions = restricted_to(analysis.contributions, depths, choices)
+        estimated.store_measured(analysis, settings)
         correlation = estimated.correlation(
-            estimated.contributions(range(1, depth + 1), measured), estimated.measured(training)
+            estimated.contributions(range(1, depth + 1), measured), estimated.measured(settings)
         )
-    known = laboratory.done
-    laboratory.progress(known, max(laboratory.expected, known), "choosing the scheme")
+    known = runner.finished
+    runner.progress(known, max(runner.expected, known), "choosing the scheme")
     solution = best_selection(contributions, costs, options.limits)
-    return Finding(
-        model=model.graph.name, model_sha256=model.sha256(), data_sha256=materials.data_sha256,
+    return SearchResult(
+        model=model.graph.name, model_sha256=model.sha256(), data_sha256=setup.data_sha256,
         target=options.request.target.name, input=options.request.input,
-        formats=materials.formats, limits=options.limits,
-        training=training, contributions=contributions, analysis=analysis, solution=solution,
+        formats=setup.formats, limits=options.limits,
+        training=settings, contributions=contributions, analysis=analysis, solution=solution,
         chosen=solution.selection, chosen_name=FOUND,
         planned=_planned(costs, solution.selection), verified=[],
-        rank_correlation=correlation, trials=laboratory.ran, costs=costs,
+        rank_correlation=correlation, trials=runner.trained, costs=costs,
     )  # fmt: skip
 
 
-def scope(costs: Costs, depths: Sequence[int]) -> tuple[int, list[Choice]]:
-    """What is measured where these depths can be afforded: (deepest biases, choices), all of a
-    level, so that other budgets ask for the same trials; nothing where only the head can."""
+def measured_scope(costs: Costs, depths: Sequence[int]) -> tuple[int, list[Choice]]:
+    """(deepest bias depth, choices) to measure, where `depths` may fit within the limits.
+
+    The depth is rounded up to a reference depth, with all choices of its layers, so that searches
+    with other limits need the same trials. (0, []) if `depths` is empty.
+    """
     layers = len(costs.layers)
-    depth = level(layers, max(depths)) if depths else 0
+    depth = reference_depth(layers, max(depths)) if depths else 0
     choices = [
         Choice(layer, ratio)
         for layer in range(layers - depth, layers)
@@ -191,17 +228,17 @@ def scope(costs: Costs, depths: Sequence[int]) -> tuple[int, list[Choice]]:
     return depth, choices
 
 
-def affordable(
+def restricted_to(
     contributions: Contributions, depths: Sequence[int], choices: Sequence[Choice]
 ) -> Contributions:
-    """Those of these depths and choices."""
+    """The contributions of these depths and choices only."""
     return Contributions(
         {depth: contributions.biases[depth] for depth in depths},
         {choice: contributions.weights[choice] for choice in choices},
     )
 
 
-def _check(options: Options) -> None:
+def _check(options: SearchOptions) -> None:
     check_learning_rate(options.lr)
     require_ortools()
     find_host_compiler()
@@ -211,35 +248,42 @@ def _check(options: Options) -> None:
         )
 
 
-def materials_of(model: ModelFile, data: Path, options: Options, asked: Asked) -> Materials:
-    """What trials share, in the number formats that are asked for."""
-    materials = open_materials(model, data, options.cache, asked)
-    return replace(materials, formats=options.request.formats)
+def trial_setup(
+    model: ModelFile, data: Path, options: SearchOptions, evaluate_on: EvaluationSplit
+) -> TrialSetup:
+    """The setup of the trials of a search: decoded images, and the options' number formats.
+
+    Raises MicrotuneError for data that cannot be used.
+    """
+    setup = open_trial_setup(model, data, options.cache, evaluate_on)
+    return replace(setup, formats=options.request.formats)
 
 
-def _request(options: Options, materials: Materials) -> pipeline.Request:
+def _request(options: SearchOptions, setup: TrialSetup) -> pipeline.Request:
     limits = options.limits
     return replace(
-        options.request, classes=materials.classes, scheme="head-only",
+        options.request, classes=setup.classes, scheme="head-only",
         sram_bytes=limits.sram_bytes, flash_bytes=limits.flash_bytes,
     )  # fmt: skip
 
 
-def _planned(costs: Costs, selection: Selection) -> Planned:
-    return Planned(costs.sram(selection), costs.flash(selection), costs.instructions(selection))
+def _planned(costs: Costs, selection: Selection) -> PlannedCosts:
+    return PlannedCosts(
+        costs.sram(selection), costs.flash(selection), costs.instructions(selection)
+    )
 
 
 class _CostStore:
-    """Planned costs in the cache."""
+    """A `CostStore` in the cache of the search."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
     def get(self, key: str) -> int | None:
-        """The integer under the key."""
+        """The integer that was put under the key, None if there is none."""
         value = self._cache.get(f"cost:{key}")
         return value if isinstance(value, int) else None
 
     def put(self, key: str, value: int) -> None:
-        """Remember."""
+        """Store an integer under the key."""
         self._cache.put(f"cost:{key}", value)

@@ -1,4 +1,4 @@
-"""Verification: what was found is trained beside known schemes of the same budget, and asked."""
+"""Verification: the found scheme and known ones of the same budget, trained and evaluated."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from microtune.search.contributions.ablation import Training
-from microtune.search.costs.candidates import last_fitting
+from microtune.search.costs.candidates import count_fitting
 from microtune.search.costs.planned import Costs, Limits
-from microtune.search.known_schemes import last_selection, published_selections
+from microtune.search.known_schemes import last_layers, published_selections
 from microtune.search.problem import HEAD_ONLY, Selection
-from microtune.search.trials.gains import Gain, gain, spread
-from microtune.search.trials.runner import Laboratory
-from microtune.search.trials.trial import Asked, Materials, Outcome
+from microtune.search.trials.gains import Gain, paired_gain, seed_variance_ratio
+from microtune.search.trials.runner import TrialRunner
+from microtune.search.trials.trial import EvaluationSplit, TrialResult, TrialSettings, TrialSetup
 
 FOUND = "found"
 
 
 @dataclass(frozen=True)
-class Verified:
-    """A scheme trained by several seeds: mean log-loss in nats (each network at its best
-    temperature) and accuracy in percent of the split, the accuracy's deviation between seeds, and
-    what is gained over the head alone."""
+class VerifiedScheme:
+    """A scheme trained with several seeds and evaluated on one split.
+
+    `log_loss` is the mean in nats, each network at its best temperature. `accuracy` is the mean in
+    percent, `deviation` its standard deviation between seeds in percentage points. `gain` is the
+    gain over the head alone.
+    """
 
     name: str
     selection: Selection
-    split: Asked
+    split: EvaluationSplit
     seeds: int
     epochs: int
     log_loss: float
@@ -37,66 +39,82 @@ class Verified:
     gain: Gain
 
 
-def contenders(found: Selection, costs: Costs, limits: Limits) -> dict[str, Selection]:
-    """What is trained, all of it within the limits: the head alone, biases alone of the depth that
-    was found, the published scheme and the last layers that fill the budget best (where any fit
-    and are no others already), and what was found."""
+def schemes_to_verify(found: Selection, costs: Costs, limits: Limits) -> dict[str, Selection]:
+    """The schemes that the verification trains, by name, all within the limits.
+
+    The head alone; biases alone of the found depth; the published scheme and the number of last
+    layers that use most of the budget, if any fit; and the found selection, which is last. A
+    selection that has several names comes once.
+    """
     named = {"head-only": HEAD_ONLY, "bias-only": Selection(found.bias_layers, ())}
     published = published_selections(costs)
     fitting = [(costs.sram(s), name) for name, s in published.items() if costs.fits(s, limits)]
     if fitting:
         name = max(fitting)[1]
         named[f"published {name}"] = published[name]
-    if depth := _deepest(costs, limits):
-        named[f"last-{depth}"] = last_selection(costs, depth)
+    if depth := _max_last_layers(costs, limits):
+        named[f"last-{depth}"] = last_layers(costs, depth)
     once = {s: name for name, s in reversed(named.items()) if s != found}
     return {name: s for s, name in reversed(once.items())} | {FOUND: found}
 
 
-def _deepest(costs: Costs, limits: Limits) -> int:
-    """Of how many last layers everything can be trained; fewer layers take less, but for noise."""
-    lasts = [last_selection(costs, count) for count in range(1, len(costs.layers) + 1)]
-    return last_fitting(lasts, lambda selection: costs.fits(selection, limits))
+def _max_last_layers(costs: Costs, limits: Limits) -> int:
+    """The largest number of last layers that fit as a whole, found by bisection; 0 if none."""
+    lasts = [last_layers(costs, count) for count in range(1, len(costs.layers) + 1)]
+    return count_fitting(lasts, lambda selection: costs.fits(selection, limits))
 
 
-def verify(
-    laboratory: Laboratory, open_test: Callable[[], Materials],
-    schemes: Mapping[str, Selection], training: Training,
-) -> list[Verified]:  # fmt: skip
-    """Every scheme on val, then once on test, where there is a test split."""
-    laboratory.expected = laboratory.done + 2 * len(schemes) * training.seeds
-    rows = trained(laboratory, schemes, "val", training)
+def verify_schemes(
+    runner: TrialRunner, open_test: Callable[[], TrialSetup],
+    schemes: Mapping[str, Selection], settings: TrialSettings,
+) -> list[VerifiedScheme]:  # fmt: skip
+    """Train all schemes and evaluate them on val, then on test if there is a test split.
+
+    The runner's setup must evaluate on val. `open_test` is called after that, so that the test
+    split is not opened before; for it the networks are trained again, on all of train. Raises
+    MicrotuneError for data that cannot be used.
+    """
+    runner.expected = runner.finished + 2 * len(schemes) * settings.seeds
+    rows = train_and_evaluate(runner, schemes, "val", settings)
     test = open_test()
-    if len(test.asked.labels) < 2:
+    if len(test.evaluation_split.labels) < 2:
         return rows
-    last = replace(laboratory, materials=test, ran=0, known={})
-    rows += trained(last, schemes, "test", training)
-    laboratory.ran += last.ran
+    last = replace(runner, setup=test, trained=0, known={})
+    rows += train_and_evaluate(last, schemes, "test", settings)
+    runner.trained += last.trained
     return rows
 
 
-def best_on_val(rows: Sequence[Verified]) -> Verified:
-    """The lowest mean log-loss of the images that were to choose; what was found if it is equal."""
-    asked = [row for row in rows if row.split == "val"]
-    return min(asked, key=lambda row: (row.log_loss, row.name != FOUND))
+def best_on_val(rows: Sequence[VerifiedScheme]) -> VerifiedScheme:
+    """The scheme with the lowest mean log-loss on val; of equal ones the found scheme."""
+    on_val = [row for row in rows if row.split == "val"]
+    return min(on_val, key=lambda row: (row.log_loss, row.name != FOUND))
 
 
-def trained(
-    laboratory: Laboratory, schemes: Mapping[str, Selection], split: Asked, training: Training
-) -> list[Verified]:
-    """Every scheme, trained and asked on the split that the laboratory's materials have."""
-    trials = training.trials
-    laboratory.outcomes([trial for s in schemes.values() for trial in trials(s)])
-    labels = laboratory.materials.asked.labels
-    head = laboratory.outcomes(trials(HEAD_ONLY))
-    seeds = spread([(laboratory.outcomes(trials(s)), head) for s in schemes.values()], labels)
+def train_and_evaluate(
+    runner: TrialRunner,
+    schemes: Mapping[str, Selection],
+    split: EvaluationSplit,
+    settings: TrialSettings,
+) -> list[VerifiedScheme]:
+    """Train every scheme with all seeds and evaluate it on the evaluation split of the runner.
 
-    def row(name: str, selection: Selection, outcomes: list[Outcome]) -> Verified:
-        rights = [100.0 * float((o.predicted == labels).mean()) for o in outcomes]
-        return Verified(
-            name, selection, split, training.seeds, training.epochs,
-            float(np.mean([o.log_loss.mean() for o in outcomes])), statistics.mean(rights),
-            statistics.stdev(rights), gain(outcomes, head, labels, seeds),
+    `split` says which split that is. Raises what `run_trial` raises.
+    """
+    trials = settings.trials
+    runner.results([trial for s in schemes.values() for trial in trials(s)])
+    labels = runner.setup.evaluation_split.labels
+    head = runner.results(trials(HEAD_ONLY))
+    seeds = seed_variance_ratio(
+        [(runner.results(trials(s)), head) for s in schemes.values()], labels
+    )
+
+    def row(name: str, selection: Selection, results: list[TrialResult]) -> VerifiedScheme:
+        accuracies = [100.0 * float((r.predicted == labels).mean()) for r in results]
+        return VerifiedScheme(
+            name, selection, split, settings.seeds, settings.epochs,
+            float(np.mean([r.log_loss.mean() for r in results])), statistics.mean(accuracies),
+            statistics.stdev(accuracies), paired_gain(results, head, labels, seeds),
         )  # fmt: skip
 
-    return [row(name, s, laboratory.outcomes(trials(s))) for name, s in schemes.items()]
+    return [row(name, s, runner.results(trials(s))) for name, s in schemes.items()]

@@ -9,14 +9,14 @@ import pytest
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
 from microtune.search.budgets.fronts import (
-    Mark,
-    budget_ladder,
+    CostedScheme,
+    costed_known_schemes,
+    geometric_budgets,
     instruction_front,
-    other_marks,
     sram_front,
 )
 from microtune.search.costs.planned import Costs, Limits
-from microtune.search.known_schemes import known_selections
+from microtune.search.known_schemes import known_schemes
 from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from microtune.search.selection.exact import best_selection
 from microtune.targets import load_target
@@ -39,8 +39,8 @@ def gains(costs: Costs) -> Contributions:
 def test_the_sram_front_is_the_best_of_each_budget(costs: Costs, gains: Contributions) -> None:
     selections = all_selections(costs, list(gains.biases), list(gains.weights))
     sizes = sorted(map(costs.sram, selections))
-    budgets = [sizes[0] - 8, *budget_ladder(sizes[0], sizes[-1], 6)]
-    heard: list[Mark] = []
+    budgets = [sizes[0] - 8, *geometric_budgets(sizes[0], sizes[-1], 6)]
+    heard: list[CostedScheme] = []
     front = sram_front(gains, costs, ANYTHING, budgets, heard.append)
     assert heard == front and front[0].selection == HEAD_ONLY and len(front) > 2
     for mark in front:
@@ -90,21 +90,21 @@ def test_no_budget_for_the_head(costs: Costs, gains: Contributions) -> None:
 
 
 def test_other_marks(costs: Costs, gains: Contributions) -> None:
-    marks = {mark.name: mark for mark in other_marks(gains, costs, last=(1, 99))}
+    marks = {mark.name: mark for mark in costed_known_schemes(gains, costs, last=(1, 99))}
     assert list(marks) == ["last-1", "bias-only", "head-only"]
     count = len(costs.layers)
     assert marks["head-only"].predicted == 0.0
     assert marks["bias-only"].predicted == gains.biases[count]
     assert marks["last-1"].sram_bytes == costs.sram(marks["last-1"].selection)
     unknown = Contributions({}, {})
-    assert {m.name: m.predicted for m in other_marks(unknown, costs, last=(1,))} == {
+    assert {m.name: m.predicted for m in costed_known_schemes(unknown, costs, last=(1,))} == {
         "last-1": None, "bias-only": None, "head-only": 0.0,
     }  # fmt: skip
 
 
 def test_known_selections_are_the_schemes_of_their_names(costs: Costs) -> None:
     graph = costs.model.graph
-    for name, selection in known_selections(costs, last=(1,)).items():
+    for name, selection in known_schemes(costs, last=(1,)).items():
         assert costs.scheme(selection).sha256() == resolve_scheme(name, graph, "").sha256()
 
 
@@ -113,12 +113,12 @@ def test_published_schemes_are_known(costs: Costs) -> None:
     graph = costs.model.graph.copy()
     graph.name = "mcunet-5fps"
     named = Costs(ModelFile(graph, {}, ""), request(2))
-    known = known_selections(named, last=())
+    known = known_schemes(named, last=())
     assert list(known)[:2] == ["49KB", "74KB"] and known["49KB"].bias_layers == 20
     table = known["49KB"].table("49KB", graph.name)
     assert table["weights"] == {"24": "1/4", "27": "1/2", "30": "1/2"}
 
 
 def test_a_ladder_has_equal_steps() -> None:
-    rungs = budget_ladder(1000, 8000, 4)
-    assert rungs == [1000, 2000, 4000, 8000] and budget_ladder(5, 5, 3) == [5]
+    rungs = geometric_budgets(1000, 8000, 4)
+    assert rungs == [1000, 2000, 4000, 8000] and geometric_budgets(5, 5, 3) == [5]

@@ -1,4 +1,4 @@
-"""The report of `search --pareto`: marks equal costs, files say what the survey says."""
+"""The report of `search --pareto`: schemes have their costs, files have all of the report."""
 
 from __future__ import annotations
 
@@ -27,17 +27,25 @@ from microtune.report.search_pictures import (
     pareto_png,
     trained_marks,
 )
-from microtune.search.budgets.report import EVOLUTION, EXACT, RANDOM, SEEDS, Survey, survey, to_json
-from microtune.search.budgets.training import train_marks
-from microtune.search.contributions.ablation import Analysis
-from microtune.search.costs.planned import NO_PLACE, Limits
+from microtune.search.budgets.report import (
+    EVOLUTION,
+    EXACT,
+    RANDOM,
+    SEEDS,
+    BudgetReport,
+    budget_report,
+    report_json,
+)
+from microtune.search.budgets.training import train_schemes
+from microtune.search.contributions.ablation import ContributionAnalysis
+from microtune.search.costs.planned import UNPLACEABLE, Limits
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
-from microtune.search.search import Finding, Options, search
+from microtune.search.search import SearchOptions, SearchResult, search
 from microtune.search.selection.evolution import Trace
 from microtune.search.selection.exact import best_selection
 from microtune.search.trials.gains import Gain
-from microtune.search.trials.trial import Asked
-from microtune.search.verification import Verified
+from microtune.search.trials.trial import EvaluationSplit
+from microtune.search.verification import VerifiedScheme
 from microtune.stats import Difference
 from microtune.targets import load_target
 from tests.search.test_search import arguments
@@ -57,19 +65,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def options(kept: Path) -> Options:
+def options(kept: Path) -> SearchOptions:
     """Estimated; the budget is less than everything takes."""
     limits = Limits(4800, 1 << 20)
     request = pipeline.Request(
         2, "none", load_target("cortex-m7"), limits.sram_bytes, limits.flash_bytes
     )
-    return Options(
+    return SearchOptions(
         request, limits, kept, fast=True, all_layers=True, epochs=1, backend=Backend(workers=1)
     )
 
 
 @pytest.fixture(scope="module")
-def finding(options: Options, data: Path) -> Finding:
+def finding(options: SearchOptions, data: Path) -> SearchResult:
     return search(tiny_model(), data, options, lambda *_: None)
 
 
@@ -79,12 +87,12 @@ def steps() -> list[tuple[int, int, str]]:
 
 
 @pytest.fixture(scope="module")
-def found(finding: Finding, steps: list[tuple[int, int, str]]) -> Survey:
-    return survey(finding, lambda *step: steps.append(step), PLANS)
+def found(finding: SearchResult, steps: list[tuple[int, int, str]]) -> BudgetReport:
+    return budget_report(finding, lambda *step: steps.append(step), PLANS)
 
 
 @pytest.fixture(scope="module")
-def measured(found: Survey) -> Survey:
+def measured(found: BudgetReport) -> BudgetReport:
     """As if all had been measured and the scheme verified; one ratio is interpolated."""
     points = Difference(1.0, 0.5, 1.5)
 
@@ -92,7 +100,7 @@ def measured(found: Survey) -> Survey:
         return Gain(nats, 0.01, points, seeds, nats)
 
     biases = found.known.biases
-    analysis = Analysis(
+    analysis = ContributionAnalysis(
         {depth: gain(nats, 3 if depth in (1, 4) else 0) for depth, nats in biases.items()},
         {1: gain(biases[1], 3), 4: gain(biases[4] - biases[1], 3)},
         {choice: gain(nats, 0 if choice.ratio == Fraction(1, 2) else 1) for choice, nats in
@@ -101,32 +109,35 @@ def measured(found: Survey) -> Survey:
     )  # fmt: skip
     chosen = found.chosen.selection
     schemes = {HEAD_ONLY: 70.0, Selection(chosen.bias_layers, ()): 75.0, chosen: 80.25}
-    splits: tuple[tuple[Asked, float], ...] = (("val", 10.0), ("test", 0.0))
+    splits: tuple[tuple[EvaluationSplit, float], ...] = (("val", 10.0), ("test", 0.0))
     verified = {
-        s: [Verified("", s, split, 3, 2, 0.5, at + m, 1.5, gain(0.1, 3)) for split, m in splits]
+        s: [
+            VerifiedScheme("", s, split, 3, 2, 0.5, at + m, 1.5, gain(0.1, 3))
+            for split, m in splits
+        ]
         for s, at in schemes.items()
     }
     return replace(found, analysis=analysis, verified=verified)
 
 
-def test_marks_have_their_costs(found: Survey, finding: Finding) -> None:
+def test_marks_have_their_costs(found: BudgetReport, finding: SearchResult) -> None:
     costs = finding.costs
     assert len(found.sram_front) > 2 and len(found.instruction_front) > 2
-    for mark in found.marks:
+    for mark in found.schemes:
         assert mark.sram_bytes == costs.sram(mark.selection)
         assert mark.instructions == costs.instructions(mark.selection)
         assert mark.predicted == pytest.approx(finding.contributions.objective(mark.selection))
     assert {"last-3", "bias-only", "head-only"} <= {m.name for m in found.others}
 
 
-def test_fronts_end_at_what_was_found(found: Survey, finding: Finding) -> None:
+def test_fronts_end_at_what_was_found(found: BudgetReport, finding: SearchResult) -> None:
     for front in (found.sram_front, found.instruction_front):
         assert front[0].selection == HEAD_ONLY
         assert front[-1].predicted == pytest.approx(finding.solution.objective, abs=1e-6)
         assert all(m.sram_bytes <= finding.limits.sram_bytes for m in front)
 
 
-def test_searches_are_compared_with_equal_plans(found: Survey, finding: Finding) -> None:
+def test_searches_are_compared_with_equal_plans(found: BudgetReport, finding: SearchResult) -> None:
     assert list(found.traces) == [EXACT, EVOLUTION, RANDOM]
     [exact] = found.traces[EXACT]
     best = exact[-1]
@@ -138,7 +149,7 @@ def test_searches_are_compared_with_equal_plans(found: Survey, finding: Finding)
             assert trace[-1] <= (best or 0) + 1e-6
 
 
-def test_the_comparison_shows_the_spread_of_the_seeds(found: Survey) -> None:
+def test_the_comparison_shows_the_spread_of_the_seeds(found: BudgetReport) -> None:
     """Also where no seed finds anything."""
     lucky: list[Trace] = [[None, 0.1], [0.2, 0.3, 0.4], [None, 0.05]]
     cases: tuple[list[Trace], ...] = (lucky, lucky[:1] * 3, [[None]] * 3)
@@ -148,15 +159,15 @@ def test_the_comparison_shows_the_spread_of_the_seeds(found: Survey) -> None:
     assert len(pictures) == 3
 
 
-def test_progress_never_goes_back(found: Survey, steps: list[tuple[int, int, str]]) -> None:
+def test_progress_never_goes_back(found: BudgetReport, steps: list[tuple[int, int, str]]) -> None:
     assert found.traces
     numbers = [done for done, _, _ in steps]
     assert numbers == sorted(numbers)
     assert {total for _, total, _ in steps} == {numbers[-1]}
 
 
-def test_the_json_has_every_mark(measured: Survey, finding: Finding) -> None:
-    content = json.loads(json.dumps(to_json(measured)))
+def test_the_json_has_every_mark(measured: BudgetReport, finding: SearchResult) -> None:
+    content = json.loads(json.dumps(report_json(measured)))
     for part in ("sram_front", "instruction_front", "others"):
         marks = getattr(measured, part)
         assert [row["sram_bytes"] for row in content[part]] == [m.sram_bytes for m in marks]
@@ -173,10 +184,10 @@ def test_the_json_has_every_mark(measured: Survey, finding: Finding) -> None:
     assert content["contributions"] == "measured"
 
 
-def test_a_scheme_without_place_is_in_no_picture(found: Survey) -> None:
-    lost = replace(found.others[0], name="last-lost", sram_bytes=NO_PLACE)
+def test_a_scheme_without_place_is_in_no_picture(found: BudgetReport) -> None:
+    lost = replace(found.others[0], name="last-lost", sram_bytes=UNPLACEABLE)
     one = replace(found, others=[*found.others, lost])
-    assert to_json(one)["others"][-1]["sram_bytes"] is None
+    assert report_json(one)["others"][-1]["sram_bytes"] is None
     assert "last-lost" not in page(one) and "last-3" in page(one)
 
 
@@ -193,14 +204,14 @@ class _Scripts(HTMLParser):
         self.loaded += [f"{name}={value}" for name, value in attrs if name in ("src", "href")]
 
 
-def test_the_page_stands_alone_and_names_every_scheme(measured: Survey) -> None:
+def test_the_page_stands_alone_and_names_every_scheme(measured: BudgetReport) -> None:
     html = page(measured)
     parser = _Scripts()
     parser.feed(html)
     assert parser.loaded == [] and {"html", "body", "script"} <= set(parser.tags)
     # The script's calls come last; before them stands the library.
     marks = html[html.rindex("Plotly.newPlot") :]
-    for mark in measured.marks:
+    for mark in measured.schemes:
         shown = "search" if mark in measured.sram_front else mark.name
         assert shown in marks and f"planned SRAM {mark.sram_bytes:,} bytes" in marks
         assert f"{mark.flash_bytes:,}" in marks and f"{mark.instructions:,}" in marks
@@ -208,7 +219,7 @@ def test_the_page_stands_alone_and_names_every_scheme(measured: Survey) -> None:
     assert "80.2 \\u00b1 1.5 %" in marks and "test accuracy" in marks
 
 
-def test_a_gain_that_is_not_known_is_said(found: Survey) -> None:
+def test_a_gain_that_is_not_known_is_said(found: BudgetReport) -> None:
     others = [replace(m, predicted=None) for m in found.others]
     assert "not known" in page(replace(found, others=others)) and "not known" not in page(found)
 
@@ -219,7 +230,9 @@ def _pixels(content: bytes) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def test_pictures_show_what_was_trained(found: Survey, measured: Survey, tmp_path: Path) -> None:
+def test_pictures_show_what_was_trained(
+    found: BudgetReport, measured: BudgetReport, tmp_path: Path
+) -> None:
     paths = publish(measured, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == FILES == {p.name for p in paths}
     pictures = {name: _pixels((tmp_path / name).read_bytes()) for name in FILES if "png" in name}
@@ -232,7 +245,7 @@ def test_pictures_show_what_was_trained(found: Survey, measured: Survey, tmp_pat
     assert not np.array_equal(plain, pictures["contributions.png"])
 
 
-def test_kinds(found: Survey) -> None:
+def test_kinds(found: BudgetReport) -> None:
     kinds = {m.name: kind_of(m) for m in found.others}
     assert kinds == {"last-3": "last", "bias-only": "bias-only", "head-only": "head-only"}
     assert kind_of(found.chosen) == kind_of(replace(found.others[-1], name="found")) == "found"
@@ -240,15 +253,17 @@ def test_kinds(found: Survey) -> None:
     assert kind_of(replace(found.chosen, name="49KB")) == "published"
 
 
-def test_every_mark_that_fits_is_trained(found: Survey, options: Options, data: Path) -> None:
+def test_every_mark_that_fits_is_trained(
+    found: BudgetReport, options: SearchOptions, data: Path
+) -> None:
     steps: list[tuple[int, int]] = []
     limits = replace(found.limits, sram_bytes=found.sram_front[-2].sram_bytes)
-    report = train_marks(
+    report = train_schemes(
         replace(found, limits=limits), tiny_model(), data, options,
         lambda done, total, _: steps.append((done, total)),
     )  # fmt: skip
-    fitting = {m.selection for m in found.marks if m.sram_bytes <= limits.sram_bytes}
-    assert set(report.verified) == fitting < {m.selection for m in found.marks}
+    fitting = {m.selection for m in found.schemes if m.sram_bytes <= limits.sram_bytes}
+    assert set(report.verified) == fitting < {m.selection for m in found.schemes}
     rows = [row for own in report.verified.values() for row in own]
     assert {(row.split, row.seeds, row.epochs) for row in rows} == {("val", options.seeds, 1)}
     assert steps[-1] == (len(fitting) * options.seeds,) * 2
@@ -256,11 +271,11 @@ def test_every_mark_that_fits_is_trained(found: Survey, options: Options, data: 
     assert [m.selection for m, _ in shown["front"]] == [
         m.selection for m in found.sram_front if m.selection in fitting
     ]
-    again = train_marks(report, tiny_model(), data, options, lambda *_: None)
+    again = train_schemes(report, tiny_model(), data, options, lambda *_: None)
     assert again.verified == report.verified
 
 
-def test_the_front_has_accuracies_only_if_it_was_trained(measured: Survey) -> None:
+def test_the_front_has_accuracies_only_if_it_was_trained(measured: BudgetReport) -> None:
     assert set(trained_marks(measured, measured.sram_front)) >= {"found", "head-only"}
     assert "front" not in trained_marks(measured, measured.sram_front)
 
@@ -293,21 +308,21 @@ def test_what_would_fail_is_refused_before(
     assert not (tmp_path / "new").exists()
 
 
-def test_nothing_but_the_head_fits(finding: Finding, tmp_path: Path) -> None:
+def test_nothing_but_the_head_fits(finding: SearchResult, tmp_path: Path) -> None:
     limits = replace(finding.limits, sram_bytes=finding.costs.sram(HEAD_ONLY))
     solution = best_selection(Contributions({}, {}), finding.costs, limits)
     alone = replace(
         finding, limits=limits, contributions=Contributions({}, {}), solution=solution,
             chosen=solution.selection,
     )  # fmt: skip
-    report = survey(alone, lambda *_: None, PLANS)
+    report = budget_report(alone, lambda *_: None, PLANS)
     assert [m.selection for m in report.sram_front] == [HEAD_ONLY] == [report.chosen.selection]
     assert [{t[-1] for t in traces} for traces in report.traces.values()] == [{0.0}] * 3
     assert len(publish(report, tmp_path)) == len(FILES)
 
 
 def test_the_command_writes_all_files(
-    finding: Finding, kept: Path, tmp_path: Path, data: Path
+    finding: SearchResult, kept: Path, tmp_path: Path, data: Path
 ) -> None:
     folder, sram = tmp_path / "report", str(finding.limits.sram_bytes)
     more = ["--fast", "--all-layers", "--sram", sram, "--lr", "0.002", "--cache", str(kept)]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from microtune.ir.evaluate import evaluate
-from microtune.search.contributions import fisher as estimate
+from microtune.search.contributions import fisher
 from microtune.search.problem import Choice, Selection
-from microtune.search.trials.trial import Materials, Trial, open_materials, trained_parameters
+from microtune.search.trials.trial import Trial, TrialSetup, open_trial_setup, trained_parameters
 from microtune.training.build import Formats
 from microtune.training.scheme import trained_channels
 from tests.search.tiny import tiny_model, write_images
@@ -21,14 +21,14 @@ LR = 0.02
 
 
 @pytest.fixture(scope="module")
-def materials(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Materials:
+def setup(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> TrialSetup:
     data = write_images(tmp_path_factory.mktemp("estimate") / "images.npz", 60)
-    return open_materials(tiny_model(), data, kept, "val")
+    return open_trial_setup(tiny_model(), data, kept, "val")
 
 
 @pytest.fixture(scope="module")
-def scores(materials: Materials) -> estimate.Scores:
-    return estimate.fisher(materials, LR, lambda *_: None, 4, 3)
+def scores(setup: TrialSetup) -> fisher.FisherScores:
+    return fisher.fisher_scores(setup, LR, lambda *_: None, 4, 3)
 
 
 def left_by(biases: np.ndarray, weights: np.ndarray) -> float:
@@ -44,17 +44,17 @@ def left_by(biases: np.ndarray, weights: np.ndarray) -> float:
 
 
 def test_scores_are_what_biases_leave_in_units_of_float_weights(
-    materials: Materials, scores: estimate.Scores
+    setup: TrialSetup, scores: fisher.FisherScores
 ) -> None:
-    floating = replace(materials, formats=Formats(head="float32"))
+    floating = replace(setup, formats=Formats(head="float32"))
     head = trained_parameters(Trial(Selection(0, ()), LR, 0, 2), floating)
-    graph, backward, gradients = estimate._gradient_graph(materials, 4)
-    last = len(materials.learn.labels) - 1
+    graph, backward, gradients = fisher._gradient_graph(setup, 4)
+    last = len(setup.training_split.labels) - 1
     found: dict[str, list[np.ndarray]] = {}
     for index in (0, round(last / 2), last):
         inputs = {
-            "input": materials.learn.frames[index][None],
-            "label": materials.learn.labels[index : index + 1],
+            "input": setup.training_split.frames[index][None],
+            "label": setup.training_split.labels[index : index + 1],
         }
         values = evaluate(backward, inputs, head, real=np.float64)
         for layer in ("dense", "depthwise"):
@@ -79,7 +79,7 @@ def test_scores_are_what_biases_leave_in_units_of_float_weights(
 def test_weights_of_a_constant_input_are_worth_nothing() -> None:
     """What they learn, the bias learns too; what varies counts as it is."""
     draw = np.random.default_rng(3)
-    moments = estimate._Moments({"w": "b"})
+    moments = fisher._GradientMoments({"w": "b"})
     biases, varying = draw.normal(size=(40, 2)), draw.normal(size=(40, 2))
     for bias, other in zip(biases, varying, strict=True):
         moments.add({"b": bias, "w": np.stack([3 * bias, bias * other], axis=1)})
@@ -89,20 +89,20 @@ def test_weights_of_a_constant_input_are_worth_nothing() -> None:
     assert left["b"] == pytest.approx((biases**2).mean(axis=0))
 
 
-def test_contributions_sum_what_is_trained(materials: Materials, scores: estimate.Scores) -> None:
+def test_contributions_sum_what_is_trained(setup: TrialSetup, scores: fisher.FisherScores) -> None:
     half, whole = Choice(2, Fraction(1, 2)), Choice(2, Fraction(1))
-    found = estimate.estimate(materials, [1, 4], [half, whole], LR, lambda *_: None, 3)
-    chosen = trained_channels(materials.model.graph, "dense", 4)[:4]
+    found = fisher.estimated_contributions(setup, [1, 4], [half, whole], LR, lambda *_: None, 3)
+    chosen = trained_channels(setup.model.graph, "dense", 4)[:4]
     assert found.weights[whole] == pytest.approx(LR * scores.channels["dense"].sum())
     assert found.weights[half] == pytest.approx(LR * scores.channels["dense"][chosen].sum())
     assert found.biases[4] == pytest.approx(LR * sum(scores.biases.values()))
     assert found.biases[1] == pytest.approx(LR * scores.biases["pointwise"])
 
 
-def test_dead_channels_are_worth_nothing(materials: Materials) -> None:
-    graph = materials.model.graph.copy()
+def test_dead_channels_are_worth_nothing(setup: TrialSetup) -> None:
+    graph = setup.model.graph.copy()
     weight = graph.data["dense.weight"].copy()
     weight[5] = 0
     graph.data = graph.data | {"dense.weight": weight}
     nodes = {node.outputs[0]: node for node in graph.nodes}
-    assert estimate._live(graph, nodes["dense"]).tolist() == [n != 5 for n in range(8)]
+    assert fisher._live(graph, nodes["dense"]).tolist() == [n != 5 for n in range(8)]

@@ -7,10 +7,10 @@ from fractions import Fraction
 import pytest
 
 from microtune.search.contributions.interpolation import (
-    growth,
+    cumulative_gains,
     interpolated_depths,
     interpolated_ratios,
-    summed_depths,
+    ratio_exponent,
 )
 from microtune.search.problem import Choice
 from microtune.search.trials.gains import NO_GAIN, Gain
@@ -19,8 +19,8 @@ NO_POINTS = NO_GAIN.points
 RATIOS = [Fraction(1, 2**k) for k in (3, 2, 1, 0)]
 
 
-def measured(nats: float, learnt: float) -> Gain:
-    return Gain(nats, 0.1, NO_POINTS, 1, learnt)
+def measured(nats: float, training_nats: float) -> Gain:
+    return Gain(nats, 0.1, NO_POINTS, 1, training_nats)
 
 
 def of_layer(layer: int) -> list[Choice]:
@@ -32,13 +32,13 @@ def test_depths_are_interpolated() -> None:
     found = interpolated_depths(gains, range(1, 7))
     assert [found[k].nats for k in range(1, 7)] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
     assert [found[k].seeds for k in range(1, 7)] == [0, 1, 0, 0, 0, 2]
-    assert found[4].error == 0.2
+    assert found[4].standard_error == 0.2
 
 
 def test_steps_are_added() -> None:
-    found = summed_depths({6: -1.0, 2: 3.0}, range(1, 7))
+    found = cumulative_gains({6: -1.0, 2: 3.0}, range(1, 7))
     assert list(found.values()) == pytest.approx([1.5, 3.0, 2.75, 2.5, 2.25, 2.0])
-    assert summed_depths({1: 0.5}, [1]) == {1: 0.5} and summed_depths({}, []) == {}
+    assert cumulative_gains({1: 0.5}, [1]) == {1: 0.5} and cumulative_gains({}, []) == {}
 
 
 def test_ratios_grow_as_the_training_loss_says() -> None:
@@ -46,7 +46,7 @@ def test_ratios_grow_as_the_training_loss_says() -> None:
     choices = of_layer(3)
     ends = {choices[0]: measured(-1.0, 0.1), choices[-1]: measured(13.0, 0.8)}
     found = interpolated_ratios(ends, choices)
-    assert [found[c].learnt for c in choices] == pytest.approx([0.1, 0.2, 0.4, 0.8])
+    assert [found[c].training_nats for c in choices] == pytest.approx([0.1, 0.2, 0.4, 0.8])
     assert [found[c].nats for c in choices] == pytest.approx([-1.0, 1.0, 5.0, 13.0])
     assert [found[c].seeds for c in choices] == [1, 0, 0, 1]
 
@@ -71,7 +71,7 @@ def test_the_exponent_lies_between_the_logarithm_and_the_line(
 ) -> None:
     choices = of_layer(3)
     ends = {choices[0]: measured(0.0, low), choices[-1]: measured(1.0, high)}
-    assert growth([(choices[0], choices[-1])], ends) == pytest.approx(exponent)
+    assert ratio_exponent([(choices[0], choices[-1])], ends) == pytest.approx(exponent)
 
 
 def test_ratios_are_interpolated_in_their_logarithm_where_nothing_grows() -> None:
@@ -79,7 +79,7 @@ def test_ratios_are_interpolated_in_their_logarithm_where_nothing_grows() -> Non
     ends = {choices[0]: measured(1.0, 0.0), choices[-1]: measured(4.0, 0.0)}
     found = interpolated_ratios(ends, choices)
     assert [found[c].nats for c in choices] == pytest.approx([1.0, 2.0, 3.0, 4.0])
-    assert growth([], {}) == 0.0
+    assert ratio_exponent([], {}) == 0.0
 
 
 def test_a_layer_of_one_ratio_is_as_it_was_measured() -> None:

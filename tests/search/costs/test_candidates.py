@@ -6,8 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from microtune.importers import load_any
-from microtune.search.costs.candidates import candidates, distinct_ratios, payable
-from microtune.search.costs.lower_bounds import least_sram
+from microtune.search.costs.candidates import (
+    affordable_candidates,
+    affordable_choices,
+    distinct_ratios,
+)
+from microtune.search.costs.lower_bounds import sram_lower_bound
 from microtune.search.costs.planned import Costs, Limits
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.search.selection.exact import NOISE_BYTES
@@ -17,14 +21,16 @@ from tests.search.small import ANYTHING, random_costs, request
 
 def test_candidates_are_what_can_be_afforded(costs: Costs) -> None:
     limits = Limits(costs.sram(Selection(6, ())), ANYTHING.flash_bytes)
-    depths, choices = candidates(costs, limits)
+    depths, choices = affordable_candidates(costs, limits)
     assert depths == list(range(1, depths[-1] + 1)) and depths[-1] >= 6
     assert not costs.fits(Selection(depths[-1] + 1, ()), limits)
     count = len(costs.layers)
     assert {c.layer for c in choices} <= set(range(count - depths[-1], count))
     assert {costs.layers[c.layer] for c in choices} >= {"block6_depthwise", "block6_project"}
     for choice in choices:
-        assert least_sram(costs, Selection(count - choice.layer, (choice,))) <= limits.sram_bytes
+        assert (
+            sram_lower_bound(costs, Selection(count - choice.layer, (choice,))) <= limits.sram_bytes
+        )
 
 
 def test_a_whole_layer_may_fit_where_its_half_does_not(data_folder: Path) -> None:
@@ -33,17 +39,17 @@ def test_a_whole_layer_may_fit_where_its_half_does_not(data_folder: Path) -> Non
     model = load_any(data_folder / "models/mit_tiny-training/mcunet-5fps.pkl")
     costs = Costs(model, request(10, "rows"))
     half, whole = (Choice(6, Fraction(1, part)) for part in (2, 1))
-    least = {c: least_sram(costs, Selection(36, (c,))) for c in (half, whole)}
+    least = {c: sram_lower_bound(costs, Selection(36, (c,))) for c in (half, whole)}
     assert least[whole] + NOISE_BYTES < least[half]
     ratios = distinct_ratios(model.graph, costs.layers[6])
     limits = Limits(least[half] - 1, ANYTHING.flash_bytes)
-    kept = payable(costs, limits, [Choice(6, ratio) for ratio in ratios])
+    kept = affordable_choices(costs, limits, [Choice(6, ratio) for ratio in ratios])
     assert whole in kept and half not in kept
 
 
 def test_all_layers_on_request(costs: Costs) -> None:
     tight = Limits(costs.sram(HEAD_ONLY), ANYTHING.flash_bytes)
-    depths, choices = candidates(costs, tight, all_layers=True)
+    depths, choices = affordable_candidates(costs, tight, all_layers=True)
     assert depths == list(range(1, 21))
     assert {c.layer for c in choices} == set(range(20))
 

@@ -10,8 +10,8 @@ import pytest
 
 from microtune import pipeline
 from microtune.errors import MicrotuneError
-from microtune.search.costs.candidates import candidates
-from microtune.search.costs.planned import Costs, Limits, nodes_instructions
+from microtune.search.costs.candidates import affordable_candidates
+from microtune.search.costs.planned import Costs, Limits, estimated_instructions
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.targets import load_target
 from microtune.training.build import Formats, build_training_graph
@@ -61,11 +61,11 @@ def test_instructions_are_near_those_counted(core: str) -> None:
     scheme = resolve_scheme("last-13", model.graph, model.graph.name)
     graph = build_training_graph(model.graph, 5, scheme, Formats(), calibrate=False)
     counted = json.loads(GOLDEN.read_text())["counts"][f"fashion5 last-13 {core}"]["total"]["train"]
-    estimate = nodes_instructions(graph, graph.nodes, load_target(core))
+    estimate = estimated_instructions(graph, graph.nodes, load_target(core))
     assert 0.75 < estimate / counted < 1.25
 
 
 def test_too_little_memory_names_the_smallest_plan(costs: Costs) -> None:
     least = costs.sram(HEAD_ONLY)
     with pytest.raises(MicrotuneError, match=f"head alone takes {least:,} bytes.*--input rows"):
-        candidates(costs, Limits(least - 1, ANYTHING.flash_bytes))
+        affordable_candidates(costs, Limits(least - 1, ANYTHING.flash_bytes))

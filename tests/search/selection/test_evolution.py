@@ -8,14 +8,14 @@ from itertools import permutations
 import pytest
 
 from microtune.errors import MicrotuneError
-from microtune.search.costs.lower_bounds import Bounds
+from microtune.search.costs.lower_bounds import LowerBounds
 from microtune.search.costs.planned import Costs, Limits
 from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from microtune.search.selection import evolution as module
 from microtune.search.selection.evolution import (
-    Found,
-    Point,
-    Space,
+    Exploration,
+    ScoredSelection,
+    SearchSpace,
     evolve,
     exact_trace,
     random_search,
@@ -31,22 +31,22 @@ def costs() -> Costs:
 
 
 @pytest.fixture(scope="module")
-def space(costs: Costs) -> Space:
+def space(costs: Costs) -> SearchSpace:
     depths, choices = some_space(costs)
-    return Space(tuple(depths), tuple(choices), len(costs.layers))
+    return SearchSpace(tuple(depths), tuple(choices), len(costs.layers))
 
 
-def bounds_within(costs: Costs, space: Space) -> Bounds:
-    return Bounds(costs, {0, *space.depths}, space.choices)
+def bounds_within(costs: Costs, space: SearchSpace) -> LowerBounds:
+    return LowerBounds(costs, {0, *space.depths}, space.choices)
 
 
 @pytest.fixture(scope="module")
-def bounds(costs: Costs, space: Space) -> Bounds:
+def bounds(costs: Costs, space: SearchSpace) -> LowerBounds:
     return bounds_within(costs, space)
 
 
 @pytest.fixture(scope="module")
-def gains(space: Space) -> Contributions:
+def gains(space: SearchSpace) -> Contributions:
     return Contributions(
         {k: 0.01 * k for k in space.depths},
         {c: 0.02 * float(c.ratio) + 0.001 * c.layer for c in space.choices},
@@ -54,14 +54,14 @@ def gains(space: Space) -> Contributions:
 
 
 @pytest.fixture(scope="module")
-def limits(costs: Costs, space: Space) -> Limits:
+def limits(costs: Costs, space: SearchSpace) -> Limits:
     """Half of all selections fit."""
     selections = all_selections(costs, list(space.depths), list(space.choices))
     bytes_ = sorted(map(costs.sram, selections))
     return Limits(bytes_[len(bytes_) // 2], 1 << 26)
 
 
-def check(found: Found, costs: Costs, limits: Limits) -> None:
+def check(found: Exploration, costs: Costs, limits: Limits) -> None:
     assert 0 < len(found.trace) <= PLANS
     scores = [score for score in found.trace if score is not None]
     assert scores == sorted(scores) and scores[-1] == max(p.score for p in found.points)
@@ -73,7 +73,11 @@ def check(found: Found, costs: Costs, limits: Limits) -> None:
 
 @pytest.mark.parametrize("search", [evolve, random_search])
 def test_a_search_keeps_limits_and_repeats_itself(
-    search: Callable[..., Found], space: Space, bounds: Bounds, gains: Contributions, limits: Limits
+    search: Callable[..., Exploration],
+    space: SearchSpace,
+    bounds: LowerBounds,
+    gains: Contributions,
+    limits: Limits,
 ) -> None:
     found = search(gains.objective, space, bounds, limits, PLANS, seed=4)
     check(found, bounds.costs, limits)
@@ -83,14 +87,14 @@ def test_a_search_keeps_limits_and_repeats_itself(
 
 @pytest.mark.parametrize("search", [evolve, random_search])
 def test_what_bounds_rule_out_is_no_plan(
-    search: Callable[..., Found], costs: Costs, space: Space, gains: Contributions
+    search: Callable[..., Exploration], costs: Costs, space: SearchSpace, gains: Contributions
 ) -> None:
     """Only few selections fit here; every plan is of one that may."""
     own = Costs(costs.model, costs.request)
     bounds = bounds_within(own, space)
     selections = all_selections(costs, list(space.depths), list(space.choices))
     limits = Limits(sorted(map(costs.sram, selections))[len(selections) // 8], 1 << 26)
-    may = {s for s in selections if bounds.least(s).sram_bytes <= limits.sram_bytes}
+    may = {s for s in selections if bounds.lower_bound(s).sram_bytes <= limits.sram_bytes}
     scored: list[Selection] = []
 
     def score(selection: Selection) -> float:
@@ -103,7 +107,7 @@ def test_what_bounds_rule_out_is_no_plan(
 
 
 def test_evolution_begins_with_what_may_fit(
-    space: Space, bounds: Bounds, gains: Contributions, limits: Limits
+    space: SearchSpace, bounds: LowerBounds, gains: Contributions, limits: Limits
 ) -> None:
     first = evolve(gains.objective, space, bounds, limits, 3, seed=2)
     drawn = random_search(gains.objective, space, bounds, limits, 3, seed=2)
@@ -112,7 +116,7 @@ def test_evolution_begins_with_what_may_fit(
 
 
 def test_no_search_finds_more_than_the_exact_one(
-    costs: Costs, space: Space, bounds: Bounds, gains: Contributions, limits: Limits
+    costs: Costs, space: SearchSpace, bounds: LowerBounds, gains: Contributions, limits: Limits
 ) -> None:
     exact = exact_trace(gains, costs, limits)
     assert exact[:-1] == [None] * (len(exact) - 1) and exact[-1] is not None
@@ -122,7 +126,7 @@ def test_no_search_finds_more_than_the_exact_one(
 
 
 def test_an_interrupted_search_goes_on_from_its_store(
-    costs: Costs, space: Space, bounds: Bounds, gains: Contributions, limits: Limits
+    costs: Costs, space: SearchSpace, bounds: LowerBounds, gains: Contributions, limits: Limits
 ) -> None:
     store, scored = Remembered(), 0
 
@@ -143,7 +147,7 @@ def test_an_interrupted_search_goes_on_from_its_store(
 
 
 def test_evolution_starts_where_it_is_told(
-    costs: Costs, space: Space, bounds: Bounds, gains: Contributions, limits: Limits
+    costs: Costs, space: SearchSpace, bounds: LowerBounds, gains: Contributions, limits: Limits
 ) -> None:
     start = Selection(space.depths[-1], (space.choices[-1],))
     found = evolve(gains.objective, space, bounds, limits, 2, start=(HEAD_ONLY, start))
@@ -151,26 +155,28 @@ def test_evolution_starts_where_it_is_told(
     assert costs.fits(start, limits) == (start in [p.selection for p in found.points])
 
 
-def test_any_score_will_do(space: Space, bounds: Bounds, limits: Limits) -> None:
+def test_any_score_will_do(space: SearchSpace, bounds: LowerBounds, limits: Limits) -> None:
     """Fewer layers are better here: the head alone wins, and stands alone on the front."""
     found = evolve(lambda s: -len(s.choices) - s.bias_layers, space, bounds, limits, PLANS)
     assert [p.selection for p in found.pareto()] == [HEAD_ONLY]
 
 
 def test_domination() -> None:
-    point = Point(HEAD_ONLY, 1.0, 100, 10)
-    assert Point(HEAD_ONLY, 1.0, 99, 10).dominates(point)
-    assert not Point(HEAD_ONLY, 1.0, 99, 11).dominates(point) and not point.dominates(point)
+    point = ScoredSelection(HEAD_ONLY, 1.0, 100, 10)
+    assert ScoredSelection(HEAD_ONLY, 1.0, 99, 10).dominates(point)
+    assert not ScoredSelection(HEAD_ONLY, 1.0, 99, 11).dominates(point) and not point.dominates(
+        point
+    )
 
 
-def test_layers_out_of_reach_are_left_out(space: Space) -> None:
+def test_layers_out_of_reach_are_left_out(space: SearchSpace) -> None:
     every = {layer: 1 for layer in space.ratios()}
     assert space.selection(0, every) == HEAD_ONLY
     assert all(c.layer == space.layer_count - 1 for c in space.selection(1, every).choices)
 
 
 def test_without_optuna_the_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, space: Space, bounds: Bounds, limits: Limits
+    monkeypatch: pytest.MonkeyPatch, space: SearchSpace, bounds: LowerBounds, limits: Limits
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(MicrotuneError, match=r"microtune\[search\]"):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microtune.errors import MicrotuneError
-from microtune.search.costs.lower_bounds import Bounds, least_sram
+from microtune.search.costs.lower_bounds import LowerBounds, sram_lower_bound
 from microtune.search.costs.planned import Costs, Limits
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.selection import exact as select
@@ -109,13 +109,13 @@ def test_checks_are_told() -> None:
 
 def test_a_cut_forbids_what_trains_as_much() -> None:
     quarter, half, whole = (Choice(3, Fraction(1, part)) for part in (4, 2, 1))
-    cut = Cut(Selection(4, (quarter,)), more=True)
+    cut = Cut(Selection(4, (quarter,)), and_larger=True)
     assert cut.forbids(Selection(4, (quarter,))) and cut.forbids(Selection(5, (half,)))
     assert not cut.forbids(Selection(3, (half,))) and not cut.forbids(Selection(5, ()))
     # The whole layer needs no copy of the channels that it reads, and may take less.
     assert not cut.forbids(Selection(5, (whole,)))
-    assert Cut(Selection(4, (whole,)), more=True).forbids(Selection(5, (whole,)))
-    alone = Cut(Selection(4, (half,)), more=False)
+    assert Cut(Selection(4, (whole,)), and_larger=True).forbids(Selection(5, (whole,)))
+    alone = Cut(Selection(4, (half,)), and_larger=False)
     assert alone.forbids(Selection(4, (half,))) and not alone.forbids(Selection(5, (half,)))
 
 
@@ -138,19 +138,19 @@ def test_without_ortools_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_plan_goes_below_the_bounds(seed: int) -> None:
     """Random graphs share saved inputs between layers, overwrite in place, group and add."""
     costs, depths, choices, selections = planned(seed)
-    bounds = Bounds(costs, (0, *depths), choices)
+    bounds = LowerBounds(costs, (0, *depths), choices)
     for selection in selections:
-        assert least_sram(costs, selection) <= costs.sram(selection)
-        at = bounds.depths[selection.bias_layers]
-        needs = {c: bounds.needs[c] for c in selection.choices}
-        arena = bounds.arena
-        for step in at.steps.alive:
-            alive, kept = at.row(step, needs)
-            saved = {needs[c].tensor: needs[c].saved for c in kept}
+        assert sram_lower_bound(costs, selection) <= costs.sram(selection)
+        at = bounds.depth_costs[selection.bias_layers]
+        needs = {c: bounds.choice_costs[c] for c in selection.choices}
+        arena = bounds.prefix_arena
+        for step in at.live.by_step:
+            alive, kept = at.live_in_step(step, needs)
+            saved = {needs[c].saved_tensor: needs[c].saved_bytes for c in kept}
             arena = max(arena, alive + sum(saved.values()))
-        resident = at.resident + sum(need.resident for need in needs.values())
+        resident = at.resident_bytes + sum(need.resident_bytes for need in needs.values())
         assert resident + arena <= costs.sram(selection)
-        flash = at.flash + sum(need.flash for need in needs.values())
+        flash = at.flash_bytes + sum(need.flash_bytes for need in needs.values())
         assert flash <= costs.flash(selection) <= flash + 64
         count = at.instructions + sum(need.instructions for need in needs.values())
         assert abs(count - costs.instructions(selection)) <= 1 + len(needs)

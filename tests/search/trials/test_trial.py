@@ -1,4 +1,4 @@
-"""Trials: the generated C as studies run it, asked image by image, under keys of content."""
+"""Trials: the generated C as studies run it, evaluated by image, cached by content."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from microtune.errors import MicrotuneError
 from microtune.run.builds import FLAGS, compiled, host_runner
 from microtune.search.problem import Choice, Selection
 from microtune.search.trials.trial import (
-    Materials,
-    Outcome,
     Trial,
+    TrialResult,
+    TrialSetup,
     best_temperature,
     log_losses,
-    open_materials,
+    open_trial_setup,
     run_trial,
 )
 from microtune.train.trainer import TrainingPlan, run_training
@@ -32,36 +32,38 @@ TRIAL = Trial(Selection(3, (Choice(18, Fraction(1, 2)),)), 0.01, 1, 1)
 
 
 @pytest.fixture(scope="module")
-def materials(kept: Path) -> Materials:
-    found = open_materials(embedded_model(), embedded.DATA, kept, "val")
+def setup(kept: Path) -> TrialSetup:
+    found = open_trial_setup(embedded_model(), embedded.DATA, kept, "val")
     return replace(
-        found, learn=found.learn.take(np.arange(80)), asked=found.asked.take(np.arange(20))
+        found,
+        training_split=found.training_split.take(np.arange(80)),
+        evaluation_split=found.evaluation_split.take(np.arange(20)),
     )
 
 
 @pytest.fixture(scope="module")
-def outcome(materials: Materials) -> Outcome:
-    return run_trial(TRIAL, materials)
+def result(setup: TrialSetup) -> TrialResult:
+    return run_trial(TRIAL, setup)
 
 
 def test_a_trial_learns_what_a_streamed_project_learns(
-    materials: Materials, outcome: Outcome
+    setup: TrialSetup, result: TrialResult
 ) -> None:
-    scheme = materials.scheme(TRIAL.selection)
-    folder = compiled(materials.model, replace(request(5), scheme=scheme), FLAGS, materials.folder)
+    scheme = setup.scheme(TRIAL.selection)
+    folder = compiled(setup.model, replace(request(5), scheme=scheme), FLAGS, setup.folder)
     runner, graph = host_runner(folder, TRIAL.seed, FLAGS)
     assert any("segment" in node.attrs for node in graph.nodes)
     plan = TrainingPlan(TRIAL.epochs, TRIAL.lr, "cosine", TRIAL.seed, evaluate="at the end")
-    report = run_training(runner, graph, plan, materials.learn, materials.asked)
+    report = run_training(runner, graph, plan, setup.training_split, setup.evaluation_split)
     assert report.predictions is not None
-    assert outcome.predicted.tolist() == report.predictions.tolist()
-    assert outcome.parameters_sha256 == report.parameters_sha256
+    assert result.predicted.tolist() == report.predictions.tolist()
+    assert result.parameters_sha256 == report.parameters_sha256
 
 
-def test_the_losses_of_both_heads_agree(materials: Materials, outcome: Outcome) -> None:
-    floating = run_trial(TRIAL, replace(materials, formats=Formats(head="float32")))
-    assert floating.log_loss.mean() == pytest.approx(outcome.log_loss.mean(), abs=0.05)
-    assert outcome.log_loss.mean() < np.log(5)
+def test_the_losses_of_both_heads_agree(setup: TrialSetup, result: TrialResult) -> None:
+    floating = run_trial(TRIAL, replace(setup, formats=Formats(head="float32")))
+    assert floating.log_loss.mean() == pytest.approx(result.log_loss.mean(), abs=0.05)
+    assert result.log_loss.mean() < np.log(5)
 
 
 def test_log_losses_are_those_of_the_definition() -> None:
@@ -84,34 +86,36 @@ def test_being_too_sure_costs_nothing(gain: float) -> None:
     assert losses.mean() <= min(grid) + 1e-9
 
 
-def test_an_outcome_survives_the_cache(outcome: Outcome) -> None:
-    again = Outcome.from_json(json.loads(json.dumps(outcome.to_json())))
-    assert (again.log_loss == outcome.log_loss).all()
-    assert (again.predicted == outcome.predicted).all()
-    assert again.parameters_sha256 == outcome.parameters_sha256
+def test_an_outcome_survives_the_cache(result: TrialResult) -> None:
+    again = TrialResult.from_json(json.loads(json.dumps(result.to_json())))
+    assert (again.log_loss == result.log_loss).all()
+    assert (again.predicted == result.predicted).all()
+    assert again.parameters_sha256 == result.parameters_sha256
     with pytest.raises(MicrotuneError, match="damaged outcome"):
-        Outcome.from_json({"log_loss": []})
+        TrialResult.from_json({"log_loss": []})
 
 
-def test_the_key_is_of_content(materials: Materials) -> None:
-    labels = (materials.learn.labels + 1) % 5
+def test_the_key_is_of_content(setup: TrialSetup) -> None:
+    labels = (setup.training_split.labels + 1) % 5
     others = [
-        materials.key(replace(TRIAL, lr=0.02)), materials.key(replace(TRIAL, seed=2)),
-        materials.key(replace(TRIAL, epochs=2)),
-        materials.key(replace(TRIAL, selection=Selection(3, ()))),
-        replace(materials, learn=replace(materials.learn, labels=labels)).key(TRIAL),
-        replace(materials, asked=materials.learn).key(TRIAL),
-        replace(materials, formats=Formats(bias="int32")).key(TRIAL),
+        setup.key(replace(TRIAL, lr=0.02)), setup.key(replace(TRIAL, seed=2)),
+        setup.key(replace(TRIAL, epochs=2)),
+        setup.key(replace(TRIAL, selection=Selection(3, ()))),
+        replace(setup, training_split=replace(setup.training_split, labels=labels)).key(TRIAL),
+        replace(setup, evaluation_split=setup.training_split).key(TRIAL),
+        replace(setup, formats=Formats(bias="int32")).key(TRIAL),
     ]  # fmt: skip
-    assert len({materials.key(TRIAL), *others}) == len(others) + 1
-    assert replace(materials, folder=Path("elsewhere")).key(TRIAL) == materials.key(TRIAL)
+    assert len({setup.key(TRIAL), *others}) == len(others) + 1
+    assert replace(setup, folder=Path("elsewhere")).key(TRIAL) == setup.key(TRIAL)
 
 
 def test_validation_does_not_open_the_test_split(tmp_path: Path) -> None:
     model = embedded_model()
-    val, test = (open_materials(model, embedded.DATA, tmp_path, s) for s in ("val", "test"))
-    assert not set(val.asked.names) & set(test.asked.names)
-    assert set(val.learn.names) | set(val.asked.names) == set(test.learn.names)
+    val, test = (open_trial_setup(model, embedded.DATA, tmp_path, s) for s in ("val", "test"))
+    assert not set(val.evaluation_split.names) & set(test.evaluation_split.names)
+    assert set(val.training_split.names) | set(val.evaluation_split.names) == set(
+        test.training_split.names
+    )
 
 
 def test_what_a_search_does_not_read_is_said(
@@ -120,5 +124,5 @@ def test_what_a_search_does_not_read_is_said(
     files = {f"{s}/{c}/{i}.png": encode(noise(10 * i + len(s + c))) for s in ("train", "val")
              for c in ("a", "bb") for i in range(3)}  # fmt: skip
     folder = write_folder(tmp_path / "set", files | {"train/a/film.mov": b""})
-    open_materials(embedded_model(), folder, tmp_path, "val")
+    open_trial_setup(embedded_model(), folder, tmp_path, "val")
     assert f"note: {folder}: 1 .mov: train/a/film.mov" in caplog.text

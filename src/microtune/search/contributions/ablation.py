@@ -1,11 +1,14 @@
-"""Contribution analysis: what biases of the last k layers, and each (layer, ratio), are worth.
+"""Contribution analysis by ablation: train the network with one more part, and see what it gains.
 
-Every gain is a difference of two schemes (`gains.py`): of the log-loss of each validation image,
-each network at its best temperature. Biases are compared with the head alone, weights with biases
-alone, of the least of a few depths (`levels`) that covers their layer: of no budget, so that what
-was measured serves every budget. What others are compared with has all seeds from the beginning.
-All candidates are run with one seed; in each further round at most half of them, those near a
-decision by their gains as they were measured, with one seed more.
+Candidates are bias depths, compared with the head alone, and choices of weights, compared with
+biases alone. Each gain is paired by image and seed (`trials/gains.py`).
+
+The biases that a choice is compared with do not depend on the budget: they have the smallest of a
+few fixed depths (`reference_depths`) that reaches the choice's layer. So what was measured serves
+every budget.
+
+Seeds are spent by successive halving. The references have all seeds from the beginning, candidates
+one. In each further round at most half of the candidates, those near a decision, have one more.
 """
 
 from __future__ import annotations
@@ -20,210 +23,226 @@ import numpy as np
 
 from microtune.ir.graph import Array
 from microtune.search.contributions.interpolation import (
-    by_layer,
+    choices_by_layer,
+    cumulative_gains,
     interpolated_depths,
     interpolated_ratios,
-    summed_depths,
 )
-from microtune.search.contributions.shrinkage import expected, expected_points
+from microtune.search.contributions.shrinkage import expected_nats, expected_points
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
-from microtune.search.trials.gains import Gain, Pair, Spread, gain, less, spread, standard_error
-from microtune.search.trials.runner import Laboratory
-from microtune.search.trials.trial import Outcome, Trial
+from microtune.search.trials.gains import (
+    Gain,
+    Pair,
+    SeedVarianceRatio,
+    log_loss_decreases,
+    paired_gain,
+    seed_variance_ratio,
+    standard_error,
+)
+from microtune.search.trials.runner import TrialRunner
+from microtune.search.trials.trial import Trial, TrialResult, TrialSettings
 from microtune.training.scheme import backbone_layers
 
 # Depths that are measured; between them gains are interpolated.
 MEASURED_DEPTHS = 8
-# Standard errors that a difference must be away from a decision.
-SURE = 2.0
+# A difference of less than so many standard errors leaves a decision open.
+DECIDED_ERRORS = 2.0
 
 
 @dataclass(frozen=True)
-class Analysis:
-    """Gains of bias depths over the head alone, of choices over biases alone; `steps`: of each
-    depth that was measured, over the one before it (over the head alone the first);
-    `head_accuracy`: of the head alone, in percent; `layers`: how many the model has."""
+class ContributionAnalysis:
+    """Measured and interpolated gains of all bias depths and choices.
+
+    `biases` has the gain of each bias depth over the head alone. `depth_increments` has the gain of
+    each measured depth over the next shallower one, that of the shallowest over the head alone.
+    `weights` has the gain of each choice over biases alone. `head_accuracy` is the accuracy of the
+    head alone in percent, `layers` the number of layers of the backbone.
+    """
 
     biases: Mapping[int, Gain]
-    steps: Mapping[int, Gain]
+    depth_increments: Mapping[int, Gain]
     weights: Mapping[Choice, Gain]
     head_accuracy: float
     layers: int
 
     @cached_property
     def contributions(self) -> Contributions:
-        """As the selection takes them, in nats: what is to be expected of depths and choices. Of
-        depths the steps are expected and added: all gains over the head alone share its error and
-        that of the depths below, so that they are far less sure than what sets them apart."""
-        depths = summed_depths(expected(self.steps, {}), self.biases)
-        return Contributions(depths, expected(self.weights, self._levels))
+        """Expected gains in nats, by which a selection is chosen.
+
+        The gain of a bias depth is the sum of the expected increments down to it. All gains over
+        the head alone share the error of the head's runs, which is larger than the differences
+        between depths; increments do not.
+        """
+        depths = cumulative_gains(expected_nats(self.depth_increments, {}), self.biases)
+        return Contributions(depths, expected_nats(self.weights, self._reference_depths))
 
     @cached_property
     def points(self) -> Contributions:
-        """The same in percentage points of accuracy."""
-        depths = summed_depths(expected_points(self.steps, {}), self.biases)
-        return Contributions(depths, expected_points(self.weights, self._levels))
+        """Expected gains in percentage points of accuracy, made as `contributions` are."""
+        depths = cumulative_gains(expected_points(self.depth_increments, {}), self.biases)
+        return Contributions(depths, expected_points(self.weights, self._reference_depths))
 
     @property
-    def _levels(self) -> dict[Choice, int]:
-        """How deep the biases are that each choice is compared with."""
-        return {choice: level(self.layers, self.layers - choice.layer) for choice in self.weights}
+    def _reference_depths(self) -> dict[Choice, int]:
+        """Choice -> depth of the biases that it is compared with."""
+        return {
+            choice: reference_depth(self.layers, self.layers - choice.layer)
+            for choice in self.weights
+        }
 
 
-@dataclass(frozen=True)
-class Training:
-    """How candidates are trained: learning rate, epochs, and at most so many paired seeds."""
-
-    lr: float
-    epochs: int
-    seeds: int
-
-    def trials(self, selection: Selection, seeds: int | None = None) -> list[Trial]:
-        """Of the first seeds (None: all)."""
-        count = self.seeds if seeds is None else seeds
-        return [Trial(selection, self.lr, seed, self.epochs) for seed in range(count)]
-
-
-def levels(layers: int) -> list[int]:
-    """Depths of the biases that weights are compared with: half, three quarters, all layers."""
+def reference_depths(layers: int) -> list[int]:
+    """Depths of the biases that choices are compared with: half, three quarters, all layers."""
     return sorted({math.ceil(layers * part / 4) for part in (2, 3, 4)})
 
 
-def level(layers: int, depth: int) -> int:
-    """The least level that is as deep as `depth`."""
-    return next(known for known in levels(layers) if known >= depth)
+def reference_depth(layers: int, depth: int) -> int:
+    """The smallest reference depth of a model with so many layers that is at least `depth`."""
+    return next(known for known in reference_depths(layers) if known >= depth)
 
 
-def analyse(
-    laboratory: Laboratory, depth: int, choices: Sequence[Choice], training: Training
-) -> Analysis:
-    """Measure bias depths from 1 to `depth` and all choices, which lie within the last `depth`
-    layers. The order of choices does not matter; equal input, equal answer."""
-    rungs = spread_depths(range(1, depth + 1))
+def measure_contributions(
+    runner: TrialRunner, depth: int, choices: Sequence[Choice], settings: TrialSettings
+) -> ContributionAnalysis:
+    """Measure bias depths from 1 to `depth` and all choices, by training.
+
+    The choices must lie within the last `depth` layers; their order does not matter. Equal input
+    gives an equal answer. Raises what `run_trial` raises.
+    """
+    depths = evenly_spaced_depths(range(1, depth + 1))
     ends = [choice for pair in _ends(choices) for choice in dict.fromkeys(pair)]
-    bench = _Bench(laboratory, training)
-    candidates = [Selection(k, ()) for k in rungs] + [bench.over_biases(c) for c in ends]
-    laboratory.expected = expected_trials(len(candidates), training.seeds)
-    bench.halving(candidates)
-    bench.halving([bench.over_biases(c) for c in _disagreeing(choices, bench)])
-    gains = bench.gains()
+    halving = _SuccessiveHalving(runner, settings)
+    candidates = [Selection(k, ()) for k in depths] + [halving.with_biases(c) for c in ends]
+    runner.expected = max_trials(len(candidates), settings.seeds)
+    halving.run(candidates)
+    halving.run([halving.with_biases(c) for c in _inner_ratios_to_measure(choices, halving)])
+    gains = halving.gains()
     biases = {s.bias_layers: g for s, g in gains.items() if not s.choices}
     weights = {s.choices[0]: g for s, g in gains.items() if s.choices}
-    return Analysis(
-        interpolated_depths(biases, range(1, depth + 1)), bench.steps(),
-        interpolated_ratios(weights, choices), bench.head_accuracy(), bench.layers,
+    return ContributionAnalysis(
+        interpolated_depths(biases, range(1, depth + 1)), halving.depth_increments(),
+        interpolated_ratios(weights, choices), halving.head_accuracy(), halving.layers,
     )  # fmt: skip
 
 
-def expected_trials(candidates: int, seeds: int) -> int:
-    """How many trials the rounds take at most, with two references."""
+def max_trials(candidates: int, seeds: int) -> int:
+    """The largest number of trials of one successive halving with two references."""
     rounds = range(seeds)
     return sum(math.ceil(candidates / (1 << number)) for number in rounds) + 2 * seeds
 
 
-class _Bench:
-    """Candidates, what they are compared with, and how many runs each has had."""
+class _SuccessiveHalving:
+    """Runs candidates and their references, with more seeds for those near a decision."""
 
-    def __init__(self, laboratory: Laboratory, training: Training) -> None:
-        self._laboratory, self._training = laboratory, training
-        self.layers = len(backbone_layers(laboratory.materials.model.graph))
+    def __init__(self, runner: TrialRunner, settings: TrialSettings) -> None:
+        self._runner, self._settings = runner, settings
+        self.layers = len(backbone_layers(runner.setup.model.graph))
+        # How many seeds each candidate has run. References run all.
         self._candidates: dict[Selection, int] = {}
         self._references = {HEAD_ONLY: None}
-        self._seeds = Spread(0.0, 0.0)
+        self._seed_ratio = SeedVarianceRatio(0.0, 0.0)
 
-    def over_biases(self, choice: Choice) -> Selection:
+    def with_biases(self, choice: Choice) -> Selection:
         """The choice with the biases that it is compared with."""
-        return Selection(level(self.layers, self.layers - choice.layer), (choice,))
+        return Selection(reference_depth(self.layers, self.layers - choice.layer), (choice,))
 
-    def halving(self, candidates: Sequence[Selection]) -> None:
-        """Run all: with one seed, with each more of those near a decision."""
+    def run(self, candidates: Sequence[Selection]) -> None:
+        """Run all candidates with one seed, and those near a decision with more."""
         self._references |= dict.fromkeys(map(self._reference, candidates))
-        left = list(candidates)
-        for seeds in range(1, self._training.seeds + 1):
-            self._candidates |= dict.fromkeys(left, seeds)
-            self._laboratory.outcomes([trial for s in self._runs() for trial in self._trials(s)])
-            compared = [self._pair(s) for s in self._runs() if s != HEAD_ONLY]
-            self._seeds = spread(compared, self._labels)
+        remaining = list(candidates)
+        for seeds in range(1, self._settings.seeds + 1):
+            self._candidates |= dict.fromkeys(remaining, seeds)
+            self._runner.results([trial for s in self._all() for trial in self._trials(s)])
+            compared = [self._pair(s) for s in self._all() if s != HEAD_ONLY]
+            self._seed_ratio = seed_variance_ratio(compared, self._labels)
             gains = self.gains()
-            unfinished = {c: gains[c] for c in left if c not in self._references}
-            left = near_decision(unfinished, self.difference)
-            if not left:
+            unfinished = {c: gains[c] for c in remaining if c not in self._references}
+            remaining = undecided_candidates(unfinished, self.difference)
+            if not remaining:
                 break
 
     def gains(self) -> dict[Selection, Gain]:
-        """Of all candidates, over what each is compared with."""
-        return {c: gain(*self._pair(c), self._labels, self._seeds) for c in self._candidates}
-
-    def steps(self) -> dict[int, Gain]:
-        """Of each depth of biases among the candidates, over the one before it."""
-        depths = sorted({0} | {c.bias_layers for c in self._candidates if not c.choices})
-        runs = {depth: self._outcomes(Selection(depth, ())) for depth in depths}
+        """The gain of each candidate over its reference."""
         return {
-            high: gain(runs[high], runs[low], self._labels, self._seeds)
+            c: paired_gain(*self._pair(c), self._labels, self._seed_ratio) for c in self._candidates
+        }
+
+    def depth_increments(self) -> dict[int, Gain]:
+        """The gain of each measured bias depth over the next shallower one."""
+        depths = sorted({0} | {c.bias_layers for c in self._candidates if not c.choices})
+        runs = {depth: self._results(Selection(depth, ())) for depth in depths}
+        return {
+            high: paired_gain(runs[high], runs[low], self._labels, self._seed_ratio)
             for low, high in pairwise(depths)
         }
 
     def head_accuracy(self) -> float:
-        """Of the head alone, in percent."""
-        heads = self._outcomes(HEAD_ONLY)
+        """The mean accuracy of the head alone, in percent."""
+        heads = self._results(HEAD_ONLY)
         return 100 * float(np.mean([head.predicted == self._labels for head in heads]))
 
     def difference(self, one: Selection, other: Selection) -> tuple[float, float]:
-        """(by how much one candidate gains more than the other, its standard error) in nats, over
-        the seeds that both have: where both are compared with the same runs, theirs do not
-        matter."""
-        ours, others = less(*self._pair(one)), less(*self._pair(other))
-        seeds = min(len(ours), len(others))
-        more = ours[:seeds] - others[:seeds]
-        return float(more.mean()), standard_error(more, self._seeds.log_loss)
+        """(gain of one candidate minus that of the other, its standard error), in nats.
+
+        Over the seeds that both have run. Where both have the same reference, its runs cancel out.
+        """
+        ours = log_loss_decreases(*self._pair(one))
+        theirs = log_loss_decreases(*self._pair(other))
+        seeds = min(len(ours), len(theirs))
+        more = ours[:seeds] - theirs[:seeds]
+        return float(more.mean()), standard_error(more, self._seed_ratio.log_loss)
 
     @property
     def _labels(self) -> Array:
-        return self._laboratory.materials.asked.labels
+        return self._runner.setup.evaluation_split.labels
 
     def _pair(self, candidate: Selection) -> Pair:
-        return self._outcomes(candidate), self._outcomes(self._reference(candidate))
+        return self._results(candidate), self._results(self._reference(candidate))
 
     def _reference(self, candidate: Selection) -> Selection:
         return Selection(candidate.bias_layers, ()) if candidate.choices else HEAD_ONLY
 
-    def _runs(self) -> list[Selection]:
+    def _all(self) -> list[Selection]:
         return list(dict.fromkeys([*self._references, *self._candidates]))
 
     def _trials(self, selection: Selection) -> list[Trial]:
-        compared = selection in self._references
-        return self._training.trials(selection, None if compared else self._candidates[selection])
+        reference = selection in self._references
+        return self._settings.trials(selection, None if reference else self._candidates[selection])
 
-    def _outcomes(self, selection: Selection) -> list[Outcome]:
-        return self._laboratory.outcomes(self._trials(selection))
+    def _results(self, selection: Selection) -> list[TrialResult]:
+        return self._runner.results(self._trials(selection))
 
 
-def near_decision(
+def undecided_candidates(
     gains: Mapping[Selection, Gain],
     difference: Callable[[Selection, Selection], tuple[float, float]],
 ) -> list[Selection]:
-    """At most half of the candidates, those that promise most first: whose gain is not surely
-    negative, and lies within SURE standard errors of 0 or of a neighbour in the ranking.
-    `difference` of two gains: nats and standard error."""
+    """The candidates near a decision, at most half of all, the most promising first.
 
-    def alike(one: Selection, other: Selection) -> bool:
+    A candidate is near a decision if its gain lies within DECIDED_ERRORS standard errors of 0 or of
+    a neighbour in the ranking, and is not surely negative. `difference` gives (difference of two
+    gains, its standard error) in nats.
+    """
+
+    def close(one: Selection, other: Selection) -> bool:
         nats, error = difference(one, other)
-        return abs(nats) < SURE * error
+        return abs(nats) < DECIDED_ERRORS * error
 
     ranked = sorted(gains, key=lambda s: (-gains[s].nats, str(s)))
-    unsure: list[Selection] = []
+    undecided: list[Selection] = []
     for place, selection in enumerate(ranked):
         own = gains[selection]
+        margin = DECIDED_ERRORS * own.standard_error
         neighbours = ranked[max(place - 1, 0) : place] + ranked[place + 1 : place + 2]
-        near = abs(own.nats) < SURE * own.error or any(alike(selection, n) for n in neighbours)
-        if own.nats + SURE * own.error > 0 and near:
-            unsure.append(selection)
-    unsure.sort(key=lambda s: -(gains[s].nats + SURE * gains[s].error))
-    return unsure[: len(gains) // 2]
+        near = abs(own.nats) < margin or any(close(selection, n) for n in neighbours)
+        if own.nats + margin > 0 and near:
+            undecided.append(selection)
+    undecided.sort(key=lambda s: -(gains[s].nats + DECIDED_ERRORS * gains[s].standard_error))
+    return undecided[: len(gains) // 2]
 
 
-def spread_depths(depths: Sequence[int]) -> list[int]:
-    """At most MEASURED_DEPTHS of ascending depths, evenly spread, the first and last among them."""
+def evenly_spaced_depths(depths: Sequence[int]) -> list[int]:
+    """At most MEASURED_DEPTHS of ascending depths, with the first and the last among them."""
     if len(depths) <= MEASURED_DEPTHS:
         return list(depths)
     places = np.linspace(0, len(depths) - 1, MEASURED_DEPTHS).round().astype(int)
@@ -232,14 +251,17 @@ def spread_depths(depths: Sequence[int]) -> list[int]:
 
 def _ends(choices: Iterable[Choice]) -> list[tuple[Choice, Choice]]:
     """The smallest and the largest ratio of each layer."""
-    return [(of[0], of[-1]) for of in by_layer(choices).values()]
+    return [(own[0], own[-1]) for own in choices_by_layer(choices).values()]
 
 
-def _disagreeing(choices: Sequence[Choice], bench: _Bench) -> list[Choice]:
-    """Ratios between ends whose gains surely differ."""
+def _inner_ratios_to_measure(
+    choices: Sequence[Choice], halving: _SuccessiveHalving
+) -> list[Choice]:
+    """Ratios between the ends of a layer whose gains surely differ."""
     found: list[Choice] = []
-    for of in by_layer(choices).values():
-        nats, error = bench.difference(bench.over_biases(of[-1]), bench.over_biases(of[0]))
-        if len(of) > 2 and abs(nats) > SURE * error:
-            found += of[1:-1]
+    for own in choices_by_layer(choices).values():
+        ends = halving.with_biases(own[-1]), halving.with_biases(own[0])
+        nats, error = halving.difference(*ends)
+        if len(own) > 2 and abs(nats) > DECIDED_ERRORS * error:
+            found += own[1:-1]
     return found

@@ -1,4 +1,4 @@
-"""The training-free estimate through the cache, and how well it ranks what was measured."""
+"""Cached estimates of contributions, and their rank correlation with measured ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from microtune.run.builds import code_version, digest
 from microtune.search.cache import Cache
-from microtune.search.contributions.ablation import Analysis, Training
-from microtune.search.contributions.fisher import estimate
+from microtune.search.contributions.ablation import ContributionAnalysis
+from microtune.search.contributions.fisher import estimated_contributions
 from microtune.search.problem import Choice, Contributions
 from microtune.search.trials.gains import NORMAL_95
-from microtune.search.trials.trial import Materials
+from microtune.search.trials.trial import TrialSettings, TrialSetup
 from microtune.train.trainer import Progress
 
 LEAST_PAIRS = 4
@@ -24,7 +24,10 @@ _ALMOST_1 = 1 - 1e-12
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation with its 95 % interval, and of how many pairs."""
+    """Spearman's rank correlation with its 95 % confidence interval.
+
+    All three lie between -1 and 1. `pairs` is the number of pairs.
+    """
 
     value: float
     low: float
@@ -35,22 +38,28 @@ class Correlation:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}], {self.pairs} weights"
 
 
-class Estimates:
-    """The training-free estimate through the cache, and how it ranks what was measured."""
+class CachedEstimate:
+    """Estimated contributions of one setup and learning rate, each computed once and cached.
 
-    def __init__(self, materials: Materials, cache: Cache, lr: float, progress: Progress) -> None:
-        self._materials, self._cache, self._lr = materials, cache, lr
+    Measured gains are cached beside them, so that both can be compared.
+    """
+
+    def __init__(self, setup: TrialSetup, cache: Cache, lr: float, progress: Progress) -> None:
+        self._setup, self._cache, self._lr = setup, cache, lr
         self._progress = progress
 
     def _key(self, what: object) -> str:
         code = code_version(("search/contributions/fisher.py",))
-        return f"estimate:{digest(code, self._materials.context, repr(self._lr), repr(what))}"
+        return f"estimate:{digest(code, self._setup.context, repr(self._lr), repr(what))}"
 
     def contributions(self, depths: Sequence[int], choices: Sequence[Choice]) -> Contributions:
-        """Estimated in seconds to minutes, or known."""
+        """Estimated gains in nats of these bias depths and choices (`estimated_contributions`).
+
+        Takes seconds to minutes for what is not cached. Raises what `run_trial` raises.
+        """
         known = [self._cache.get(self._key(item)) for item in (*depths, *choices)]
         if any(not isinstance(value, dict) for value in known):
-            found = estimate(self._materials, depths, choices, self._lr, self._progress)
+            found = estimated_contributions(self._setup, depths, choices, self._lr, self._progress)
             for item, nats in (*found.biases.items(), *found.weights.items()):
                 self._cache.put(self._key(item), {"nats": nats})
             return found
@@ -60,19 +69,19 @@ class Estimates:
             dict(zip(depths, biases, strict=True)), dict(zip(choices, weights, strict=True))
         )
 
-    def _measured_key(self, training: Training) -> str:
-        return f"measured:{digest(self._materials.context, repr(training))}"
+    def _measured_key(self, settings: TrialSettings) -> str:
+        return f"measured:{digest(self._setup.context, repr(settings))}"
 
-    def keep(self, analysis: Analysis, training: Training) -> None:
-        """Remember gains that were really measured, by layer and ratio."""
+    def store_measured(self, analysis: ContributionAnalysis, settings: TrialSettings) -> None:
+        """Cache the measured gains of an analysis, without the interpolated ones."""
         gains = {f"{c.layer}:{c.ratio}": g.nats for c, g in analysis.weights.items() if g.seeds}
-        key = self._measured_key(training)
+        key = self._measured_key(settings)
         before = self._cache.get(key)
         self._cache.put(key, (before if isinstance(before, dict) else {}) | gains)
 
-    def measured(self, training: Training) -> dict[Choice, float]:
-        """What was kept."""
-        kept = self._cache.get(self._measured_key(training))
+    def measured(self, settings: TrialSettings) -> dict[Choice, float]:
+        """All cached measured gains of choices, in nats, of trials with these settings."""
+        kept = self._cache.get(self._measured_key(settings))
         found: dict[Choice, float] = {}
         for name, nats in kept.items() if isinstance(kept, dict) else ():
             layer, ratio = name.split(":")
@@ -82,7 +91,10 @@ class Estimates:
     def correlation(
         self, estimated: Contributions, measured: Mapping[Choice, float]
     ) -> Correlation | None:
-        """Of estimated to measured gains of weights; None where fewer than LEAST_PAIRS are both."""
+        """Rank correlation of estimated with measured gains of choices.
+
+        None if fewer than LEAST_PAIRS choices have both.
+        """
         both = [c for c in estimated.weights if c in measured]
         if len(both) < LEAST_PAIRS:
             return None
@@ -91,9 +103,12 @@ class Estimates:
 
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> Correlation:
-    """Spearman's; ties share their rank, and constants correlate with nothing (0). The interval is
-    that of Fisher's transformation (E. C. Fieller et al., Tests for rank correlation coefficients,
-    Biometrika 1957)."""
+    """Spearman's rank correlation of two sequences of equal length.
+
+    Tied values share their mean rank. If one sequence is constant, the correlation is 0. The 95 %
+    confidence interval is that of Fisher's transformation (E. C. Fieller et al., Tests for rank
+    correlation coefficients, Biometrika 1957).
+    """
     from scipy.stats import rankdata
 
     ranks = [rankdata(values) for values in (one, other)]

@@ -1,13 +1,14 @@
-"""The training-free estimate: Fisher information of biases and weights, behind a trained head.
+"""Contributions estimated without training candidates: Fisher information of biases and weights.
 
-The head alone is trained. Then a few images go through the float-gradient graph, the whole network
-at once. A bias's score is the mean over images of its squared gradient with respect to the *float*
-bias (codes' gradients over the scales): to first order what a step of plain SGD, and so of
-quantisation-aware scaling, takes off the loss per unit of learning rate.
+The head alone is trained. Then a few images go through the float-gradient graph of the whole
+network. The score of a bias is the mean over images of its squared gradient with respect to the
+*float* bias: the gradient of the integer code, divided by the code's scale. To first order this is
+the decrease of the loss in one step of plain SGD for a learning rate of 1, also with
+quantisation-aware scaling.
 
-Weights are trained beside their layer's biases, so that of a weight's gradient only what is not
-proportional to the gradient of its output's bias counts: the information conditional on the bias. A
-weight whose input is the same for all images is no more than a bias.
+Weights are trained beside the biases of their layer. The part of a weight's gradient that is
+proportional to the gradient of its output's bias is therefore left out: a score is the information
+conditional on the bias. A weight whose input is the same for all images has a score of 0.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from microtune.ir.graph import Array, Graph, Node
 from microtune.ir.ops.forward import full_weight
 from microtune.ir.signature import feed
 from microtune.search.problem import Choice, Contributions, Selection
-from microtune.search.trials.trial import Materials, Trial, trained_parameters
+from microtune.search.trials.trial import Trial, TrialSetup, trained_parameters
 from microtune.train.trainer import Progress
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
@@ -42,24 +43,32 @@ _TINY = 1e-300
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Fisher information by layer name: of the biases, and of each channel's weights beside them
-    (C,), in the channels' original order (the channels that a ratio selects)."""
+class FisherScores:
+    """Fisher information by layer name, in nats for a learning rate of 1.
+
+    `biases` has that of all biases of a layer. `channels` has that of the weights of each channel,
+    float64 (C,), beside the biases. Channels are those that a ratio selects among, in their
+    original order.
+    """
 
     biases: Mapping[str, float]
     channels: Mapping[str, Array]
 
 
-def estimate(
-    materials: Materials, depths: Sequence[int], choices: Sequence[Choice], lr: float,
+def estimated_contributions(
+    setup: TrialSetup, depths: Sequence[int], choices: Sequence[Choice], lr: float,
     progress: Progress, images: int = IMAGES,
 ) -> Contributions:  # fmt: skip
-    """Contributions in nats for one step of each image, to first order: comparable with each other,
-    and too large for the whole training."""
-    graph = materials.model.graph
+    """Estimated gains in nats of these bias depths and choices, for one SGD step on each image.
+
+    First-order estimates for the learning rate `lr`. They can be compared with each other; as gains
+    of a whole training they are too large. `images` is the number of training images that gradients
+    are taken of. Raises what `run_trial` raises.
+    """
+    graph = setup.model.graph
     layers = backbone_layers(graph)
     deepest = max([1, *depths, *(len(layers) - choice.layer for choice in choices)])
-    scores = fisher(materials, lr, progress, deepest, images)
+    scores = fisher_scores(setup, lr, progress, deepest, images)
     biases = {
         depth: lr * sum(scores.biases[name] for name in layers[len(layers) - depth :])
         for depth in depths
@@ -73,58 +82,65 @@ def estimate(
     return Contributions(biases, weights)
 
 
-def fisher(
-    materials: Materials, lr: float, progress: Progress, depth: int, images: int = IMAGES
-) -> Scores:
-    """Scores of the last `depth` layers, over images spread evenly over what is learnt."""
-    floating = replace(materials, formats=Formats(head="float32"))
+def fisher_scores(
+    setup: TrialSetup, lr: float, progress: Progress, depth: int, images: int = IMAGES
+) -> FisherScores:
+    """The scores of the last `depth` layers, over training images at even distances.
+
+    The head is trained first, for two epochs with the learning rate `lr`. Raises what `run_trial`
+    raises.
+    """
+    floating = replace(setup, formats=Formats(head="float32"))
     head = trained_parameters(Trial(Selection(0, ()), lr, 0, _HEAD_EPOCHS), floating)
-    forward, graph, gradients = _gradient_graph(materials, depth)
-    count = len(materials.learn.labels)
+    forward, graph, gradients = _gradient_graph(setup, depth)
+    count = len(setup.training_split.labels)
     chosen = np.linspace(0, count - 1, min(images, count)).round().astype(int)
-    moments = _Moments(_biases_of(forward, depth))
+    moments = _GradientMoments(_biases_of(forward, depth))
+    training = setup.training_split
     for number, index in enumerate(chosen):
-        inputs = feed(graph, materials.learn.frames[index], materials.learn.labels[index])
+        inputs = feed(graph, training.frames[index], training.labels[index])
         values = evaluate(graph, inputs, head, real=np.float32)
         moments.add({p: values[g] for p, g in gradients.items() if p not in head})
         progress(number + 1, len(chosen), "gradients")
     return _scores(forward, moments.information(), depth)
 
 
-class _Moments:
-    """Sums over images of squared gradients, and of products of a weight's with its bias's."""
+class _GradientMoments:
+    """Sums over images of squared gradients, and of products of weight and bias gradients."""
 
     def __init__(self, biases: Mapping[str, str]) -> None:
-        """`biases`: weight -> bias of the same layer."""
+        """Start with no image; `biases` maps each weight to the bias of the same layer."""
         self._biases = biases
         self._images = 0
         self._squares: dict[str, Array] = {}
         self._products: dict[str, Array] = {}
 
     def add(self, gradients: Mapping[str, Array]) -> None:
-        """Of one image."""
+        """Add the gradients of one image, by parameter name."""
         self._images += 1
         found = {param: gradient.astype(np.float64) for param, gradient in gradients.items()}
         for param, gradient in found.items():
             self._squares[param] = self._squares.get(param, 0.0) + gradient**2
         for weight, bias in self._biases.items():
-            product = found[weight] * _over(found[bias], found[weight])
+            product = found[weight] * _per_output(found[bias], found[weight])
             self._products[weight] = self._products.get(weight, 0.0) + product
 
     def information(self) -> dict[str, Array]:
-        """The mean square of each gradient; of a weight's, what is left of it by the least squares
-        over its bias's."""
+        """The mean squared gradient by parameter name, with the parameter's shape.
+
+        From the gradient of a weight its least-squares projection on that of its bias is removed.
+        """
         means = {param: square / self._images for param, square in self._squares.items()}
         for weight, bias in self._biases.items():
-            square = _over(self._squares[bias], self._squares[weight])
+            square = _per_output(self._squares[bias], self._squares[weight])
             shared = self._products[weight] ** 2 / np.maximum(square, _TINY)
             left = np.maximum(self._squares[weight] - shared, 0.0)
             means[weight] = left / max(self._images - 1, 1)
         return means
 
 
-def _over(outputs: Array, weights: Array) -> Array:
-    """Values of outputs (O,), to multiply weights (O, ...)."""
+def _per_output(outputs: Array, weights: Array) -> Array:
+    """Values of outputs (O,), reshaped to multiply weights (O, ...)."""
     return outputs.reshape(-1, *[1] * (weights.ndim - 1))
 
 
@@ -134,19 +150,21 @@ def _biases_of(graph: Graph, depth: int) -> dict[str, str]:
     return {inputs[1]: inputs[2] for inputs in of}
 
 
-def _gradient_graph(materials: Materials, depth: int) -> tuple[Graph, Graph, dict[str, str]]:
-    """(device graph, the same with float gradients of all of the last `depth` layers, param ->
-    gradient)."""
-    device = materials.model.graph.copy()
+def _gradient_graph(setup: TrialSetup, depth: int) -> tuple[Graph, Graph, dict[str, str]]:
+    """(device graph, that graph with gradients, parameter -> gradient tensor).
+
+    Gradients are floats, of all parameters of the last `depth` layers.
+    """
+    device = setup.model.graph.copy()
     device.attrs["requantize"] = "device"
     names = backbone_layers(device)[-depth:]
     whole = Scheme("all", tuple(names), {n: channel_count(device, n) for n in names}, True)
-    prepared = apply_scheme(replace_head(device, materials.classes, "float32"), whole)
+    prepared = apply_scheme(replace_head(device, setup.classes, "float32"), whole)
     graph, gradients = differentiate(prepared)
     return device, graph, gradients
 
 
-def _scores(graph: Graph, information: Mapping[str, Array], depth: int) -> Scores:
+def _scores(graph: Graph, information: Mapping[str, Array], depth: int) -> FisherScores:
     biases: dict[str, float] = {}
     channels: dict[str, Array] = {}
     nodes = {node.outputs[0]: node for node in graph.nodes}
@@ -160,11 +178,11 @@ def _scores(graph: Graph, information: Mapping[str, Array], depth: int) -> Score
         else:
             inputs = information[weight].shape[-1]
             channels[name] = by_output.reshape(-1, inputs).sum(axis=0)
-    return Scores(biases, channels)
+    return FisherScores(biases, channels)
 
 
 def _live(graph: Graph, node: Node) -> Array:
-    """Channels that are not dead: those are never trained. bool (O,)."""
+    """Whether each output channel has a weight other than 0, bool (O,); only those are trained."""
     weight = full_weight(node.int("groups", 1), graph.data[node.inputs[1]], [])
     alive: Array = np.array([row.any() for row in weight])
     return alive

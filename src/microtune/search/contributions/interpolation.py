@@ -1,4 +1,4 @@
-"""Gains between measured ones: of bias depths linearly, of ratios by a power law."""
+"""Gains that were not measured: bias depths linearly, ratios by a power law between their ends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fractions import Fraction
 import numpy as np
 
 from microtune.search.problem import Choice
-from microtune.search.trials.gains import NO_GAIN, Gain, between
+from microtune.search.trials.gains import NO_GAIN, Gain, interpolated_gain
 
 
-def by_layer(choices: Iterable[Choice]) -> dict[int, list[Choice]]:
-    """The choices of each layer, ascending."""
+def choices_by_layer(choices: Iterable[Choice]) -> dict[int, list[Choice]]:
+    """Layer -> its choices, both ascending."""
     found: dict[int, list[Choice]] = {}
     for choice in sorted(choices):
         found.setdefault(choice.layer, []).append(choice)
@@ -23,45 +23,56 @@ def by_layer(choices: Iterable[Choice]) -> dict[int, list[Choice]]:
 def interpolated_ratios(
     measured: Mapping[Choice, Gain], choices: Iterable[Choice]
 ) -> dict[Choice, Gain]:
-    """Gains of all choices, those between measured ends of a layer by one power law of the ratio
-    for all layers."""
-    layers = by_layer(choices).values()
-    exponent = growth([(of[0], of[-1]) for of in layers if len(of) > 1], measured)
+    """The gains of all choices: measured ones as they are, others interpolated.
+
+    The smallest and the largest ratio of each layer must be measured. Between them a gain rises
+    with ratio ** e, where the exponent e is the same for all layers (`ratio_exponent`). Raises
+    KeyError if an end was not measured.
+    """
+    layers = choices_by_layer(choices).values()
+    exponent = ratio_exponent([(own[0], own[-1]) for own in layers if len(own) > 1], measured)
     found: dict[Choice, Gain] = {}
-    for of in layers:
-        low, high = of[0], of[-1]
-        for choice in of:
+    for own in layers:
+        low, high = own[0], own[-1]
+        for choice in own:
             if choice in measured:
                 found[choice] = measured[choice]
             else:
-                part = _risen(low.ratio, choice.ratio, exponent) / _risen(
-                    low.ratio, high.ratio, exponent
-                )
-                found[choice] = between(measured[low], measured[high], part)
+                rise = _power_increase(low.ratio, choice.ratio, exponent)
+                fraction = rise / _power_increase(low.ratio, high.ratio, exponent)
+                found[choice] = interpolated_gain(measured[low], measured[high], fraction)
     return found
 
 
-def growth(ends: Iterable[tuple[Choice, Choice]], measured: Mapping[Choice, Gain]) -> float:
-    """The exponent, from 0 to 1, by which what is learnt grows with the ratio from the lower to the
-    higher ends of all layers together; 0, as the logarithm does, where it does not grow."""
+def ratio_exponent(ends: Iterable[tuple[Choice, Choice]], measured: Mapping[Choice, Gain]) -> float:
+    """The exponent, from 0 to 1, by which the decrease of the training loss grows with the ratio.
+
+    `ends` are the smallest and the largest ratio of each layer. The decreases of all layers are
+    added at both ends. An exponent of 0 stands for the logarithm; it is also the answer where the
+    decrease does not grow.
+    """
     listed = list(ends)
-    low = sum(measured[choice].learnt for choice, _ in listed)
-    high = sum(measured[choice].learnt for _, choice in listed)
+    low = sum(measured[choice].training_nats for choice, _ in listed)
+    high = sum(measured[choice].training_nats for _, choice in listed)
     if not 0 < low < high:
         return 0.0
     span = sum(math.log(b.ratio / a.ratio) for a, b in listed) / len(listed)
     return min(1.0, math.log(high / low) / span)
 
 
-def _risen(low: Fraction, ratio: Fraction, exponent: float) -> float:
-    """By how much ratio ** exponent is more than at the lower end."""
+def _power_increase(low: Fraction, ratio: Fraction, exponent: float) -> float:
+    """ratio ** exponent - low ** exponent; for exponent 0, log(ratio / low)."""
     if exponent == 0:
         return math.log(ratio / low)
     return float(float(ratio) ** exponent - float(low) ** exponent)
 
 
 def interpolated_depths(measured: Mapping[int, Gain], depths: Iterable[int]) -> dict[int, Gain]:
-    """Gains of all depths, linear between those that were measured (depth 0 gains nothing)."""
+    """The gains of all bias depths: measured ones as they are, others linear between neighbours.
+
+    Depth 0, the head alone, gains nothing. Raises ValueError for a depth below 1 or beyond the
+    deepest measured one.
+    """
     known = {0: NO_GAIN, **measured}
     found: dict[int, Gain] = {}
     for depth in sorted(depths):
@@ -70,15 +81,19 @@ def interpolated_depths(measured: Mapping[int, Gain], depths: Iterable[int]) -> 
         else:
             low = max(k for k in known if k < depth)
             high = min(k for k in known if k > depth)
-            found[depth] = between(known[low], known[high], (depth - low) / (high - low))
+            fraction = (depth - low) / (high - low)
+            found[depth] = interpolated_gain(known[low], known[high], fraction)
     return found
 
 
-def summed_depths(steps: Mapping[int, float], depths: Iterable[int]) -> dict[int, float]:
-    """What all depths are worth if each of some is worth so much more than the one before it (the
-    first: than depth 0); linear between them."""
-    known = sorted(steps)
-    sums = np.cumsum([0.0, *(steps[depth] for depth in known)])
+def cumulative_gains(increments: Mapping[int, float], depths: Iterable[int]) -> dict[int, float]:
+    """Predicted gains of all bias depths from what some gain over the next shallower of them.
+
+    `increments` has these differences, for the shallowest one over depth 0. They are added up;
+    between them the gains are linear. The unit is that of the increments.
+    """
+    known = sorted(increments)
+    sums = np.cumsum([0.0, *(increments[depth] for depth in known)])
     wanted = sorted(depths)
     values = np.interp(wanted, [0, *known], sums)
     return dict(zip(wanted, values.tolist(), strict=True))

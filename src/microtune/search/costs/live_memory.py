@@ -1,4 +1,7 @@
-"""Memory that every schedule of a training graph holds at once: lower bounds of its arena."""
+"""Buffers that are live at once in every schedule of a training graph.
+
+The sum of their bytes is a lower bound of the arena.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +18,30 @@ from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
 from microtune.passes.order import backward_part
 
-Alive = Mapping[str, int]  # buffer -> bytes with those lost by alignment
+# Buffer -> its bytes, rounded up to the alignment.
+LiveBytes = Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class Steps:
-    """What is alive however a training graph is scheduled: node's output -> buffers, in the steps
-    behind the frozen prefix; `owner` says which buffer a tensor lies in."""
+class LiveBuffers:
+    """Buffers that are live in each step behind the frozen prefix, whatever the schedule is.
 
-    alive: dict[str, Alive]
+    A step is one node, named by its first output. `by_step` maps it to its live buffers. `owner`
+    maps a tensor that is a view to the buffer it lies in.
+    """
+
+    by_step: dict[str, LiveBytes]
     owner: Mapping[str, str]
 
 
-def surely_alive(graph: Graph) -> Steps:
-    """The steps of a training graph."""
+def always_live_buffers(graph: Graph) -> LiveBuffers:
+    """The buffers of a training graph that no order of its nodes can free earlier."""
     graph = in_place(early_updates(graph))
     scratch = scratch_rule(graph)
     part = backward_part(graph, scratch)
     end = len(graph.nodes) if part is None else part.start
     buffers = step_buffers(graph, scratch)
-    steps: dict[str, Alive] = {}
+    steps: dict[str, LiveBytes] = {}
     for step in range(prefix_length(graph), end):
         live = (b for b in buffers if b.first <= step < b.last)
         steps[graph.nodes[step].outputs[0]] = _sizes(live)
@@ -42,14 +49,14 @@ def surely_alive(graph: Graph) -> Steps:
         for task, node in enumerate(graph.nodes[part.start :]):
             live = (m.buffer for m in part.tasks.surely_alive(task))
             steps[node.outputs[0]] = _sizes(live)
-    return Steps(steps, views(graph))
+    return LiveBuffers(steps, views(graph))
 
 
-def _sizes(buffers: Iterable[Buffer]) -> Alive:
-    """Without the smallest, which may lie in what the alignment of others leaves free."""
+def _sizes(buffers: Iterable[Buffer]) -> LiveBytes:
+    """Bytes of each buffer, without those small enough to lie in the padding of others."""
     return {b.name: aligned(b.bytes) for b in buffers if b.alignment >= ALIGNMENT}
 
 
-def resident(graph: Graph) -> int:
-    """Bytes of parameters, context and stack."""
+def resident_bytes(graph: Graph) -> int:
+    """Bytes of parameters, context and stack: all planned SRAM but the arena."""
     return sum(pipeline.resident_bytes(graph).values())

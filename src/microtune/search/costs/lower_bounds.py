@@ -1,10 +1,9 @@
-"""What selections need at least: memory that every schedule holds at once, as sums of choices.
+"""Lower bounds of the costs of selections, as sums over a bias depth and choices.
 
-The planned peak of a selection is parameters, context and stack (exact and additive) and the arena.
-Whatever is the order, in each step of the forward part behind the frozen prefix, and during each
-node of the backward part, certain buffers are alive: those of training the biases down to that
-depth, and the inputs that the chosen layers saved before and have not used yet. No arena is smaller
-than their sum, nor than that of the frozen prefix.
+The planned SRAM of a selection is that of parameters, context and stack, which is a sum over its
+parts, and the arena. In every schedule certain buffers are live at each node behind the frozen
+prefix: those of training the biases, and the saved inputs of the chosen layers that the backward
+pass still needs. The arena is at least their sum, and at least the arena of the frozen prefix.
 """
 
 from __future__ import annotations
@@ -15,8 +14,13 @@ from dataclasses import dataclass
 from microtune import pipeline
 from microtune.ir.graph import Graph, Node
 from microtune.memory.lifetimes import aligned, views
-from microtune.search.costs.live_memory import Alive, Steps, resident, surely_alive
-from microtune.search.costs.planned import Costs, nodes_instructions
+from microtune.search.costs.live_memory import (
+    LiveBuffers,
+    LiveBytes,
+    always_live_buffers,
+    resident_bytes,
+)
+from microtune.search.costs.planned import Costs, estimated_instructions
 from microtune.search.problem import HEAD_ONLY, RATIOS, Choice, Selection
 
 _UPDATE = "conv2d_weight_update"
@@ -24,138 +28,163 @@ _LAYERS = ("conv2d", "fully_connected")
 
 
 @dataclass(frozen=True)
-class Need:
-    """What a choice adds to any selection: bytes of parameters and of flash, instructions of a
-    step, and its saved input: bytes, the tensor, and the steps in which that is alive."""
+class ChoiceCost:
+    """What a choice adds to the costs of any selection.
 
-    resident: int
-    flash: int
+    Bytes of parameters and of flash, and instructions of one training step. The layer's input is
+    saved for the weight gradient: `saved_tensor`, of `saved_bytes`, is live in `live_steps`.
+    """
+
+    resident_bytes: int
+    flash_bytes: int
     instructions: int
-    saved: int
-    tensor: str
-    steps: frozenset[str]
+    saved_bytes: int
+    saved_tensor: str
+    live_steps: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Depth:
-    """Biases alone at one depth: bytes of parameters, context and stack, of flash; instructions;
-    and what is alive in each step."""
+class BiasDepthCost:
+    """What training the biases of one depth, and no weights, costs.
 
-    resident: int
-    flash: int
+    Bytes of parameters, context and stack, bytes of flash, instructions of one training step, and
+    the buffers that are live in each step.
+    """
+
+    resident_bytes: int
+    flash_bytes: int
     instructions: int
-    steps: Steps
+    live: LiveBuffers
 
-    def row(self, step: str, needs: Mapping[Choice, Need]) -> tuple[int, list[Choice]]:
-        """(the arena that a step needs, choices whose saved input is alive in it besides)."""
-        alive = self.steps.alive[step]
-        owner = self.steps.owner
+    def live_in_step(
+        self, step: str, needs: Mapping[Choice, ChoiceCost]
+    ) -> tuple[int, list[Choice]]:
+        """(bytes live in a step with biases alone, choices that add their saved input to it)."""
+        alive = self.live.by_step[step]
+        owner = self.live.owner
         more = [
             choice for choice, need in needs.items()
-            if step in need.steps and owner.get(need.tensor, need.tensor) not in alive
+            if step in need.live_steps
+            and owner.get(need.saved_tensor, need.saved_tensor) not in alive
         ]  # fmt: skip
         return sum(alive.values()), more
 
 
 @dataclass(frozen=True)
-class Least:
-    """What a selection costs at least: bytes of SRAM and of flash, instructions of a step."""
+class LowerBound:
+    """The least that a selection costs: bytes of SRAM and flash, instructions of one step."""
 
     sram_bytes: int
     flash_bytes: int
     instructions: int
 
 
-class Bounds:
-    """Lower bounds of the costs of all selections of these depths (0: the head) and choices.
+class LowerBounds:
+    """Lower bounds of the costs of all selections of these bias depths and choices.
 
-    `arena` is that of the frozen prefix. The costs of a selection are at least those of its depth
-    and the sum of what its choices need; parameters, flash but for the gradients' offsets, and
-    instructions (rounded) are exactly that.
+    Depth 0 is the head alone. `prefix_arena` is the arena of the frozen prefix in bytes. The costs
+    of a selection are at least those of its depth and of its choices together. For parameters and
+    instructions the bound is exact (but for rounding), for flash too but for gradient offsets.
     """
 
     def __init__(self, costs: Costs, depths: Iterable[int], choices: Iterable[Choice]) -> None:
         self.costs = costs
-        self.arena = prefix_arena(costs)
-        self.needs: dict[Choice, Need] = {}
+        self.prefix_arena = prefix_arena(costs)
+        self.choice_costs: dict[Choice, ChoiceCost] = {}
         self._scratch: dict[str, int] = {}
         listed = sorted(choices)
         for ratio in RATIOS:
-            self._add(tuple(c for c in listed if c.ratio == ratio))
-        self.depths = {depth: self._depth(Selection(depth, ())) for depth in sorted(depths)}
+            self._add_choices(tuple(c for c in listed if c.ratio == ratio))
+        self.depth_costs = {
+            depth: self._depth_cost(Selection(depth, ())) for depth in sorted(depths)
+        }
 
-    def least(self, selection: Selection) -> Least:
-        """Of a selection of these depths and choices; needs no plan."""
-        at = self.depths[selection.bias_layers]
-        needs = {choice: self.needs[choice] for choice in selection.choices}
-        arena = max([self.arena, *(self._arena(at, step, needs) for step in at.steps.alive)])
+    def lower_bound(self, selection: Selection) -> LowerBound:
+        """The lower bound of a selection, found without planning it.
+
+        Raises KeyError for a depth or choice that these bounds were not made for.
+        """
+        at = self.depth_costs[selection.bias_layers]
+        needs = {choice: self.choice_costs[choice] for choice in selection.choices}
+        arena = max(
+            [self.prefix_arena, *(self._arena(at, step, needs) for step in at.live.by_step)]
+        )
         rounding = 1 + len(needs)
-        return Least(
-            arena + at.resident + sum(n.resident for n in needs.values()),
-            at.flash + sum(n.flash for n in needs.values()),
+        return LowerBound(
+            arena + at.resident_bytes + sum(n.resident_bytes for n in needs.values()),
+            at.flash_bytes + sum(n.flash_bytes for n in needs.values()),
             at.instructions + sum(n.instructions for n in needs.values()) - rounding,
         )
 
-    def _arena(self, at: Depth, step: str, needs: Mapping[Choice, Need]) -> int:
-        """What is alive in a step; what several layers read is kept once."""
-        arena, kept = at.row(step, needs)
+    def _arena(self, at: BiasDepthCost, step: str, needs: Mapping[Choice, ChoiceCost]) -> int:
+        """Bytes that are live in a step; an input that several layers read is counted once."""
+        arena, kept = at.live_in_step(step, needs)
         saved: dict[str, int] = {}
         for need in (needs[choice] for choice in kept):
-            owner = at.steps.owner.get(need.tensor, need.tensor)
-            saved[owner] = max(need.saved, saved.get(owner, 0))
+            owner = at.live.owner.get(need.saved_tensor, need.saved_tensor)
+            saved[owner] = max(need.saved_bytes, saved.get(owner, 0))
         return arena + sum(saved.values())
 
-    def _depth(self, selection: Selection) -> Depth:
-        graph = self.costs.sketch(selection)
-        steps = surely_alive(graph)
+    def _depth_cost(self, selection: Selection) -> BiasDepthCost:
+        graph = self.costs.unscheduled_graph(selection)
+        live = always_live_buffers(graph)
         # Kernels may need less scratch where some of their weights are trained.
-        least: dict[str, Alive] = {
+        least: dict[str, LiveBytes] = {
             step: {name: min(size, self._scratch.get(name, size)) for name, size in alive.items()}
-            for step, alive in steps.alive.items()
+            for step, alive in live.by_step.items()
         }
-        instructions = nodes_instructions(graph, graph.nodes, self.costs.request.target)
+        instructions = estimated_instructions(graph, graph.nodes, self.costs.request.target)
         flash = pipeline.constant_bytes(graph) + pipeline.CODE_BYTES
-        return Depth(resident(graph), flash, instructions, Steps(least, steps.owner))
+        return BiasDepthCost(
+            resident_bytes(graph), flash, instructions, LiveBuffers(least, live.owner)
+        )
 
-    def _add(self, chosen: tuple[Choice, ...]) -> None:
-        """All choices of a ratio, in one graph."""
+    def _add_choices(self, chosen: tuple[Choice, ...]) -> None:
+        """Find the costs of choices of one ratio, all of them in one graph."""
         if not chosen:
             return
-        graph = self.costs.sketch(Selection(len(self.costs.layers) - chosen[0].layer, chosen))
-        steps = surely_alive(graph)
+        graph = self.costs.unscheduled_graph(
+            Selection(len(self.costs.layers) - chosen[0].layer, chosen)
+        )
+        live = always_live_buffers(graph)
         layers = {node.outputs[0]: node for node in graph.nodes if node.op in _LAYERS}
         for choice in chosen:
             layer = layers[self.costs.layers[choice.layer]]
-            self.needs[choice] = self._need(graph, layer, steps)
-        for alive in steps.alive.values():
+            self.choice_costs[choice] = self._choice_cost(graph, layer, live)
+        for alive in live.by_step.values():
             for name, size in alive.items():
                 if name not in graph.tensors:
                     self._scratch[name] = min(size, self._scratch.get(name, size))
 
-    def _need(self, graph: Graph, layer: Node, steps: Steps) -> Need:
+    def _choice_cost(self, graph: Graph, layer: Node, live: LiveBuffers) -> ChoiceCost:
         weight = layer.inputs[3] if len(layer.inputs) > 3 else layer.inputs[1]
         update = next(n for n in graph.nodes if n.op == _UPDATE and n.inputs[3] == weight)
         saved = views(graph).get(update.inputs[2], update.inputs[2])
         made = [n for n in graph.nodes if n.op == "gather_channels" and n.outputs[0] == saved]
-        buffer = steps.owner.get(saved, saved)
+        buffer = live.owner.get(saved, saved)
         order = graph.tensors[layer.inputs[4]].bytes if len(layer.inputs) > 4 else 0
-        return Need(
+        return ChoiceCost(
             aligned(graph.tensors[weight].bytes), order,
-            nodes_instructions(graph, [update, *made], self.costs.request.target),
+            estimated_instructions(graph, [update, *made], self.costs.request.target),
             aligned(graph.tensors[saved].bytes), saved,
-            frozenset(step for step, alive in steps.alive.items() if buffer in alive),
+            frozenset(step for step, alive in live.by_step.items() if buffer in alive),
         )  # fmt: skip
 
 
-def least_sram(costs: Costs, selection: Selection) -> int:
-    """Bytes that no plan of the selection goes below, as far as is known without planning it."""
-    graph = costs.sketch(selection)
-    alive = max(sum(step.values()) for step in surely_alive(graph).alive.values())
-    return max(prefix_arena(costs), alive) + resident(graph)
+def sram_lower_bound(costs: Costs, selection: Selection) -> int:
+    """A lower bound of the selection's planned SRAM in bytes, found without planning it."""
+    graph = costs.unscheduled_graph(selection)
+    alive = max(sum(step.values()) for step in always_live_buffers(graph).by_step.values())
+    return max(prefix_arena(costs), alive) + resident_bytes(graph)
 
 
 def prefix_arena(costs: Costs) -> int:
-    """Bytes of the arena of the head alone, whose frozen prefix is longest: whatever another
-    selection does with its prefix and the layers behind, the head alone can do as well. Of one
-    memory: several arenas are no smaller, but the head's may be larger than need be."""
-    return costs.in_one_memory().sram(HEAD_ONLY) - resident(costs.sketch(HEAD_ONLY))
+    """Arena of the head alone in bytes, a lower bound of the arena of every selection.
+
+    The head alone has the longest frozen prefix, and can be scheduled as the prefix of any other
+    selection is. The arena is planned in one memory: in several memories the plan of the head may
+    be larger than another selection's.
+    """
+    return costs.in_one_memory().sram(HEAD_ONLY) - resident_bytes(
+        costs.unscheduled_graph(HEAD_ONLY)
+    )

@@ -1,4 +1,4 @@
-"""What a selection costs: planned SRAM, flash, and instructions of one training step."""
+"""Costs of a selection: planned SRAM, flash, and estimated instructions of one training step."""
 
 from __future__ import annotations
 
@@ -22,35 +22,36 @@ from microtune.targets.instructions import call_cost, step_costs
 from microtune.training.build import build_training_graph
 from microtune.training.scheme import Scheme, backbone_layers, scheme_from_table
 
-# Bytes of a selection whose buffers find no place in the banks of the target at all.
-NO_PLACE = 1 << 40
+# Bytes of SRAM of a selection with a buffer that is larger than any memory of the target.
+UNPLACEABLE = 1 << 40
 
 
-class Store(Protocol):
-    """Where costs outlive the process: an integer under a key, or None."""
+class CostStore(Protocol):
+    """Integers by key that outlive the process, such as a file."""
 
     def get(self, key: str) -> int | None:
-        """What was put under the key."""
+        """The integer that was put under the key, None if there is none."""
 
     def put(self, key: str, value: int) -> None:
-        """Remember."""
+        """Store an integer under the key; a former one is replaced."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Budgets in bytes and in instructions of one training step (None: any number)."""
+    """Budgets: bytes of SRAM and of flash, and instructions of one training step (None: any)."""
 
     sram_bytes: int
     flash_bytes: int
     step_instructions: int | None = None
 
 
-def nodes_instructions(graph: Graph, nodes: Iterable[Node], target: Target) -> int:
-    """An estimate of the instructions of nodes of a graph, all nodes: of one training step.
+def estimated_instructions(graph: Graph, nodes: Iterable[Node], target: Target) -> int:
+    """Instructions that the target needs for these nodes; all nodes of a graph are one step.
 
-    From MACs and elements of each call with the target's fitted figures. Whole steps of the
-    reference models came within 2.1 % of QEMU's counts on Cortex-M7, M3 and M0+ and within 8.1 % on
-    the M55. Targets without figures count as portable C with a multiply-accumulate instruction.
+    The estimate is linear in the MACs and elements of each kernel call, with figures fitted for the
+    target's instruction set. Estimates of whole steps of the reference models are within 2.1 % of
+    QEMU's counts on Cortex-M7, M3 and M0+ and within 8.1 % on the M55. Targets without fitted
+    figures count as portable C with a multiply-accumulate instruction.
     """
     costs = step_costs(instruction_set(target.isa))
     total = 0.0
@@ -63,15 +64,15 @@ def nodes_instructions(graph: Graph, nodes: Iterable[Node], target: Target) -> i
 
 
 class Costs:
-    """Costs of the selections of one model, as `request` would compile it; its scheme is not used.
+    """Costs of the selections of one model, compiled as `request` says but for its scheme.
 
-    Each is worked out once: in memory, and in `store` if there is one. On a target of several
-    memories the plan, and so `sram`, aims at the request's `sram_bytes`. `plans` counts the plans
-    that were really made.
+    Each cost is computed once and kept in memory, and in `store` if there is one. On a target with
+    several memories the plan depends on the request's `sram_bytes`, and so does `sram`. `layers`
+    has the names of the backbone's layers. `plans` counts the plans that were made, not looked up.
     """
 
     def __init__(
-        self, model: ModelFile, request: pipeline.Request, store: Store | None = None
+        self, model: ModelFile, request: pipeline.Request, store: CostStore | None = None
     ) -> None:
         self.model, self.request, self._store = model, request, store
         self.layers = backbone_layers(model.graph)
@@ -87,13 +88,13 @@ class Costs:
         self._context = hashlib.sha256(repr(content).encode()).hexdigest()
 
     def within(self, sram_bytes: int) -> Costs:
-        """The costs within another SRAM budget: these, unless plans aim at it."""
+        """The costs for another SRAM budget; these where the plan does not depend on it."""
         if len(self.request.target.memories) < 2 or sram_bytes == self.request.sram_bytes:
             return self
         return Costs(self.model, replace(self.request, sram_bytes=sram_bytes), self._store)
 
     def in_one_memory(self) -> Costs:
-        """The costs where the target's memories are one: these, unless there are several."""
+        """The costs if the target had one memory as large as all of its memories together."""
         target = self.request.target
         if len(target.memories) < 2:
             return self
@@ -102,29 +103,33 @@ class Costs:
         return Costs(self.model, request, self._store)
 
     def scheme(self, selection: Selection) -> Scheme:
-        """What `resolve_scheme` would make of the selection's file. Raises MicrotuneError."""
+        """The scheme that trains a selection of this model.
+
+        Raises MicrotuneError if the model has no such layers or channels.
+        """
         if selection not in self._schemes:
             table = selection.table("search", self.model.graph.name)
             self._schemes[selection] = scheme_from_table(table, self.model.graph)
         return self._schemes[selection]
 
     def sram(self, selection: Selection) -> int:
-        """The planned peak in bytes, as `compile` counts it; NO_PLACE where nothing can be planned.
+        """Peak SRAM of the plan in bytes, as `compile` counts it.
 
-        Takes seconds for a selection that is not known yet.
+        UNPLACEABLE if a buffer is larger than any memory of the target. Takes seconds for a
+        selection that is not cached. Raises what `scheme` raises.
         """
         return self._cost("sram", selection)
 
     def flash(self, selection: Selection) -> int:
-        """Bytes of constants and initial values, with the reserve for code."""
+        """Bytes of flash: constants, initial values, and a reserve for code."""
         return self._cost("flash", selection)
 
     def instructions(self, selection: Selection) -> int:
-        """Instructions of one training step, estimated (`nodes_instructions`)."""
+        """Estimated instructions of one training step (`estimated_instructions`)."""
         return self._cost("instructions", selection)
 
     def fits(self, selection: Selection, limits: Limits) -> bool:
-        """Whether the selection keeps all limits; the plan is made last."""
+        """Whether the selection's costs are within all limits; the plan is made last."""
         most = limits.step_instructions
         if most is not None and self.instructions(selection) > most:
             return False
@@ -133,8 +138,8 @@ class Costs:
             and self.sram(selection) <= limits.sram_bytes
         )
 
-    def sketch(self, selection: Selection) -> Graph:
-        """The training graph before scheduling, gradient offsets not calibrated: quickly made."""
+    def unscheduled_graph(self, selection: Selection) -> Graph:
+        """The training graph before scheduling, without calibrated gradient offsets."""
         return build_training_graph(
             self.model.graph, self.request.classes, self.scheme(selection), self.request.formats,
             calibrate=False,
@@ -153,8 +158,8 @@ class Costs:
 
     def _computed(self, what: str, selection: Selection) -> dict[str, int]:
         if what == "instructions":
-            graph = self.sketch(selection)
-            return {what: nodes_instructions(graph, graph.nodes, self.request.target)}
+            graph = self.unscheduled_graph(selection)
+            return {what: estimated_instructions(graph, graph.nodes, self.request.target)}
         self.plans += 1
         request = replace(self.request, scheme=self.scheme(selection))
         graph, _ = pipeline.training_graph(self.model, request)
@@ -162,12 +167,12 @@ class Costs:
         try:
             sram = pipeline.planned_sram(graph, pipeline.plan_graph(graph, request))
         except MicrotuneError:  # some buffer is larger than any bank
-            sram = NO_PLACE
+            sram = UNPLACEABLE
         return {"flash": flash, "sram": sram}
 
 
-def require_head(costs: Costs, limits: Limits) -> None:
-    """Raise MicrotuneError, naming the smallest plan, if the head alone does not fit."""
+def require_head_fits(costs: Costs, limits: Limits) -> None:
+    """Raise MicrotuneError if not even the head alone fits; the error names its costs."""
     if costs.fits(HEAD_ONLY, limits):
         return
     most = limits.step_instructions

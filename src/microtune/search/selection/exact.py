@@ -1,13 +1,14 @@
-"""The best selection under the limits, proven: CP-SAT on lower bounds, cuts from real plans.
+"""The selection of largest predicted gain within the limits, with a proof.
 
-For each bias depth a program (`program.py`) has all selections whose lower bounds (`bounds.py`)
-keep the limits: none that really fits is missing. Depths whose linear program promises less than
-what was found are never solved. The best selection of all is planned. If it fits, nothing better
-does; if not, it is cut off, with all that train at least as much if it misses by more than
-NOISE_BYTES, and the solver goes on.
+For each bias depth an integer program (`integer_program.py`) has all selections whose lower bounds
+(`costs/lower_bounds.py`) are within the limits. No selection that fits is missing. The programs are
+solved in the order of the upper bounds from their linear programs; one whose bound is below the
+best selection is never solved. The best selection of all is planned. If it fits, no better one
+does. If it does not, a cut excludes it and the programs are solved again. The cut also excludes all
+larger selections if the plan exceeds the limit by more than NOISE_BYTES.
 
-A choice needs the biases down to its layer: contributions of weights are measured over biases, and
-the gradient passes through those layers anyway.
+A choice needs the biases down to its layer: gains of weights are measured over biases, and the
+gradient passes through those layers anyway.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from microtune.errors import MicrotuneError
-from microtune.search.costs.lower_bounds import Bounds
-from microtune.search.costs.planned import Costs, Limits, require_head
+from microtune.search.costs.lower_bounds import LowerBounds
+from microtune.search.costs.planned import Costs, Limits, require_head_fits
 from microtune.search.problem import Choice, Contributions, Selection
-from microtune.search.selection.integer_program import GAIN_UNIT, Cut, Program, program
+from microtune.search.selection.integer_program import (
+    GAIN_UNIT,
+    Cut,
+    IntegerProgram,
+    integer_program,
+)
 
-# Packing and ordering stop at limits of time, so that training more sometimes takes a little less:
+# The planner stops at limits of time, so that the plan of a larger selection is sometimes smaller:
 # by up to 40 bytes in 2 of 3,218 pairs of selections of random graphs.
 NOISE_BYTES = 64
 
@@ -32,9 +38,13 @@ OnCheck = Callable[[int, Selection, bool], None]
 
 @dataclass(frozen=True)
 class Solution:
-    """What was found: `objective` is the predicted gain in nats, no selection that fits has more
-    than `bound`; `proven`: they are the same up to GAIN_UNIT for each choice. `evaluations` counts
-    the selections that were checked against the planner, also those whose plan was known."""
+    """The best selection, with what is known of better ones.
+
+    `objective` is its predicted gain and `bound` an upper bound of that of every selection that
+    fits, both in nats. `proven` says that they are equal, up to GAIN_UNIT for each choice.
+    `evaluations` counts the selections that were checked against the planner, cached plans too.
+    `seconds` is wall-clock time.
+    """
 
     selection: Selection
     objective: float
@@ -49,19 +59,20 @@ def best_selection(
     costs: Costs,
     limits: Limits,
     on_check: OnCheck | None = None,
-    bounds: Bounds | None = None,
+    bounds: LowerBounds | None = None,
 ) -> Solution:
-    """The selection of the largest objective that keeps all limits; equal input, equal answer.
+    """The selection of largest predicted gain whose costs are within all limits.
 
-    Depths and choices are those that `contributions` has; what harms is left out. `on_check` hears
-    of every selection checked: the number of checks, the selection, whether it fits. `bounds` (of
-    `bounds_of`) saves time where several limits are asked for. Raises MicrotuneError without
-    ortools, and if not even the head can be trained.
+    Depths and choices are those of `contributions`; choices without a positive gain are left out.
+    `on_check` is called for every selection that is checked, with the number of checks so far, the
+    selection, and whether it fits. `bounds` (of `lower_bounds_of`) saves time if the same costs are
+    searched within several limits. Equal input gives an equal answer. Raises MicrotuneError without
+    ortools, and if not even the head alone fits.
     """
     require_ortools()
-    require_head(costs, limits)
+    require_head_fits(costs, limits)
     begin = time.monotonic()
-    depths = _Depths(contributions, bounds or bounds_of(contributions, costs), limits)
+    depths = _DepthPrograms(contributions, bounds or lower_bounds_of(contributions, costs), limits)
     checks = 0
     while True:
         selection, bound, reached = depths.best()
@@ -73,51 +84,51 @@ def best_selection(
             objective, seconds = contributions.objective(selection), time.monotonic() - begin
             return Solution(selection, objective, bound, reached, checks, seconds)
         over = costs.sram(selection) - limits.sram_bytes
-        depths.add(Cut(selection, more=over > NOISE_BYTES))
+        depths.add(Cut(selection, and_larger=over > NOISE_BYTES))
 
 
 def require_ortools() -> None:
-    """Raise MicrotuneError naming the extra if ortools is missing."""
+    """Raise MicrotuneError, which names the extra to install, if ortools is missing."""
     if find_spec("ortools") is None:
         raise MicrotuneError("the selection needs ortools: pip install 'microtune[search]'")
 
 
-def bounds_of(contributions: Contributions, costs: Costs) -> Bounds:
-    """The lower bounds of all selections of what helps."""
-    return Bounds(costs, {0, *contributions.biases}, _helpful(contributions))
+def lower_bounds_of(contributions: Contributions, costs: Costs) -> LowerBounds:
+    """Lower bounds of all selections of these depths and of the choices with a positive gain."""
+    return LowerBounds(costs, {0, *contributions.biases}, _positive_gains(contributions))
 
 
-def _helpful(contributions: Contributions) -> dict[Choice, float]:
+def _positive_gains(contributions: Contributions) -> dict[Choice, float]:
     return {c: gain for c, gain in contributions.weights.items() if gain > 0}
 
 
 @dataclass
-class _Depth:
-    """A program, a bound of its objective, and its best selection once it was solved."""
+class _DepthProgram:
+    """The program of one depth, its upper bound, and its best selection once it is solved."""
 
-    program: Program
+    program: IntegerProgram
     bound: int
     solved: bool = False
     reached: bool = True
     selection: Selection | None = None
 
 
-class _Depths:
-    """The programs of all depths and what was cut off them."""
+class _DepthPrograms:
+    """The integer programs of all depths, and the cuts that apply to them."""
 
-    def __init__(self, contributions: Contributions, bounds: Bounds, limits: Limits) -> None:
-        gains = _helpful(contributions)
+    def __init__(self, contributions: Contributions, bounds: LowerBounds, limits: Limits) -> None:
+        gains = _positive_gains(contributions)
         programs = [
-            program(bounds, limits, k, contributions.biases[k] if k else 0.0, gains)
-            for k in bounds.depths
+            integer_program(bounds, limits, k, contributions.biases[k] if k else 0.0, gains)
+            for k in bounds.depth_costs
         ]
-        self._depths = [_Depth(each, each.upper()) for each in programs]
+        self._depths = [_DepthProgram(each, each.upper_bound()) for each in programs]
         self._cuts: list[Cut] = []
 
     def best(self) -> tuple[Selection, float, bool]:
-        """(the best selection by the bounds, a bound in nats, whether it is proven the best).
+        """(best selection by the lower bounds, upper bound in nats, whether it is optimal).
 
-        The head alone is always among them: it fits.
+        There always is one: the head alone fits.
         """
         while True:
             first = max(self._depths, key=lambda d: (d.bound, d.solved, -d.program.depth))
@@ -128,7 +139,7 @@ class _Depths:
             first.solved = True
 
     def add(self, cut: Cut) -> None:
-        """Go on without what the cut forbids."""
+        """Apply a cut; programs whose best selection it excludes must be solved again."""
         self._cuts.append(cut)
         for depth in self._depths:
             if depth.selection is not None and cut.forbids(depth.selection):

@@ -1,47 +1,47 @@
-"""What one scheme gains over another: how much, how sure, and what to expect of many such gains.
+"""What one scheme gains over another in paired trials, and how sure that is.
 
-Images and seeds are paired: both schemes are asked the same images, and are compared as far as both
-have run with the same seeds. A seed orders the images and rounds the gradients of both alike, so
-that schemes that differ by little differ by little. How much seeds change a difference is a part of
-how much images do, pooled over all pairs: two or three runs of one pair say little about it.
+Trials are paired by image and by seed: both schemes are evaluated on the same images, and compared
+over the seeds that both have run. A seed decides the order of images and the rounding of gradients
+for both alike, so that schemes that differ by little have results that differ by little.
+
+Two or three seeds of one pair say little about the variance between seeds. Its ratio to the
+variance between images is therefore pooled over all pairs of a search (`SeedVarianceRatio`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from microtune.ir.graph import Array
-from microtune.search.trials.trial import Outcome
+from microtune.search.trials.trial import TrialResult
 from microtune.stats import Difference
 
-K = TypeVar("K", bound=Hashable)
-
 NORMAL_95 = 1.96
-# Gains from which the spread of the true ones can be told.
-_ENOUGH = 4
-_TINY = 1e-18
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Decrease of the mean log-loss in nats with its standard error; the change of the accuracy in
-    percentage points with its 95 % interval; runs of the scheme (0: interpolated). `learnt` is the
-    decrease of the mean training loss of the last epoch in nats."""
+    """What a scheme gains over another one, its reference.
+
+    `nats` is the decrease of the mean log-loss of the evaluation images, with its standard error.
+    `points` is the change of the accuracy in percentage points with its 95 % confidence interval.
+    `seeds` counts the paired runs; 0 marks an interpolated gain. `training_nats` is the decrease of
+    the mean training loss of the last epoch, in nats.
+    """
 
     nats: float
-    error: float
+    standard_error: float
     points: Difference
     seeds: int
-    learnt: float
+    training_nats: float
 
     @property
-    def points_error(self) -> float:
-        """Standard error of the points."""
+    def points_standard_error(self) -> float:
+        """Standard error of the change of the accuracy, in percentage points."""
         return (self.points.high - self.points.low) / (2 * NORMAL_95)
 
 
@@ -49,81 +49,124 @@ NO_GAIN = Gain(0.0, 0.0, Difference(0.0, 0.0, 0.0), 0, 0.0)
 
 
 @dataclass(frozen=True)
-class Spread:
-    """What the variance between seeds, of the mean difference of two schemes, is of the variance
-    between images: for the log-loss and for the answers that are right."""
+class SeedVarianceRatio:
+    """Variance between seeds of the mean difference of two schemes, over that between images.
+
+    `log_loss` is the ratio for differences of the log-loss, `accuracy` for those of correctness.
+    Both have no unit; 0 means that seeds do not matter.
+    """
 
     log_loss: float
     accuracy: float
 
 
-Pair = tuple[Sequence[Outcome], Sequence[Outcome]]
+Pair = tuple[Sequence[TrialResult], Sequence[TrialResult]]
 
 
-def spread(pairs: Iterable[Pair], labels: Array) -> Spread:
-    """Pooled over pairs that share two seeds at least; 0 where none does."""
+def seed_variance_ratio(pairs: Iterable[Pair], labels: Array) -> SeedVarianceRatio:
+    """The ratio, pooled over all pairs (scheme, reference) that share at least two seeds.
+
+    `labels` are integers (N,), one for each evaluation image. The ratio is 0 if no pair shares two
+    seeds.
+    """
     listed = list(pairs)
-    return Spread(
-        _part([less(*pair) for pair in listed]), _part([_rights(*pair, labels) for pair in listed])
+    return SeedVarianceRatio(
+        _variance_ratio([log_loss_decreases(*pair) for pair in listed]),
+        _variance_ratio([_correctness_differences(*pair, labels) for pair in listed]),
     )
 
 
-def gain(ours: Sequence[Outcome], others: Sequence[Outcome], labels: Array, seeds: Spread) -> Gain:
-    """What a scheme gains over another, of the seeds that both have."""
-    losses, rights = less(ours, others), _rights(ours, others, labels)
-    mean, error = 100 * float(rights.mean()), 100 * standard_error(rights, seeds.accuracy)
-    learnt = np.mean([b.train_loss - a.train_loss for a, b in zip(ours, others, strict=False)])
+def paired_gain(
+    results: Sequence[TrialResult], reference: Sequence[TrialResult], labels: Array,
+    seeds: SeedVarianceRatio,
+) -> Gain:  # fmt: skip
+    """What a scheme gains over its reference, in the seeds that both have run.
+
+    Both lists begin with seed 0; the longer one is cut. `labels` are integers (N,), one for each
+    evaluation image.
+    """
+    losses = log_loss_decreases(results, reference)
+    correct = _correctness_differences(results, reference, labels)
+    points, points_error = (
+        100 * float(correct.mean()),
+        100 * standard_error(correct, seeds.accuracy),
+    )
+    half = NORMAL_95 * points_error
+    pairs = zip(results, reference, strict=False)
     return Gain(
         float(losses.mean()), standard_error(losses, seeds.log_loss),
-        Difference(mean, mean - NORMAL_95 * error, mean + NORMAL_95 * error), len(losses),
-        float(learnt),
+        Difference(points, points - half, points + half), len(losses),
+        float(np.mean([other.train_loss - own.train_loss for own, other in pairs])),
     )  # fmt: skip
 
 
-def standard_error(differences: Array, seeds: float) -> float:
-    """Of the mean of differences by seed and image (S, N); `seeds` as `Spread` has it."""
+def standard_error(differences: Array, seed_ratio: float) -> float:
+    """Standard error of the mean of paired differences, in their unit.
+
+    `differences` are float64 (S, N), by seed and image. `seed_ratio` is the variance between seeds
+    over that between images, as `SeedVarianceRatio` has it.
+    """
     images = differences.mean(axis=0).var(ddof=1) / differences.shape[1]
-    return math.sqrt(float(images) + seeds * _between_images(differences) / len(differences))
+    seeds = seed_ratio * _variance_between_images(differences) / len(differences)
+    return math.sqrt(float(images) + seeds)
 
 
-def less(ours: Sequence[Outcome], others: Sequence[Outcome]) -> Array:
-    """By how much the log-loss is less, float64 (S, N), of the seeds that both have."""
-    return np.array([b.log_loss - a.log_loss for a, b in zip(ours, others, strict=False)])
+def log_loss_decreases(results: Sequence[TrialResult], reference: Sequence[TrialResult]) -> Array:
+    """Log-loss of the reference minus that of the scheme, in nats, float64 (S, N).
+
+    S is the number of seeds that both have run, N that of evaluation images.
+    """
+    pairs = zip(results, reference, strict=False)
+    return np.array([other.log_loss - own.log_loss for own, other in pairs])
 
 
-def _rights(ours: Sequence[Outcome], others: Sequence[Outcome], labels: Array) -> Array:
-    """1 where only ours is right, -1 where only the other is, float64 (S, N)."""
-    pairs = zip(ours, others, strict=False)
+def _correctness_differences(
+    results: Sequence[TrialResult], reference: Sequence[TrialResult], labels: Array
+) -> Array:
+    """1 where only the scheme is right, -1 where only its reference is, else 0; float64 (S, N)."""
+    pairs = zip(results, reference, strict=False)
     return np.array([(a.predicted == labels) - 1.0 * (b.predicted == labels) for a, b in pairs])
 
 
-def _between_images(differences: Array) -> float:
-    """Variance, the mean over seeds."""
+def _variance_between_images(differences: Array) -> float:
+    """Sample variance over images, the mean over seeds, of differences (S, N)."""
     return float(differences.var(axis=1, ddof=1).mean())
 
 
-def _part(differences: Iterable[Array]) -> float:
-    """The variance of a pair's mean between seeds as a part of that between images, without what
-    the images' own differences between seeds add to it: they are among those between images. The
-    mean over pairs, weighted by how many seeds tell."""
-    several = [(d, _between_images(d)) for d in differences if len(d) > 1]
-    parts = [_between_seeds(d) / images for d, images in several if images]
+def _variance_ratio(differences: Iterable[Array]) -> float:
+    """Variance between seeds over that between images; the mean over pairs, 0 if negative.
+
+    Each item has the differences (S, N) of one pair. Pairs are weighted by their degrees of
+    freedom, S - 1; those with a single seed are left out.
+    """
+    several = [(d, _variance_between_images(d)) for d in differences if len(d) > 1]
+    ratios = [_variance_between_seeds(d) / images for d, images in several if images]
     weights = [len(d) - 1 for d, images in several if images]
-    return max(0.0, float(np.average(parts, weights=weights))) if parts else 0.0
+    return max(0.0, float(np.average(ratios, weights=weights))) if ratios else 0.0
 
 
-def _between_seeds(differences: Array) -> float:
-    """Variance of what a seed adds to all images alike; below 0 by chance."""
+def _variance_between_seeds(differences: Array) -> float:
+    """Variance of the part of a difference that a seed adds to all images alike.
+
+    From the variance of the S means over images, the share that comes from the interaction of seeds
+    with single images is subtracted: `standard_error` counts it among the variance between images.
+    The estimate may fall below 0 by chance.
+    """
     means = float(differences.mean(axis=1).var(ddof=1))
     images = float(differences.var(axis=0, ddof=1).mean())
     return float(means - max(images - means, 0.0) / differences.shape[1])
 
 
-def between(low: Gain, high: Gain, part: float) -> Gain:
-    """Interpolated; as unsure as the less sure end."""
-    mean = (1 - part) * low.points.mean + part * high.points.mean
-    half = NORMAL_95 * max(low.points_error, high.points_error)
-    nats = (1 - part) * low.nats + part * high.nats
-    points = Difference(mean, mean - half, mean + half)
-    learnt = (1 - part) * low.learnt + part * high.learnt
-    return Gain(nats, max(low.error, high.error), points, 0, learnt)
+def interpolated_gain(low: Gain, high: Gain, fraction: float) -> Gain:
+    """The gain at `fraction` (0 to 1) of the way from `low` to `high`, linear; `seeds` is 0.
+
+    Its standard errors are the larger ones of the two ends.
+    """
+    points = (1 - fraction) * low.points.mean + fraction * high.points.mean
+    half = NORMAL_95 * max(low.points_standard_error, high.points_standard_error)
+    return Gain(
+        nats=(1 - fraction) * low.nats + fraction * high.nats,
+        standard_error=max(low.standard_error, high.standard_error),
+        points=Difference(points, points - half, points + half), seeds=0,
+        training_nats=(1 - fraction) * low.training_nats + fraction * high.training_nats,
+    )  # fmt: skip

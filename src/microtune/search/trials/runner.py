@@ -1,4 +1,4 @@
-"""Outcomes of trials: from the cache, or run where the backend says and kept at once."""
+"""Results of trials: from the cache, or run by a session's workers and cached at once."""
 
 from __future__ import annotations
 
@@ -7,49 +7,55 @@ from dataclasses import dataclass, field
 
 from microtune.parallel.tasks import Session
 from microtune.search.cache import Cache
-from microtune.search.trials.trial import Materials, Outcome, Trial, run_trial
+from microtune.search.trials.trial import Trial, TrialResult, TrialSetup, run_trial
 from microtune.train.trainer import Progress
 
 
 @dataclass
-class Laboratory:
-    """Trials with the same materials, run by `session`. `expected` is how many trials the search
-    will ask for, as far as is known; `done` how many it has; `known` are their outcomes."""
+class TrialRunner:
+    """Runs trials that share one setup, each at most once.
 
-    materials: Materials
+    `session` has the workers: local processes or a cluster. `expected` is the number of trials that
+    the search will ask for, as far as is known; it is used for progress alone. `finished` counts
+    the trials whose results are known, `trained` those of them that were not in the cache.
+    """
+
+    setup: TrialSetup
     cache: Cache
     session: Session
     progress: Progress
     expected: int = 0
-    done: int = 0
-    ran: int = 0
-    known: dict[Trial, Outcome] = field(default_factory=dict)
+    finished: int = 0
+    trained: int = 0
+    known: dict[Trial, TrialResult] = field(default_factory=dict)
 
-    def outcomes(self, trials: Sequence[Trial]) -> list[Outcome]:
-        """Of all trials, in order. Those that are known are not repeated; one that has finished is
-        in the cache before the next is waited for."""
+    def results(self, trials: Sequence[Trial]) -> list[TrialResult]:
+        """The results of all trials, in their order; those that are not cached are run.
+
+        Each result is written to the cache as soon as it arrives. Raises what `run_trial` raises.
+        """
         missing: list[Trial] = []
         for trial in dict.fromkeys(trials):
             if trial not in self.known:
-                kept = self.cache.get(self.materials.key(trial))
-                if kept is None:
+                cached = self.cache.get(self.setup.key(trial))
+                if cached is None:
                     missing.append(trial)
                 else:
-                    self._finish(trial, Outcome.from_json(kept))
-        self.expected = max(self.expected, self.done + len(missing))
+                    self._finish(trial, TrialResult.from_json(cached))
+        self.expected = max(self.expected, self.finished + len(missing))
         if missing:
-            self.session.run(run_trial, missing, self.materials, self._keep, self._say)
+            self.session.run(run_trial, missing, self.setup, self._store, self._report_progress)
         return [self.known[trial] for trial in trials]
 
-    def _keep(self, trial: Trial, outcome: Outcome) -> None:
-        self.cache.put(self.materials.key(trial), outcome.to_json())
-        self.ran += 1
-        self._finish(trial, outcome)
+    def _store(self, trial: Trial, result: TrialResult) -> None:
+        self.cache.put(self.setup.key(trial), result.to_json())
+        self.trained += 1
+        self._finish(trial, result)
 
-    def _finish(self, trial: Trial, outcome: Outcome) -> None:
-        self.known[trial] = outcome
-        self.done += 1
-        self._say(str(trial))
+    def _finish(self, trial: Trial, result: TrialResult) -> None:
+        self.known[trial] = result
+        self.finished += 1
+        self._report_progress(str(trial))
 
-    def _say(self, note: str) -> None:
-        self.progress(self.done, max(self.expected, self.done), note)
+    def _report_progress(self, note: str) -> None:
+        self.progress(self.finished, max(self.expected, self.finished), note)
