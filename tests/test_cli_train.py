@@ -166,7 +166,7 @@ def test_predict_tells_the_classes_of_images_and_folders(
 
 
 def test_the_dump_is_what_training_saw(trained: Path, data: Path, tmp_path: Path) -> None:
-    split = open_dataset(data).load("test", OpenProject.read(trained / "p").preprocessing)
+    split = open_dataset(data).load("test", OpenProject.read(trained / "p").modality)
     paths = [data / name for name in split.names]
     done = run("predict", trained / "p", paths[7], "--dump", tmp_path / "one")
     assert done.returncode == 0 and "784 bytes" in done.stdout

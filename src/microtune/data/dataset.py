@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from microtune.data.frames import Progress, frames_of
 from microtune.data.listing import some
-from microtune.data.preprocessing import Preprocessing
+from microtune.data.modality import Modality
 from microtune.data.samples import Sample, Source
 from microtune.data.sources import open_source
 from microtune.errors import MicrotuneError
@@ -103,23 +103,21 @@ class Dataset:
             notes.append(f"{len(label_twins)} picture(s) are in two classes: {some(label_twins)}")
         return notes
 
-    def load(
-        self, split: str, preprocessing: Preprocessing, on_progress: Progress | None = None
-    ) -> Split:
+    def load(self, split: str, modality: Modality, on_progress: Progress | None = None) -> Split:
         """Decode a split (or take it from the cache); an absent split is empty."""
         samples = [s for s in self.source.samples if s.split == split]
         places = {name: label for label, name in enumerate(self.classes)}
         labels = np.array([places[s.label] for s in samples], np.int32)
-        frames, notes = frames_of(samples, preprocessing, on_progress)
+        frames, notes = frames_of(samples, modality, on_progress)
         return Split(frames, labels, [s.name for s in samples], tuple(notes))
 
     def load_choice(
-        self, preprocessing: Preprocessing, on_progress: Progress | None = None
+        self, modality: Modality, on_progress: Progress | None = None
     ) -> tuple[Split, Split]:
         """(train, val) for choices: the val split, or 10 % of train held out by name."""
-        train = self.load("train", preprocessing, on_progress)
+        train = self.load("train", modality, on_progress)
         if self.size("val"):
-            return train, self.load("val", preprocessing, on_progress)
+            return train, self.load("val", modality, on_progress)
         held = hold_out(train.names)
         return train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from microtune.data.formats import decoder_versions
 from microtune.data.listing import some
-from microtune.data.preprocessing import Preprocessing
+from microtune.data.modality import Modality
 from microtune.data.samples import Sample
 from microtune.tools.cache import cache_folder, keep_array, read_array
 
@@ -24,35 +24,33 @@ _VERSION = 3
 
 
 def frames_of(
-    samples: Sequence[Sample], preprocessing: Preprocessing, on_progress: Progress | None = None
+    samples: Sequence[Sample], modality: Modality, on_progress: Progress | None = None
 ) -> tuple[Frames, list[str]]:
     """int8 (N, H, W, C) of the samples, decoded or from the cache, and notes about pictures.
 
     The key is the content of every picture in order, the settings, and the decoders' versions.
     """
-    path = _path(samples, preprocessing)
+    path = _path(samples, modality)
     kept = None if path is None else read_array(path)
     if kept is not None:
         frames, notes = kept[0], {k: list(v) for k, v in kept[1].items()}
     else:
-        frames, notes = _decoded(samples, preprocessing, on_progress)
+        frames, notes = _decoded(samples, modality, on_progress)
         if path is not None:
             keep_array(path, frames, notes)
-    return frames, [_line(samples, note, places) for note, places in sorted(notes.items())]
-
-
-def _line(samples: Sequence[Sample], note: str, places: list[int]) -> str:
-    return f"{len(places)} picture(s) {note}: {some([samples[i].name for i in places])}"
+    return frames, [
+        f"{len(places)} {modality.noun}(s) {note}: {some([samples[i].name for i in places])}"
+        for note, places in sorted(notes.items())
+    ]
 
 
 def _decoded(
-    samples: Sequence[Sample], preprocessing: Preprocessing, on_progress: Progress | None
+    samples: Sequence[Sample], modality: Modality, on_progress: Progress | None
 ) -> tuple[Frames, dict[str, list[int]]]:
-    shape = (len(samples), preprocessing.height, preprocessing.width, preprocessing.channels)
-    frames = np.empty(shape, np.int8)
+    frames = np.empty((len(samples), *modality.frame_shape), np.int8)
     notes: dict[str, list[int]] = {}
     for i, sample in enumerate(samples):
-        frames[i], found = sample.content.frame(preprocessing)
+        frames[i], found = sample.content.frame(modality)
         for note in Counter(found):
             notes.setdefault(note, []).append(i)
         if on_progress is not None:
@@ -60,11 +58,11 @@ def _decoded(
     return frames, notes
 
 
-def _path(samples: Sequence[Sample], preprocessing: Preprocessing) -> Path | None:
+def _path(samples: Sequence[Sample], modality: Modality) -> Path | None:
     folder = cache_folder()
     if folder is None or not samples:
         return None
-    settings = json.dumps([_VERSION, decoder_versions(), preprocessing.to_json()])
+    settings = json.dumps([_VERSION, decoder_versions(), modality.to_json()])
     digest = hashlib.sha256(settings.encode())
     for sample in samples:
         digest.update(bytes.fromhex(sample.content.sha256))

@@ -10,27 +10,28 @@ from pathlib import Path
 import numpy as np
 
 from microtune.data.archives import check_unpacked_size
-from microtune.data.samples import Content, Encoded, Pixels, Sample, Source, file_sha256
+from microtune.data.samples import Content, Encoded, Pixels, Sample, Source, Values, file_sha256
 from microtune.errors import MicrotuneError
 from microtune.tools.names import from_bytes, natural, printable
 
-_KNOWN = {"label", "test", "classes", "jpeg", "offset", "images"}
+_KNOWN = {"label", "test", "classes", "jpeg", "offset", "images", "x"}
+_SAMPLES = ("images", "x", "jpeg")
 
 
 def read_npz(path: Path) -> Source:
-    """`label` (N,), `test` (N,), `classes`, and `images` or `jpeg` with `offset` (docs/data.md)."""
+    """The samples: `label`, `test`, `classes`, and `images`, `x` or `jpeg` (docs/data.md).
+
+    Raises MicrotuneError.
+    """
     content = _arrays(path)
     missing = {"label", "test", "classes"} - content.keys()
-    if missing or not {"jpeg", "images"} & content.keys():
-        raise MicrotuneError(f"{path}: lacks {sorted(missing) or ['jpeg or images']}")
+    if missing or not content.keys() & set(_SAMPLES):
+        raise MicrotuneError(f"{path}: lacks {sorted(missing) or ['images, x or jpeg']}")
     labels, test = content["label"], content["test"]
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or content["classes"].ndim != 1:
         raise MicrotuneError(f"{path}: label and classes must be lists of numbers and of names")
     classes = _names(path, content["classes"])
-    images = (
-        _raw(path, content["images"]) if "images" in content
-        else _encoded(path, content["jpeg"], content.get("offset"))
-    )  # fmt: skip
+    images = _samples(path, content)
     in_range = len(labels) == 0 or (labels.min() >= 0 and labels.max() < len(classes))
     if not in_range or test.shape != labels.shape or len(images) != len(labels):
         raise MicrotuneError(f"{path}: labels, images and classes do not fit together")
@@ -44,9 +45,26 @@ def read_npz(path: Path) -> Source:
         f"array {printable(name)}{list(array.shape)} is not read"
         for name, array in content.items() if name not in _KNOWN
     ]  # fmt: skip
-    if "images" in content and "jpeg" in content:
-        notes.append("both images and jpeg are there: images is read")
+    there = [name for name in _SAMPLES if name in content]
+    notes += [f"both {there[0]} and {name} are there: {there[0]} is read" for name in there[1:]]
     return Source(samples, classes, file_sha256(path), sorted(notes, key=natural))
+
+
+def _samples(path: Path, content: dict[str, np.ndarray]) -> list[Content]:
+    if "images" in content:
+        return _raw(path, content["images"])
+    if "x" in content:
+        return _plain(path, content["x"])
+    return _encoded(path, content["jpeg"], content.get("offset"))
+
+
+def _plain(path: Path, x: np.ndarray) -> list[Content]:
+    if x.ndim < 2 or (x.dtype.kind != "f" and x.dtype != np.int8) or 0 in x.shape[1:]:
+        raise MicrotuneError(
+            f"{path}: x is {x.dtype}{list(x.shape)}; it must be int8 (codes) or floating-point "
+            "(real values) (N, ...), one sample after the other"
+        )
+    return [Values(sample, f"{path}:{i}") for i, sample in enumerate(x)]
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -30,6 +30,16 @@ class Preprocessing:
     channels: int
     resize_ratio: float = 0.875
 
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the int8 input."""
+        return self.height, self.width, self.channels
+
+    @property
+    def noun(self) -> str:
+        """What one sample is called in messages."""
+        return "picture"
+
     def to_json(self) -> dict[str, Any]:
         """As stored in model files and plans."""
         return asdict(self)

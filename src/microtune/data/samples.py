@@ -1,4 +1,4 @@
-"""A labelled picture, and where its bytes are."""
+"""A labelled sample, and where its bytes are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from microtune.data.arrays import Arrays
+from microtune.data.modality import Modality
 from microtune.data.preprocessing import Codes, Preprocessing
 from microtune.errors import MicrotuneError
 
@@ -20,14 +22,15 @@ Frame = tuple[Codes, tuple[str, ...]]
 
 
 class Content(Protocol):
-    """A picture's bytes; `sha256` is that of all of them."""
+    """A sample's bytes; `sha256` is that of all of them."""
 
     @property
     def sha256(self) -> str:
-        """Equal for equal pictures, whatever holds them."""
+        """Equal for equal samples, whatever holds them."""
 
-    def frame(self, preprocessing: Preprocessing) -> Frame:
-        """Decode; raises MicrotuneError naming the picture."""
+    def frame(self, modality: Modality) -> Frame:
+        """The network's input. Raises MicrotuneError that names the sample, also where the network
+        takes another kind of data."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ class Encoded:
         """Of bytes that are read now for their hash, and later to decode them."""
         return Encoded(read, name, hashlib.sha256(read()).hexdigest())
 
-    def frame(self, preprocessing: Preprocessing) -> Frame:
+    def frame(self, modality: Modality) -> Frame:
         """Decode."""
+        preprocessing = _of_pictures(modality, self.name)
         content = self.read()
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise MicrotuneError(f"{self.name}: changed while it was being read; start again")
@@ -66,11 +70,11 @@ class Pixels:
     @cached_property
     def sha256(self) -> str:
         """Of shape, type and values."""
-        kind = f"pixels {self.pixels.dtype} {self.pixels.shape}".encode()
-        return hashlib.sha256(kind + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()
+        return _sha256("pixels", self.pixels)
 
-    def frame(self, preprocessing: Preprocessing) -> Frame:
+    def frame(self, modality: Modality) -> Frame:
         """A picture of exactly the target size is taken as it is."""
+        preprocessing = _of_pictures(modality, self.name)
         pixels = self.pixels
         if pixels.dtype == np.uint16:
             pixels = (pixels >> 8).astype(np.uint8)
@@ -78,17 +82,51 @@ class Pixels:
 
 
 @dataclass(frozen=True)
+class Values:
+    """A sample of numbers, of any shape and type."""
+
+    values: np.ndarray
+    name: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of shape, type and values."""
+        return _sha256("values", self.values)
+
+    def frame(self, modality: Modality) -> Frame:
+        """Real values are quantised, int8 codes taken as they are."""
+        if not isinstance(modality, Arrays):
+            raise MicrotuneError(f"{self.name}: an array of numbers; the network takes pictures")
+        return modality.codes(self.values, self.name)
+
+
+def _sha256(kind: str, array: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{kind} {array.dtype} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _of_pictures(modality: Modality, name: str) -> Preprocessing:
+    if not isinstance(modality, Preprocessing):
+        raise MicrotuneError(
+            f"{name}: a picture; the network takes arrays of shape {modality.frame_shape} "
+            "(docs/data.md: Plain arrays)"
+        )
+    return modality
+
+
+@dataclass(frozen=True)
 class Sample:
-    """One labelled picture; `name` is its path within the data."""
+    """One labelled sample; `name` is its path within the data."""
 
     split: str
     label: str
     name: str
     content: Content
 
-    def read(self, preprocessing: Preprocessing) -> Codes:
-        """Decode it."""
-        return self.content.frame(preprocessing)[0]
+    def read(self, modality: Modality) -> Codes:
+        """The network's input, int8 (H, W, C)."""
+        return self.content.frame(modality)[0]
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,23 @@
-"""What a camera driver must deliver, in words: for the project's README and the model's header.
+"""What a camera or sensor driver must deliver, in words: for the project's README and the model's
+header.
 
-Everything follows from the model's preprocessing, which is what training images went through. What
-each mistake costs was measured by benchmarks/camera_mistakes.py (`camera_costs.json`).
+Everything follows from the model's modality, which is what training samples went through. What
+each mistake of a camera costs was measured by benchmarks/camera_mistakes.py (`camera_costs.json`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from microtune.data.arrays import Arrays
+from microtune.data.modality import Modality, read_modality
 from microtune.data.preprocessing import Preprocessing
 from microtune.errors import MicrotuneError
+from microtune.ir.graph import Tensor
 
 COSTS = Path(__file__).with_name("camera_costs.json")
 # Frames that cameras deliver.
@@ -65,17 +69,19 @@ class Costs:
         return rows, cheap
 
 
-def _known(preprocessing: Mapping[str, Any]) -> Preprocessing | None:
+def known_modality(preprocessing: Mapping[str, Any], model_input: Tensor) -> Modality | None:
+    """The modality of a model, or None where its file does not say it."""
     try:
-        return Preprocessing.from_json(dict(preprocessing))
+        return read_modality(preprocessing, model_input)
     except MicrotuneError:
         return None
 
 
-def header_comment(preprocessing: Mapping[str, Any]) -> str:
-    """A C comment: each part of the contract with what it costs to break it."""
-    wanted = _known(preprocessing)
-    if wanted is None:
+def header_comment(wanted: Modality | None) -> str:
+    """A C comment: each part of the contract; for a camera with what it costs to break it."""
+    if isinstance(wanted, Arrays):
+        return _comment(_array_lines(wanted))
+    if not isinstance(wanted, Preprocessing):
         return "/* The model does not say how its images were prepared. */"
     costs, (size, corner) = Costs.read(), wanted.placement(*_TYPICAL)
     lines = [
@@ -98,7 +104,23 @@ def header_comment(preprocessing: Mapping[str, Any]) -> str:
         f"A {_TYPICAL[0]} x {_TYPICAL[1]} frame is scaled to {size[0]} x {size[1]}; the crop "
         f"starts at column {corner[0]}, row {corner[1]}.",
     ]
+    return _comment(lines)
+
+
+def _comment(lines: Sequence[str]) -> str:
     return "/* " + "\n * ".join(lines).replace(" * \n", " *\n") + " */"
+
+
+def _array_lines(wanted: Arrays) -> list[str]:
+    low, high = wanted.real_range
+    return [
+        "The input: int8 [MT_INPUT_HEIGHT][MT_INPUT_WIDTH][MT_INPUT_CHANNELS]; for a series of",
+        "readings the height is 1, the width the reading, the channel the sensor.",
+        "",
+        f"code = floor(real / {wanted.scale!r} + 0.5) + ({wanted.zero_point}), saturated to",
+        "-128 .. 127;",
+        f"real values from {low:.6g} to {high:.6g} have a code of their own.",
+    ]
 
 
 def _crop_row(wanted: Preprocessing, width: int, height: int) -> str:
@@ -126,10 +148,31 @@ def _lines(wanted: Preprocessing) -> list[str]:
     ]
 
 
-def readme_section(preprocessing: Mapping[str, Any]) -> str:
-    """The section "The camera" of a project's README, in Markdown."""
-    wanted = _known(preprocessing)
-    if wanted is None:
+def _array_section(wanted: Arrays) -> str:
+    (height, width, channels), (low, high) = wanted.shape, wanted.real_range
+    return "\n".join([
+        "The network takes plain numbers. A driver must deliver what training saw:", "",
+        f"* **Bytes**: {height * width * channels:,}, int8 `[{height}][{width}][{channels}]`. Of a "
+        "series of readings: one reading after the other, its channels side by side.",
+        f"* **Values**: `floor(real / {wanted.scale!r} + 0.5) + ({wanted.zero_point})`, saturated "
+        f"to −128 … 127. `real` is in the unit of the training data; {low:.6g} to {high:.6g} have "
+        "a code of their own.", "",
+        "To test a driver, save one sample as `.npy`, let microtune write the bytes that must "
+        "arrive, and compare:", "",
+        "```sh", "microtune predict . sample.npy --dump frame.bin", "```",
+    ])  # fmt: skip
+
+
+def section_title(wanted: Modality | None) -> str:
+    """The heading of `readme_section`."""
+    return "The sensor" if isinstance(wanted, Arrays) else "The camera"
+
+
+def readme_section(wanted: Modality | None) -> str:
+    """What a driver must deliver, for a project's README, in Markdown."""
+    if isinstance(wanted, Arrays):
+        return _array_section(wanted)
+    if not isinstance(wanted, Preprocessing):
         return (
             "The model file does not say how its training images were prepared. Find out: a frame "
             "prepared in another way costs accuracy without a word."

@@ -21,13 +21,14 @@ from microtune.codegen import layout
 from microtune.codegen.class_names import classes_text
 from microtune.codegen.model_source import model_header, model_source
 from microtune.codegen.names import PREFIX, Renaming, named
+from microtune.data.modality import Modality
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile, load_model, save_model
 from microtune.memory.banks import MemoryPlan
 from microtune.memory.latent import replay_bytes
-from microtune.project.camera import header_comment, readme_section
+from microtune.project.camera import header_comment, known_modality, readme_section, section_title
 from microtune.project.commit import MANIFEST, commit, recover
 from microtune.project.learnt import Learnt
 from microtune.runtime.files import (
@@ -82,6 +83,11 @@ class Project:
     prefix: str = ""
     learnt: Learnt | None = None
     names_in_c: bool = False
+
+    @property
+    def modality(self) -> Modality | None:
+        """How samples become the network's input; None where the model file does not say it."""
+        return known_modality(self.model.preprocessing, self.model.graph.input_tensor)
 
 
 def plan_json(project: Project) -> dict[str, Any]:
@@ -186,7 +192,7 @@ def _sources(project: Project) -> dict[str, str]:
     texts = {path: file.read_text(encoding="utf-8") for path, file in project_files().items()}
     graph, plan = project.graph, project.plan
     names = project.class_names if project.names_in_c else ()
-    camera = header_comment(project.model.preprocessing)
+    camera = header_comment(project.modality)
     texts["model/microtune_model.h"] = model_header(graph, plan, camera, names)
     texts["model/microtune_model.c"] = model_source(
         graph, plan, project.model_sha256, project.scheme_sha256, names
@@ -219,7 +225,7 @@ def _fill(project: Project, root: Path) -> None:
             TARGET=project.target.name, GCC=gcc, FLAGS=flags, MODEL=graph.name,
             INPUT="input by rows" if graph.attrs.get("input") == "rows" else "resident frame",
             CLASSES=classes_text(project.class_names, project.classes),
-            CAMERA=readme_section(project.model.preprocessing),
+            SENSOR=section_title(project.modality), CAMERA=readme_section(project.modality),
             PREFIX=project.prefix,
             INCLUDES=" ".join(PROJECT_INCLUDES), PRIVATE_FOLDERS=" ".join(PRIVATE_FOLDERS),
             FOLDERS=", ".join(f"`{folder}`" for folder in (*PUBLIC_FOLDERS, *PRIVATE_FOLDERS)),

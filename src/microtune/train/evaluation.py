@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microtune.data import open_dataset, open_images
+from microtune.data.arrays import Arrays
 from microtune.data.folder import FolderTree
 from microtune.data.listing import LeftOut, pictures_below
 from microtune.errors import MicrotuneError
@@ -52,7 +53,7 @@ def evaluate_project(
     learnt = opened.learnt(load)
     dataset = open_images(data) if opened.class_names else open_dataset(data)
     labels = opened.labels_of(dataset, some=True)
-    found = dataset.load(split, opened.preprocessing, lambda done, total: progress(done, total, ""))
+    found = dataset.load(split, opened.modality, lambda done, total: progress(done, total, ""))
     dataset.say_notes([found])
     images = labels.apply(found)
     if len(images.labels) == 0:
@@ -83,6 +84,8 @@ def read_images(opened: OpenProject, places: Sequence[Path]) -> Images:
         found: list[tuple[str, Callable[[], bytes]]]
         found = [(str(place), partial(_content, place))]
         if place.is_dir():
+            if isinstance(opened.modality, Arrays):
+                raise MicrotuneError(f"{place}: a folder; this network takes single .npy files")
             left_out = LeftOut()
             files = sorted(
                 pictures_below(FolderTree(place), (), left_out), key=lambda f: natural(f.name)
@@ -93,7 +96,7 @@ def read_images(opened: OpenProject, places: Sequence[Path]) -> Images:
                 said = "; ".join(left_out.notes())
                 raise MicrotuneError(f"{place}: no images in this folder{said and f' ({said})'}")
         for name, content in found:
-            frame, odd = opened.preprocessing.decode_noted(content(), printable(name))
+            frame, odd = opened.modality.decode_noted(content(), printable(name))
             names.append(name)
             frames.append(frame)
             notes += [f"{printable(name)}: {note}" for note in odd]

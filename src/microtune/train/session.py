@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from microtune.codegen.layout import Slot
-from microtune.data import Dataset, Description, Preprocessing, Split, open_dataset
+from microtune.data import Dataset, Description, Split, open_dataset
+from microtune.data.arrays import Arrays
+from microtune.data.augment import NONE
+from microtune.data.modality import Modality, read_modality
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.measure.measure import Measurement, measure
 from microtune.project.learnt import Learnt, read_learnt
-from microtune.project.project import read_plan, read_project
+from microtune.project.project import read_project
 from microtune.run.runners import BackEnd, HostRunner, Runner, cores, make_runner
 from microtune.tools.files import write_whole
 from microtune.train.outcome import Outcome
@@ -40,14 +43,15 @@ class OpenProject:
     plan: Mapping[str, Any]
     graph: Graph
     class_names: tuple[str, ...]
-    preprocessing: Preprocessing
+    modality: Modality
 
     @staticmethod
     def read(path: Path) -> OpenProject:
         """Raises MicrotuneError for what is no whole project."""
         plan, graph = read_project(path)
         names = tuple(plan["class_names"])
-        return OpenProject(path, plan, graph, names, Preprocessing.from_json(plan["preprocessing"]))
+        modality = read_modality(plan["preprocessing"], graph.input_tensor)
+        return OpenProject(path, plan, graph, names, modality)
 
     @property
     def classes(self) -> int:
@@ -139,6 +143,7 @@ class Session:
     classes: tuple[str, ...]
     learnt: Learnt | None = None
     images: Description | None = None
+    modality: Modality | None = None
 
     @staticmethod
     def open(
@@ -156,12 +161,12 @@ class Session:
         def report(done: int, total: int) -> None:
             progress(done, total, "")
 
-        train = dataset.load("train", opened.preprocessing, report)
-        test = dataset.load("test", opened.preprocessing, report)
+        train = dataset.load("train", opened.modality, report)
+        test = dataset.load("test", opened.modality, report)
         return Session(
             project, opened.graph, back_end, labels.apply(train),
             labels.apply(test) if len(test.labels) else None, labels.names, learnt,
-            dataset.describe([train, test]),
+            dataset.describe([train, test]), opened.modality,
         )  # fmt: skip
 
     def resume(self, plan: TrainingPlan, *, anew: bool) -> TrainingPlan:
@@ -194,6 +199,7 @@ class Session:
         accumulators, `latents` runs the frozen layers once an image (host)."""
         if save is not None and self.back_end == "numpy":
             raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
+        self._check_augmentation(plan)
         runner = make_runner(
             self.project, self.back_end, plan.seed, debug=debug, learnt=self.learnt
         )
@@ -212,6 +218,11 @@ class Session:
             raise
         keep()
         return self._with_classes(report)
+
+    def _check_augmentation(self, plan: TrainingPlan) -> None:
+        """Only pictures may be flipped, moved and brightened. Raises MicrotuneError."""
+        if plan.augmentation != NONE and isinstance(self.modality, Arrays):
+            raise MicrotuneError("--augment changes pictures; this network takes plain arrays")
 
     def _with_classes(self, report: TrainingReport) -> TrainingReport:
         """The report with what happened class by class: on the test images, or, without any, on
@@ -247,6 +258,7 @@ class Session:
         self, plan: TrainingPlan, seeds: Sequence[int], progress: Progress, *, latents: bool = False
     ) -> SeedRuns:
         """The plan once a seed, on all cores of the host; the bits are those of runs one by one."""
+        self._check_augmentation(plan)
         runner = HostRunner(self.project, 0, threads=cores())
         train_split, test_split = self._splits(runner, progress, latents=latents)
 
@@ -264,8 +276,7 @@ def measure_project(
     """Measure a project, over `images` test images of `data` where given."""
     if data is None:
         return measure(project, target=target, optimisation=optimisation)
-    preprocessing = Preprocessing.from_json(read_plan(project)["preprocessing"])
     dataset = open_dataset(data)
-    test = dataset.load("test", preprocessing, None)
+    test = dataset.load("test", OpenProject.read(project).modality, None)
     dataset.say_notes([test])
     return measure(project, test.frames[:images], test.labels[:images], target, optimisation)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from microtune import pipeline
-from microtune.data import Preprocessing, Split, open_dataset
+from microtune.data import Split, open_dataset
+from microtune.data.modality import read_modality
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.modelfile import ModelFile
@@ -188,12 +189,12 @@ def open_trial_setup(
     test. Compiled projects go to `folder`, which must be the same path on each node of a cluster.
     Raises MicrotuneError for data that cannot be used.
     """
-    preprocessing = Preprocessing.from_json(model.preprocessing)
+    modality = read_modality(model.preprocessing, model.graph.input_tensor)
     dataset = open_dataset(data)
     if evaluate_on == "val":
-        training, evaluation = dataset.load_choice(preprocessing)
+        training, evaluation = dataset.load_choice(modality)
     else:
-        training, evaluation = (dataset.load(name, preprocessing) for name in ("train", "test"))
+        training, evaluation = (dataset.load(name, modality) for name in ("train", "test"))
     if evaluate_on == "val" and (len(evaluation.labels) < 2 or len(training.labels) < 2):
         raise MicrotuneError(
             f"{data}: {len(training.labels)} images to learn and {len(evaluation.labels)} to "
