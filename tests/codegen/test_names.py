@@ -49,7 +49,7 @@ MAIN = """
         P##mt_result result; \\
         int8_t *to = P##mt_input(P##net); \\
         for (unsigned i = 0; i < P##MT_INPUT_BYTES; i++) to[i] = (int8_t)(i * (n + 3u)); \\
-        return P##mt_train_step(P##net, n % P##MT_CLASSES, &result) == P##MT_OK; \\
+        return P##mt_train_class(P##net, n % P##MT_CLASSES, &result) == P##MT_OK; \\
     } \\
     static void P##print(void) { \\
         size_t bytes; \\

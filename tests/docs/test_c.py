@@ -20,6 +20,7 @@ FLAGS = [
     "-Wall",
     "-Wextra",
     "-Wconversion",
+    "-Wpedantic",
     "-Werror",
     "-Wno-unused-function",
 ]

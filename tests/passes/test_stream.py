@@ -69,7 +69,7 @@ def run_c(runtime: Path, graph: Graph, plan: MemoryPlan, frame: Array) -> Array:
     c = ctypes.CDLL(str(library))
     for name in ("mt_context_bytes", "mt_arena_bytes"):
         getattr(c, name).restype = ctypes.c_size_t
-    for name in ("mt_input", "mt_logits"):
+    for name in ("mt_input", "mt_output"):
         getattr(c, name).restype = ctypes.c_void_p
     guard, sizes = 64, [c.mt_arena_bytes(i) for i in range(c.mt_arena_count())]
     assert sizes == [arena.plan.arena_bytes for arena in plan.arenas]
@@ -83,7 +83,7 @@ def run_c(runtime: Path, graph: Graph, plan: MemoryPlan, frame: Array) -> Array:
     assert c.mt_init(block, listed, len(sizes), 0, ctypes.byref(context)) == 0
     if graph.attrs["input"] == "rows":
         read = ctypes.cast(c.mt_read_frame_row, pointer)
-        assert c.mt_set_input(context, read, pointer(frame.ctypes.data)) == 0
+        assert c.mt_set_row_source(context, read, pointer(frame.ctypes.data)) == 0
     else:
         ctypes.memmove(c.mt_input(context), frame.ctypes.data, frame.nbytes)
     result = (ctypes.c_int32 * 2)()
@@ -92,7 +92,7 @@ def run_c(runtime: Path, graph: Graph, plan: MemoryPlan, frame: Array) -> Array:
         begin = base - arena.ctypes.data
         assert (arena[:begin] == 0x5A).all() and (arena[begin + size :] == 0x5A).all()
     classes = graph.tensors["logits"].elements
-    return np.frombuffer(ctypes.string_at(c.mt_logits(context), 4 * classes), "<i4")
+    return np.frombuffer(ctypes.string_at(c.mt_output(context), 4 * classes), "<i4")
 
 
 def random_cuts(graph: Graph, rng: np.random.Generator) -> Graph:

@@ -34,7 +34,7 @@ from tests.run.training_cases import (
 HERE = Path(__file__).parent
 NATIVE_PORT = HERE.parent / "runtime" / "native_port.c"
 DRIVER = HERE / "training_batch.c"
-CORE = ("microtune.c", "mt_steps.c", "mt_crc32.c", "mt_learning_rate.c")
+CORE = ("microtune.c", "mt_row_source.c", "mt_steps.c", "mt_crc32.c", "mt_learning_rate.c")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 HOST = ["-std=c99", "-ffp-contract=off", "-fno-common", *WARNINGS]
 # The core takes the model that the driver points to: its declaration becomes one of a pointer.

@@ -43,7 +43,7 @@ class ByCallback(HostLibrary):
         self.asked = []
         self._callback = ReadRow(read)
         pointer = ctypes.cast(self._callback, ctypes.c_void_p)
-        assert self._c.mt_set_input(self._context, pointer, None) == 0
+        assert self._c.mt_set_row_source(self._context, pointer, None) == 0
 
 
 @pytest.fixture(scope="module", params=["last-3", "full"])
@@ -86,8 +86,8 @@ def test_a_failing_callback_changes_nothing(library: ByCallback) -> None:
 def test_without_a_callback_there_is_no_input(library: ByCallback) -> None:
     library.reset(3)
     library.set_learning_rate(0.5)
-    result = (ctypes.c_int32 * 2)()
-    assert library._c.mt_train_step(library._context, 0, result) == NO_INPUT
+    result, target = (ctypes.c_int32 * 2)(), (ctypes.c_uint32 * 1)()
+    assert library._c.mt_train_step(library._context, target, result) == NO_INPUT
     assert library._c.mt_infer(library._context, result) == NO_INPUT
-    assert library._c.mt_set_input(library._context, None, None) == BAD_ARGUMENT
+    assert library._c.mt_set_row_source(library._context, None, None) == BAD_ARGUMENT
     assert library._c.mt_input(library._context) is None

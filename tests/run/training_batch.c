@@ -27,7 +27,7 @@ static void report(uint32_t number, uint32_t step, mt_status status, const mt_co
     print((uint32_t)status);
     print(crc_of(parameters, bytes));
     print(crc_of(context->offsets, context->model->offset_count));
-    print(crc_of(mt_logits(context), 4 * (size_t)context->model->classes));
+    print(crc_of(mt_output(context), 4 * (size_t)context->model->outputs));
     print((uint32_t)result->loss_q16);
     semihosting_print("\n");
 }
@@ -38,7 +38,7 @@ static mt_status set_frame(mt_context *context, const training_case *c, const in
             const int8_t *constant;
             void *user;
         } pointer = {frame};
-        return mt_set_input(context, mt_read_frame_row, pointer.user);
+        return mt_set_row_source(context, mt_read_frame_row, pointer.user);
     }
     memcpy(mt_input(context), frame, c->frame_bytes);
     return MT_OK;
@@ -55,7 +55,7 @@ static mt_status train(uint32_t number, const training_case *c) {
         status = mt_set_learning_rate(context, c->rates[step]);
         status =
             status == MT_OK ? set_frame(context, c, c->frames + frame * c->frame_bytes) : status;
-        status = status == MT_OK ? mt_train_step(context, c->labels[frame], &result) : status;
+        status = status == MT_OK ? mt_train_class(context, c->labels[frame], &result) : status;
         report(number, step, status, context, &result);
     }
     return status;

@@ -18,7 +18,16 @@ HEADER, PARAMETERS, OFFSETS = 88, 36, 3
 
 
 class Result(ctypes.Structure):
-    _fields_ = [("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32)]
+    _fields_ = [("predicted_class", ctypes.c_uint32), ("loss_q16", ctypes.c_int32)]
+
+
+class Target(ctypes.Structure):
+    _fields_ = [("class_index", ctypes.c_uint32)]
+
+
+def target(class_index: int) -> Any:
+    """What a training call takes for a class."""
+    return ctypes.byref(Target(class_index))
 
 
 class Memory(ctypes.Structure):
@@ -43,7 +52,7 @@ def build(folder: Path, *flags: str) -> ctypes.CDLL:
     lib.mt_init.argtypes = [
         Memory, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p,
     ]  # fmt: skip
-    for name in ("mt_input", "mt_logits", "mt_parameters"):
+    for name in ("mt_input", "mt_output", "mt_parameters"):
         getattr(lib, name).restype = ctypes.c_void_p
     return lib
 
@@ -66,7 +75,7 @@ class Device:
 
     def train(self, label: int) -> tuple[int, Result]:
         result = Result()
-        status = self.lib.mt_train_step(self.context, ctypes.c_uint32(label), ctypes.byref(result))
+        status = self.lib.mt_train_step(self.context, target(label), ctypes.byref(result))
         return int(status), result
 
     def rate(self, value: float) -> int:

@@ -47,10 +47,11 @@ static mt_status infer(mt_context *c, mt_part part) {
     return MT_OK;
 }
 
-static mt_status train(mt_context *c, uint32_t label, int32_t *loss_q16, mt_part part) {
+static mt_status train(mt_context *c, const mt_target *target, int32_t *loss_q16, mt_part part) {
     int16_t *d = (int16_t *)(c->arenas[LAST] + 24);
     const mt_status status = infer(c, part);
-    const mt_loss_int16_io loss_io = {(const int32_t *)(c->arenas[LAST] + 8), label, d, loss_q16};
+    const mt_loss_int16_io loss_io = {(const int32_t *)(c->arenas[LAST] + 8), target->class_index,
+                                      d, loss_q16};
     mt_loss_int16(&loss, &loss_io);
     const mt_head_update_int16_io io = {(const int8_t *)c->arenas[0], d, (int16_t *)c->parameters,
                                         (int32_t *)(c->parameters + 24), &c->state};

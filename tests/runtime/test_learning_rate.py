@@ -19,6 +19,7 @@ from tests.runtime.fake_device import (
     build,
     replay_of,
     resealed,
+    target,
     trained,
 )
 
@@ -34,13 +35,13 @@ def test_every_training_call_refuses_a_rate_that_was_never_set(lib: ctypes.CDLL)
     assert status == OK
     device.frame([1, 2, 3, 4])
     latent = (ctypes.c_int8 * 4)(4, 3, 2, 1)
-    assert lib.mt_replay_keep(device.context, replay, latent, 1) == OK
+    assert lib.mt_replay_keep(device.context, replay, latent, target(1)) == OK
     before, stored = device.save(), memory.copy()
     out = ctypes.byref(result)
     for status in (
-        lib.mt_train_step(device.context, 2, out),
-        lib.mt_train_latent(device.context, latent, 2, out),
-        lib.mt_replay_train(device.context, replay, 2, out),
+        lib.mt_train_step(device.context, target(2), out),
+        lib.mt_train_latent(device.context, latent, target(2), out),
+        lib.mt_replay_train(device.context, replay, target(2), out),
         lib.mt_replay_rehearse(device.context, replay, out),
     ):
         assert status == RATE

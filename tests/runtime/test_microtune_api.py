@@ -96,7 +96,7 @@ def test_two_arenas_give_the_bits_of_one(lib: ctypes.CDLL, two_arenas: ctypes.CD
     assert (lib.mt_arena_count(), two_arenas.mt_arena_count()) == (1, 2)
     one, two = trained(lib, 7), trained(two_arenas, 7)
     assert (one.save() == two.save()).all()
-    logits = [ctypes.string_at(d.lib.mt_logits(d.context), 12) for d in (one, two)]
+    logits = [ctypes.string_at(d.lib.mt_output(d.context), 12) for d in (one, two)]
     assert logits[0] == logits[1]
 
 
@@ -105,7 +105,7 @@ def test_infer_and_train(lib: ctypes.CDLL) -> None:
     device.frame([1, 2, 3, 4])
     assert lib.mt_infer(device.context, ctypes.byref(result)) == OK
     assert (result.predicted_class, result.loss_q16) == (1, -1)
-    logits = ctypes.string_at(lib.mt_logits(device.context), 12)
+    logits = ctypes.string_at(lib.mt_output(device.context), 12)
     assert np.frombuffer(logits, np.int32).tolist() == [-7, 3000, -30]
     before = device.parameters()
     assert device.rate(0.0) == OK
@@ -131,7 +131,7 @@ def test_bad_arguments(lib: ctypes.CDLL) -> None:
     assert lib.mt_infer(device.context, None) == ARGUMENT
     assert lib.mt_input(None) is None
     stranger = np.zeros(64, np.int64)
-    assert lib.mt_logits(ctypes.c_void_p(stranger.ctypes.data)) is None
+    assert lib.mt_output(ctypes.c_void_p(stranger.ctypes.data)) is None
     assert device.stats().steps == 0
 
 

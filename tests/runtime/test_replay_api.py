@@ -17,6 +17,7 @@ from tests.runtime.fake_device import (
     Result,
     build,
     replay_of,
+    target,
 )
 
 
@@ -38,8 +39,8 @@ def test_replay_memory_is_checked(lib: ctypes.CDLL) -> None:
     result = ctypes.byref(Result())
     assert lib.mt_replay_count(address) == 0
     assert lib.mt_replay_rehearse(device.context, address, result) == ARGUMENT
-    assert lib.mt_replay_train(device.context, address, 0, result) == ARGUMENT
-    assert lib.mt_replay_keep(device.context, address, foreign.ctypes.data, 0) == ARGUMENT
+    assert lib.mt_replay_train(device.context, address, target(0), result) == ARGUMENT
+    assert lib.mt_replay_keep(device.context, address, foreign.ctypes.data, target(0)) == ARGUMENT
 
 
 def test_replay_keeps_and_rehearses(lib: ctypes.CDLL) -> None:
@@ -49,11 +50,14 @@ def test_replay_keeps_and_rehearses(lib: ctypes.CDLL) -> None:
     _, replay, memory = replay_of(device, 24 + 2 * 6)
     result = Result()
     assert lib.mt_replay_rehearse(device.context, replay, ctypes.byref(result)) == INPUT
-    assert lib.mt_replay_train(device.context, replay, 3, ctypes.byref(result)) == ARGUMENT
+    assert lib.mt_replay_train(device.context, replay, target(3), ctypes.byref(result)) == ARGUMENT
     assert lib.mt_replay_count(replay) == 0
     for step in range(4):
         device.frame([step, 1, 2, 3])
-        assert lib.mt_replay_train(device.context, replay, step % 3, ctypes.byref(result)) == OK
+        assert (
+            lib.mt_replay_train(device.context, replay, target(step % 3), ctypes.byref(result))
+            == OK
+        )
         assert lib.mt_replay_count(replay) == min(step + 1, 2)
     assert lib.mt_replay_rehearse(device.context, replay, ctypes.byref(result)) == OK
     assert memory[5:].any() == 0
@@ -67,7 +71,7 @@ def test_a_damaged_replay_memory_is_refused(lib: ctypes.CDLL) -> None:
     _, replay, memory = replay_of(device, 24 + slots * 6)
     result = ctypes.byref(Result())
     device.frame([1, 2, 3, 4])
-    assert lib.mt_replay_train(device.context, replay, 1, result) == OK
+    assert lib.mt_replay_train(device.context, replay, target(1), result) == OK
     header = np.ctypeslib.as_array(
         ctypes.cast(replay, ctypes.POINTER(ctypes.c_uint32)), shape=(6,)
     )  # fmt: skip

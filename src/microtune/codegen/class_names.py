@@ -51,7 +51,7 @@ def flash_bytes(names: Sequence[str]) -> int:
 
 
 def classes_text(names: Sequence[str], count: int) -> str:
-    """The labels that `mt_train_step` takes and `predicted_class` gives, in Markdown."""
+    """The labels that `mt_train_class` takes and `predicted_class` gives, in Markdown."""
     if not names:
         return f"{count}, numbered from 0; their names were not given (`compile --data`)."
     rows = (f"| {label} | {_code(printable(name))} |" for label, name in enumerate(names))

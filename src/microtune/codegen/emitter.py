@@ -22,7 +22,7 @@ _COLUMNS = 96
 # What the generated source, its headers or C itself mean by a name.
 _TAKEN = re.compile(
     r"mt_.*|MT_.*|_.*|[0-9].*|a[0-9]+|segment[0-9]+(_stages|_order)?|u?int(_.*)?[0-9]*_t|[A-Z0-9_]+"
-    r"|ctx|io|label|loss_q16|o|p|part|status|forward|infer|train|segments|initial_offsets"
+    r"|ctx|io|target|loss_q16|o|p|part|status|forward|infer|train|segments|initial_offsets"
     r"|arena_bytes|main|memcpy|memset|memmove|memcmp|asm|auto|bool|break|case|char|const|continue"
     r"|default|do|double|else|enum|extern|false|float|for|goto|if|inline|int|long|register|restrict"
     r"|return|short|signed|sizeof|static|struct|switch|true|typedef|typeof|union|unsigned|void"

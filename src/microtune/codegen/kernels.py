@@ -231,7 +231,8 @@ def _loss(e: Emitter, node: Node) -> None:
     kind = "int16" if tensor.dtype == "i32" else "float32"
     params = e.params("mt_loss_params", "loss", {"classes": str(tensor.elements)})
     e.call(f"mt_loss_{kind}", f"mt_loss_{kind}_io", params, {
-        "logits": e.address(logits), "label": "label", "d_logits": e.address(gradient),
+        "logits": e.address(logits), "label": "target->class_index",
+        "d_logits": e.address(gradient),
         "loss_q16": "loss_q16",
     })  # fmt: skip
 

@@ -27,7 +27,8 @@ _HEADER = """\
 #ifndef MICROTUNE_MODEL_H
 #define MICROTUNE_MODEL_H
 
-#define MT_CLASSES {classes}
+#define MT_OUTPUTS {outputs}
+#define MT_CLASSES MT_OUTPUTS
 
 {camera}
 #define MT_INPUT_HEIGHT {height}
@@ -51,7 +52,7 @@ _HEADER = """\
 #define MT_LATENT_BYTES {latent_bytes}
 /* Of mt_replay_memory; 0 without `compile --replay`. */
 #define MT_REPLAY_BYTES {replay_bytes}
-#define MT_LOGITS_ARE_FLOAT {logits_are_float}
+#define MT_OUTPUT_IS_FLOAT {output_is_float}
 {class_names}
 #endif
 """
@@ -77,7 +78,7 @@ def model_header(
         height=height,
         width=width,
         channels=channels,
-        classes=graph.output_tensor.shape[1],
+        outputs=graph.output_tensor.shape[1],
         input_bytes=graph.input_tensor.bytes,
         row_bytes=row_bytes(graph, graph.signature.input),
         by_rows=int(_by_rows(graph)),
@@ -90,7 +91,7 @@ def model_header(
         latent_bytes=latent_bytes(graph),
         replay_bytes=replay_bytes(graph),
         class_names=declaration(class_names),
-        logits_are_float=int(graph.output_tensor.dtype == "f32"),
+        output_is_float=int(graph.output_tensor.dtype == "f32"),
     )
 
 
@@ -129,7 +130,7 @@ def model_source(
         "{\n    return forward(ctx, 0, part);\n}",
     ]
     if trainable:
-        signature = "mt_context *ctx, uint32_t label, int32_t *loss_q16, mt_part part"
+        signature = "mt_context *ctx, const mt_target *target, int32_t *loss_q16, mt_part part"
         calls = ["    MT_TRY(forward(ctx, 1, part));", *backward]
         parts.append(_function("train", signature, calls, ""))
         parts.append(f"static const int8_t initial_offsets[] = {{{offsets or '0'}}};")
@@ -223,12 +224,12 @@ def _model(emitter: Emitter, model_hash: str, scheme_hash: str) -> str:
         "arena_bytes": "arena_bytes",
         "arena_count": "MT_ARENA_COUNT",
         "input": _input_place(emitter),
-        "logits": struct_text(emitter.place_fields(logits.name)),
+        "output": struct_text(emitter.place_fields(logits.name)),
         "latent": _latent_place(emitter),
         "latent_bytes": "MT_LATENT_BYTES",
         "input_row_bytes": "MT_INPUT_ROW_BYTES",
-        "classes": "MT_CLASSES",
-        "logits_are_float": str(int(logits.dtype == "f32")),
+        "outputs": "MT_OUTPUTS",
+        "output_is_float": str(int(logits.dtype == "f32")),
         "parameter_bytes": "MT_PARAMETER_BYTES",
         "offset_count": "MT_OFFSET_COUNT",
         "initial_segments": "SEGMENTS",

@@ -21,9 +21,9 @@ from microtune.tools.flags import NAMES_HEADER
 PREFIX = r"(?:[A-Za-z][A-Za-z0-9_]{0,31})?"
 # What a build chooses with -D, for all networks of a firmware alike.
 SETTINGS = frozenset({"MT_DEBUG", "MT_PORTABLE", "MT_PLAIN_NAMES"})
-PUBLIC = ("include/microtune.h", "model/microtune_model.h")
+PUBLIC = ("include/microtune.h", "include/microtune_image.h", "model/microtune_model.h")
 _NAMES = f"include/{NAMES_HEADER}"
-_WORD = re.compile(r"\b(?:mt|MT|MICROTUNE)_\w+|\bmicrotune(?:_model)?(?=\.[ch]\b)")
+_WORD = re.compile(r"\b(?:mt|MT|MICROTUNE)_\w+|\bmicrotune(?:_image|_model)?(?=\.[ch]\b)")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _FILE = re.compile(r"\w+\.[ch]\b")
 # A definition or declaration begins in the first column; what is static, or no object, is excluded.

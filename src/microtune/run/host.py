@@ -55,8 +55,12 @@ class _ChangedSource(ctypes.Structure):
     _fields_ = (("read", ctypes.c_void_p), ("user", ctypes.c_void_p), ("change", _Change))
 
 
+class _Target(ctypes.Structure):
+    _fields_ = (("class_index", ctypes.c_uint32),)
+
+
 class _Result(ctypes.Structure):
-    _fields_ = (("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32))
+    _fields_ = (("predicted_class", ctypes.c_uint32), ("loss_q16", ctypes.c_int32))
 
 
 def library_sources(project: Path) -> list[str]:
@@ -171,20 +175,20 @@ class HostLibrary:
         c.mt_arena_bytes.argtypes = [word]
         c.mt_init.argtypes = [_Memory, pointer, word, word, pointer]
         c.mt_input.argtypes, c.mt_input.restype = [pointer], pointer
-        c.mt_set_input.argtypes = [pointer, pointer, pointer]
+        c.mt_set_row_source.argtypes = [pointer, pointer, pointer]
         c.mt_infer.argtypes = [pointer, pointer]
-        c.mt_train_step.argtypes = [pointer, ctypes.c_uint32, pointer]
+        c.mt_train_step.argtypes = [pointer, pointer, pointer]
         c.mt_make_latent.argtypes = [pointer, pointer]
         c.mt_infer_latent.argtypes = [pointer, pointer, pointer]
-        c.mt_train_latent.argtypes = [pointer, pointer, word, pointer]
+        c.mt_train_latent.argtypes = [pointer, pointer, pointer, pointer]
         c.mt_draw_change.argtypes = [pointer, pointer, pointer]
         c.mt_change_frame.argtypes = [pointer, pointer]
         c.mt_replay_init.argtypes = [_Memory, pointer]
-        c.mt_replay_train.argtypes = [pointer, pointer, word, pointer]
-        c.mt_replay_keep.argtypes = [pointer, pointer, pointer, word]
+        c.mt_replay_train.argtypes = [pointer, pointer, pointer, pointer]
+        c.mt_replay_keep.argtypes = [pointer, pointer, pointer, pointer]
         c.mt_replay_rehearse.argtypes = [pointer, pointer, pointer]
         c.mt_set_learning_rate.argtypes = [pointer, ctypes.c_float]
-        c.mt_logits.argtypes, c.mt_logits.restype = [pointer], pointer
+        c.mt_output.argtypes, c.mt_output.restype = [pointer], pointer
         c.mt_save.argtypes = [pointer, pointer, size, pointer]
         c.mt_load.argtypes = [pointer, pointer, size]
         c.mt_parameters.argtypes, c.mt_parameters.restype = [pointer, pointer], pointer
@@ -220,7 +224,7 @@ class HostLibrary:
                 self._source = _ChangedSource(plain, data, change)
                 read = ctypes.cast(self._c.mt_read_changed_row, ctypes.c_void_p)
                 user = ctypes.cast(ctypes.byref(self._source), ctypes.c_void_p)
-            _check(self._c.mt_set_input(self._context, read, user), "mt_set_input")
+            _check(self._c.mt_set_row_source(self._context, read, user), "mt_set_row_source")
             return
         ctypes.memmove(self._c.mt_input(self._context), data, self._frame.nbytes)
         if change is not None:
@@ -260,7 +264,7 @@ class HostLibrary:
     ) -> tuple[int, int]:
         """One step, on a changed frame if asked for; (class predicted before it, loss in Q16)."""
         self._fill(frame, augmentation)
-        self._call("mt_train_step", label, ctypes.byref(self._result))
+        self._call("mt_train_step", _class_target(label), ctypes.byref(self._result))
         return int(self._result.predicted_class), int(self._result.loss_q16)
 
     @property
@@ -284,7 +288,8 @@ class HostLibrary:
     def train_latent(self, latent: Array, label: int) -> tuple[int, int]:
         """`train_step` from a latent."""
         latent = self._checked(latent)
-        self._call("mt_train_latent", latent.ctypes.data, label, ctypes.byref(self._result))
+        target = _class_target(label)
+        self._call("mt_train_latent", latent.ctypes.data, target, ctypes.byref(self._result))
         return int(self._result.predicted_class), int(self._result.loss_q16)
 
     def train_keep(
@@ -292,13 +297,14 @@ class HostLibrary:
     ) -> tuple[int, int]:
         """`train_step`; the sample may be kept in the replay memory."""
         self._fill(frame, augmentation)
-        self._call("mt_replay_train", self._replay, label, ctypes.byref(self._result))
+        target = _class_target(label)
+        self._call("mt_replay_train", self._replay, target, ctypes.byref(self._result))
         return int(self._result.predicted_class), int(self._result.loss_q16)
 
     def train_keep_latent(self, latent: Array, label: int) -> tuple[int, int]:
         """`train_keep` from a latent."""
         latent = self._checked(latent)
-        self._call("mt_replay_keep", self._replay, latent.ctypes.data, label)
+        self._call("mt_replay_keep", self._replay, latent.ctypes.data, _class_target(label))
         return self.train_latent(latent, label)
 
     def rehearse(self) -> tuple[int, int]:
@@ -313,7 +319,7 @@ class HostLibrary:
 
     def logits(self) -> Array:
         """The raw 4-byte words of the last call's logits, int32 (N,)."""
-        address = self._c.mt_logits(self._context)
+        address = self._c.mt_output(self._context)
         return np.frombuffer(ctypes.string_at(address, 4 * self._classes), "<i4").astype(np.int32)
 
     def parameters(self) -> dict[str, Array]:
@@ -332,6 +338,10 @@ class HostLibrary:
     def load(self, blob: bytes) -> None:
         """Restore what `save` wrote; a mismatch is an error and changes nothing."""
         _check(self._c.mt_load(self._context, blob, len(blob)), "mt_load")
+
+
+def _class_target(label: int) -> object:
+    return ctypes.byref(_Target(label))
 
 
 def _aligned(size: int) -> Array:

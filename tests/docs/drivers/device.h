@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "microtune.h"
+#include "microtune_image.h"
 #include "microtune_model.h"
 
 static uint64_t context_memory[(MT_CONTEXT_BYTES + 7) / 8], arena[(MT_ARENA_BYTES_0 + 7) / 8];

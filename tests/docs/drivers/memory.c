@@ -19,12 +19,12 @@ int main(void) {
     FILE *file = tmpfile();
     EXPECT(file != NULL && fwrite(frame, 1, sizeof frame, file) == sizeof frame);
     rewind(file);
-    EXPECT(mt_set_input(net, flash_row, &address) == MT_OK && mt_infer(net, &first) == MT_OK);
-    EXPECT(mt_set_input(net, file_row, file) == MT_OK && mt_infer(net, &second) == MT_OK);
+    EXPECT(mt_set_row_source(net, flash_row, &address) == MT_OK && mt_infer(net, &first) == MT_OK);
+    EXPECT(mt_set_row_source(net, file_row, file) == MT_OK && mt_infer(net, &second) == MT_OK);
     EXPECT(learn_from_camera(net, 1, &third) == MT_OK && steps_of(net) == 1 && lines_asked > 0);
     EXPECT(first.predicted_class == second.predicted_class);
     EXPECT(first.predicted_class == third.predicted_class);
-    EXPECT(mt_set_input(net, file_row, file) == MT_OK);
+    EXPECT(mt_set_row_source(net, file_row, file) == MT_OK);
     EXPECT(mt_infer(net, &first) == MT_ERROR_INPUT); /* the file is at its end */
     return 0;
 }

@@ -95,25 +95,8 @@ int8_t *mt_input(mt_context *context) {
     return (int8_t *)mt_at(context, context->model->input);
 }
 
-mt_status mt_set_input(mt_context *context, mt_read_row read, void *user) {
-    if (!mt_is_context(context) || read == NULL || context->model->input.offset != MT_BY_ROWS) {
-        return MT_ERROR_ARGUMENT;
-    }
-    context->source.read = read;
-    context->source.user = user;
-    return MT_OK;
-}
-
-int mt_read_frame_row(void *user, uint32_t row, int8_t *to) {
-    const size_t bytes = mt_row_bytes();
-    memcpy(to, (const int8_t *)user + row * bytes, bytes);
-    return 0;
-}
-
-size_t mt_row_bytes(void) { return mt_generated_model.input_row_bytes; }
-
-const void *mt_logits(const mt_context *context) {
-    return mt_is_context(context) ? mt_at(context, context->model->logits) : NULL;
+const void *mt_output(const mt_context *context) {
+    return mt_is_context(context) ? mt_at(context, context->model->output) : NULL;
 }
 
 mt_status mt_set_learning_rate(mt_context *context, float learning_rate) {

@@ -1,5 +1,5 @@
 /* Augmentation: the frame of a training step mirrored, shifted by rows, brighter or darker. */
-#include "microtune.h"
+#include "microtune_image.h"
 #include "mt_internal.h"
 #include "mt_memory.h"
 #include "mt_numerics.h"

@@ -34,10 +34,10 @@ typedef struct {
     const uint32_t *arena_bytes; /* [arena_count] */
     uint32_t arena_count, input_row_bytes;
     mt_place input; /* offset MT_BY_ROWS: there is no resident frame */
-    mt_place logits;
-    mt_place latent;       /* the result of the frozen prefix */
-    uint32_t latent_bytes; /* 0: there is no such place */
-    uint32_t classes, logits_are_float;
+    mt_place output;
+    mt_place latent;                   /* the result of the frozen prefix */
+    uint32_t latent_bytes;             /* 0: there is no such place */
+    uint32_t outputs, output_is_float; /* outputs: classes */
     uint32_t parameter_bytes;
     uint32_t offset_count;              /* gradient tensors with an exponent offset */
     const int8_t *initial_offsets;      /* [offset_count]; NULL: zeros */
@@ -45,7 +45,8 @@ typedef struct {
     uint32_t segment_count;
     mt_status (*infer)(mt_context *context, mt_part part);
     /* Forward, backward and update; NULL: frozen. The core counts the step afterwards. */
-    mt_status (*train)(mt_context *context, uint32_t label, int32_t *loss_q16, mt_part part);
+    mt_status (*train)(mt_context *context, const mt_target *target, int32_t *loss_q16,
+                       mt_part part);
 } mt_model;
 
 extern const mt_model mt_generated_model;

@@ -6,11 +6,11 @@
 
 #define MT_CONTEXT_MAGIC UINT32_C(0x4d544358)
 
-/* The loss before the first step. */
-#define MT_NO_LOSS (-1)
-
 /* Not NULL, and made by mt_init of this model. */
 int mt_is_context(const mt_context *context);
+
+/* Whether `target` is one of this model. */
+int mt_is_target(const mt_context *context, const mt_target *target);
 
 /* What stands against a training step before its input is looked at: FROZEN, RATE or nothing. */
 mt_status mt_check_training(const mt_context *context);

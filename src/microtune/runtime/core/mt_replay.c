@@ -83,27 +83,28 @@ static void count_kept(mt_replay *replay, uint32_t slot) {
     replay->seen += replay->seen < UINT32_MAX - 1;
 }
 
-static int is_label(const mt_context *context, uint32_t label) {
-    return mt_is_context(context) && label < context->model->classes && label <= UINT16_MAX;
+static int is_target(const mt_context *context, const mt_target *target) {
+    return mt_is_context(context) && mt_is_target(context, target) &&
+           target->class_index <= UINT16_MAX;
 }
 
 mt_status mt_replay_keep(mt_context *context, mt_replay *replay, const int8_t *latent,
-                         uint32_t label) {
-    if (!is_replay(replay) || !is_label(context, label) || latent == NULL) {
+                         const mt_target *target) {
+    if (!is_replay(replay) || !is_target(context, target) || latent == NULL) {
         return MT_ERROR_ARGUMENT;
     }
     const uint32_t slot = slot_for(context, replay);
     if (slot != NO_SLOT) {
         memcpy(latent_of(replay, slot), latent, replay->latent_bytes);
-        labels_of(replay)[slot] = (uint16_t)label;
+        labels_of(replay)[slot] = (uint16_t)target->class_index;
     }
     count_kept(replay, slot);
     return MT_OK;
 }
 
-mt_status mt_replay_train(mt_context *context, mt_replay *replay, uint32_t label,
+mt_status mt_replay_train(mt_context *context, mt_replay *replay, const mt_target *target,
                           mt_result *result) {
-    if (!is_replay(replay) || !is_label(context, label) || result == NULL) {
+    if (!is_replay(replay) || !is_target(context, target) || result == NULL) {
         return MT_ERROR_ARGUMENT;
     }
     const uint32_t slot = slot_for(context, replay);
@@ -112,12 +113,12 @@ mt_status mt_replay_train(mt_context *context, mt_replay *replay, uint32_t label
         return status;
     }
     if (slot == NO_SLOT) {
-        status = mt_train_step(context, label, result);
+        status = mt_train_step(context, target, result);
     } else {
         status = mt_make_latent(context, latent_of(replay, slot));
         if (status == MT_OK) {
-            labels_of(replay)[slot] = (uint16_t)label;
-            status = mt_train_latent(context, latent_of(replay, slot), label, result);
+            labels_of(replay)[slot] = (uint16_t)target->class_index;
+            status = mt_train_latent(context, latent_of(replay, slot), target, result);
         }
     }
     if (status == MT_OK) {
@@ -136,5 +137,6 @@ mt_status mt_replay_rehearse(mt_context *context, mt_replay *replay, mt_result *
     const int others = replay->last != NO_SLOT && replay->filled > 1;
     uint32_t slot = draw_below(context, SITE_REHEARSE, replay->filled - (others ? 1u : 0u));
     slot += others && slot >= replay->last;
-    return mt_train_latent(context, latent_of(replay, slot), labels_of(replay)[slot], result);
+    const mt_target target = mt_class_target(labels_of(replay)[slot]);
+    return mt_train_latent(context, latent_of(replay, slot), &target, result);
 }

@@ -8,25 +8,25 @@ static int has_input(const mt_context *context) {
     return context->model->input.offset != MT_BY_ROWS || context->source.read != NULL;
 }
 
-/* A key that orders like logit i: int32 as it is; the bits of a float made monotonic. */
-static int32_t logit_key(const mt_context *context, uint32_t i) {
-    const uint8_t *logits = mt_at(context, context->model->logits);
+/* A key that orders like output i: int32 as it is; the bits of a float made monotonic. */
+static int32_t output_key(const mt_context *context, uint32_t i) {
+    const uint8_t *outputs = mt_at(context, context->model->output);
     int32_t value;
-    memcpy(&value, logits + i * sizeof value, sizeof value);
-    if (context->model->logits_are_float && value < 0) {
+    memcpy(&value, outputs + i * sizeof value, sizeof value);
+    if (context->model->output_is_float && value < 0) {
         return -(int32_t)((uint32_t)value & UINT32_C(0x7fffffff));
     }
     return value;
 }
 
-static int32_t largest_logit(const mt_context *context) {
+static uint32_t largest_output(const mt_context *context) {
     uint32_t best = 0;
-    for (uint32_t i = 1; i < context->model->classes; i++) {
-        if (logit_key(context, i) > logit_key(context, best)) {
+    for (uint32_t i = 1; i < context->model->outputs; i++) {
+        if (output_key(context, i) > output_key(context, best)) {
             best = i;
         }
     }
-    return (int32_t)best;
+    return best;
 }
 
 size_t mt_latent_bytes(void) { return mt_generated_model.latent_bytes; }
@@ -64,7 +64,7 @@ static mt_status infer_from(mt_context *context, const int8_t *latent, mt_result
     if (status != MT_OK) {
         return status;
     }
-    result->predicted_class = largest_logit(context);
+    result->predicted_class = largest_output(context);
     result->loss_q16 = MT_NO_LOSS;
     return MT_OK;
 }
@@ -87,30 +87,34 @@ mt_status mt_check_training(const mt_context *context) {
     return context->state.lr_exponent == MT_NO_RATE ? MT_ERROR_RATE : MT_OK;
 }
 
-static mt_status train_from(mt_context *context, const int8_t *latent, uint32_t label,
+int mt_is_target(const mt_context *context, const mt_target *target) {
+    return target != NULL && target->class_index < context->model->outputs;
+}
+
+static mt_status train_from(mt_context *context, const int8_t *latent, const mt_target *target,
                             mt_result *result) {
     mt_part part;
-    if (!mt_is_context(context) || result == NULL || label >= context->model->classes) {
+    if (!mt_is_context(context) || result == NULL || !mt_is_target(context, target)) {
         return MT_ERROR_ARGUMENT;
     }
     mt_status status = mt_check_training(context);
     status = status == MT_OK ? begin_part(context, latent, &part) : status;
-    status = status == MT_OK ? context->model->train(context, label, &context->last_loss_q16, part)
+    status = status == MT_OK ? context->model->train(context, target, &context->last_loss_q16, part)
                              : status;
     if (status != MT_OK) {
         return status;
     }
     context->state.step++;
-    result->predicted_class = largest_logit(context);
+    result->predicted_class = largest_output(context);
     result->loss_q16 = context->last_loss_q16;
     return MT_OK;
 }
 
-mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result) {
-    return train_from(context, NULL, label, result);
+mt_status mt_train_step(mt_context *context, const mt_target *target, mt_result *result) {
+    return train_from(context, NULL, target, result);
 }
 
-mt_status mt_train_latent(mt_context *context, const int8_t *latent, uint32_t label,
+mt_status mt_train_latent(mt_context *context, const int8_t *latent, const mt_target *target,
                           mt_result *result) {
-    return latent == NULL ? MT_ERROR_ARGUMENT : train_from(context, latent, label, result);
+    return latent == NULL ? MT_ERROR_ARGUMENT : train_from(context, latent, target, result);
 }

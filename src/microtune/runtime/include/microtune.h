@@ -7,9 +7,11 @@
  *     mt_init -> [mt_load] -> mt_set_learning_rate
  *             -> { fill mt_input -> mt_infer or mt_train_step } -> [mt_save]
  *
- * or, with --input rows, mt_set_input once instead of filling mt_input.
+ * What only networks for images need (an input that is read in pieces, augmentation) is in
+ * microtune_image.h. The sizes of the compiled model are constants in microtune_model.h.
  *
- * With the same model, seed, inputs, labels and learning rates every device gives the same bits. */
+ * With the same model, seed, inputs, targets and learning rates every device gives the same bits.
+ */
 #ifndef MICROTUNE_H
 #define MICROTUNE_H
 
@@ -42,7 +44,7 @@ typedef enum {
     MT_ERROR_MISMATCH = 4, /* the saved data belong to another model, scheme or arithmetic */
     MT_ERROR_CHECKSUM = 5, /* the saved data are damaged */
     MT_ERROR_FROZEN = 6,   /* the model was compiled for inference only */
-    MT_ERROR_INPUT = 7,    /* no row source is set, or it gave no row; nothing was learnt */
+    MT_ERROR_INPUT = 7,    /* there is no input, or not all of it; nothing was learnt */
     MT_ERROR_RATE = 8      /* training without a learning rate: call mt_set_learning_rate first */
 } mt_status;
 
@@ -55,15 +57,24 @@ typedef struct {
     size_t bytes;
 } mt_memory;
 
+/* What the network should have said to an input. */
 typedef struct {
-    int32_t predicted_class; /* 0 .. classes - 1; the first of equal logits */
-    int32_t loss_q16;        /* cross-entropy in nats * 65536, >= 0; -1 after mt_infer */
+    uint32_t class_index; /* 0 .. MT_CLASSES - 1 */
+} mt_target;
+
+/* What a call says about the input; the outputs themselves are in mt_output. */
+typedef struct {
+    uint32_t predicted_class; /* 0 .. MT_CLASSES - 1; the first of equal logits */
+    int32_t loss_q16;         /* cross-entropy in nats * 65536, >= 0; MT_NO_LOSS after inference */
 } mt_result;
+
+/* The loss of a call that trained nothing. */
+#define MT_NO_LOSS (-1)
 
 typedef struct {
     uint32_t seed;         /* as given to mt_init or restored by mt_load */
     uint32_t steps;        /* training steps so far, modulo 2^32 */
-    int32_t last_loss_q16; /* of the last training step in nats * 65536; -1 before the first */
+    int32_t last_loss_q16; /* of the last training step; MT_NO_LOSS before the first */
     float learning_rate;   /* 0 as long as it was never set */
     int8_t offset_min;     /* range of the gradient exponents' offsets; -64 or 63 means that */
     int8_t offset_max;     /* gradients vanish or explode */
@@ -77,7 +88,7 @@ uint32_t mt_arena_count(void);
 
 /* Bytes of working memory in arena `bank`, 0 .. mt_arena_count() - 1, fastest memory first; else 0.
  * Its content need not survive between calls, except the input (from where it is filled to the next
- * call of mt_infer or any other that runs layers) and the logits (see mt_logits). Constants of the
+ * call of mt_infer or any other that runs layers) and the output (see mt_output). Constants of the
  * compiled model. */
 size_t mt_arena_bytes(uint32_t bank);
 
@@ -92,64 +103,80 @@ size_t mt_save_bytes(void);
 MT_NODISCARD mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32_t arena_count,
                                uint32_t seed, mt_context **context);
 
-/* Where the next frame goes: int8 [MT_INPUT_HEIGHT][MT_INPUT_WIDTH][MT_INPUT_CHANNELS], pixel - 128
- * (microtune_model.h; the project's README has crop, scaling and what a mistake costs). NULL for an
- * invalid context and for a model compiled with --input rows.
+/* Where the next input goes: MT_INPUT_BYTES codes of int8, in the order and with the meaning that
+ * microtune_model.h and the project's README state. NULL for an invalid context and for a model
+ * that reads its input in pieces (--input rows).
  * Fill it again before every mt_infer, mt_train_step, mt_replay_train and mt_make_latent: every
  * call that runs layers reuses the memory, also one from a latent. */
 int8_t *mt_input(mt_context *context);
 
-/* Writes row `row` of the frame, int8 [width][channels] (mt_row_bytes() bytes), to `to`; returns 0,
- * or anything else to give up. Within a call of mt_infer or mt_train_step rows are asked for once
- * each and in order from 0; those that the network does not read at the bottom are not asked for.
- */
-typedef int (*mt_read_row)(void *user, uint32_t row, int8_t *to);
+/* The outputs of the last mt_infer, mt_train_step, or other call with a result: MT_OUTPUTS values
+ * (a classifier: the logits, one for each class), int32 with 16 fraction bits, or float where
+ * MT_OUTPUT_IS_FLOAT is 1 (a float32 head). Valid until the next call that runs layers begins: the
+ * next input may be written to mt_input, changed there and saved states loaded meanwhile. Undefined
+ * before the first such call and after mt_make_latent or a call that failed. NULL for an invalid
+ * context. */
+const void *mt_output(const mt_context *context);
 
-/* For a model compiled with --input rows: who gives the rows of the next frames.
- * MT_ERROR_ARGUMENT: NULL (`user` may be), or the model keeps a resident frame. */
-MT_NODISCARD mt_status mt_set_input(mt_context *context, mt_read_row read, void *user);
-
-/* A row source for a frame in memory: `user` points to its first byte. */
-int mt_read_frame_row(void *user, uint32_t row, int8_t *to);
-
-/* Bytes of one row of the input. A constant of the compiled model. */
-size_t mt_row_bytes(void);
-
-/* Classifies the frame. MT_ERROR_ARGUMENT: NULL or not a context. MT_ERROR_INPUT. */
+/* Runs the network on the input. MT_ERROR_ARGUMENT: NULL or not a context. MT_ERROR_INPUT. */
 MT_NODISCARD mt_status mt_infer(mt_context *context, mt_result *result);
 
-/* Classifies the frame, then trains on it with `label` (0 .. classes - 1) and counts the step. The
- * result is that of the parameters before the step.
- * MT_ERROR_ARGUMENT: NULL, or label out of range. MT_ERROR_FROZEN: nothing can be trained.
- * MT_ERROR_RATE: no learning rate. MT_ERROR_INPUT: a row is missing. After an error nothing was
- * learnt and no step counted. */
-MT_NODISCARD mt_status mt_train_step(mt_context *context, uint32_t label, mt_result *result);
+/* Runs the network on the input, then trains it towards `target` and counts the step. The result
+ * is that of the parameters before the step.
+ * MT_ERROR_ARGUMENT: NULL, or the target is none of this model. MT_ERROR_FROZEN: nothing can be
+ * trained. MT_ERROR_RATE: no learning rate. MT_ERROR_INPUT: no input, or not all of it. After an
+ * error nothing was learnt and no step counted. */
+MT_NODISCARD mt_status mt_train_step(mt_context *context, const mt_target *target,
+                                     mt_result *result);
 
-/* Latents: what the frozen layers in front of the first trained one make of a frame is constant.
- * Stored (in flash, in external memory), it stands for the frame: a step from it costs only the
+/* For classifiers, in one line each: the target of a class, a training step on the input, the
+ * predicted class of the input (*predicted changes only with MT_OK). */
+static inline mt_target mt_class_target(uint32_t class_index) {
+    mt_target target;
+    target.class_index = class_index;
+    return target;
+}
+
+MT_NODISCARD static inline mt_status mt_train_class(mt_context *context, uint32_t class_index,
+                                                    mt_result *result) {
+    const mt_target target = mt_class_target(class_index);
+    return mt_train_step(context, &target, result);
+}
+
+MT_NODISCARD static inline mt_status mt_classify(mt_context *context, uint32_t *predicted) {
+    mt_result result;
+    const mt_status status = predicted == NULL ? MT_ERROR_ARGUMENT : mt_infer(context, &result);
+    if (status == MT_OK) {
+        *predicted = result.predicted_class;
+    }
+    return status;
+}
+
+/* Latents: what the frozen layers in front of the first trained one make of an input is constant.
+ * Stored (in flash, in external memory), it stands for the input: a step from it costs only the
  * rest of the network and changes the same bits.
  *
  * Bytes of a latent; 0 if nothing is frozen in front. A constant of the compiled model. */
 size_t mt_latent_bytes(void);
 
-/* Runs the frozen layers on the frame; `latent` receives mt_latent_bytes() bytes, any alignment.
+/* Runs the frozen layers on the input; `latent` receives mt_latent_bytes() bytes, any alignment.
  * MT_ERROR_ARGUMENT: NULL, or the model has no latent. MT_ERROR_INPUT. */
 MT_NODISCARD mt_status mt_make_latent(mt_context *context, int8_t *latent);
 
-/* mt_infer and mt_train_step from a latent of this model instead of the frame.
+/* mt_infer and mt_train_step from a latent of this model instead of the input.
  * Errors: as theirs; MT_ERROR_ARGUMENT also if the model has no latent. */
 MT_NODISCARD mt_status mt_infer_latent(mt_context *context, const int8_t *latent,
                                        mt_result *result);
-MT_NODISCARD mt_status mt_train_latent(mt_context *context, const int8_t *latent, uint32_t label,
-                                       mt_result *result);
+MT_NODISCARD mt_status mt_train_latent(mt_context *context, const int8_t *latent,
+                                       const mt_target *target, mt_result *result);
 
-/* Replay: a memory of samples that the device has seen, as latents with their labels, to rehearse
- * between new ones so that what was learnt before is not forgotten. Of all samples given to
- * mt_replay_train each is equally likely to be kept. The memory is the caller's (`compile --replay`
- * plans it); it holds no pointers and may be copied to flash and back as it is. */
+/* Replay: a memory of samples that the device has seen, as latents with their targets, to
+ * rehearse between new ones so that what was learnt before is not forgotten. Of all samples given
+ * to mt_replay_train each is equally likely to be kept. The memory is the caller's (`compile
+ * --replay` plans it); it holds no pointers and may be copied to flash and back as it is. */
 typedef struct mt_replay mt_replay;
 
-/* Bytes of a memory of so many samples (up to 65,536 classes). */
+/* Bytes of a memory of so many samples. */
 size_t mt_replay_bytes(uint32_t slots);
 
 /* An empty memory of as many samples as `memory` (aligned to MT_ALIGNMENT) holds.
@@ -162,13 +189,13 @@ uint32_t mt_replay_count(const mt_replay *replay);
 
 /* mt_train_step with the same bits; the sample may be kept, in the place of another. Errors as
  * there, and nothing is kept then. */
-MT_NODISCARD mt_status mt_replay_train(mt_context *context, mt_replay *replay, uint32_t label,
-                                       mt_result *result);
+MT_NODISCARD mt_status mt_replay_train(mt_context *context, mt_replay *replay,
+                                       const mt_target *target, mt_result *result);
 
 /* For a latent made before: what mt_replay_train keeps of its sample; call it before the step on
- * the latent. MT_ERROR_ARGUMENT: NULL, or label out of range. */
+ * the latent. MT_ERROR_ARGUMENT: NULL, or the target is none of this model. */
 MT_NODISCARD mt_status mt_replay_keep(mt_context *context, mt_replay *replay, const int8_t *latent,
-                                      uint32_t label);
+                                      const mt_target *target);
 
 /* A training step on one of the stored samples, drawn at random; not on that which was kept last if
  * there are others. `result` is that of the stored sample. MT_ERROR_INPUT: nothing is stored.
@@ -176,49 +203,10 @@ MT_NODISCARD mt_status mt_replay_keep(mt_context *context, mt_replay *replay, co
 MT_NODISCARD mt_status mt_replay_rehearse(mt_context *context, mt_replay *replay,
                                           mt_result *result);
 
-/* Augmentation: the frame of a step changed at random, so that one frame teaches more. Costs no
- * memory; the change is drawn from seed and step and is the same on every device.
- *
- * How far a change may go. */
-typedef struct {
-    uint8_t flip;       /* 1: every second frame, on average, is mirrored left to right; or 0 */
-    uint8_t shift_rows; /* 0 .. 127: up or down by at most so many rows; border rows are repeated */
-    uint8_t brightness; /* 0 .. 127: every code plus or minus at most so many, saturating */
-} mt_augmentation;
-
-/* One change: row r of the frame becomes what row r + shift_rows was, and so on. */
-typedef struct {
-    int8_t flip, shift_rows, brightness;
-} mt_change;
-
-/* The change for the next training step. MT_ERROR_ARGUMENT: NULL or out of range. */
-MT_NODISCARD mt_status mt_draw_change(const mt_context *context, const mt_augmentation *most,
-                                      mt_change *change);
-
-/* Changes the frame in mt_input, in place. MT_ERROR_ARGUMENT: NULL, or input by rows. */
-MT_NODISCARD mt_status mt_change_frame(mt_context *context, const mt_change *change);
-
-/* A row source that changes what another one reads: mt_set_input(context, mt_read_changed_row,
- * &source). With a shift the other one is asked for the border row several times, or not for the
- * first rows. */
-typedef struct {
-    mt_read_row read;
-    void *user;
-    mt_change change;
-} mt_changed_source;
-int mt_read_changed_row(void *user, uint32_t row, int8_t *to);
-
 /* The rate of the next training steps; it stays until it is set again. Training needs one.
  * 0 <= learning_rate <= MT_LEARNING_RATE_MAX, else MT_ERROR_ARGUMENT and nothing changes.
  * 0 trains nothing, but steps are counted. */
 MT_NODISCARD mt_status mt_set_learning_rate(mt_context *context, float learning_rate);
-
-/* The logits of the last mt_infer, mt_train_step, or other call that classified, one per class:
- * int32 with 16 fraction bits, or float for models with a float32 head. Valid until the next call
- * that runs layers begins: the next frame may be written to mt_input, changed there and saved
- * states loaded meanwhile. Undefined before the first such call and after mt_make_latent or a call
- * that failed. NULL for an invalid context. */
-const void *mt_logits(const mt_context *context);
 
 /* Writes everything learnt and the state of training into `buffer` (mt_save_bytes() or more; no
  * alignment needed). `written` receives the bytes. MT_ERROR_SIZE: buffer too small, *written is 0.

@@ -1,14 +1,14 @@
 /* Test harness: runs the records of `job.bin` on the chip and writes `result.bin`.
  *
  * All numbers are little-endian. A job is a header of eight 32-bit words
- *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, classes, 0
+ *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, outputs, 0
  * and then the records, each
  *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame,
  *              5 train and keep, 6 rehearse: the replay memory, 7 load),
  *     u8[3] mt_augmentation (for 0 and 5), u32 label (for 7: bytes to load), f32 learning rate,
  *     i8 frame[input bytes] (not for 2 and 6; for 7 the bytes that mt_save wrote). The result has
- * one entry for each record: for all but save u32 status, i32 predicted class, i32 loss in Q16 (0
- * for infer), 4-byte logits[classes] and for save and load u32 status, u32 bytes (0 for load), u8
+ * one entry for each record: for all but save u32 status, u32 predicted class, i32 loss in Q16 (0
+ * for infer), 4-byte output[outputs] and for save and load u32 status, u32 bytes (0 for load), u8
  * blob[bytes]; with the measure flag each is followed by u32 stack bytes of the call (0 for save).
  * Exit codes: 0 done, 1 job unreadable, 2 job for another model, 3 result unwritable, 10 + status
  * if mt_init failed, 98 accumulator overflow (debug build), 99 fault. */
@@ -30,7 +30,7 @@ enum {
     EXIT_INIT = 10,
     EXIT_OVERFLOW = 98
 };
-enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, CLASSES, RESERVED, HEADER_WORDS };
+enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, OUTPUTS, RESERVED, HEADER_WORDS };
 #define JOB_MAGIC 0x424A544Du
 #define JOB_VERSION 1u
 #define FLAG_MEASURE 1u
@@ -92,7 +92,7 @@ static int32_t open_job(uint32_t header[HEADER_WORDS]) {
         semihosting_print("harness: job.bin has another format\n");
         semihosting_exit(EXIT_JOB);
     }
-    if (header[INPUT_BYTES] != MT_INPUT_BYTES || header[CLASSES] != MT_CLASSES) {
+    if (header[INPUT_BYTES] != MT_INPUT_BYTES || header[OUTPUTS] != MT_OUTPUTS) {
         semihosting_print("harness: job.bin was made for another model\n");
         semihosting_exit(EXIT_MODEL);
     }
@@ -111,10 +111,10 @@ static void run_sample(mt_context *context, const harness_record *record, uint32
         stack_bytes = measure ? mt_port_stack_used(base - MT_PORT_CALL_FRAME_WORDS) : 0;
         harness_report_debug(EXIT_OVERFLOW);
     }
-    const uint32_t head[3] = {status, (uint32_t)result.predicted_class,
+    const uint32_t head[3] = {status, result.predicted_class,
                               harness_is_training(record) ? (uint32_t)result.loss_q16 : 0u};
     write_or_exit(output, head, sizeof head);
-    write_or_exit(output, mt_logits(context), 4u * MT_CLASSES);
+    write_or_exit(output, mt_output(context), 4u * MT_OUTPUTS);
     if (measure) {
         write_or_exit(output, &stack_bytes, sizeof stack_bytes);
     }
@@ -159,7 +159,7 @@ static void print_progress(uint32_t done, uint32_t total) {
 static int8_t *frame_of(mt_context *context) {
     int8_t *frame = harness_frame(context);
     if (frame == NULL) {
-        semihosting_print("harness: mt_set_input failed\n");
+        semihosting_print("harness: mt_set_row_source failed\n");
         semihosting_exit(EXIT_INIT);
     }
     return frame;

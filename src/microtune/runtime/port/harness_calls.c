@@ -8,6 +8,8 @@
 #if MT_INPUT_BY_ROWS
 static int8_t frame_buffer[MT_INPUT_BYTES];
 #endif
+/* What the training call of the record is given. */
+static mt_target target;
 /* The flash or external memory where an application keeps its latents. */
 static int8_t latent_buffer[MT_LATENT_BYTES + 1];
 #if MT_REPLAY_BYTES
@@ -20,7 +22,8 @@ int harness_is_training(const harness_record *record) {
 
 int8_t *harness_frame(mt_context *context) {
 #if MT_INPUT_BY_ROWS
-    return mt_set_input(context, mt_read_frame_row, frame_buffer) == MT_OK ? frame_buffer : NULL;
+    return mt_set_row_source(context, mt_read_frame_row, frame_buffer) == MT_OK ? frame_buffer
+                                                                                : NULL;
 #else
     return mt_input(context);
 #endif
@@ -44,7 +47,7 @@ static mt_status change_frame(mt_context *context, const mt_augmentation *most) 
 #if MT_INPUT_BY_ROWS
         static mt_changed_source source;
         source = (mt_changed_source){mt_read_frame_row, frame_buffer, change};
-        status = mt_set_input(context, mt_read_changed_row, &source);
+        status = mt_set_row_source(context, mt_read_changed_row, &source);
 #else
         status = mt_change_frame(context, &change);
 #endif
@@ -60,10 +63,10 @@ static mt_status train_changed(mt_context *context, const harness_record *record
     }
 #if MT_REPLAY_BYTES
     if (record->kind == HARNESS_TRAIN_KEEP) {
-        return mt_replay_train(context, replay, record->label, result);
+        return mt_replay_train(context, replay, &target, result);
     }
 #endif
-    return mt_train_step(context, record->label, result);
+    return mt_train_step(context, &target, result);
 }
 #endif
 
@@ -75,6 +78,8 @@ static int is_changed(const harness_record *record) {
 /* A call without a function: the firmware was not built for it. */
 static mt_port_call call_of(mt_context *context, const harness_record *record, mt_result *result) {
     const uint32_t c = (uint32_t)context, r = (uint32_t)result, latent = (uint32_t)latent_buffer;
+    const uint32_t t = (uint32_t)&target;
+    target = mt_class_target(record->label);
     if (is_changed(record)) {
 #if defined(MT_HARNESS_AUGMENT)
         return (mt_port_call){{c, (uint32_t)record, r, 0}, (uintptr_t)train_changed};
@@ -84,16 +89,16 @@ static mt_port_call call_of(mt_context *context, const harness_record *record, m
     }
     switch (record->kind) {
     case HARNESS_TRAIN:
-        return (mt_port_call){{c, record->label, r, 0}, (uintptr_t)mt_train_step};
+        return (mt_port_call){{c, t, r, 0}, (uintptr_t)mt_train_step};
     case HARNESS_INFER:
         return (mt_port_call){{c, r, 0, 0}, (uintptr_t)mt_infer};
     case HARNESS_TRAIN_LATENT:
-        return (mt_port_call){{c, latent, record->label, r}, (uintptr_t)mt_train_latent};
+        return (mt_port_call){{c, latent, t, r}, (uintptr_t)mt_train_latent};
     case HARNESS_INFER_LATENT:
         return (mt_port_call){{c, latent, r, 0}, (uintptr_t)mt_infer_latent};
 #if MT_REPLAY_BYTES
     case HARNESS_TRAIN_KEEP:
-        return (mt_port_call){{c, (uint32_t)replay, record->label, r}, (uintptr_t)mt_replay_train};
+        return (mt_port_call){{c, (uint32_t)replay, t, r}, (uintptr_t)mt_replay_train};
     case HARNESS_REHEARSE:
         return (mt_port_call){{c, (uint32_t)replay, r, 0}, (uintptr_t)mt_replay_rehearse};
 #endif

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "microtune.h"
+#include "microtune_image.h"
 #include "port.h"
 
 /* Kinds of records; their format is in harness.c. */

@@ -16,7 +16,7 @@
 #include "mt_kernels_gradient.h"
 #include "mt_kernels_update.h"
 
-#if defined(MT_LOGITS_ARE_FLOAT) && MT_LOGITS_ARE_FLOAT /* microtune_model.h comes before */
+#if defined(MT_OUTPUT_IS_FLOAT) && MT_OUTPUT_IS_FLOAT /* microtune_model.h comes before */
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__)
 #error "a float32 head learns other bits with -Ofast or -ffast-math: compile it without"
 #endif

@@ -2,7 +2,7 @@
 #ifndef MT_STREAM_H
 #define MT_STREAM_H
 
-#include "microtune.h"
+#include "microtune_image.h"
 #include "mt_types.h"
 
 #ifdef __cplusplus

@@ -141,7 +141,7 @@ static void widen_pairs(const mt_layer *l, mt_pixel pixel, int16_t *patch) {
 
 /* The outputs o .. o+7, and o+8 .. o+15 if `tiles` is 2, of `count` pixels of a row. */
 MT_INLINE void dense_tiles(const mt_layer *l, int16_t patch[DENSE_PIXELS][DENSE_LANES],
-                           const mt_output *to, int32_t count, int32_t o, int32_t tiles) {
+                           const mt_output_pixel *to, int32_t count, int32_t o, int32_t tiles) {
     const int32_t lanes = l->lanes, left = l->p->shape.out_c - o;
     const int16_t *w = l->weight + o * lanes;
     const mt_scales scales[2] = {
@@ -176,7 +176,7 @@ static void dense_row(const mt_layer *l, int32_t row) {
     int16_t patch[DENSE_PIXELS][DENSE_LANES];
     for (int32_t column = 0; column < s->out_w; column += DENSE_PIXELS) {
         const int32_t count = mt_min(DENSE_PIXELS, s->out_w - column);
-        mt_output to[DENSE_PIXELS];
+        mt_output_pixel to[DENSE_PIXELS];
         for (int32_t k = 0; k < DENSE_PIXELS; k++) {
             const mt_pixel pixel = {row, column + mt_min(k, count - 1)};
             widen_pairs(l, pixel, patch[k]);

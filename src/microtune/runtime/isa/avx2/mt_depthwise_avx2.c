@@ -9,7 +9,7 @@
 
 /* Up to four pixels of a row on their way out. */
 typedef struct {
-    mt_output to[MT_PIXELS];
+    mt_output_pixel to[MT_PIXELS];
     int32_t count;
 } mt_outputs;
 

@@ -39,13 +39,13 @@ typedef struct {
     uint8_t *mask;
     int8_t *y;
     int32_t index;
-} mt_output;
+} mt_output_pixel;
 
-MT_INLINE mt_output mt_next_output(const mt_conv2d_params *p, const mt_conv2d_io *io,
-                                   const mt_rows *rows, mt_pixel pixel) {
+MT_INLINE mt_output_pixel mt_next_output(const mt_conv2d_params *p, const mt_conv2d_io *io,
+                                         const mt_rows *rows, mt_pixel pixel) {
     const mt_conv_shape *s = &p->shape;
     const int32_t slot = pixel.row % rows->y_rows;
-    mt_output to;
+    mt_output_pixel to;
     to.p = p;
     to.mask = io->mask;
     to.y = io->y + (slot * s->out_w + pixel.column) * s->out_c;
@@ -54,7 +54,8 @@ MT_INLINE mt_output mt_next_output(const mt_conv2d_params *p, const mt_conv2d_io
 }
 
 /* Stores the accumulators of the channels first .. first + s->n - 1. */
-MT_INLINE void mt_finish8(const mt_output *to, int32_t first, __m256i acc, const mt_scales *s) {
+MT_INLINE void mt_finish8(const mt_output_pixel *to, int32_t first, __m256i acc,
+                          const mt_scales *s) {
     const mt_conv2d_params *p = to->p;
     const __m256i v = _mm256_add_epi32(mt_requantize8(acc, s->multiplier, s->shift),
                                        _mm256_set1_epi32(p->y_zero));
