@@ -54,7 +54,7 @@ def step_instructions(project: Path, *macros: str) -> int:
 
 
 def costs(model: ModelFile, folder: Path) -> Table:
-    """Each rule or format beside the law."""
+    """A table of each rule or format beside the reference rule."""
     table = Table(
         "one thing changed", "instructions of a step", "of the step", "planned SRAM, bytes",
         title=f"{MODEL}, {SCHEME}, {CHIP.name}: more or less than the law",
@@ -62,17 +62,19 @@ def costs(model: ModelFile, folder: Path) -> Table:
     everything = 2 + len(RULES) + len(FORMATS)
     with progress("counting instructions") as bar:
         sram = compiled(model, Formats(), folder / "law")
-        law, portable = (step_instructions(folder / "law", *m) for m in ((), ("MT_PORTABLE",)))
-        table.add_row("the law", f"{law:,}", "", f"{sram:,}")
+        reference, portable = (
+            step_instructions(folder / "law", *m) for m in ((), ("MT_PORTABLE",))
+        )
+        table.add_row("the law", f"{reference:,}", "", f"{sram:,}")
         for done, (label, macro) in enumerate(RULES.items(), 2):
             bar(done, everything, label)
             other = step_instructions(folder / "law", "MT_PORTABLE", macro) - portable
-            table.add_row(label, f"{other:+,}", f"{100 * other / law:+.1f} %", "+0")
+            table.add_row(label, f"{other:+,}", f"{100 * other / reference:+.1f} %", "+0")
         for done, (label, formats) in enumerate(FORMATS.items(), 2 + len(RULES)):
             bar(done, everything, label)
             more = compiled(model, formats, folder / label) - sram
-            other = step_instructions(folder / label) - law
-            table.add_row(label, f"{other:+,}", f"{100 * other / law:+.1f} %", f"{more:+,}")
+            other = step_instructions(folder / label) - reference
+            table.add_row(label, f"{other:+,}", f"{100 * other / reference:+.1f} %", f"{more:+,}")
     return table
 
 

@@ -26,8 +26,11 @@ _ROUNDS = 1
 
 @dataclass(frozen=True)
 class Variant:
-    """The law with one thing changed: macros of mt_study.h, a number format, or a simulation.
-    `rates` to choose from where the change is one of the step; else the first row's rate."""
+    """The reference rule of training with one thing changed.
+
+    A change is macros of mt_study.h, a number format, or a simulation. `rates` are the learning
+    rates to choose from if the change is one of the step; else the rate of the first row is used.
+    """
 
     label: str
     rule: str = ""
@@ -41,7 +44,7 @@ def _simulated(label: str, method: str, rates: tuple[float, ...] = ()) -> Varian
     return Variant(label, method=method, rates=rates)
 
 
-LAW = Variant("the law", rates=RATES)
+REFERENCE = Variant("the law", rates=RATES)
 _FAULTS = {
     "skip gradients lost": "MT_STUDY_SHORTCUTS=MT_LOST",
     "raw inputs in dW": "MT_STUDY_INPUTS=MT_RAW_CODES",
@@ -50,7 +53,7 @@ _FAULTS = {
 }
 _CUT_OFF = "MT_STUDY_WEIGHTS=MT_TOWARDS_ZERO"
 DEVICE = (
-    LAW,
+    REFERENCE,
     Variant("weights rounded to nearest", "MT_STUDY_WEIGHTS=MT_NEAREST", rates=RATES),
     Variant("weights rounded towards zero", _CUT_OFF, rates=_LOW_RATES),
     Variant("gradients rounded to nearest", "MT_STUDY_GRADIENTS=MT_NEAREST"),
@@ -83,7 +86,7 @@ SIMULATED = (
 
 @dataclass(frozen=True)
 class Ablation:
-    """The results of a variant, one a seed, and the rate that was chosen for it."""
+    """The results of a variant, one for each seed, and the learning rate that was chosen for it."""
 
     variant: Variant
     rate: float
@@ -93,11 +96,13 @@ class Ablation:
 def run_ablation(
     work: Work, variants: Sequence[Variant], data: str, seeds: int, epochs: int
 ) -> list[Ablation]:
-    """Every variant with the best of its rates on the validation split, after a third of the
-    epochs; the first one has rates."""
+    """Train every variant at the best of its rates on the validation split.
+
+    Rates are chosen after a third of the epochs. The first variant must have rates.
+    """
     runs = [_run(variant, data, epochs) for variant in variants]
-    (law,) = work.best_rates([(runs[0], variants[0].rates)], _ROUNDS)
-    asked = [(run, v.rates or (law.lr,)) for run, v in zip(runs, variants, strict=True)]
+    (reference,) = work.best_rates([(runs[0], variants[0].rates)], _ROUNDS)
+    asked = [(run, v.rates or (reference.lr,)) for run, v in zip(runs, variants, strict=True)]
     chosen = work.best_rates(asked, _ROUNDS)
     results = work.seeded(chosen, seeds)
     return [
@@ -115,19 +120,21 @@ def _run(variant: Variant, data: str, epochs: int) -> Run:
 
 
 def ablation_table(found: Sequence[Ablation]) -> Table:
-    """Accuracy of each variant, and its paired difference from the first."""
-    law = found[0]
-    run = law.results[0].run
+    """A table with the accuracy of each variant and its paired difference from the first one."""
+    reference = found[0]
+    run = reference.results[0].run
     how = "generated C" if run.method == OURS else "simulated"
     title = (
-        f"{MODEL}, {run.scheme}, {run.data.partition('.')[0]}, {how}, {len(law.results)} seeds, "
-        f"{run.epochs} epochs, the last one"
+        f"{MODEL}, {run.scheme}, {run.data.partition('.')[0]}, {how}, "
+        f"{len(reference.results)} seeds, {run.epochs} epochs, the last one"
     )
     table = Table("one thing changed", "rate", "test accuracy, %", "less the first row",
                   title=title)  # fmt: skip
     for one in found:
         mean, deviation = mean_and_deviation(one.results)
-        difference = "" if one is law else str(paired_difference(one.results, law.results))
+        difference = (
+            "" if one is reference else str(paired_difference(one.results, reference.results))
+        )
         rate = at_edge(one.rate, one.variant.rates)
         table.add_row(one.variant.label, rate, f"{mean:.1f} ± {deviation:.1f}", difference)
     return table

@@ -26,8 +26,11 @@ _PIECE = 64  # images of one pass through the frozen prefix
 
 @dataclass(frozen=True)
 class Baseline:
-    """How a simulation trains. `qas` scales the gradients of int8 tensors by 1/s². `weights`: how
-    trained weights are rounded after each step, to codes with `extra_bits` more; None: float32."""
+    """How a simulated baseline trains.
+
+    `qas` scales the gradients of int8 tensors by 1/s². `weights` says how trained weights are
+    rounded after each step, to codes with `extra_bits` more; None: float32.
+    """
 
     arithmetic: Arithmetic
     optimiser: Optimiser
@@ -73,7 +76,7 @@ class _State:
 
 
 class BaselineTraining:
-    """A network with its optimiser; learns one epoch at a time from latents."""
+    """A network with its optimiser; it trains on latents, one epoch at a time."""
 
     def __init__(
         self, graph: Graph, scheme: Scheme, baseline: Baseline, classes: int, lr: float,
@@ -91,7 +94,7 @@ class BaselineTraining:
         ]
 
     def latents(self, split: Split) -> Tensor:
-        """The frozen prefix's output for every image."""
+        """The output of the frozen layers for every image of a split."""
         pieces = [
             self.network.latents(split.frames[i : i + _PIECE])
             for i in range(0, len(split.labels), _PIECE)
@@ -99,7 +102,7 @@ class BaselineTraining:
         return self.torch.cat(pieces)
 
     def epoch(self, latents: Tensor, labels: Array, seed: int, epoch: int, epochs: int) -> float:
-        """One pass in the order of this seed; returns the mean loss in nats."""
+        """Train for one epoch in the order of this seed; returns the mean loss in nats."""
         count, batch = len(labels), self.baseline.batch
         self.torch.manual_seed(seed * 1000 + epoch)
         order = epoch_order(count, seed, epoch)
@@ -147,7 +150,7 @@ class BaselineTraining:
         state.value -= rate * state.first
 
     def _round(self, state: _State) -> None:
-        """A trained weight to its codes; biases and head stay float32."""
+        """Round a trained weight to its codes; biases and head stay float32."""
         how = self.baseline.weights
         if how is not None and state.leaf is not None and state.value.ndim > 1:
             steps = 2.0**self.baseline.extra_bits
@@ -155,7 +158,7 @@ class BaselineTraining:
             state.value.copy_(codes.clamp(-128, 127))
 
     def predictions(self, latents: Tensor) -> Array:
-        """Predicted classes, int64 (N,)."""
+        """The predicted classes of latents, int64 (N,)."""
         with self.torch.no_grad():
             logits = [
                 self.network.logits(latents[i : i + _PIECE]) for i in range(0, len(latents), _PIECE)
@@ -164,7 +167,10 @@ class BaselineTraining:
         return found
 
     def ratios(self, latents: Tensor, labels: Array) -> dict[str, float]:
-        """‖W‖/‖G‖ of every trained weight and bias, gradient of the mean loss over these images."""
+        """The ratio ‖W‖/‖G‖ of every trained weight and bias, by name.
+
+        G is the gradient of the mean loss over these images.
+        """
         logits = self.network.logits(latents)
         targets = self.torch.from_numpy(labels.astype(np.int64))
         loss = self.torch.nn.functional.cross_entropy(logits, targets)

@@ -11,7 +11,7 @@ from microtune.report.console import console, progress
 
 
 def _names(listed: str | None) -> tuple[str, ...]:
-    """A,B -> names; nothing: none."""
+    """The names in a text such as "A,B"; none for None."""
     return tuple(name for name in (listed or "").split(",") if name)
 
 

@@ -32,7 +32,7 @@ _PIECES = 8  # of a stream: accuracy is measured after each
 
 
 def request_of(run: Run, classes: int) -> pipeline.Request:
-    """What the device's project of a run is compiled for; no budget."""
+    """The compile request of a run on the device, without a budget."""
     formats = Formats(
         "int16" if run.bias == "int16" else "int32", "float32" if run.head == "float32" else "int16"
     )
@@ -43,7 +43,7 @@ def request_of(run: Run, classes: int) -> pipeline.Request:
 
 
 def run_device(run: Run, sources: Sources) -> Result:
-    """Compile, train, evaluate after the last epoch or along the stream."""
+    """Compile, train, and evaluate after the last epoch or along the stream."""
     classes, train, asked = sources.splits(run)
     broken = (*FLAGS, *(f"-D{rule}" for rule in run.rule.split()))
     flags = FLAGS if run.then_lr else broken
@@ -65,8 +65,11 @@ def run_device(run: Run, sources: Sources) -> Result:
 def _preparation(
     run: Run, runner: HostRunner, graph: Graph, sources: Sources
 ) -> Callable[[Split], Split]:
-    """Frames to latents, each image through the frozen layers once for all runs; frames as they
-    are where nothing is frozen in front or every step changes them."""
+    """A function that turns frames into latents, each image once for all runs.
+
+    Frames are kept as they are if no layer is frozen before the trained ones, or if every step
+    changes them.
+    """
     if latent_cut(graph) is None or run.augment:
         return lambda split: split
     model = sources.model(run.model).sha256()
@@ -86,7 +89,7 @@ def _go_on(
     run: Run, runner: HostRunner, graph: Graph, before: Result,
     prepare: Callable[[Split], Split], train: Split, asked: Split,
 ) -> Result:  # fmt: skip
-    """One more epoch, at a constant rate."""
+    """Train one more epoch at a constant rate."""
     plan = replace(_plan(run), epochs=1, learning_rate=run.then_lr, schedule="constant")
     report = run_training(runner, graph, plan, prepare(train), prepare(asked))
     predicted = [] if report.predictions is None else report.predictions.tolist()
@@ -113,7 +116,7 @@ def _learn(run: Run, runner: HostRunner, graph: Graph, train: Split, asked: Spli
 
 
 def _class_by_class(split: Split, seed: int) -> Split:
-    """All samples of one class, then all of another; the seed draws the order of the classes."""
+    """All samples of one class after the other; the seed decides the order of the classes."""
     places = np.random.default_rng(seed).permutation(int(split.labels.max()) + 1)
     return split.take(np.argsort(places[split.labels], kind="stable"))
 
@@ -134,7 +137,7 @@ def _follow(
     run: Run, runner: HostRunner, graph: Graph, before: Result, train: Split, asked: Split,
     prepare: Callable[[Split], Split],
 ) -> Result:  # fmt: skip
-    """The stream of changed images, once, at a constant rate."""
+    """Train once on the stream of changed images, at a constant rate."""
     change = DOMAINS[run.domain]
     order = np.random.default_rng(run.seed).permutation(len(train.labels))
     stream = prepare(changed(train.take(order), change))

@@ -1,4 +1,4 @@
-"""Other domains made from the same images: what changes when a device is moved or ages."""
+"""Other domains made of the same images, as if the device had been moved or had aged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DOMAINS: Mapping[str, Change] = {
 
 
 def changed(split: Split, change: Change) -> Split:
-    """int8 frames (N, H, W, 1 or 3) as the changed images would have given them."""
+    """Frames, int8 (N, H, W, 1 or 3), as the changed images would have given them."""
     frames = np.stack([_change_one(frame, change) for frame in split.frames])
     return Split(frames, split.labels, split.names)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def execute(run: Run, sources: Sources) -> Result:
-    """Train and evaluate once, after the last epoch."""
+    """Train as a run says, and evaluate once after the last epoch."""
     os.environ["OMP_NUM_THREADS"] = "1"
     start = time.process_time()
     result = _executed(run, sources)
@@ -44,8 +44,10 @@ def _executed(run: Run, sources: Sources) -> Result:
 def prefix_latents(
     training: BaselineTraining, model: ModelFile, split: Split, cache: Path
 ) -> Tensor:
-    """The frozen prefix's output of all images, computed once; where nothing is frozen that is the
-    frames, which need no file."""
+    """The output of the frozen layers for all images, computed once and cached.
+
+    If no layer is frozen the latents are the frames, which need no file.
+    """
     if training.network.cut == 0:
         return training.latents(split)
     network, digest = training.network, hashlib.sha256(split.frames.tobytes())

@@ -30,7 +30,8 @@ _KINDS = {
 
 
 def save_ratios(path: Path, ratios: Mapping[str, Mapping[str, float]], title: str) -> None:
-    """‖W‖/‖G‖ of each trained tensor, a line a way of training, logarithmic."""
+    """Draw ‖W‖/‖G‖ of each trained tensor, a line for each way of training, on a logarithmic
+    axis."""
     with figure(path, 1, 1, 8.5, _HEIGHT) as ((axis,),):
         for (name, found), colour in zip(ratios.items(), _COLOURS, strict=False):
             axis.semilogy(range(len(found)), list(found.values()), "o-", label=name, color=colour)
@@ -41,7 +42,7 @@ def save_ratios(path: Path, ratios: Mapping[str, Mapping[str, float]], title: st
 
 
 def save_sparse(path: Path, points: Sequence[Point]) -> None:
-    """Accuracy against planned SRAM, one panel a model and data set."""
+    """Draw accuracy against planned SRAM, one panel for each model and data set."""
     found = panels(points)
     with _panels(path, len(found), 2) as axes:
         for axis, (title, own) in zip(axes, found.items(), strict=True):
@@ -56,7 +57,7 @@ def save_sparse(path: Path, points: Sequence[Point]) -> None:
 
 @contextmanager
 def _panels(path: Path, count: int, columns: int) -> Iterator[list[Axes]]:
-    """So many panels, in rows of at most `columns`."""
+    """Axes of so many panels, in rows of at most `columns`."""
     columns = min(columns, count)
     rows = -(-count // columns)
     with figure(path, rows, columns, _WIDTH * columns, _HEIGHT * rows) as grid:
@@ -67,7 +68,7 @@ def _panels(path: Path, count: int, columns: int) -> Iterator[list[Axes]]:
 
 
 def _legend_below(axes: Sequence[Axes]) -> None:
-    """One for all panels, in the order of _KINDS."""
+    """Draw one legend for all panels, in the order of _KINDS."""
     known: dict[str, Artist] = {}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
@@ -99,13 +100,13 @@ def _sparse_panel(axis: Axes, points: Sequence[Point]) -> None:
 
 
 def _lowest(curves: Mapping[str, Mapping[str, Array]]) -> float:
-    """Of all panels, which can then be compared; in tens."""
+    """The lowest value of all panels, rounded down to tens, so that panels can be compared."""
     least = min(curve[:, 1:].min() for found in curves.values() for curve in found.values())
     return float(np.floor(least / 10) * 10)
 
 
 def save_curves(path: Path, curves: Mapping[str, Mapping[str, Array]]) -> None:
-    """Accuracy along a stream: changed images solid, plain ones dashed; a colour a memory."""
+    """Draw accuracy along a stream, a colour for each memory; solid on changed images."""
     with _panels(path, len(curves), 3) as axes:
         for axis, (domain, found) in zip(axes, curves.items(), strict=True):
             for (memory, curve), colour in zip(found.items(), _COLOURS, strict=False):

@@ -29,13 +29,13 @@ RATES: Mapping[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True)
 class QasTable:
-    """`results[data][method]`: one result a seed; `rates` what was chosen."""
+    """`results[data][method]` has one result for each seed, `rates` has the chosen rates."""
 
     results: Mapping[str, Mapping[str, Sequence[Result]]]
     rates: Mapping[str, Mapping[str, float]]
 
     def differences(self) -> dict[str, Difference]:
-        """Ours less float32, for each data set."""
+        """The accuracy of ours minus that of float32, for each data set."""
         return {
             data: paired_difference(found[OURS], found[REFERENCE])
             for data, found in self.results.items()
@@ -43,7 +43,7 @@ class QasTable:
 
 
 def run_qas(work: Work, data: Sequence[str], seeds: int, epochs: int) -> QasTable:
-    """Choose every method's rate on every set, then train with `seeds` paired seeds."""
+    """Choose every method's learning rate on every data set, then train with paired seeds."""
     asked = [
         (Run(MODEL, name, SCHEME, method, 0.0, 0, epochs), candidates)
         for name in data
@@ -58,7 +58,7 @@ def run_qas(work: Work, data: Sequence[str], seeds: int, epochs: int) -> QasTabl
 
 
 def qas_tables(found: QasTable) -> list[Table]:
-    """Accuracy of each method; ours against float32; the rates."""
+    """Tables of the accuracy of each method, of ours against float32, and of the rates."""
     names = [name.partition(".")[0] for name in found.results]
     accuracy = Table("test accuracy, %", *names, "mean", title=f"{MODEL}, {SCHEME}, last epoch")
     for method in RATES:

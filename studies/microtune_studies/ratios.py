@@ -19,7 +19,10 @@ _RATE = 0.0005
 
 
 def run_ratios(work: Work, run: Run) -> Mapping[str, Mapping[str, float]]:
-    """Method -> tensor -> ratio after one epoch, over the first training images; kept as JSON."""
+    """Method -> tensor -> ratio after one epoch, over the first training images.
+
+    The ratios are stored as JSON and not computed again.
+    """
     key = work.store.key(replace(run, method=METHODS[0], lr=_RATE))
     path = work.store.folder.parent / f"ratios-{key}.json"
     if path.is_file():

@@ -1,4 +1,4 @@
-"""One training run of a study: what decides it, what came out, and where that is kept."""
+"""One training run of a study: its settings, its result, and the store of results."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ Order = Literal["shuffled", "class by class"]
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides a run. `method` is OURS (the generated C, device arithmetic, batch 1)
-    or a baseline's name; `rule` macros of a study build (mt_study.h), "A=B C=D", or "".
+    """All settings that decide the result of a run.
 
-    Of OURS only: `per_class` samples of each class (0: all), `order` of the samples, `augment` as
-    `train --augment` takes it, `replay_bytes` of memory and steps on `rehearse` stored samples
-    after each. With a `domain` (study/domains.py) the changed images are a stream of one pass after
-    the epochs on the plain ones. With `then_lr` one more epoch follows at that constant rate; only
-    in it the `rule` is replaced.
+    `method` is OURS (the generated C, device arithmetic, batch 1) or the name of a baseline. `rule`
+    has macros of a study build (mt_study.h), such as "A=B C=D", or is empty.
+
+    For OURS only: `per_class` samples of each class (0: all), the `order` of samples, `augment` as
+    `train --augment` takes it, a replay memory of `replay_bytes`, and `rehearse` steps on stored
+    samples after each step. With a `domain` (domains.py) a stream of changed images follows the
+    epochs on plain ones. With `then_lr` one more epoch follows at that constant rate, in which
+    alone the `rule` is replaced.
     """
 
     model: str
@@ -60,7 +62,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """A hash of all this. What was added later counts where it is used."""
+        """A hash of all settings. A setting that was added later counts only if it is used."""
         fields = {
             name: value for name, value in asdict(self).items()
             if name not in _LATER or value != _LATER[name]
@@ -82,13 +84,17 @@ _LATER = {
 
 @dataclass(frozen=True)
 class Result:
-    """Of the last epoch. `predicted` and `labels` are classes of the split's images; the log-loss
-    is the mean over the last epoch's training samples, in nats; `seconds` is the processor time of
-    the whole run without that of compilers (of the first recorded runs, those of qas and a part of
-    ablation, the wall-clock time of training). For a run with a domain: first the plain images,
-    then the changed ones, and `curve` has rows [samples of the stream, accuracy on
-    plain images, on changed ones] in percent. With `then_lr` the rows are [steps, accuracy] before
-    and after the last epoch."""
+    """The result after the last epoch.
+
+    `predicted` and `labels` are classes of the split's images. The log-loss is the mean over the
+    last epoch's training samples, in nats. `seconds` is the processor time of the run without that
+    of compilers (of the first recorded runs, those of qas and some of ablation, it is the
+    wall-clock time of training).
+
+    For a run with a domain the plain images come first, then the changed ones, and `curve` has rows
+    [samples of the stream, accuracy on plain images, on changed ones] in percent. With `then_lr`
+    its rows are [steps, accuracy] before and after the last epoch.
+    """
 
     run: Run
     predicted: list[int]
@@ -100,42 +106,45 @@ class Result:
 
     @property
     def correct(self) -> Array:
-        """bool (images,)."""
+        """Whether each image is classified correctly, bool (images,)."""
         right: Array = np.array(self.predicted) == np.array(self.labels)
         return right
 
     @property
     def accuracy(self) -> float:
-        """In percent."""
+        """The accuracy over all images, in percent."""
         return 100.0 * float(self.correct.mean())
 
     def to_json(self) -> dict[str, Any]:
-        """As stored."""
+        """The result as a store keeps it, for JSON."""
         return asdict(self)
 
 
 def _result(content: dict[str, Any]) -> Result:
-    """Of a stored run."""
+    """The result of a stored run."""
     fields = {name: value for name, value in content.items() if name != "key"}
     return Result(**(fields | {"run": Run(**content["run"])}))
 
 
 class Store:
-    """A folder with one JSON file for every finished run. `identity` says what lies behind a run's
-    names, its model and images: the same names of others are other runs."""
+    """A folder with one JSON file for every finished run.
+
+    `identity` has hashes of the models and images behind a run's names: the same names of others
+    are other runs.
+    """
 
     def __init__(self, folder: Path, identity: Callable[[Run], str] = lambda _: "") -> None:
         self.folder, self._identity = folder, identity
 
     def key(self, run: Run) -> str:
-        """Names the run's file."""
+        """The name of the file of a run, without its ending."""
         return hashlib.sha256(f"{run.key} {self._identity(run)}".encode()).hexdigest()[:24]
 
     def _path(self, run: Run) -> Path:
         return self.folder / f"{self.key(run)}.json"
 
     def get(self, run: Run) -> Result | None:
-        """The result of a run that was finished before."""
+        """The result of a run, None if it has not been finished."""
         path = self._path(run)
         if not path.is_file():
             return None
@@ -150,22 +159,27 @@ class Store:
             ) from error
 
     def put(self, result: Result) -> None:
-        """Keep a result, whole or not at all."""
+        """Store a result, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"key": self.key(result.run)} | result.to_json()
         write_whole(self._path(result.run), (json.dumps(content) + "\n").encode())
 
     def pack(self, path: Path, runs: Iterable[Run]) -> None:
-        """The results of these runs in one file: JSON lines in the order of their keys, compressed
-        (xz)."""
+        """Write the results of these runs into one file.
+
+        It has JSON lines in the order of their keys, compressed (xz).
+        """
         paths = sorted({self._path(run) for run in runs})
         lines = [p.read_text(encoding="utf-8") for p in paths]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lzma.compress("".join(lines).encode(), preset=9))
 
     def unpack(self, path: Path) -> list[Run]:
-        """Take over what `pack` wrote, and say what that was; results that are here stay. Those of
-        other numerics, models or images are left out: they would have to be run again."""
+        """Add the results of a file that `pack` wrote, and return what was added.
+
+        Results that are here already stay. Those of other numerics, models or images are left out:
+        they would have to be run again.
+        """
         try:
             lines = lzma.decompress(path.read_bytes()).decode().splitlines()
             stored = [json.loads(line) for line in lines]
@@ -180,5 +194,5 @@ class Store:
         return [result.run for result in taken]
 
     def missing(self, runs: list[Run]) -> Iterator[Run]:
-        """Those that have not been finished, each once."""
+        """The runs that have not been finished, each once."""
         return (run for run in dict.fromkeys(runs) if not self._path(run).is_file())

@@ -1,4 +1,4 @@
-"""Full update with ever smaller steps: why it diverges where weights are cut off, and not here."""
+"""Full update with ever smaller steps: it diverges if weights are truncated, and not if rounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What one more epoch at a small rate did to a trained network."""
+    """The effect of one more epoch at a small rate on a trained network."""
 
     rule: str
     rate: float
@@ -30,7 +30,7 @@ class Cell:
 
 
 def run_small_steps(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
-    """Every rounding of the weights at every rate."""
+    """Train with every rounding of the weights at every rate."""
     settings = [(label, rule, rate) for label, rule in RULES.items() for rate in SMALL]
     runs = [
         Run(MODEL, data, SCHEME, OURS, RATE, 0, epochs, rule=rule, then_lr=rate)
@@ -41,7 +41,7 @@ def run_small_steps(work: Work, data: str, seeds: int, epochs: int) -> list[Cell
 
 
 def small_steps_table(cells: Sequence[Cell]) -> Table:
-    """Accuracy before and after, by rounding and rate."""
+    """A table of the accuracy before and after, by rounding and rate."""
     run = cells[0].results[0].run
     before = np.mean([result.curve[0][1] for cell in cells for result in cell.results])
     title = (

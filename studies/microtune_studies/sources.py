@@ -1,4 +1,4 @@
-"""Where studies find models and images."""
+"""The models and images of the studies."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from microtune_studies.runs import Run
 
 @dataclass(frozen=True)
 class Sources:
-    """The folder with data/ and models/, and one for what the frozen prefix makes of images."""
+    """The folder with data/ and models/, and a folder for cached latents."""
 
     folder: Path
     cache: Path
 
     def model(self, name: str) -> ModelFile:
-        """By its file's name without ending."""
+        """The model of this name: that of its file without the ending."""
         found = sorted(p for p in (self.folder / "models").rglob(f"{name}.*") if p.is_file())
         for path in found:
             if path.suffix in (".pkl", ".mt"):
@@ -33,7 +33,10 @@ class Sources:
         return _identity(self, run.model, run.data)
 
     def splits(self, run: Run) -> tuple[list[str], Split, Split]:
-        """(classes, what is learnt, what is asked). For "val" the test split is not opened."""
+        """(number of classes, training images, evaluation images) of a run.
+
+        For "val" the test split is not opened.
+        """
         preprocessing = Preprocessing.from_json(self.model(run.model).preprocessing)
         dataset = open_dataset(self.folder / "data" / run.data)
         if run.split == "val":

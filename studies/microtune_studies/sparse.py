@@ -35,8 +35,11 @@ _CLASSES_FOR_PLAN = 10
 
 @dataclass(frozen=True)
 class Point:
-    """One scheme: what it costs (bytes by rows, in all and beyond inference; the published formula
-    in KB) and what it learns."""
+    """One scheme with its costs and its results.
+
+    Costs are bytes with input by rows, in all and beyond inference, and the KB of the published
+    formula.
+    """
 
     model: str
     scheme: str
@@ -48,17 +51,21 @@ class Point:
 
     @property
     def accuracy(self) -> float:
-        """Mean over seeds, in percent."""
+        """The mean accuracy over the seeds, in percent."""
         return mean_and_deviation(self.results)[0]
 
     @property
     def simulated(self) -> bool:
-        """Not the generated C."""
+        """Whether the results are those of a simulation, not of the generated C."""
         return self.results[0].run.method != OURS
 
     @property
     def kind(self) -> str:
-        """head-only, bias-only, full, last (k layers), published, simulated, or by another rule."""
+        """The kind of the scheme, for pictures.
+
+        One of head-only, bias-only, full, last (k layers), published, simulated, or by another
+        rule.
+        """
         if self.simulated:
             return "simulated"
         if rule := self.results[0].run.rule:
@@ -69,7 +76,7 @@ class Point:
 
     @property
     def label(self) -> str:
-        """The scheme, and what else differs from the law."""
+        """The scheme, and how its training differs from the reference rule."""
         if self.simulated:
             return f"{self.scheme}, {FLOAT}, simulated"
         return f"{self.scheme}, {self.kind}" if self.results[0].run.rule else self.scheme
@@ -78,8 +85,10 @@ class Point:
 def run_sparse(
     work: Work, pairs: Sequence[tuple[str, str]], seeds: int, epochs: int
 ) -> list[Point]:
-    """Every scheme of every (model, data), each with the best of its rates on the validation split,
-    after a third of the epochs."""
+    """Train every scheme of every (model, data) at the best of its rates.
+
+    Rates are chosen on the validation split after a third of the epochs.
+    """
     asked = [
         Run(model, data, scheme, OURS, 0.0, 0, epochs)
         for model, data in pairs
@@ -108,7 +117,7 @@ def _candidates(run: Run) -> Sequence[float]:
 
 
 def _cost(work: Work, name: str, scheme_name: str) -> tuple[int, int, float | None]:
-    """Of the device, also where a simulation trained what it would."""
+    """The costs of the device, also if a simulation trained the scheme."""
     model = work.sources.model(name)
     run = Run(name, "", scheme_name, OURS, 0.0, 0, 0)
     request = replace(request_of(run, _CLASSES_FOR_PLAN), input="rows")
@@ -119,7 +128,7 @@ def _cost(work: Work, name: str, scheme_name: str) -> tuple[int, int, float | No
 
 
 def panels(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """ "model, data" -> its points, least memory first."""
+    """ "model, data" -> its points, by ascending memory."""
     found: dict[str, list[Point]] = {}
     for point in sorted(points, key=lambda p: p.planned_bytes):
         data = point.results[0].run.data.partition(".")[0]
@@ -128,8 +137,7 @@ def panels(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 
 def sparse_tables(points: Sequence[Point]) -> list[Table]:
-    """A table for each model and data set, least memory first; sparse against last k; what changes
-    a full update."""
+    """A table for each model and data set, one of sparse against last k, one of full updates."""
     tables = []
     for name, own in panels(points).items():
         run = own[0].results[0].run
@@ -173,17 +181,17 @@ def _against_last(points: Sequence[Point]) -> Table:
 
 
 def _full_tables(points: Sequence[Point]) -> list[Table]:
-    """Full updates otherwise than by the law, less the law's, where there are any."""
+    """Full updates by other rules, minus that by the reference rule, if there are any."""
     tables = []
     for name, own in panels(points).items():
         full = {p.label: p for p in own if p.scheme == "full"}
         if len(full) < 2 or "full" not in full:
             continue
-        law = full.pop("full")
+        reference = full.pop("full")
         table = Table("", "test accuracy, %", "less the first row", title=f"Full update, {name}")
-        table.add_row("the law", f"{law.accuracy:.1f}", "")
+        table.add_row("the law", f"{reference.accuracy:.1f}", "")
         for label, point in full.items():
-            less = str(paired_difference(point.results, law.results))
-            table.add_row(label.removeprefix("full, "), f"{point.accuracy:.1f}", less)
+            difference = str(paired_difference(point.results, reference.results))
+            table.add_row(label.removeprefix("full, "), f"{point.accuracy:.1f}", difference)
         tables.append(table)
     return tables

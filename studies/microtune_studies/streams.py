@@ -1,4 +1,4 @@
-"""Little data, one class after the other, a domain that shifts: what devices in the field meet."""
+"""What devices in the field meet: little data, one class after the other, a domain that shifts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROUNDS = 1
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting: the rate that was chosen, and a result a seed."""
+    """One setting with the learning rate that was chosen and a result for each seed."""
 
     run: Run
     results: Sequence[Result]
@@ -44,7 +44,7 @@ def _with_best_rates(work: Work, runs: Sequence[Run]) -> list[Run]:
 
 
 def run_few(work: Work, data: str, seeds: int) -> list[Cell]:
-    """Every scheme with 1, 5 and 20 samples a class, plain and augmented."""
+    """Train every scheme with 1, 5 and 20 samples of each class, plain and augmented."""
     runs = [
         Run(MODEL, data, scheme, OURS, 0.0, 0, _FEW_EPOCHS[count], per_class=count, augment=augment)
         for scheme in FEW_SCHEMES
@@ -55,7 +55,7 @@ def run_few(work: Work, data: str, seeds: int) -> list[Cell]:
 
 
 def few_table(cells: Sequence[Cell]) -> Table:
-    """Accuracy by samples a class."""
+    """A table of the accuracy by samples of each class."""
     run = cells[0].run
     title = (
         f"{MODEL}, {run.data.partition('.')[0]}, {len(cells[0].results)} draws of the samples, "
@@ -73,7 +73,7 @@ def few_table(cells: Sequence[Cell]) -> Table:
 
 
 def run_ordered(work: Work, data: str, seeds: int) -> list[Cell]:
-    """One pass over the samples: shuffled, and class after class with more and more replay."""
+    """Train once over the samples: shuffled, and class by class with more and more replay."""
     base = Run(MODEL, data, SCHEME, OURS, 0.0, 0, 1, schedule="constant")
     ordered = replace(base, order="class by class")
     runs = [replace(ordered, replay_bytes=size, rehearse=n) for size, n in REPLAYS]
@@ -87,7 +87,7 @@ def _memory(run: Run) -> str:
 
 
 def ordered_table(cells: Sequence[Cell]) -> Table:
-    """What the order of classes costs and what replay wins back."""
+    """A table of the loss by the order of classes, and of the gain by replay."""
     run = cells[0].run
     title = f"{MODEL}, {SCHEME}, {run.data.partition('.')[0]}, each sample once, constant rate"
     table = Table("order of samples", "replay memory", "test accuracy, %", "less no replay",
@@ -101,8 +101,10 @@ def ordered_table(cells: Sequence[Cell]) -> Table:
 
 
 def run_domains(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
-    """Plain images first, then a stream of changed ones, with and without replay. The rate of a
-    domain is that which is best without."""
+    """Train on plain images, then on a stream of changed ones, with and without replay.
+
+    The rate of a domain is the one that is best without replay.
+    """
     bases = [Run(MODEL, data, SCHEME, OURS, 0.0, 0, epochs, domain=name) for name in DOMAINS]
     runs = [
         replace(base, replay_bytes=size, rehearse=n)
@@ -113,13 +115,16 @@ def run_domains(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
 
 
 def mean_curve(cell: Cell) -> np.ndarray:
-    """(points, 3): samples of the stream, accuracy on plain and on changed images, in percent."""
+    """The mean curve of all seeds, float64 (points, 3).
+
+    Columns are samples of the stream, and the accuracy on plain and on changed images in percent.
+    """
     curve: np.ndarray = np.mean([result.curve for result in cell.results], axis=0)
     return curve
 
 
 def domain_table(cells: Sequence[Cell]) -> Table:
-    """Accuracy on both domains before and after the stream."""
+    """A table of the accuracy on both domains before and after the stream."""
     run = cells[0].run
     title = (
         f"{MODEL}, {SCHEME}, {run.data.partition('.')[0]}: {run.epochs} epochs on plain images, "
@@ -142,13 +147,13 @@ def domain_table(cells: Sequence[Cell]) -> Table:
 
 
 def _on_plain(results: Sequence[Result]) -> list[Result]:
-    """The plain images only, after the stream."""
+    """The results for plain images only, after the stream."""
     half = len(results[0].labels) // 2
     return [replace(r, predicted=r.predicted[:half], labels=r.labels[:half]) for r in results]
 
 
 def curves(cells: Sequence[Cell]) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """Domain -> memory -> curve."""
+    """The mean curves by domain and by memory."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for cell in cells:
         found.setdefault(cell.run.domain, {})[_memory(cell.run)] = mean_curve(cell)

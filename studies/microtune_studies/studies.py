@@ -22,7 +22,7 @@ from microtune_studies.work import Work
 
 @dataclass(frozen=True)
 class Settings:
-    """How much of a study to run: paired seeds, epochs, which data sets and models (none: all)."""
+    """How much of a study to run: paired seeds, epochs, data sets and models (none: all)."""
 
     epochs: int = 10
     seeds: int = 5
@@ -31,7 +31,7 @@ class Settings:
 
 
 def make_work(sources: Path, output: Path, workers: int | None, progress: Progress) -> Work:
-    """Results go to `output`/runs, latents to `output`/latents."""
+    """A `Work` with results in `output`/runs and latents in `output`/latents."""
     for part in ("data", "models"):
         if not (sources / part).is_dir():
             raise MicrotuneError(f"--sources {sources}: there is no folder {part} in it")
@@ -42,14 +42,14 @@ def make_work(sources: Path, output: Path, workers: int | None, progress: Progre
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found: tables, and pictures by file name that draw themselves."""
+    """The findings of a study: tables, and functions by file name that draw pictures."""
 
     tables: Sequence[Table]
     pictures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 def run_study(name: str, work: Work, settings: Settings) -> Findings:
-    """Run what is missing of a study and return what it found."""
+    """Run what is missing of a study and return its findings."""
     if name not in STUDIES:
         raise MicrotuneError(f"no study {name}; there are: {', '.join(STUDIES)}")
     if settings.models and name != "sparse":

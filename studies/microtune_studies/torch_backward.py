@@ -16,7 +16,10 @@ _INT8_MAX = 127
 
 @dataclass(frozen=True)
 class Backward:
-    """`gradients`: int8 with one power-of-two exponent a tensor or a channel, None: float32."""
+    """How gradients are simulated.
+
+    `gradients` are int8 with one power-of-two exponent for a tensor or a channel; None: float32.
+    """
 
     gradients: Granularity | None = None
     rounding: Rounding = "stochastic"
@@ -26,13 +29,13 @@ EXACT = Backward()
 
 
 def rounded(torch: ModuleType, x: Tensor, how: Rounding) -> Tensor:
-    """Whole numbers; the random bits are torch's."""
+    """Round x to integers as `how` says; random bits are those of torch."""
     whole: Tensor = torch.round(x) if how == "nearest" else torch.floor(x + torch.rand_like(x))
     return whole
 
 
 def int8_gradient(torch: ModuleType, gradient: Tensor, backward: Backward) -> Tensor:
-    """The values that int8 (N, C, ...) with power-of-two steps keeps of a gradient."""
+    """The gradient (N, C, ...) as int8 with power-of-two steps can store it."""
     across = tuple(i for i in range(gradient.ndim) if backward.gradients == "tensor" or i != 1)
     largest = gradient.abs().amax(dim=across, keepdim=True).clamp(min=1e-30)
     step = torch.exp2(torch.ceil(torch.log2(largest / _INT8_MAX)))
@@ -42,7 +45,7 @@ def int8_gradient(torch: ModuleType, gradient: Tensor, backward: Backward) -> Te
 
 
 def gate(torch: ModuleType, x: Tensor, backward: Backward) -> Tensor:
-    """x; its gradient passes through int8."""
+    """Return x unchanged; its gradient is rounded to int8."""
     if backward.gradients is not None and x.requires_grad:
         x.register_hook(lambda gradient: int8_gradient(torch, gradient, backward))
     return x

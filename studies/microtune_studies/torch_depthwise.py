@@ -30,8 +30,10 @@ def suits(x: Tensor, weight: Tensor, groups: int) -> bool:
 def depthwise(
     torch: ModuleType, x: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int]
 ) -> Tensor:
-    """x (N, C, H, W), weight (C, 1, KH, KW), zero padding (top, left, bottom, right)
-    -> (N, C, OH, OW)."""
+    """A depthwise convolution: (N, C, OH, OW) of x (N, C, H, W) and weight (C, 1, KH, KW).
+
+    Zero padding is (top, left, bottom, right).
+    """
     batch, channels, height, width = x.shape
     geometry = (height, width, *weight.shape[2:], *stride, *padding)
     taps, rows, columns = _taps(torch, *geometry)
@@ -46,7 +48,7 @@ def _taps(
     torch: ModuleType, height: int, width: int, kernel_h: int, kernel_w: int, stride_h: int,
     stride_w: int, top: int, left: int, bottom: int, right: int,
 ) -> tuple[Tensor, int, int]:  # fmt: skip
-    """(KH·KW, H·W·OH·OW): 1 where the kernel's element joins input and output; OH, OW."""
+    """A matrix (KH·KW, H·W·OH·OW) with 1 where an element of the kernel joins input and output."""
     rows = (height + top + bottom - kernel_h) // stride_h + 1
     columns = (width + left + right - kernel_w) // stride_w + 1
     taps = np.zeros((kernel_h, kernel_w, height, width, rows, columns), np.float32)

@@ -30,8 +30,11 @@ LAYERS = ("conv2d", "fully_connected")
 
 @dataclass(frozen=True)
 class Leaf:
-    """A trained tensor; the factor with which QAS multiplies its gradient; 1 where it is trained,
-    0 where not. Both broadcast to the tensor."""
+    """A trained tensor with two factors that broadcast to it.
+
+    One is the factor by which QAS multiplies its gradient; the other is 1 where it is trained and 0
+    elsewhere.
+    """
 
     name: str
     value: Tensor
@@ -40,7 +43,7 @@ class Leaf:
 
 
 def require_torch() -> ModuleType:
-    """The torch module, or a MicrotuneError that says how to get it."""
+    """The module torch. Raises MicrotuneError, which says how to install it, if it is missing."""
     try:
         import torch
     except ImportError as error:
@@ -52,7 +55,7 @@ def require_torch() -> ModuleType:
 
 
 class TorchNetwork:
-    """Batches of NHWC codes -> features -> logits."""
+    """The simulated network: from frames or latents to features and logits."""
 
     def __init__(
         self, graph: Graph, scheme: Scheme, arithmetic: Arithmetic, classes: int,
@@ -75,7 +78,7 @@ class TorchNetwork:
     # -- running --------------------------------------------------------------------------------
 
     def latents(self, frames: Array) -> Tensor:
-        """What the frozen prefix makes of int8 frames (N, H, W, C): (N, C, H, W) float32."""
+        """The output of the frozen layers, float32 (N, C, H, W), for frames int8 (N, H, W, C)."""
         x = self.torch.from_numpy(frames.astype(np.float32)).permute(0, 3, 1, 2)
         start = x if self.arithmetic == "int8" else self._real(x, self.source)
         with self.torch.no_grad():
@@ -83,12 +86,12 @@ class TorchNetwork:
         return values[self._latent_name()]
 
     def features_of(self, latents: Tensor) -> Tensor:
-        """What the head reads, in codes or in reals."""
+        """The input of the head, in codes or in real values."""
         values = self._run(self.nodes[self.cut :], {self._latent_name(): latents})
         return values[self.features]
 
     def logits(self, latents: Tensor) -> Tensor:
-        """(N, classes) of latents."""
+        """The logits of latents, float32 (N, classes)."""
         x = self.features_of(latents)
         real = self._real(x, self.features) if self.arithmetic == "int8" else x
         return real.flatten(1) @ self.head_weight.T + self.head_bias
@@ -131,7 +134,7 @@ class TorchNetwork:
         return self.torch.from_numpy(mask).reshape(shape)
 
     def _scaling(self, node: Node, name: str) -> Tensor:
-        """1/s² per output channel (docs/numerics.md); dead channels do not move."""
+        """The factors 1/s² by output channel (docs/numerics.md); 0 for dead channels."""
         s = self.graph.channel_scales(node.inputs[1])
         s = s if name == node.inputs[1] else s * self.graph.scale(node.inputs[0])
         live = self.graph.data[node.inputs[1]].reshape(len(s), -1).any(axis=1)
@@ -140,7 +143,7 @@ class TorchNetwork:
         return self.torch.from_numpy(factor).reshape(shape)
 
     def _constant(self, node: Node, name: str) -> Tensor:
-        """Weights (O, I, KH, KW) or biases, in codes or in reals."""
+        """Weights (O, I, KH, KW) or biases, in codes or in real values."""
         if name not in self.constants:
             graph, data = self.graph, self.graph.data[name].astype(np.float64)
             weight = name == node.inputs[1]
@@ -183,13 +186,13 @@ class TorchNetwork:
         return acc
 
     def _coded(self, smooth: Tensor, node: Node) -> Tensor:
-        """Codes: rounded with a straight-through gradient, which the clamp stops."""
+        """Rounded codes with a straight-through gradient, which the clamp stops."""
         lo, hi = node.ints("clamp") if "clamp" in node.attrs else (-128, 127)
         rounded = smooth + (self.torch.round(smooth) - smooth).detach()
         return (rounded + self.graph.quant(node.outputs[0]).zero_point).clamp(lo, hi)
 
     def _clamped_real(self, y: Tensor, name: str) -> Tensor:
-        """ReLU where the code of 0 is the lowest; ReLU6 where the highest code means 6."""
+        """ReLU if the code of 0 is the lowest; ReLU6 if the highest code means 6."""
         if self.graph.quant(name).zero_point != -128:
             return y
         highest = 255 * self.graph.scale(name)
@@ -212,7 +215,7 @@ class TorchNetwork:
 
 
 def _backbone(graph: Graph, features: str) -> list[Node]:
-    """The nodes up to the features."""
+    """The nodes of a graph up to the features."""
     for index, node in enumerate(graph.nodes):
         if features in node.outputs:
             return graph.nodes[: index + 1]
@@ -220,7 +223,7 @@ def _backbone(graph: Graph, features: str) -> list[Node]:
 
 
 def _cut(nodes: list[Node], scheme: Scheme, source: str) -> int:
-    """The last index before the first trained layer where one tensor alone is alive."""
+    """The last index before the first trained layer at which a single tensor is live."""
     trained = {*scheme.biases, *scheme.weights}
     first = next((i for i, n in enumerate(nodes) if n.outputs[0] in trained), len(nodes))
     for cut in range(first, 0, -1):

@@ -18,7 +18,7 @@ RATES = (0.0005, 0.001, 0.002)
 
 @dataclass(frozen=True)
 class Way:
-    """A way to train: a method, how its rate runs, and candidates; none: the first way's rate."""
+    """A way to train: a method, a schedule, and candidate rates (none: the first way's rate)."""
 
     label: str
     method: str
@@ -39,7 +39,7 @@ WAYS = (
 
 @dataclass(frozen=True)
 class Found:
-    """A way with the rate chosen for it and a result a seed."""
+    """A way with the rate that was chosen for it and a result for each seed."""
 
     way: Way
     rate: float
@@ -47,7 +47,7 @@ class Found:
 
 
 def run_two_classes(work: Work, data: str, seeds: int, epochs: int) -> list[Found]:
-    """Every way with its best rate."""
+    """Train in every way with its best rate."""
     runs = [
         replace(Run(MODEL, data, SCHEME, way.method, 0.0, 0, epochs), schedule=way.schedule)
         for way in WAYS
@@ -60,7 +60,7 @@ def run_two_classes(work: Work, data: str, seeds: int, epochs: int) -> list[Foun
 
 
 def two_classes_table(found: Sequence[Found]) -> Table:
-    """Accuracy of each way, less that of accumulation."""
+    """A table of the accuracy of each way, minus that of gradient accumulation."""
     first = found[0]
     data = first.results[0].run.data.partition(".")[0]
     title = f"{MODEL}, {SCHEME}, {data}, {len(first.results)} seeds, last epoch"

@@ -1,4 +1,4 @@
-"""Run what is missing, on all cores, resumable; choose learning rates by successive halving."""
+"""Run what is missing of a study, on all cores; choose learning rates by successive halving."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ _ROUNDS = 2
 
 @dataclass
 class Work:
-    """Where runs come from and go to. A finished run is kept at once, so Ctrl-C loses only those
-    under way. `seconds` of one core that each run took that was asked for, stored ones too."""
+    """Runs trainings and stores their results.
+
+    A finished run is stored at once, so that Ctrl-C loses only those under way. `seconds` has the
+    processor time of each run that was asked for, stored ones too.
+    """
 
     sources: Sources
     store: Store
@@ -31,7 +34,7 @@ class Work:
     seconds: dict[Run, float] = field(default_factory=dict)
 
     def results(self, runs: Sequence[Run]) -> list[Result]:
-        """Of all runs, in order; those that the store has are not repeated."""
+        """The results of all runs, in order; stored runs are not repeated."""
         missing = list(self.store.missing(list(runs)))
         total = len(dict.fromkeys(runs))
         self.progress(total - len(missing), total, "")
@@ -59,7 +62,7 @@ class Work:
         run_tasks(execute, runs, self.sources, Backend(workers=self.workers), keep)
 
     def seeded(self, runs: Sequence[Run], seeds: int) -> list[list[Result]]:
-        """Results of each run, one a seed."""
+        """The results of each run, one for each seed."""
         asked = [[replace(run, seed=seed) for seed in range(seeds)] for run in runs]
         self.results([run for own in asked for run in own])
         return [self.results(own) for own in asked]
@@ -67,9 +70,11 @@ class Work:
     def best_rates(
         self, asked: Sequence[tuple[Run, Sequence[float]]], rounds: int = _ROUNDS
     ) -> list[Run]:
-        """Each run with the best of its rates by validation accuracy (ties: the lower mean loss):
-        all of them for a third of the epochs, the better half of them for all. One round: all for
-        a third only."""
+        """Each run with the best of its learning rates by validation accuracy.
+
+        All rates are run for a third of the epochs, the better half of them for all; with one
+        round, all for a third only. Ties go to the lower mean loss.
+        """
         left = [list(rates) for _, rates in asked]
         for step in range(rounds):
             full, last = step > 0, step == rounds - 1
@@ -98,6 +103,7 @@ def _rank(result: Result) -> tuple[float, float]:
 
 
 def at_edge(rate: float, candidates: Sequence[float]) -> str:
-    """The lowest and the highest candidate are marked: a better one may lie beyond."""
+    """The rate in words, marked if it is the lowest or highest candidate: a better one may lie
+    beyond."""
     edge = len(candidates) > 1 and rate in (min(candidates), max(candidates))
     return f"{rate:g}{' (edge)' if edge else ''}"

@@ -24,11 +24,11 @@ RULES = (
 )  # fmt: skip
 
 
-Law = tuple[Path, Project, Split, object]
+Reference = tuple[Path, Project, Split, object]
 
 
 @pytest.fixture(scope="module")
-def law(tmp_path_factory: pytest.TempPathFactory) -> Law:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """A project with dense and depthwise layers, a residual and the head, and what it learns."""
     folder, model = tmp_path_factory.mktemp("study") / "p", load_any(embedded.MODEL)
     tops = load_train(embedded.DATA, model)
@@ -37,13 +37,13 @@ def law(tmp_path_factory: pytest.TempPathFactory) -> Law:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_replaced_rule_has_the_same_bits_in_all_kernels(law: Law, rule: str) -> None:
-    """Portable and AVX2, over a whole run; and they are not those of the law."""
-    folder, project, tops, lawful = law
+def test_a_replaced_rule_has_the_same_bits_in_all_kernels(reference: Reference, rule: str) -> None:
+    """Portable and AVX2, over a whole run; and they are not those of the reference rule."""
+    folder, project, tops, reference_hash = reference
     fast = ("-O1", "-march=native", f"-D{rule}")  # quickly compiled; the bits are the same
     found, portable = (
         hashes(HostRunner(folder, 0, flags=flags), project, tops, STEPS)
         for flags in (fast, (*fast, "-DMT_PORTABLE"))
     )
     assert found == portable
-    assert found != lawful
+    assert found != reference_hash

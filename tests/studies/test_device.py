@@ -94,13 +94,13 @@ def test_a_stream_adapts(sources: Sources, domain: str) -> None:
 def test_small_steps_leave_a_trained_network_where_it_was(sources: Sources) -> None:
     """Stochastic rounding; cut off towards zero they destroy it."""
     run = replace(RUN, then_lr=1e-6)
-    law, cut = (
+    reference, cut = (
         execute(replace(run, rule=rule), sources)
         for rule in ("", "MT_STUDY_WEIGHTS=MT_TOWARDS_ZERO")
     )
-    assert law.curve[0] == cut.curve[0]
-    assert law.accuracy > law.curve[0][1] - 2
-    assert cut.accuracy < law.accuracy - 10
+    assert reference.curve[0] == cut.curve[0]
+    assert reference.accuracy > reference.curve[0][1] - 2
+    assert cut.accuracy < reference.accuracy - 10
 
 
 def test_domains_change_images_and_nothing_else(sources: Sources) -> None:

@@ -1,7 +1,7 @@
 """Builds with one rule replaced (mt_study.h): each kernel does what the rule's name says.
 
-What is expected is written out here from the rule's words, or is what the law's own kernel makes of
-other operands; nothing of the product is patched. Whole runs with replaced rules are in
+What is expected is written out here from the rule's words, or is the reference rule's own kernel
+with other operands; nothing of the product is patched. Whole runs with replaced rules are in
 tests/run/test_study_builds.py.
 """
 
@@ -31,7 +31,7 @@ from tests.runtime.test_update_kernels import (
 )
 
 SEEDS = range(60)
-LAW = "MT_PORTABLE"
+REFERENCE = "MT_PORTABLE"
 
 
 @functools.cache
@@ -43,8 +43,8 @@ def library(rule: str) -> ctypes.CDLL:
         *native.COMMON,
         "-shared",
         "-O0",
-        f"-D{LAW}",
-        *([] if rule == LAW else [f"-D{rule}"]),
+        f"-D{REFERENCE}",
+        *([] if rule == REFERENCE else [f"-D{rule}"]),
         *runtime_includes(),
     ]
     subprocess.run(["gcc", *flags, *sources, "-o", str(path)], check=True, capture_output=True)
@@ -70,7 +70,7 @@ def shift_of(case: RoundCase, wanted: int) -> int:
     return min(max(wanted - case.e_acc, 0), 30)
 
 
-def by_law(
+def by_reference(
     case: RoundCase, acc: Array, rounded: Callable[[Array, int], Array] | None = None,
     more: int = 0, lowest: int = 32, highest: int = 127, step: int = 1,
 ) -> Result:  # fmt: skip
@@ -115,11 +115,13 @@ def by_the_exact_maximum(case: RoundCase, acc: Array) -> Result:
 
 
 ROUNDINGS: dict[str, Rounding] = {
-    LAW: by_law,
-    "MT_STUDY_GRADIENTS=MT_NEAREST": lambda c, acc: by_law(c, acc, to_nearest),
-    "MT_STUDY_GRADIENTS=MT_TOWARDS_ZERO": lambda c, acc: by_law(c, acc, towards_zero),
-    "MT_STUDY_EXPONENT=MT_FIXED_OFFSET": lambda c, acc: by_law(c, acc, step=0),
-    "MT_STUDY_EXPONENT=MT_HEADROOM": lambda c, acc: by_law(c, acc, more=1, lowest=16, highest=63),
+    REFERENCE: by_reference,
+    "MT_STUDY_GRADIENTS=MT_NEAREST": lambda c, acc: by_reference(c, acc, to_nearest),
+    "MT_STUDY_GRADIENTS=MT_TOWARDS_ZERO": lambda c, acc: by_reference(c, acc, towards_zero),
+    "MT_STUDY_EXPONENT=MT_FIXED_OFFSET": lambda c, acc: by_reference(c, acc, step=0),
+    "MT_STUDY_EXPONENT=MT_HEADROOM": lambda c, acc: by_reference(
+        c, acc, more=1, lowest=16, highest=63
+    ),
     "MT_STUDY_EXPONENT=MT_PREVIOUS_SAMPLE": by_the_sample_before,
     "MT_STUDY_EXPONENT=MT_EXACT_MAXIMUM": by_the_exact_maximum,
 }
@@ -158,15 +160,15 @@ def test_gradients_are_rounded_by_the_rule(rule: str) -> None:
         acc = 4096 * (a.astype(np.int64) + b)
         found = gradient_sum(library(rule), case, a, b)
         assert same(found, ROUNDINGS[rule](case, acc)), seed
-        others += not same(found, by_law(case, acc))
-    assert others > 10 or rule == LAW
+        others += not same(found, by_reference(case, acc))
+    assert others > 10 or rule == REFERENCE
 
 
 def test_a_lost_shortcut_is_a_sum_with_nothing() -> None:
     lost = library("MT_STUDY_SHORTCUTS=MT_LOST")
     for seed in SEEDS:
         case, a, b = sum_case(seed)
-        nothing = gradient_sum(library(LAW), case, np.zeros_like(a), b)
+        nothing = gradient_sum(library(REFERENCE), case, np.zeros_like(a), b)
         assert same(gradient_sum(lost, case, a, b), nothing), seed
 
 
@@ -213,7 +215,7 @@ def moving_state(rng: np.random.Generator) -> Struct:
 
 
 WEIGHTS: dict[str, Callable[[Array, Array], Array]] = {
-    LAW: lambda exact, bits: (exact + bits) >> 16,
+    REFERENCE: lambda exact, bits: (exact + bits) >> 16,
     "MT_STUDY_WEIGHTS=MT_NEAREST": lambda exact, bits: np.floor(exact / 65536 + 0.5),
     "MT_STUDY_WEIGHTS=MT_TOWARDS_ZERO": lambda exact, bits: np.trunc(exact / 65536),
 }
@@ -225,17 +227,17 @@ def test_weights_are_rounded_by_the_rule(rule: str) -> None:
     for seed in SEEDS:
         found, exact, bits = weight_update(library(rule), seed, 3)
         assert (found == np.clip(WEIGHTS[rule](exact, bits), -127, 127)).all(), seed
-        others += bool((found != np.clip(WEIGHTS[LAW](exact, bits), -127, 127)).any())
-    assert others > 10 or rule == LAW
+        others += bool((found != np.clip(WEIGHTS[REFERENCE](exact, bits), -127, 127)).any())
+    assert others > 10 or rule == REFERENCE
 
 
 def test_raw_codes_are_an_input_without_zero_point() -> None:
     raw, others = library("MT_STUDY_INPUTS=MT_RAW_CODES"), 0
     for seed in SEEDS:
         found, *_ = weight_update(raw, seed, -70)
-        law, *_ = weight_update(library(LAW), seed, 0)
-        assert (found == law).all(), seed
-        others += bool((found != weight_update(library(LAW), seed, -70)[0]).any())
+        reference, *_ = weight_update(library(REFERENCE), seed, 0)
+        assert (found == reference).all(), seed
+        others += bool((found != weight_update(library(REFERENCE), seed, -70)[0]).any())
     assert others > 10
 
 
@@ -250,13 +252,13 @@ def test_the_gain_multiplies_the_logits_of_the_loss() -> None:
 
     for seed in SEEDS:
         logits = np.random.default_rng(seed).integers(-(1 << 17), 1 << 17, 5).astype(np.int32)
-        assert loss(gain, logits) == loss(library(LAW), 6 * logits)
-        others += loss(gain, logits) != loss(library(LAW), logits)
+        assert loss(gain, logits) == loss(library(REFERENCE), 6 * logits)
+        others += loss(gain, logits) != loss(library(REFERENCE), logits)
     assert others > 10
 
 
 def test_a_head_of_8_bits_holds_255_values_and_is_unbiased() -> None:
-    """Each weight is a multiple of 256; the mean over many draws is the law's exact weight."""
+    """Each weight is a multiple of 256; the mean of many draws is the exact weight."""
     rng = np.random.default_rng(0)
     classes, features = 3, 2000
     head = native.HeadParams(classes, features, 0, 15, 1.0)
@@ -266,16 +268,16 @@ def test_a_head_of_8_bits_holds_255_values_and_is_unbiased() -> None:
     x, d = np.full(features, 100, np.int8), np.array([9000, -7000, 333], np.int16)
     start = (rng.integers(-90, 90, (classes, 1)) * 256).repeat(features, 1).astype(np.int16)
     found = {}
-    for rule in (LAW, "MT_STUDY_HEAD_BITS=8"):
+    for rule in (REFERENCE, "MT_STUDY_HEAD_BITS=8"):
         w, b = start.copy(), np.zeros(classes, np.int32)
         io = fill(native.HeadUpdateIo, x=x, d_logits=d, weight=w, bias=b, state=state)
         native.call(library(rule), "mt_head_update_int16", params, io)
         found[rule] = w.astype(np.int64)
-    law, few = found[LAW], found["MT_STUDY_HEAD_BITS=8"]
+    reference, few = found[REFERENCE], found["MT_STUDY_HEAD_BITS=8"]
     assert (few % 256 == 0).all()
     assert np.abs(few).max() <= 127 * 256
     for i in range(classes):
-        step = abs(law[i].mean() - start[i, 0])
+        step = abs(reference[i].mean() - start[i, 0])
         assert step > 1
         # Standard error of the mean of 2000 draws, each 0 or 256.
-        assert abs(few[i].mean() - law[i].mean()) < 4 * 128 / np.sqrt(features)
+        assert abs(few[i].mean() - reference[i].mean()) < 4 * 128 / np.sqrt(features)

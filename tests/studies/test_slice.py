@@ -58,7 +58,7 @@ MUTATIONS = {
 
 
 @pytest.fixture(scope="module")
-def law(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Project, float]:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Project, float]:
     folder = tmp_path_factory.mktemp("slice") / "p"
     project = compile_project(folder, "last-13")
     return folder, project, loss(folder, project)
@@ -72,14 +72,16 @@ def loss(folder: Path, project: Project) -> float:
     return run_training(runner, project.graph, plan, train, None).epochs[-1].train_loss
 
 
-def test_it_learns(law: tuple[Path, Project, float]) -> None:
+def test_it_learns(reference: tuple[Path, Project, float]) -> None:
     """Guessing costs ln 5 = 1.61."""
-    assert law[2] < 0.85
+    assert reference[2] < 0.85
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_the_slice_notices(law: tuple[Path, Project, float], tmp_path: Path, name: str) -> None:
-    _, project, healthy = law
+def test_the_slice_notices(
+    reference: tuple[Path, Project, float], tmp_path: Path, name: str
+) -> None:
+    _, project, healthy = reference
     mutation = MUTATIONS[name]
     broken = tmp_path / "p"
     compile_project(broken, "last-13")

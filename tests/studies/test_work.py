@@ -56,10 +56,10 @@ def test_the_rate_is_chosen_on_validation_images(sources: Sources, tmp_path: Pat
     "MT_STUDY_WEIGHTS=MT_TOWARDS_ZERO", "MT_STUDY_GRADIENTS=MT_TOWARDS_ZERO",
 ])  # fmt: skip
 def test_rounding_towards_zero_learns_worse(sources: Sources, rule: str) -> None:
-    """A small real slice of the ablation: the law is at least as good on the training images."""
-    law, broken = (execute(replace(RUN, rule=r), sources) for r in ("", rule))
-    assert law.parameters_sha256 != broken.parameters_sha256
-    assert law.train_loss < broken.train_loss
+    """A real slice of the ablation: the reference rule is as good on the training images."""
+    reference, broken = (execute(replace(RUN, rule=r), sources) for r in ("", rule))
+    assert reference.parameters_sha256 != broken.parameters_sha256
+    assert reference.train_loss < broken.train_loss
 
 
 @pytest.mark.oracle

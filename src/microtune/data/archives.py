@@ -38,20 +38,21 @@ class ArchiveTree:
     twice: list[str] = field(default_factory=list)
 
     def add_folder(self, parts: Parts) -> None:
-        """With all above it."""
+        """Add a folder and all folders above it."""
         for depth in range(len(parts)):
             self.children.setdefault(parts[:depth], set()).add(parts[depth])
         self.children.setdefault(parts, set())
 
     def add(self, parts: Parts, content: bytes) -> None:
-        """A file; of two with one name the later counts, as when the archive is unpacked."""
+        """Add a file; a later file of the same name replaces it, as when the archive is
+        unpacked."""
         if parts in self.contents:
             self.twice.append("/".join(parts))
         self.add_folder(parts[:-1])
         self.contents[parts] = content
 
     def resolve_links(self) -> None:
-        """Links to files of the archive become files; the others are left out."""
+        """Replace links to files of the archive by these files; leave other links out."""
         targets = {parts: tuple(_parts(target)) for parts, target in self.links}
         for parts, first in targets.items():
             target = first
@@ -63,11 +64,11 @@ class ArchiveTree:
                 self.special.append(parts)
 
     def folders(self, parts: Parts) -> list[str]:
-        """Names of the folders right in one."""
+        """The names of the folders directly in a folder."""
         return sorted(self.children.get(parts, ()))
 
     def loose(self, parts: Parts) -> list[str]:
-        """Names of the files right in one."""
+        """The names of the files directly in a folder."""
         return sorted(name[-1] for name in self.contents if name[:-1] == parts)
 
     def files(self, parts: Parts, left_out: LeftOut) -> Iterator[File]:
@@ -85,7 +86,7 @@ class ArchiveTree:
                 yield _file(name, content)
 
     def notes(self) -> list[str]:
-        """What is odd about the archive."""
+        """Lines about what is odd in the archive."""
         if not self.twice:
             return []
         return [f"{len(self.twice)} name(s) are there twice, the last is read: {some(self.twice)}"]
@@ -112,7 +113,7 @@ class _Room:
         self._left = self._limit = max(_FLOOR, _GROWTH * path.stat().st_size)
 
     def take(self, count: int) -> None:
-        """Before so many are unpacked."""
+        """Count bytes before they are unpacked."""
         self._left -= count
         if self._left < 0:
             raise MicrotuneError(
@@ -122,8 +123,10 @@ class _Room:
 
 
 def check_unpacked_size(path: Path) -> None:
-    """Raise MicrotuneError for a zip (or npz) that would not fit into memory by its own listing;
-    what is no zip passes."""
+    """Raise MicrotuneError if a zip or npz would unpack to more than memory allows.
+
+    The size is read from the archive's listing; a file of another kind passes.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             _Room(path).take(sum(member.file_size for member in archive.infolist()))
@@ -132,7 +135,7 @@ def check_unpacked_size(path: Path) -> None:
 
 
 def read_tar(path: Path) -> ArchiveTree:
-    """All members of a tar, also a compressed one."""
+    """All members of a tar, also of a compressed one. Raises MicrotuneError if it is damaged."""
     tree, room = ArchiveTree(), _Room(path)
     try:
         with tarfile.open(path, encoding="utf-8", errors="surrogateescape") as archive:
@@ -175,7 +178,10 @@ def _add_member(
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    """A listing ends at a zero block; tarfile also stops, silently, at a damaged or cut header."""
+    """Raise MicrotuneError unless the listing ends at a block of zeros.
+
+    tarfile also stops, silently, at a damaged or cut header.
+    """
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -183,7 +189,7 @@ def _check_end(archive: tarfile.TarFile) -> None:
 
 
 def read_zip(path: Path) -> ArchiveTree:
-    """All members of a zip; an encrypted one is a MicrotuneError."""
+    """All members of a zip. Raises MicrotuneError if it is damaged or encrypted."""
     tree, room = ArchiveTree(), _Room(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -201,7 +207,10 @@ def read_zip(path: Path) -> ArchiveTree:
 
 
 def _zip_name(member: zipfile.ZipInfo) -> str:
-    """A name without the UTF-8 flag is in code page 437, or, from many tools, UTF-8 as well."""
+    """The name of a member.
+
+    Without the UTF-8 flag it is in code page 437 or, from many tools, in UTF-8 as well.
+    """
     name = member.filename
     if not member.flag_bits & 0x800:
         with suppress(UnicodeError):

@@ -1,4 +1,4 @@
-"""The meaning of augmentation on the device (runtime/core/mt_augment.c)."""
+"""Augmentation of frames as the device does it (runtime/core/mt_augment.c)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 127
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far frames may be changed: mirrored (0 or 1), rows up or down, codes of brightness."""
+    """The limits of random changes: mirroring (0 or 1), shift in rows, brightness in codes."""
 
     flip: int = 0
     shift: int = 0
@@ -29,7 +29,7 @@ NONE = Augmentation()
 
 @dataclass(frozen=True)
 class Change:
-    """What one frame gets."""
+    """The random changes of one frame."""
 
     flip: int
     shift: int
@@ -37,7 +37,7 @@ class Change:
 
 
 def parse_augmentation(text: str) -> Augmentation:
-    """ "flip,shift=4,brightness=20", any of them. Raises MicrotuneError."""
+    """The limits in a text such as "flip,shift=4,brightness=20". Raises MicrotuneError."""
     found: dict[str, int] = {}
     for part in text.split(","):
         match = re.fullmatch(r"(flip)|(?:(shift|brightness)=(\d+))", part.strip())
@@ -52,7 +52,7 @@ def parse_augmentation(text: str) -> Augmentation:
 
 
 def draw_change(most: Augmentation, seed: int, step: int) -> Change:
-    """The change for the training step that `step` others came before."""
+    """The change for the training step that `step` others came before, from random words."""
     words = random_word(random_key(seed, step, _SITE), np.arange(3))
     flip = most.flip & (int(words[0]) >> 31)
     shift, brightness = (
@@ -63,7 +63,10 @@ def draw_change(most: Augmentation, seed: int, step: int) -> Change:
 
 
 def change_frame(frame: Array, change: Change) -> Array:
-    """int8 (rows, ..., channels) -> the same shape; border rows are repeated, codes saturate."""
+    """A changed copy of a frame, int8 (rows, ..., channels).
+
+    Border rows are repeated, codes saturate.
+    """
     rows = np.clip(np.arange(len(frame)) + change.shift, 0, len(frame) - 1)
     moved = frame[rows]
     mirrored = moved[:, ::-1] if change.flip and frame.ndim > 2 else moved

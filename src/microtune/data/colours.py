@@ -1,4 +1,5 @@
-"""Any mode of Pillow's -> "L" or "RGB" as a viewer shows it: sRGB, 8 bits, on white."""
+"""Convert pictures of any Pillow mode to "L" or "RGB" as a viewer shows them: sRGB, 8 bits, on
+white."""
 
 from __future__ import annotations
 
@@ -29,12 +30,15 @@ Convert = Callable[[Image.Image], Image.Image]
 
 
 class UnknownRangeError(Exception):
-    """The values have no range that a screen shows; the text says what to do."""
+    """The values of a picture have no range that a screen shows; the text says what to do."""
 
 
 def shown(image: Image.Image, mode: str, notes: list[str]) -> Image.Image:
-    """A loaded picture in `mode`, "L" or "RGB"; appends to `notes`. A plain picture (no alpha, no
-    profile, 8 bits) is what `image.convert(mode)` makes of it."""
+    """A loaded picture converted to `mode`, "L" or "RGB"; notes are appended to `notes`.
+
+    A plain picture (no alpha, no profile, 8 bits) is converted as `image.convert(mode)` does.
+    Raises UnknownRangeError.
+    """
     image = _eight_bits(image)
     profile = image.info.get("icc_profile")
     transform = _to_srgb(profile, image, notes) if profile else None
@@ -44,7 +48,7 @@ def shown(image: Image.Image, mode: str, notes: list[str]) -> Image.Image:
 
 
 def _converted(band: Image.Image, transform: _Profile | None) -> Image.Image:
-    """One band of rows as "RGB"."""
+    """One band of rows, converted to "RGB"."""
     alpha = None
     if _see_through(band):
         band = band.convert("LA" if band.mode in ("1", "L", "LA", "La") else "RGBA")
@@ -77,7 +81,7 @@ def _see_through(image: Image.Image) -> bool:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey -> v >> 8, with its transparent value as alpha."""
+    """A 16-bit grey picture as 8 bits (v >> 8), with its transparent value as alpha."""
     if image.mode == "F" or (image.mode == "I" and not _is_16_bit(image)):
         raise UnknownRangeError(
             f"its pixels are {'fractions' if image.mode == 'F' else 'signed or 32-bit numbers'}, "
@@ -108,7 +112,7 @@ def _is_16_bit(image: Image.Image) -> bool:
 
 
 def _tag(image: Image.Image, number: int) -> object:
-    """A TIFF tag, None in other files."""
+    """The value of a TIFF tag, None in other files."""
     tags = getattr(image, "tag_v2", None)
     return None if tags is None else tags.get(number)
 
@@ -123,12 +127,13 @@ class _Profile:
         )
 
     def apply(self, band: Image.Image) -> Image.Image:
-        """As "RGB"."""
+        """A band of rows, converted to "RGB"."""
         band = band if band.mode == self.mode else band.convert(self.mode)
         return cast("Image.Image", ImageCms.applyTransform(band, self._transform))
 
     def fits(self, image: Image.Image) -> bool:
-        """Whether the profile is of the image's kind; grey pictures often carry an RGB one."""
+        """Whether the profile is for pictures of this kind; grey pictures often carry an RGB
+        one."""
         grey = image.mode in ("1", "L", "LA", "La")
         return {"CMYK": image.mode == "CMYK", "L": grey}.get(
             self.mode, image.mode not in ("CMYK", "LAB")
@@ -136,7 +141,7 @@ class _Profile:
 
     @cached_property
     def is_srgb(self) -> bool:
-        """Whether all colours stay where they are, but for rounding."""
+        """Whether the transform changes no colour by more than rounding."""
         steps = np.arange(0, 256, 15, dtype=np.uint8)
         if self.mode == "CMYK":
             return False
@@ -155,7 +160,7 @@ def _lab() -> _Profile:
 
 
 def _to_srgb(content: bytes, image: Image.Image, notes: list[str]) -> _Profile | None:
-    """The transform of an embedded profile; None where it is sRGB or cannot be used."""
+    """The transform of an embedded profile; None if it is sRGB or cannot be used."""
     profile = _profile(content)
     if profile is None or not profile.fits(image):
         notes.append(BROKEN_PROFILE)

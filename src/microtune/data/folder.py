@@ -20,16 +20,16 @@ _HEAD = 16
 
 @dataclass(frozen=True)
 class FolderTree:
-    """A `Tree` of a folder; raises MicrotuneError naming what cannot be read."""
+    """A `Tree` of a folder on disk. Raises MicrotuneError for a folder that cannot be read."""
 
     top: Path
 
     def folders(self, parts: Parts) -> list[str]:
-        """Names of the folders right in one."""
+        """The names of the folders directly in a folder."""
         return [name for name, is_folder in self._entries(parts) if is_folder]
 
     def loose(self, parts: Parts) -> list[str]:
-        """Names of the files right in one."""
+        """The names of the files directly in a folder."""
         return [name for name, is_folder in self._entries(parts) if not is_folder]
 
     def files(self, parts: Parts, left_out: LeftOut) -> Iterator[File]:

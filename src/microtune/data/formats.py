@@ -1,4 +1,4 @@
-"""Which formats of pictures are read."""
+"""The picture formats that can be read."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _MAGIC = (
 
 @cache
 def readable() -> tuple[str, ...]:
-    """Names of the formats that Pillow decodes here without an outside program; HEIC where the
-    package pillow-heif is installed."""
+    """The formats that can be decoded without another program; HEIC if pillow-heif is installed."""
     heif_version()
     Image.init()
     return tuple(sorted(set(Image.OPEN) - REFUSED))
@@ -31,14 +30,14 @@ def readable() -> tuple[str, ...]:
 
 @cache
 def suffixes() -> frozenset[str]:
-    """Lower-case suffixes of these formats: ".jpg", ".jfif", ".webp", …"""
+    """The lower-case suffixes of these formats, such as ".jpg", ".jfif" and ".webp"."""
     known = set(readable())
     return frozenset(s for s, form in Image.registered_extensions().items() if form in known)
 
 
 @cache
 def heif_version() -> str:
-    """Version of pillow-heif, made known to Pillow; empty where it is not installed."""
+    """The version of pillow-heif, which is registered with Pillow; "" if it is not installed."""
     try:
         import pillow_heif
     except ImportError:
@@ -49,7 +48,7 @@ def heif_version() -> str:
 
 @cache
 def decoder_versions() -> str:
-    """Changes with every library that decides a decoded byte."""
+    """The versions of all libraries that decide a decoded byte, as one text."""
     from PIL import __version__
 
     own = [f"{name} {features.version(name)}" for name in _LIBRARIES]
@@ -57,8 +56,10 @@ def decoder_versions() -> str:
 
 
 def why_not(suffix: str) -> str:
-    """The reason why a file with this (lower-case) suffix is no picture to us, as a count's end:
-    " (needs …)"; empty where it is just another kind of file."""
+    """Why a file with this lower-case suffix is not read as a picture, such as " (needs …)".
+
+    Empty for a suffix that is no picture format.
+    """
     if suffix in _HEIF_SUFFIXES:
         return " (needs the Python package pillow-heif)"
     if suffix in (".eps", ".ps"):
@@ -67,7 +68,7 @@ def why_not(suffix: str) -> str:
 
 
 def begins_like_a_picture(head: bytes) -> bool:
-    """Whether a file without a suffix is one, by its first 16 bytes."""
+    """Whether the first 16 bytes of a file without a suffix are those of a picture."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return True
     if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"heic", b"heix", b"mif1"):

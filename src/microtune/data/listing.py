@@ -1,7 +1,7 @@
-"""From the files of a folder or an archive to labelled samples, and what was left out.
+"""Labelled samples from the files of a folder or an archive, and what was left out.
 
-A file is SPLIT/CLASS/…/NAME below the root: the first folder, going down through single folders,
-that holds one for training.
+A file is SPLIT/CLASS/…/NAME below the root. The root is the first folder, going down through single
+folders, that has a training split.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class File:
-    """`parts` of its name below the data's top; `head` gives its first bytes, `content` all."""
+    """A file of a folder or archive.
+
+    `parts` are the parts of its path; `head` reads its first bytes, `content` all of them.
+    """
 
     parts: Parts
     head: Callable[[], bytes]
@@ -30,47 +33,47 @@ class File:
 
     @property
     def name(self) -> str:
-        """With slashes."""
+        """The path of the file, with slashes."""
         return "/".join(self.parts)
 
 
 @dataclass
 class LeftOut:
-    """Files that are not read: names by reason."""
+    """Names of files that are not read, by reason."""
 
     names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, reason: str, name: str) -> None:
-        """Count one."""
+        """Record that a file is left out for this reason."""
         self.names[reason].append(name)
 
     def notes(self) -> list[str]:
-        """One line a reason: how many, why, and the first names."""
+        """One line for each reason: how many files, why, and the first names."""
         return [f"{len(n)} {reason}: {some(n)}" for reason, n in sorted(self.names.items())]
 
 
 def some(names: list[str]) -> str:
-    """The first names, and that there are more."""
+    """The first names of a list, and how many more there are, in words."""
     shown = ", ".join(printable(name) for name in sorted(names)[:_SHOWN])
     return f"{shown}, …" if len(names) > _SHOWN else shown
 
 
 class Tree(Protocol):
-    """A folder or an archive, as far as it is looked at."""
+    """What is read of a folder or an archive."""
 
     def folders(self, parts: Parts) -> list[str]:
-        """Names of the folders right in one."""
+        """The names of the folders directly in a folder."""
 
     def loose(self, parts: Parts) -> list[str]:
-        """Names of the files right in one."""
+        """The names of the files directly in a folder."""
 
     def files(self, parts: Parts, left_out: LeftOut) -> Iterator[File]:
-        """All files below a folder that are not hidden; what cannot be followed is counted."""
+        """All files below a folder that are not hidden; links that lead nowhere are counted."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A picture's place and file."""
+    """A picture: its split and class, and its file."""
 
     split: str
     label: str
@@ -78,7 +81,7 @@ class Found:
 
 
 def find_pictures(tree: Tree, where: str, left_out: LeftOut) -> list[Found]:
-    """All pictures in order: split, class in natural order, name."""
+    """All pictures in order: by split, class in natural order, and name."""
     root = _root(tree)
     found: list[Found] = []
     for split, folder in _splits(tree, root, where, left_out).items():
@@ -91,7 +94,7 @@ def find_pictures(tree: Tree, where: str, left_out: LeftOut) -> list[Found]:
 
 
 def _root(tree: Tree) -> Parts:
-    """Where the splits are: through single folders, as archives and downloads have them."""
+    """The folder that has the splits, found by going down through single folders."""
     here: Parts = ()
     while True:
         folders = [name for name in tree.folders(here) if not is_hidden(name)]
@@ -110,7 +113,7 @@ def _root(tree: Tree) -> Parts:
 
 
 def _splits(tree: Tree, root: Parts, where: str, left_out: LeftOut) -> dict[str, str]:
-    """Split -> its folder; raises MicrotuneError where two folders mean the same."""
+    """Split -> its folder. Raises MicrotuneError if two folders mean the same split."""
     splits: dict[str, str] = {}
     for name in sorted(tree.folders(root), key=natural):
         split = split_of(name)
@@ -140,7 +143,7 @@ def _pictures(tree: Tree, here: Parts, split: str, left_out: LeftOut) -> Iterato
 
 
 def pictures_below(tree: Tree, here: Parts, left_out: LeftOut) -> Iterator[File]:
-    """The files below a folder that are pictures; the others are counted."""
+    """The pictures among the files below a folder; other files are counted."""
     for file in tree.files(here, left_out):
         reason = _why_left_out(file)
         if reason:
@@ -154,7 +157,7 @@ def _suffix(name: str) -> str:
 
 
 def _why_left_out(file: File) -> str:
-    """Empty for a picture."""
+    """Why a file is not read; empty for a picture."""
     suffix = _suffix(file.parts[-1])
     if suffix in suffixes() or (not suffix and begins_like_a_picture(file.head())):
         return ""

@@ -1,6 +1,6 @@
-"""Encoded bytes -> the picture that a viewer shows: RGB or grey, 8 bits, upright.
+"""Decode a picture as a viewer shows it: RGB or grey, 8 bits, upright.
 
-One function for folders, archives and npz. docs/data.md has the rules in words.
+The same function serves folders, archives and npz. docs/data.md has the rules in words.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _ERRORS = (
 
 @dataclass(frozen=True)
 class Picture:
-    """`image` has mode "L" or "RGB"; `notes` are some of NOTES."""
+    """A decoded picture: `image` has mode "L" or "RGB", `notes` are some of NOTES."""
 
     image: Image.Image
     notes: tuple[str, ...] = ()
 
 
 class _TooLargeError(Exception):
-    """A picture beyond the limits; the text says which."""
+    """A picture exceeds a limit; the text says which."""
 
 
 def read_picture(content: bytes, name: str, channels: int, smallest: int) -> Picture:
@@ -78,7 +78,7 @@ def read_picture(content: bytes, name: str, channels: int, smallest: int) -> Pic
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings about odd metadata; too many pixels are an error."""
+    """Suppress Pillow's warnings about metadata; too many pixels are an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -139,7 +139,7 @@ def _viewed(
 
 
 def _match_transparency(image: Image.Image) -> None:
-    """A PNG's transparent colour has the file's depth, the decoded pixels have eight bits."""
+    """Scale a PNG's transparent colour, which has the file's depth, to the decoded 8 bits."""
     clear, raw = image.info.get("transparency"), _raw_mode(image)
     if image.format != "PNG" or clear is None:
         return
@@ -156,7 +156,7 @@ def _raw_mode(image: Image.Image) -> object:
 
 
 def _turn(image: Image.Image, notes: list[str]) -> Callable[[Image.Image], Image.Image] | None:
-    """How to turn the picture upright; None where it is. HEIC and TIFF arrive upright."""
+    """How to turn the picture upright; None if it is. HEIC and TIFF arrive upright."""
     image.load()
     try:
         orientation = image.getexif().get(0x0112, 1)

@@ -1,4 +1,4 @@
-"""Where images come from: a folder, a tar, a zip or an npz."""
+"""Open the source of images: a folder, a tar, a zip or an npz."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _sample(found: Found, before: str) -> Sample:
 
 
 def _utf8(name: str) -> str:
-    """The name where it is UTF-8, so that any file and terminal takes it."""
+    """The name if it is UTF-8, else a form that every file and terminal accepts."""
     return name if to_bytes(name) == name.encode("utf-8", "replace") else printable(name)
 
 

@@ -1,4 +1,4 @@
-"""What lies at each address of a firmware: functions, instructions, and the calls of the model."""
+"""The code of a firmware by address: functions, instructions, and the calls of the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KERNEL = "mt_"
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction as the disassembler prints it; `next` is the address behind it."""
+    """One instruction as the disassembler prints it; `next` is the address after it."""
 
     address: int
     op: str
@@ -37,7 +37,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class CallSite:
-    """A call in the generated code of a kernel; "" if through a register."""
+    """A call of a kernel in the generated code; the name is "" for a call through a register."""
 
     instruction: Instruction
     kernel: str
@@ -45,7 +45,7 @@ class CallSite:
 
 @dataclass(frozen=True)
 class CodeMap:
-    """Functions sorted by address and the instructions of a firmware."""
+    """The functions, sorted by address, and the instructions of a firmware."""
 
     functions: tuple[Function, ...]
     instructions: Mapping[int, Instruction]
@@ -56,12 +56,12 @@ class CodeMap:
         return [function.address for function in self.functions]
 
     def function_at(self, address: int) -> str:
-        """The function that holds `address`, the last one that begins before it."""
+        """The function that has the instruction at `address`."""
         index = bisect_right(self._starts, address) - 1
         return self.functions[index].name if index >= 0 else "?"
 
     def by_function(self, counts: Mapping[int, int]) -> dict[str, int]:
-        """Sum of counts by address over each function, largest first."""
+        """The sum of counts by address over each function, the largest first."""
         sums: dict[str, int] = {}
         for address, count in counts.items():
             name = self.function_at(address)
@@ -69,7 +69,7 @@ class CodeMap:
         return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
     def model_calls(self) -> dict[int, CallSite]:
-        """Calls out of the generated model file, by address."""
+        """The calls from the generated model file to kernels, by address."""
         own = [f for f in self.functions if f.file.endswith(MODEL_FILE)]
         sites: dict[int, CallSite] = {}
         for instruction in _within(own, self.instructions):
@@ -82,7 +82,7 @@ class CodeMap:
         return sites
 
     def function(self, name: str) -> Function | None:
-        """The function called `name`."""
+        """The function of this name, None if the firmware has none."""
         return next((f for f in self.functions if f.name == name), None)
 
 
@@ -96,7 +96,7 @@ def _within(
 
 
 def read_code(elf: Path) -> CodeMap:
-    """Disassemble `elf`; a MicrotuneError says if the tool is missing."""
+    """Disassemble a firmware. Raises MicrotuneError if the tool is missing."""
     objdump = find_program(
         "arm-none-eabi-objdump", "It comes with: apt-get install gcc-arm-none-eabi"
     )
@@ -116,7 +116,7 @@ def read_code(elf: Path) -> CodeMap:
 
 
 def kernel_text_bytes(elf: Path) -> int:
-    """Bytes of code without the generated file's: kernels, runtime core, libgcc, start-up."""
+    """Bytes of code without the generated file: kernels, runtime core, libgcc, start-up."""
     file = read_elf(elf)
     text = sum(section.bytes for section in file.sections if section.name == ".text")
     own = sum(f.bytes for f in file.functions if f.file.endswith(MODEL_FILE))

@@ -33,7 +33,7 @@ _WRITES_NOTHING = ("cmp", "cmn", "tst", "teq", "nop", "it", "ite", "itt", "vcmp"
 
 
 class Kind(StrEnum):
-    """Classes of instructions."""
+    """Classes of instructions that cost different numbers of cycles."""
 
     LOAD = "load"
     STORE = "store"
@@ -45,10 +45,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class CycleModel:
-    """Assumptions, in cycles unless they say share.
+    """Assumptions about a core and its memories, in cycles unless they are shares.
 
-    `memory_cycles` is what a load takes that nothing hides, `wait_states` the flash's at the
-    clock that is asked for, `line_words` the words that come with each of its accesses.
+    `memory_cycles` is the latency of a load that nothing hides. `wait_states` are the flash's at
+    the assumed clock. `line_words` is the number of words that one access to flash brings.
     """
 
     name: str
@@ -69,7 +69,7 @@ CORTEX_M4 = CycleModel("Cortex-M4 model", False, 1.5, 0, 2, 6, 5, 0.05, 0.2, 4)
 
 @dataclass(frozen=True)
 class ModelledCycles:
-    """Cycles by what they are spent on; `paired` are those that dual issue saves."""
+    """Modelled cycles by cause; `paired` are those that dual issue saves."""
 
     instructions: int
     paired: float
@@ -81,12 +81,12 @@ class ModelledCycles:
 
     @property
     def cycles(self) -> float:
-        """The sum."""
+        """The sum of the cycles of all causes."""
         extra = self.memory + self.load_use + self.branches + self.divides + self.flash
         return self.instructions - self.paired + extra
 
     def milliseconds(self, megahertz: float) -> float:
-        """At a clock."""
+        """The time at a clock of so many MHz."""
         return self.cycles / megahertz / 1000
 
 
@@ -105,7 +105,7 @@ def kind_of(instruction: Instruction) -> Kind:
 
 
 def count_kinds(code: CodeMap, counts: Mapping[int, int]) -> dict[Kind, int]:
-    """Instructions of each class."""
+    """How many instructions of each class were executed."""
     sums = dict.fromkeys(Kind, 0)
     for address, count in counts.items():
         sums[kind_of(code.instructions[address])] += count
@@ -113,7 +113,7 @@ def count_kinds(code: CodeMap, counts: Mapping[int, int]) -> dict[Kind, int]:
 
 
 def model_cycles(code: CodeMap, counts: Mapping[int, int], model: CycleModel) -> ModelledCycles:
-    """What `counts` (by address) cost by the assumptions of `model`."""
+    """Cycles of the counted instructions by the assumptions of `model`; `counts` are by address."""
     kinds = count_kinds(code, counts)
     paired = load_use = taken = 0.0
     busy = -1  # the address that is already the second of a pair
@@ -156,7 +156,7 @@ def _registers(instruction: Instruction) -> set[str]:
 
 
 def _written(instruction: Instruction) -> set[str]:
-    """The registers that the next instruction may wait for."""
+    """The registers that an instruction writes, for which the next one may wait."""
     stem = instruction.stem
     if stem.startswith((*_STORES, *_WRITES_NOTHING)):
         return set()

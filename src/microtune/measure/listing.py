@@ -1,4 +1,5 @@
-"""Reading a disassembly: what each function pushes on the stack, and whom it jumps to."""
+"""Read a disassembly: bytes that each function pushes on the stack, and the functions it jumps
+to."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ _TARGET = re.compile(r"\b([0-9a-f]+) <([^>+]+)(?:\+0x[0-9a-f]+)?>")
 
 @dataclass(frozen=True)
 class _Dialect:
-    """How one architecture's instructions read: (function, operation, operands) -> answer."""
+    """How to read the instructions of one architecture.
+
+    Each entry maps (function, operation, operands) to an answer.
+    """
 
     ends: re.Pattern[str]
     pushed: Callable[[str, str, str], int]
@@ -28,9 +32,9 @@ class _Dialect:
 def read_listing(
     listing: str, architecture: Architecture
 ) -> tuple[dict[str, int], dict[str, set[str]]]:
-    """(bytes pushed, whom it jumps to or runs into) of every function of a disassembly.
+    """(bytes pushed, functions it jumps to or runs into) of every function of a disassembly.
 
-    A frame of variable size and a call through a pointer are MicrotuneErrors.
+    Raises MicrotuneError for a frame of variable size and for a call through a pointer.
     """
     dialect, listing = _DIALECTS[architecture.name], _with_owners(listing)
     frames: dict[str, int] = {}
@@ -54,8 +58,10 @@ def read_listing(
 
 
 def _with_owners(listing: str) -> str:
-    """The listing, the target of each jump named by the function that holds it. objdump names it by
-    the nearest symbol, which may be a number that only looks like an address."""
+    """The listing, with the target of each jump named by the function that has it.
+
+    objdump names it by the nearest symbol, which may be a number that only looks like an address.
+    """
     heads = [(int(at, 16), name) for at, name in FUNCTION.findall(listing)]
     starts = [at for at, _ in heads]
     ends = [*starts[1:], 0]
@@ -93,7 +99,7 @@ def _arm_jumps(name: str, op: str, operands: str) -> set[str]:
 
 
 def _arm_pushed(name: str, op: str, operands: str) -> int:
-    """Bytes by which one instruction may lower the stack pointer."""
+    """Bytes by which one Arm instruction may lower the stack pointer."""
     stem = op.partition(".")[0]
     if stem in ("push", "vpush") or (stem in ("stmdb", "vstmdb") and operands.startswith("sp!")):
         return _register_bytes(operands)
@@ -117,7 +123,11 @@ def _register_bytes(operands: str) -> int:
 
 
 def _riscv_jumps(name: str, op: str, operands: str) -> set[str]:
-    """A `jr` is the jump table of a switch: nothing that is read here ends in a pointer."""
+    """The functions that one RISC-V instruction jumps to.
+
+    A `jr` is the jump table of a switch: no function that is read here ends in a jump through a
+    pointer.
+    """
     found = _jump_targets(operands)
     if op == "jalr" and not found:
         raise _pointer(name, op, operands)
@@ -125,7 +135,7 @@ def _riscv_jumps(name: str, op: str, operands: str) -> set[str]:
 
 
 def _riscv_pushed(name: str, op: str, operands: str) -> int:
-    """Bytes by which one instruction may lower the stack pointer."""
+    """Bytes by which one RISC-V instruction may lower the stack pointer."""
     if op in ("add", "addi", "sub") and operands.startswith("sp,"):
         size = re.fullmatch(r"sp,sp,(-?\d+)", operands)
         if size is None:

@@ -44,7 +44,7 @@ _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 
 @dataclass(frozen=True)
 class Frame:
-    """Bytes of stack of one function; `file` is relative to the project."""
+    """The stack frame of one function in bytes; `file` is relative to the project."""
 
     bytes: int
     kind: str
@@ -53,13 +53,13 @@ class Frame:
 
 @dataclass
 class CallGraph:
-    """Functions by the title GCC gives them (static ones are FILE:NAME) and whom each calls."""
+    """Functions by the title that GCC gives them (static ones are FILE:NAME), and their callees."""
 
     frames: dict[str, Frame] = field(default_factory=dict)
     calls: dict[str, set[str]] = field(default_factory=dict)
 
     def product_frames(self) -> dict[str, int]:
-        """Bytes of every function that is neither the port's nor the harness's."""
+        """Bytes of the frames of all functions but those of the port and the harness."""
         return {
             title: frame.bytes for title, frame in self.frames.items()
             if not frame.file.startswith("port/")
@@ -68,19 +68,19 @@ class CallGraph:
 
 @dataclass(frozen=True)
 class StackBounds:
-    """Bytes of stack that each function of the public interface needs at most, with the path."""
+    """Bounds of the stack in bytes of each public function, with the deepest path."""
 
     bounds: dict[str, int]
     paths: dict[str, tuple[str, ...]]
 
     @property
     def bytes(self) -> int:
-        """The largest of them."""
+        """The largest bound of all public functions, in bytes."""
         return max(self.bounds.values())
 
 
 def parse_call_graph(text: str) -> CallGraph:
-    """The `.ci` files of all sources, one after the other."""
+    """The call graph in the `.ci` files of all sources, concatenated."""
     graph = CallGraph()
     for title, file, size, kind in _NODE.findall(text):
         graph.frames[title] = Frame(int(size), kind, file)
@@ -90,10 +90,10 @@ def parse_call_graph(text: str) -> CallGraph:
 
 
 def stack_bounds(graph: CallGraph, target: Target, elf: Path | None = None) -> StackBounds:
-    """The bound of every public function that is there.
+    """The stack bound of every public function that the firmware has.
 
-    Recursion, a frame of variable size, a call through an unknown pointer and a function of
-    unknown frame are MicrotuneErrors that name the function.
+    Raises MicrotuneError, which names the function, for recursion, a frame of variable size, a call
+    through an unknown pointer, and a function of unknown frame.
     """
     entries = [name for name in ENTRIES if name in graph.frames]
     if not entries:
@@ -116,12 +116,12 @@ def stack_bounds(graph: CallGraph, target: Target, elf: Path | None = None) -> S
 
 
 def _base(title: str) -> str:
-    """FILE:NAME.isra.0 -> NAME."""
+    """The function's name without what GCC appends: FILE:NAME.isra.0 -> NAME."""
     return title.rpartition(":")[2].partition(".")[0]
 
 
 def _resolve(graph: CallGraph, title: str) -> set[str]:
-    """Whom a function calls, pointers resolved."""
+    """The functions that a function calls, with known pointers resolved."""
     calls = set(graph.calls.get(title, ()))
     if _INDIRECT not in calls:
         return calls
@@ -147,7 +147,7 @@ def _reachable(roots: Sequence[str], calls: Mapping[str, set[str]]) -> set[str]:
 
 
 class _Walk:
-    """The deepest path from a function, each function visited once."""
+    """Finds the deepest path from a function; each function is visited once."""
 
     def __init__(
         self, graph: CallGraph, calls: Mapping[str, set[str]], library: Mapping[str, int]
@@ -188,8 +188,10 @@ class _Walk:
 
 
 def assembler_frames(elf: Path, names: set[str], target: Target) -> dict[str, int]:
-    """Bytes of stack of those of the functions that the firmware itself holds (kernels in
-    assembler, of which GCC reports nothing). They must be leaves."""
+    """Bytes of the frames of assembler kernels, of which GCC reports nothing.
+
+    Only functions that the firmware has are looked at; they must call nothing.
+    """
     found: dict[str, int] = {}
     for block in re.split(r"\n(?=[0-9a-f]{8} <)", _disassembly(elf, target)):
         head = FUNCTION.match(block)
@@ -212,7 +214,8 @@ def _disassembly(elf: Path, target: Target) -> str:
 def library_frames(names: Sequence[str], target: Target) -> dict[str, int]:
     """Bytes of stack of functions of libgcc, with all that each calls.
 
-    Read from the disassembly: whatever any of them may push is added up, so the sum bounds them.
+    Read from the disassembly: everything that any of them may push is added up, so that the sum is
+    a bound.
     """
     with tempfile.TemporaryDirectory(prefix="microtune-libgcc-") as folder:
         elf = Path(folder) / "library.elf"

@@ -1,8 +1,8 @@
 """Tasks on an existing Ray or Dask cluster, each through its own client.
 
-joblib's adapters would be less code, but lose the run: Ray's cannot return results as they come
-and fails for good when one of its actors dies; Dask's waits for ever for a task that is given up.
-docs/cluster.md has the measurements.
+joblib's adapters would be less code, but can lose a run. Ray's adapter does not return results as
+they arrive and fails for good when one of its actors dies. Dask's waits for ever for a task that is
+given up. docs/cluster.md has the measurements.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ def _unreachable(kind: str, address: str, error: Exception) -> MicrotuneError:
     return MicrotuneError(f"no {kind} cluster answers at --address {address}: {error}")
 
 
-def _knock(address: str) -> None:
-    """Ray itself waits for minutes where nobody listens; `auto` and ray:// are left to it."""
+def _check_reachable(address: str) -> None:
+    """Raise MicrotuneError if nobody listens at the address, for which Ray would wait minutes.
+
+    `auto` and ray:// addresses are left to Ray.
+    """
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "/" not in host:
         try:
@@ -43,7 +46,7 @@ def _knock(address: str) -> None:
 
 
 def _not_begun(kind: str, error: BaseException) -> MicrotuneError:
-    """The function never ran: the worker could not even read the task."""
+    """The error of a task that its worker could not even read; the function never ran."""
     return MicrotuneError(
         f"a worker of the {kind} cluster cannot begin a task: {error}\nEvery node needs microtune"
         f" {microtune.__version__} with the extra `cluster` in the Python that runs its workers"
@@ -51,8 +54,11 @@ def _not_begun(kind: str, error: BaseException) -> MicrotuneError:
 
 
 class RayCluster:
-    """One Ray task per task. What is shared lies in the object store of each node once and is
-    loaded by each worker process once."""
+    """A connection to a Ray cluster; one Ray task for each task.
+
+    Shared data lies in the object store of each node once and is loaded by each worker process
+    once.
+    """
 
     def __init__(self, address: str) -> None:
         try:
@@ -62,7 +68,7 @@ class RayCluster:
         self._ray, self._needs = ray, Needs.here()
         self._owner = not ray.is_initialized()
         if self._owner:
-            _knock(address)
+            _check_reachable(address)
             try:
                 ray.init(address=address, log_to_driver=False, logging_level="error")
             except (OSError, RuntimeError, ValueError) as error:
@@ -72,11 +78,11 @@ class RayCluster:
         self._shared: dict[str, list[Any]] = {}
 
     def slots(self) -> int:
-        """The CPUs of all living nodes."""
+        """The number of CPUs of all living nodes."""
         return int(self._ray.cluster_resources().get("CPU", 0))
 
     def share(self, shared: object) -> str:
-        """Lies in the object store until `close`."""
+        """Put data into the object store, where it stays until `close`; its key."""
         key, content = pickled(shared)
         if key not in self._shared:
             # A list hides the reference, or Ray would bring the content with every task.
@@ -84,11 +90,11 @@ class RayCluster:
         return key
 
     def submit(self, function: Function, task: object, key: str) -> object:
-        """An object reference."""
+        """Start a task; the ticket is a Ray object reference."""
         return self._call.remote(function, task, key, self._shared[key], self._needs)
 
     def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
-        """Waits for the first."""
+        """Wait until a task ends, and return the results of all that have ended."""
         ready, _ = self._ray.wait(list(tickets), num_returns=1, timeout=_LOOK_AGAIN_S)
         return [(ticket, self._outcome(ticket)) for ticket in ready]
 
@@ -103,12 +109,12 @@ class RayCluster:
         return outcome
 
     def cancel(self, tickets: Iterable[Any]) -> None:
-        """Ends running tasks by ending their processes."""
+        """End running tasks by ending their processes."""
         for ticket in tickets:
             self._ray.cancel(ticket, force=True)
 
     def close(self) -> None:
-        """Drops what is shared; the connection ends where this object made it."""
+        """Release shared data, and end the connection if this object made it."""
         self._shared.clear()
         if self._owner:
             self._ray.shutdown()
@@ -127,8 +133,11 @@ def _ray_task(
 
 
 class DaskCluster:
-    """One Dask future per task. What is shared is a worker plugin: the scheduler gives it to every
-    worker once, also to those that join later."""
+    """A connection to a Dask cluster; one Dask future for each task.
+
+    Shared data is a worker plugin: the scheduler gives it to every worker once, also to workers
+    that join later.
+    """
 
     def __init__(self, address: str) -> None:
         try:
@@ -153,7 +162,7 @@ class DaskCluster:
         self._shared: set[str] = set()
 
     def slots(self) -> int:
-        """The threads of all living workers."""
+        """The number of threads of all living workers."""
         with self._connected():
             return sum(self._client.nthreads().values())
 
@@ -170,7 +179,7 @@ class DaskCluster:
             ) from error
 
     def share(self, shared: object) -> str:
-        """Is a plugin of each worker until `close`."""
+        """Register data as a plugin of each worker until `close`; its key."""
         digest, content = pickled(shared)
         key = f"{self._name}-{digest}"
         if key not in self._shared:
@@ -180,7 +189,8 @@ class DaskCluster:
         return key
 
     def submit(self, function: Function, task: object, key: str) -> object:
-        """A future. Dask itself begins a task again whose worker is lost."""
+        """Start a task; the ticket is a future. Dask itself restarts a task whose worker is
+        lost."""
         name = f"{self._name}-{uuid4().hex}"
         with self._connected():
             return self._client.submit(
@@ -188,7 +198,7 @@ class DaskCluster:
             )
 
     def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
-        """Waits for the first."""
+        """Wait until a task ends, and return the results of all that have ended."""
         try:
             with self._connected(), self._client.as_current():
                 ended = self._dask.wait(list(tickets), _LOOK_AGAIN_S, "FIRST_COMPLETED").done
@@ -211,12 +221,12 @@ class DaskCluster:
         return outcome
 
     def cancel(self, tickets: Iterable[Any]) -> None:
-        """Takes back what waits. A thread cannot be ended: a running task ends by itself."""
+        """Cancel waiting tasks; a running one cannot be ended and runs to its end."""
         with suppress(OSError):  # the error that ended it says so
             self._client.cancel(list(tickets), force=True)
 
     def close(self) -> None:
-        """Takes the plugins back and ends the connection."""
+        """Remove the plugins and end the connection."""
         with suppress(OSError):
             for key in self._shared:
                 self._client.unregister_worker_plugin(key)

@@ -1,4 +1,4 @@
-"""Keep a cluster busy: which task is submitted when, lost workers, and no workers at all."""
+"""Schedule tasks on a cluster: submission, lost workers, and clusters without workers."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ _NO_WORKERS_S = 600.0  # so long may a cluster have none
 
 
 class Cluster(Protocol):
-    """A connection to a cluster."""
+    """What the scheduler needs of a connection to a cluster."""
 
     def slots(self) -> int:
-        """Tasks that may be under way now: nodes come and go."""
+        """The number of tasks that can run now; it changes as nodes come and go."""
         ...
 
     def share(self, shared: object) -> str:
-        """Make it known to all workers, under this key; it travels only if its content is new."""
+        """Make data known to all workers under the returned key; equal data travels once."""
         ...
 
     def submit(self, function: Function, task: object, key: str) -> object:
-        """Hand a task over; the ticket is hashable."""
+        """Start `function(task, data of key)` on a worker; returns a hashable ticket."""
         ...
 
     def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
-        """Those that ended, a number: so many workers were lost under it. Empty after a while."""
+        """The tickets of ended tasks with their outcome, or the number of workers lost under them.
+
+        Waits for a while; empty if no task has ended.
+        """
         ...
 
     def cancel(self, tickets: Iterable[Any]) -> None:
-        """End these tasks."""
+        """End these tasks, or cancel them if they have not begun."""
         ...
 
     def close(self) -> None:
-        """Give back everything."""
+        """Release everything that this connection holds on the cluster."""
         ...
 
 
@@ -46,10 +49,12 @@ def run_on_cluster(
     cluster: Cluster, function: Function, tasks: Sequence[Any], shared: object,
     workers: int | None, on_done: Callable[[Any, Any], None], say: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Keep the cluster (at most `workers` of its slots) busy until all tasks are done. A task whose
-    worker was lost comes next; after MAX_LOSSES it is a MicrotuneError that names the task. Where
-    there are no workers, `say` is told, and one task waits for some: a cluster may start them for
-    it. Too long without any is a MicrotuneError."""
+    """Run all tasks on a cluster, at most `workers` at a time.
+
+    A task whose worker was lost is restarted next. After MAX_LOSSES losses a MicrotuneError names
+    the task. If the cluster has no workers, `say` is called, and one task waits for some: the
+    cluster may start them for it. Raises MicrotuneError if there are none for too long.
+    """
     key, absence = cluster.share(shared), _Absence(say)
     waiting, losses = deque(range(len(tasks))), Counter[int]()
     running: dict[Any, int] = {}
@@ -74,14 +79,14 @@ def run_on_cluster(
 
 
 class _Absence:
-    """Since when a cluster has had no workers: said once, and ended in time."""
+    """How long a cluster has had no workers."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._since: float | None = None
 
     def check(self, slots: int) -> None:
-        """What there is now; a MicrotuneError if it has been nothing for too long."""
+        """Note the number of slots; raise MicrotuneError if there have been none for too long."""
         now = time.monotonic()
         if slots > 0:
             if self._since is not None:

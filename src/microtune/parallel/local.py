@@ -21,27 +21,30 @@ from microtune.parallel.worker import MAX_LOSSES, Outcome, attempt, given_up, pi
 
 @dataclass(frozen=True)
 class _Job:
-    """What every task knows: the file of what is shared, and a folder with a mark for each begun
-    task."""
+    """What every task needs: the file of shared data, and a folder with a mark for each task
+    that began."""
 
     function: Callable[[Any, Any], Any]
     shared: Path
     marks: Path
 
     def run(self, index: int, task: object) -> tuple[int, Outcome]:
-        """In a worker."""
+        """Run one task in a worker process."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
         self.mark(index).touch()
         return index, attempt(self.function, task, str(self.shared), self.shared.read_bytes, None)
 
     def mark(self, index: int) -> Path:
-        """The file that says: begun."""
+        """The path of the file whose existence says that the task has begun."""
         return self.marks / str(index)
 
 
 class LocalPool:
-    """Worker processes of this machine. What tasks share lies in a file, one for each content; a
-    process that has loaded it does not load it again."""
+    """Worker processes of this machine.
+
+    Shared data lies in a file, one for each content; a process that has loaded it does not load it
+    again.
+    """
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="microtune-tasks-")
@@ -51,10 +54,13 @@ class LocalPool:
         self, function: Callable[[Any, Any], Any], tasks: Sequence[Any], shared: object,
         workers: int, on_done: Callable[[Any, Any], None],
     ) -> None:  # fmt: skip
-        """In `workers` ≥ 2 processes, or as many as there were before: to have fewer would end
-        some. When a process dies, loky ends them all and does not say which task it was: all under
-        way are begun again. A task that was under way at the last but one death is begun again
-        alone, so that nothing else is blamed for the last."""
+        """Run tasks in `workers` (at least 2) processes; `on_done` gets each result as it arrives.
+
+        Processes of a former call stay if there were more: to have fewer would end some. When a
+        process dies, loky ends all of them and does not say which task caused it. All tasks that
+        were running are restarted. A task that was also running at the death before is restarted
+        alone, so that no other task is blamed.
+        """
         self._workers = max(self._workers, workers)
         left, losses = dict.fromkeys(range(len(tasks))), Counter[int | None]()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as marks:
@@ -77,14 +83,15 @@ class LocalPool:
         return path
 
     def close(self) -> None:
-        """The files go; loky ends processes that have nothing to do."""
+        """Delete the files of shared data; loky ends idle processes."""
         self._folder.cleanup()
 
 
 def _outcomes(
     job: _Job, tasks: Sequence[Any], batch: list[int], workers: int
 ) -> Iterator[tuple[int, Outcome]]:
-    """As they come. Whatever stops the caller, no process stays behind."""
+    """(task index, outcome) pairs as they arrive. No process outlives an exception of the
+    caller."""
     calls = (joblib.delayed(job.run)(index, tasks[index]) for index in batch)
     warnings.filterwarnings("ignore", ".*tasks which were still being processed", UserWarning)
     with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):

@@ -20,8 +20,11 @@ Kind = Literal["local", "ray", "dask"]
 
 @dataclass(frozen=True)
 class Backend:
-    """Where tasks run. `address`: of the cluster; `workers`: tasks at a time at most, None: as many
-    as there are cores. A MicrotuneError if these do not go together."""
+    """Where tasks run: this machine or a cluster.
+
+    `address` is that of a cluster. `workers` limits the tasks that run at a time; None: as many as
+    there are cores. Raises MicrotuneError if these do not go together.
+    """
 
     kind: Kind = "local"
     address: str | None = None
@@ -39,8 +42,11 @@ class Backend:
 
     @staticmethod
     def parse(kind: str, address: str | None = None, workers: int | None = None) -> Backend:
-        """From the command line: --backend, --address, --workers. A Ray cluster without an address
-        is the one that this machine belongs to."""
+        """The backend of the options --backend, --address and --workers.
+
+        A Ray cluster without an address is the one that this machine belongs to. Raises
+        MicrotuneError.
+        """
         for known in get_args(Kind):
             if kind == known:
                 return Backend(known, address, workers)
@@ -48,8 +54,11 @@ class Backend:
 
 
 class Session:
-    """A backend that is kept over several calls: one connection, made by the first, and what tasks
-    share goes to each worker once. As a context manager it gives everything back at the end."""
+    """Runs tasks on one backend, over several calls.
+
+    The first call makes the connection. Shared data goes to each worker once. Used as a context
+    manager, it releases everything at the end.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -70,14 +79,15 @@ class Session:
         self, function: Callable[[T, S], R], tasks: Sequence[T], shared: S,
         on_done: Callable[[T, R], None], say: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
-        """Call function(task, shared) for every task, in any order, and on_done(task, result) here
-        for each as soon as it is finished; `say` is told when a cluster has no workers.
+        """Call function(task, shared) for every task, and on_done(task, result) here for each
+        result.
 
-        `function` is on the top level of a module that workers can import; tasks, results and
-        `shared` are pickled, `shared` once for each worker process, also over several calls with
-        the same content. A task whose worker dies is begun again; the third death is a
-        MicrotuneError that names it. An exception of `function`, and Ctrl-C, stop all and are
-        raised as they are; what on_done was given stays done.
+        Tasks run in any order; results are handed over as soon as they arrive. `say` is called when
+        a cluster has no workers. `function` must be at the top level of a module that workers can
+        import. Tasks, results and `shared` are pickled; equal `shared` data travels to a worker
+        process once, also over several calls. A task whose worker dies is restarted; the third
+        death raises a MicrotuneError that names the task. An exception of `function`, and Ctrl-C,
+        end all tasks and are raised as they are; results that on_done got are not lost.
         """
         if not tasks:
             return
@@ -99,7 +109,7 @@ def run_tasks(
     function: Callable[[T, S], R], tasks: Sequence[T], shared: S, backend: Backend,
     on_done: Callable[[T, R], None],
 ) -> None:  # fmt: skip
-    """`Session.run` for one call."""
+    """Run tasks on a backend once; a `Session` for a single call (`Session.run`)."""
     with Session(backend) as session:
         session.run(function, tasks, shared, on_done)
 

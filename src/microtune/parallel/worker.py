@@ -1,4 +1,4 @@
-"""What happens inside a worker, whatever the backend: check it, load what is shared, run a task."""
+"""What runs inside a worker of any backend: check it, load shared data, run a task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ MAX_LOSSES = 3  # so many workers may die under one task
 
 @dataclass(frozen=True)
 class Needs:
-    """What a worker on another machine must agree with; the same bits come from nothing less."""
+    """The versions of code, libraries and compiler on which all workers must agree for equal
+    bits."""
 
     code: str
     compiler: str
@@ -34,7 +35,7 @@ class Needs:
 
     @staticmethod
     def here() -> Needs:
-        """What this machine has; a MicrotuneError if it has no C compiler."""
+        """The versions on this machine. Raises MicrotuneError if it has no C compiler."""
         return Needs(code_version(), find_host_compiler().version, *_libraries())
 
 
@@ -47,14 +48,18 @@ def _libraries() -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: a value, or the exception of the user's function and where it rose."""
+    """The outcome of a task: its result, or the exception of the function and where it was
+    raised."""
 
     value: object
     error: BaseException | None = None
     trace: str = ""
 
     def result(self) -> object:
-        """The value; raises the function's exception as it was, its cause says where it rose."""
+        """The result of the task; raises the exception of its function, if it raised one.
+
+        The exception's cause says where it was raised.
+        """
         if self.error is not None:
             raise self.error from RuntimeError(f"in a worker:\n{self.trace}")
         return self.value
@@ -64,8 +69,11 @@ def attempt(
     function: Callable[[Any, Any], Any], task: object, key: str, read: Callable[[], bytes],
     needs: Needs | None,
 ) -> Outcome:  # fmt: skip
-    """Run one task. `key` names what is shared, `read` brings it (pickled) when this process has
-    not loaded it yet; `needs` is None on the machine that asks."""
+    """Run one task in this process, and return its outcome.
+
+    `key` names the shared data, `read` returns it (pickled) if this process has not loaded it yet.
+    `needs` is None on the machine that asks.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"  # a core belongs to one task
     try:
         if needs is not None:
@@ -78,8 +86,10 @@ def attempt(
 
 @cache
 def check_worker(needs: Needs) -> None:
-    """Once per process: a MicrotuneError that names this node if its code, libraries or compiler
-    differ."""
+    """Raise MicrotuneError, which names the node, if its code, libraries or compiler differ.
+
+    The check is made once in a process.
+    """
     node = f"node {platform.node()}"
     if code_version() != needs.code:
         raise MicrotuneError(
@@ -110,13 +120,13 @@ _loading = Lock()  # a Dask worker may have several threads
 
 
 def pickled(shared: object) -> tuple[str, bytes]:
-    """A key of its content, and what is shared as it travels."""
+    """(a key made of the content, the pickled object)."""
     content = pickle.dumps(shared)
     return hashlib.sha256(content).hexdigest(), content
 
 
 def _shared(key: str, read: Callable[[], bytes]) -> object:
-    """What is shared, loaded once per process; only the latest is kept."""
+    """The shared data of a key, loaded once in a process; only the latest is kept."""
     global _kept
     with _loading:
         if _kept is None or _kept[0] != key:
@@ -126,7 +136,7 @@ def _shared(key: str, read: Callable[[], bytes]) -> object:
 
 
 def _portable(error: Exception) -> Exception:
-    """The exception if it survives the way home, otherwise its text."""
+    """The exception if it can be pickled, otherwise one with its text."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -135,7 +145,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def given_up(task: object) -> MicrotuneError:
-    """The error of a task that is not tried again."""
+    """The error of a task whose workers died too often."""
     return MicrotuneError(
         f"{MAX_LOSSES} or more workers died while they ran the task {task}; finished tasks are"
         " kept. Is there enough memory? Run it alone (--workers 1) to see why"

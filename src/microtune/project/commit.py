@@ -34,10 +34,10 @@ _WAIT_S, _POLL_S = 30.0, 0.05
 
 @dataclass(frozen=True)
 class _Step:
-    """What happens at `path`: the user's file may go `aside`, then ours comes or goes.
+    """One change at `path`: a user's file is moved `aside`, or our file is written or removed.
 
-    `new` and `old` are hashes: of the file that comes (None: none), of the one of ours that is
-    there now (None: none, or it is not ours).
+    `new` is the hash of the file to write (None: none). `old` is that of our file that is there now
+    (None: none, or it is not ours).
     """
 
     path: str
@@ -48,15 +48,18 @@ class _Step:
 
 @dataclass
 class Changes:
-    """What the user should hear of: files kept aside (path, new name), files that came back though
-    they had been deleted, files that are no longer written but stay because they were changed."""
+    """What the user should know of a commit.
+
+    User's files that were moved aside (path, new name), deleted files that were written again, and
+    files that are no longer written but stay because the user changed them.
+    """
 
     aside: list[tuple[str, str]] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
-        """One line each."""
+        """The changes in words, one line each."""
         return [
             *(
                 f"{path} is not what compile last wrote there: kept as {name}"
@@ -68,10 +71,11 @@ class Changes:
 
 
 def commit(folder: Path, fill: Callable[[Path], None]) -> Changes:
-    """Write what `fill` writes into the empty folder it is given, to `folder`, whole or not at all.
+    """Write the files that `fill` makes in an empty folder to `folder`, whole or not at all.
 
-    Raises OSError or whatever `fill` raises, and then `folder` is as it was; MicrotuneError if a
-    folder stands where a file must go (or the reverse) or another process keeps writing there.
+    Raises OSError or whatever `fill` raises, and then `folder` is as it was. Raises MicrotuneError
+    if a folder stands where a file must go (or the reverse), or if another process keeps writing
+    there.
     """
     made = _make(folder)
     try:
@@ -118,7 +122,11 @@ def _commit(folder: Path, fill: Callable[[Path], None]) -> Changes:
 
 
 def _plan(folder: Path, files: dict[str, str], ours: dict[str, str]) -> tuple[list[_Step], Changes]:
-    """Only what differs is touched. Stale files of ours go, if nobody changed them."""
+    """The changes that make `folder` equal to the new files.
+
+    Only what differs is changed. Files that we wrote and that are stale are removed, unless the
+    user changed them.
+    """
     steps: list[_Step] = []
     changes = Changes()
     for path, new in files.items():
@@ -148,7 +156,8 @@ def _plan(folder: Path, files: dict[str, str], ours: dict[str, str]) -> tuple[li
 
 
 def _place(folder: Path, path: str) -> Path:
-    """Where `path` goes; a MicrotuneError if something of another kind stands there."""
+    """The full path of `path`; raises MicrotuneError if a folder stands where a file must go, or
+    the reverse."""
     for parent in PurePosixPath(path).parents[:-1]:
         place = folder / parent
         if os.path.lexists(place) and not place.is_dir():
@@ -160,7 +169,7 @@ def _place(folder: Path, path: str) -> Path:
 
 
 def _missing_folders(folder: Path, steps: list[_Step]) -> list[str]:
-    """Those that the new files need, parents first."""
+    """Folders that the new files need and that do not exist, parents first."""
     needed = {
         parent.as_posix() for step in steps for parent in PurePosixPath(step.path).parents[:-1]
     }
@@ -249,7 +258,7 @@ def _read_journal(journal: Path) -> tuple[list[_Step], list[str]]:
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
-    """Path -> hash of what compile wrote there last; empty if nothing readable says so."""
+    """Path -> hash of what `compile` wrote there last; empty if there is no readable manifest."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = content["files"] if content["version"] == _VERSION else {}
@@ -273,13 +282,13 @@ def _sha256(path: Path) -> str:
 
 
 def _free(folder: Path, path: str) -> str:
-    """A name beside `path` that nothing has."""
+    """A name beside `path` that no file has."""
     names = (f"{path}.yours{number or ''}" for number in count())
     return next(name for name in names if not os.path.lexists(folder / name))
 
 
 def _remove_empty_folders(folder: Path, steps: list[_Step]) -> None:
-    """Those that lost their last file of ours."""
+    """Remove folders that have lost their last file of ours."""
     for step in steps:
         if step.new is None:
             with suppress(OSError):
@@ -288,7 +297,7 @@ def _remove_empty_folders(folder: Path, steps: list[_Step]) -> None:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Create the folder and its parents; those that were missing, outermost first."""
+    """Create a folder and its parents; returns those that were missing, the outermost first."""
     if folder.is_symlink() and not folder.exists():
         raise MicrotuneError(f"{folder} is a symbolic link to {folder.readlink()}, which is "
                              "not there")  # fmt: skip
@@ -311,7 +320,7 @@ def _make(folder: Path) -> list[Path]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time; the lock ends with the process, whatever ends it."""
+    """A context that only one process enters at a time; the lock ends with the process."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         end = time.monotonic() + _WAIT_S

@@ -1,4 +1,4 @@
-"""What `mt_save` and `train --save` write, as the initial state of a new project."""
+"""A trained state, as `mt_save` and `train --save` write it: read, check, and start from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AGAIN = "compile with the model, scheme, classes and formats that it was learnt
 
 @dataclass(frozen=True)
 class Learnt:
-    """A saved state: its hash, its parts, and where it came from (for messages)."""
+    """A trained state: its bytes, its hash, its parts, and its file's name for messages."""
 
     sha256: str
     numerics_version: int
@@ -38,26 +38,26 @@ class Learnt:
 
     @property
     def payload(self) -> bytes:
-        """Parameters, offsets and state, without the header."""
+        """The bytes of parameters, offsets and state, without the header."""
         return self.content[HEADER_BYTES:]
 
     @property
     def seed(self) -> int:
-        """The seed of the random bits, which goes on."""
+        """The seed of the random bits, with which training continues."""
         return int(_STATE.unpack(self.payload[-_STATE.size :])[0])
 
     @property
     def steps(self) -> int:
-        """Training steps so far, rehearsals too, modulo 2^32."""
+        """Training steps so far, rehearsal steps included, modulo 2^32."""
         return int(_STATE.unpack(self.payload[-_STATE.size :])[1])
 
     @property
     def learning_rate(self) -> float:
-        """That of the last step; 0 if none was ever set."""
+        """The learning rate of the last step; 0 if none was ever set."""
         return abs(float(_STATE.unpack(self.payload[-_STATE.size :])[2]))
 
     def values(self, slots: list[layout.Slot], offsets: list[str]) -> dict[str, Array]:
-        """Trained parameters and offsets of gradients by graph name."""
+        """Trained parameters and gradient offsets by tensor name."""
         size = layout.block_bytes(slots)
         values = np.frombuffer(self.payload, np.int8, len(offsets), size)
         named = {name: np.array([v], np.int8) for name, v in zip(offsets, values, strict=True)}
@@ -67,8 +67,10 @@ class Learnt:
         self, model_sha256: str, scheme: tuple[str, str], slots: list[layout.Slot],
         offsets: list[str],
     ) -> None:  # fmt: skip
-        """Raise MicrotuneError where mt_load would refuse it: another model, `scheme` (name,
-        SHA-256), arithmetic or number format."""
+        """Raise MicrotuneError if `mt_load` would refuse the state.
+
+        It does so for another model, `scheme` (name, SHA-256), arithmetic or number format.
+        """
         size = layout.block_bytes(slots) + len(offsets) + _STATE.size
         for wrong, what in (
             (self.model_sha256 != model_sha256, "by another model"),
@@ -85,7 +87,10 @@ class Learnt:
 
 
 def read_learnt(path: Path) -> Learnt:
-    """Read a file that `train --save` or a device wrote. Raises MicrotuneError if it is none."""
+    """Read a trained state that `train --save` or a device wrote.
+
+    Raises MicrotuneError if the file is none.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -108,9 +113,10 @@ def read_learnt(path: Path) -> Learnt:
 
 
 def start_from(graph: Graph, learnt: Learnt, model_sha256: str, scheme: Scheme) -> None:
-    """Give the graph's params and gradient offsets the values that were learnt.
+    """Set the graph's parameters and gradient offsets to a trained state.
 
-    Refuses what mt_load would refuse: another model, scheme, arithmetic or number format.
+    Raises MicrotuneError for what `mt_load` would refuse: another model, scheme, arithmetic or
+    number format.
     """
     slots, offsets = layout.parameter_slots(graph), layout.offset_names(graph)
     learnt.check(model_sha256, (scheme.name, scheme.sha256()), slots, offsets)

@@ -1,4 +1,4 @@
-"""What the pictures of studies and searches share (matplotlib, no display)."""
+"""What the pictures of studies and searches have in common (matplotlib, no display)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def figure(
     into: Path | BinaryIO, rows: int, columns: int, width: float, height: float
 ) -> Iterator[list[list[Axes]]]:
-    """Panels [row][column] of a figure of width × height inches, written as PNG at the end."""
+    """A context with panels [row][column]; at its end the figure is written as PNG to `into`.
+
+    Width and height are in inches.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -34,7 +37,7 @@ def figure(
 
 
 def tidy(axis: Axes, title: str, x: str, y: str) -> None:
-    """Title and labels, a faint grid behind, no frame above and to the right."""
+    """Set title and labels of a panel, draw a faint grid, and remove the upper and right frame."""
     axis.set_title(title, fontsize=11)
     axis.set_xlabel(x)
     axis.set_ylabel(y)

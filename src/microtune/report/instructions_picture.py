@@ -1,4 +1,4 @@
-"""Bar charts of instructions (matplotlib, no display): other engines, kernels, the ladder."""
+"""Bar charts of instruction counts (matplotlib, no display)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ Totals = Mapping[str, Mapping[str, int]]
 def save_reference(
     path: Path, kinds: Sequence[Row], ours: Totals, published: Mapping[str, Any]
 ) -> None:
-    """Left: calls of ours and of other engines on each core; right: ours by kernel, and bounds.
+    """Draw instructions of this program and of other engines, and of kernels with their bounds.
 
-    `kinds` are the sums of a training step by class, most instructions first.
+    Left: an inference and a training step on each core. Right: `kinds`, the sums of a training step
+    by class of kernel, most instructions first.
     """
     import matplotlib
 
@@ -49,7 +50,7 @@ def save_reference(
 
 
 def save_ladder(path: Path, ladders: Totals) -> None:
-    """For each model the bars of its rungs, with times less than the first."""
+    """Draw, for each model, a bar for each rung of its ladder, with its factor to the first one."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -84,7 +85,7 @@ def _bars(
 
 
 def _calls(axis: Axes, ours: Totals, published: Mapping[str, Any]) -> None:
-    """Inference and training of each engine, by core."""
+    """Draw inference and training of each engine, by core."""
     names = {"engine": "published engine", "cmsis_nn": "CMSIS-NN"}
     rows: list[tuple[str, float, str, float]] = []
     place = 0.0
@@ -105,7 +106,7 @@ def _calls(axis: Axes, ours: Totals, published: Mapping[str, Any]) -> None:
 
 
 def _kinds(axis: Axes, kinds: Sequence[Row]) -> None:
-    """The largest classes, a mark where their bound is."""
+    """Draw the largest classes of kernels, with a mark at their bound."""
     shown = [*kinds[:_LARGEST]]
     rest = sum(row.instructions for row in kinds[_LARGEST:])
     labels = [row.kind for row in shown] + ["all others"]

@@ -1,4 +1,4 @@
-"""Names in the picture of the memory map: where they fit, never over one another."""
+"""Labels in the picture of the memory map, placed so that they do not overlap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEIGHTS = (0.5, 0.35, 0.65, 0.2, 0.8, 0.92)
 
 
 def points(axis: Axes) -> tuple[float, float]:
-    """Printer's points per step and per byte."""
+    """Printer's points per step and per byte of the axes."""
     figure = axis.get_figure(root=True)
     if figure is None:
         raise ValueError("the axes belong to no figure")
@@ -33,7 +33,7 @@ def points(axis: Axes) -> tuple[float, float]:
 
 
 def text_points(text: str, size: float) -> float:
-    """Width of `text` in points as it will be drawn."""
+    """The width in points that `text` will have when it is drawn."""
     return _unit_width(text) * size
 
 
@@ -56,7 +56,7 @@ class _Box:
     high: float
 
     def touches(self, other: _Box, margin: float = 0.0) -> bool:
-        """Whether the two are nearer than `margin`."""
+        """Whether two boxes are nearer to each other than `margin`."""
         return (
             self.left < other.right + margin and other.left < self.right + margin
             and self.low < other.high + margin and other.low < self.high + margin
@@ -64,12 +64,13 @@ class _Box:
 
     @staticmethod
     def around(middle: tuple[float, float], width: float, height: float) -> _Box:
-        """The box of that size about a point."""
+        """The box of this size with its centre at a point."""
         (x, y), half, tall = middle, width / 2, height / 2
         return _Box(x - half, y - tall, x + half, y + tall)
 
     def nearest(self, point: tuple[float, float]) -> tuple[float, float]:
-        """Where a line from `point` should end: at a side, half way up, or over the point."""
+        """The end of a line from `point` to the box: the middle of a side, or the point over the
+        box."""
         x, y = point
         if self.left > x:
             return self.left - 1.5, self.middle[1]
@@ -79,12 +80,12 @@ class _Box:
 
     @property
     def middle(self) -> tuple[float, float]:
-        """Centre (x, y)."""
+        """The centre (x, y) of the box, in points."""
         return (self.left + self.right) / 2, (self.low + self.high) / 2
 
 
 def block_labels(axis: Axes, bank: Bank) -> None:
-    """A name in every rectangle that holds it; beside the largest others where there is room."""
+    """Write a name into every rectangle that has room, and beside the largest of the others."""
     per_step, per_byte = points(axis)
     boxes = [
         _Box(b.first * per_step, b.offset * per_byte, b.last * per_step, b.end * per_byte)
@@ -116,7 +117,7 @@ def _name(axis: Axes, block: Block, middle: tuple[float, float], size: float) ->
 def _callouts(
     axis: Axes, wanted: list[tuple[Block, _Box]], blocks: list[_Box], names: list[_Box]
 ) -> None:
-    """Names in free space, each with a thin line to a dot in its rectangle.
+    """Write names into free space, each with a thin line to a dot in its rectangle.
 
     No name covers a rectangle, a name or a line, and no line meets a name or another line.
     """
@@ -135,7 +136,7 @@ def _free_place(
 ) -> tuple[_Box, list[_Box]] | None:
     """The nearest free place of that width and the line to it; None if all is far or taken.
 
-    The place must keep off the first list of `obstacles`, the line off the second.
+    The place must not touch the first list of `obstacles`, the line not the second.
     """
     per_step, per_byte = points(axis)
     x, middle = box.middle
@@ -163,7 +164,7 @@ def _free_place(
 
 
 def _clear(places: list[_Box], taken: list[_Box]) -> list[bool]:
-    """Whether each place keeps two points off everything that is taken."""
+    """Whether each place is at least two points away from everything that is taken."""
     a = np.array([(p.left, p.low, p.right, p.high) for p in places]).reshape(-1, 4, 1)
     b = np.array([(t.left, t.low, t.right, t.high) for t in taken]).T.reshape(1, 4, -1)
     meets = (a[:, :2] < b[:, 2:] + 2.0) & (b[:, :2] < a[:, 2:] + 2.0)
@@ -176,7 +177,7 @@ def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:
 
 
 def _line(start: tuple[float, float], end: tuple[float, float]) -> list[_Box]:
-    """A line as a row of dots."""
+    """A line from `start` to `end` as a row of dots."""
     count = 1 + int(_distance(start, end) / 1.5)
     shares = [i / count for i in range(count + 1)]
     return [
@@ -200,7 +201,7 @@ def _callout(axis: Axes, block: Block, place: _Box, dots: list[_Box]) -> None:
 
 
 def side_labels(axis: Axes, rows: list[tuple[float, str]]) -> None:
-    """Texts right of `axis` at their heights, moved apart where they would touch."""
+    """Write texts to the right of `axis` at their heights, moved apart if they would touch."""
     _, per_unit = points(axis)
     low, high = axis.get_ylim()
     gap = (2 * SMALL + 5) / per_unit
@@ -216,7 +217,7 @@ def side_labels(axis: Axes, rows: list[tuple[float, str]]) -> None:
 
 
 def spread(heights: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Ascending heights moved as little as needed to lie `gap` apart within [low, high]."""
+    """Ascending heights, moved as little as needed to lie `gap` apart within [low, high]."""
     placed: list[float] = []
     for height in heights:
         placed.append(max(height, low if not placed else placed[-1] + gap))

@@ -14,8 +14,10 @@ from microtune.tools.files import write_whole
 
 
 def prepare(folder: Path) -> None:
-    """Refuse before a long search what would fail after it: MicrotuneError without plotly or
-    optuna, or if the folder cannot be made."""
+    """Make the folder. Raise MicrotuneError, before a long search, if the report could not be made.
+
+    That is so without plotly or optuna, or if the folder cannot be made.
+    """
     for name in ("plotly", "optuna"):
         if find_spec(name) is None:
             raise MicrotuneError(f"--pareto needs {name}: pip install 'microtune[search]'")
@@ -26,8 +28,10 @@ def prepare(folder: Path) -> None:
 
 
 def publish(report: BudgetReport, folder: Path) -> list[Path]:
-    """Write all files, each whole or not at all; their paths. Raises MicrotuneError where one
-    cannot be written."""
+    """Write all files of a report, each whole or not at all, and return their paths.
+
+    Raises MicrotuneError if one cannot be written.
+    """
     files = {
         "pareto.json": (json.dumps(report_json(report), indent=1) + "\n").encode(),
         "pareto.png": pareto_png(report),

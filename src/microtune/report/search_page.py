@@ -1,4 +1,4 @@
-"""The page of `search --pareto` (plotly): one file, no network; a mark says what it is."""
+"""The interactive page of `search --pareto` (plotly): one file that needs no network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _HOLLOW = "a mark tells more when pointed at; hollow: some part of it was not me
 
 
 def page(report: BudgetReport) -> str:
-    """The page as HTML, the plotting script within it."""
+    """The page of a report as HTML, with the plotting script within it."""
     from plotly.subplots import make_subplots
 
     rows = 2 if report.verified else 1
@@ -68,14 +68,14 @@ def page(report: BudgetReport) -> str:
 
 
 def _ticks(costs: Sequence[float]) -> list[float]:
-    """Evenly spread on a logarithmic axis, of two digits each."""
+    """Values at equal distances on a logarithmic axis, rounded to two digits."""
     spread = np.geomspace(min(costs), max(costs), _TICKS)
     return sorted({float(f"{value:.2g}") for value in spread})
 
 
 @dataclass(frozen=True)
 class _Panels:
-    """Puts marks into the panels: gains above, accuracies below."""
+    """Draws the schemes of a report into the panels: gains above, accuracies below."""
 
     figure: Figure
     report: BudgetReport
@@ -83,7 +83,7 @@ class _Panels:
     def gains(
         self, front: Sequence[CostedScheme], cost: Callable[[CostedScheme], float], column: int
     ) -> None:
-        """Marks whose gain is not known lie hollow at the bottom."""
+        """Draw gains; schemes whose gain is not known are hollow and at the bottom."""
         known = [m.predicted for m in self.report.schemes if m.predicted is not None]
         groups = {"front": list(front), **by_kind([*self.report.others, self.report.chosen])}
         for kind, marks in groups.items():
@@ -97,7 +97,7 @@ class _Panels:
     def accuracies(
         self, front: Sequence[CostedScheme], cost: Callable[[CostedScheme], float], column: int
     ) -> None:
-        """Of what was trained."""
+        """Draw the accuracies of the schemes that were trained."""
         for kind, own in trained_marks(self.report, front).items():
             marks = [m for m, _ in own]
             self._add(kind, marks, {

@@ -44,7 +44,7 @@ _TICKS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
 def kind_of(mark: CostedScheme) -> str:
-    """The key of KINDS for a mark of the others, or for what was chosen."""
+    """The key of KINDS for a known scheme or for the chosen one."""
     chosen = mark.name in CHOSEN
     if mark.selection == HEAD_ONLY and not chosen:
         return "head-only"
@@ -53,7 +53,7 @@ def kind_of(mark: CostedScheme) -> str:
 
 
 def by_kind(marks: Sequence[CostedScheme]) -> dict[str, list[CostedScheme]]:
-    """Marks that could be placed in memory, of each kind that there is, in the order of KINDS."""
+    """The schemes that fit into memory by kind, in the order of KINDS; empty kinds are left out."""
     placed = [mark for mark in marks if is_placed(mark)]
     found = {kind: [mark for mark in placed if kind_of(mark) == kind] for kind in KINDS}
     return {kind: own for kind, own in found.items() if own}
@@ -63,8 +63,8 @@ def by_kind(marks: Sequence[CostedScheme]) -> dict[str, list[CostedScheme]]:
 
 
 def pareto_png(report: BudgetReport) -> bytes:
-    """Predicted gain, and below it the accuracy of what was trained, against SRAM and against
-    instructions."""
+    """Predicted gain and, below it, accuracy of trained schemes, against SRAM and instructions;
+    as PNG."""
     picture, rows = BytesIO(), 2 if report.verified else 1
     with figure(picture, rows, 2, 13, 5.2 * rows) as axes:
         fronts = (report.sram_front, report.instruction_front)
@@ -88,7 +88,7 @@ def pareto_png(report: BudgetReport) -> bytes:
 
 
 def budget_words(report: BudgetReport, sram_varies: bool) -> str:
-    """The budgets that a front keeps, besides the one that varies."""
+    """The budgets of a front in words, without the one that varies."""
     limits = report.limits
     words = [f"{limits.flash_bytes / 1024:,.0f} KB of flash"]
     if not sram_varies:
@@ -99,13 +99,13 @@ def budget_words(report: BudgetReport, sram_varies: bool) -> str:
 
 
 def gain_words(report: BudgetReport) -> str:
-    """What the gains are and where they come from."""
+    """The label of the axis of gains, with their origin."""
     origin = "estimated" if report.analysis is None else "sum of measured"
     return f"gain over the head alone, nats ({origin})"
 
 
 def split_and_seeds(report: BudgetReport) -> tuple[str, int]:
-    """Which images the trained schemes were evaluated on, and how many seeds each had."""
+    """(split that the trained schemes were evaluated on, number of seeds of each)."""
     row = report.accuracy(report.chosen.selection)
     return ("", 0) if row is None else (row.split, row.seeds)
 
@@ -153,7 +153,7 @@ def _name(axis: Axes, name: str, where: tuple[float, float]) -> None:
 
 
 def _name_at_bar(axis: Axes, name: str, where: tuple[float, float]) -> None:
-    """Below the error bar that ends at `where`; a white edge keeps it readable over others."""
+    """Write a name below the error bar that ends at `where`, with a white edge."""
     from matplotlib.patheffects import withStroke
 
     axis.annotate(
@@ -173,8 +173,10 @@ def _name_below(axis: Axes, name: str, cost: float) -> None:
 def trained_marks(
     report: BudgetReport, front: Sequence[CostedScheme]
 ) -> dict[str, list[tuple[CostedScheme, VerifiedScheme]]]:
-    """By kind, the marks that were trained, with what they came to; the front where any of it was
-    trained besides what the other kinds have."""
+    """The trained schemes by kind, with their accuracies.
+
+    The front is among them if a scheme of it was trained that no other kind has.
+    """
     others = [*report.others, report.chosen]
     groups = {"front": list(front), **by_kind(others)}
     rows = {
@@ -208,7 +210,7 @@ def _accuracies(
 
 
 def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis of costs with room for all of them and their names."""
+    """Make the axis of costs logarithmic, with room for all of them and their names."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
     axis.set_xscale("log")
@@ -222,9 +224,11 @@ def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
 
 
 def contributions_png(report: BudgetReport) -> bytes:
-    """Above: what the biases of the last k layers are worth; below: each layer's ratios. Standard
-    errors, and what is to be expected, where contributions were measured; what was
-    interpolated is hatched."""
+    """The gains of bias depths (above) and of the ratios of each layer (below), as PNG.
+
+    Measured gains have standard errors, with the expected gain beside them; interpolated ones are
+    hatched.
+    """
     picture = BytesIO()
     layers = len(report.layers)
     with figure(picture, 2, 1, max(9.0, 2.5 + 0.33 * layers), 8.4) as ((upper,), (lower,)):
@@ -317,7 +321,7 @@ def _shade(ratio: Fraction) -> str:
 
 
 def _layer(number: int, name: str) -> str:
-    """With its number, unless the name ends in it."""
+    """The name of a layer with its number, unless the name ends in it."""
     return name if name.endswith(str(number)) else f"{number} {name}"
 
 
@@ -329,8 +333,11 @@ def _ratio(ratio: Fraction) -> str:
 
 
 def comparison_png(report: BudgetReport) -> bytes:
-    """The best objective within the limits after each plan, of each method: that of CP-SAT, and of
-    the others the median over the seeds within a band from the worst to the best seed."""
+    """The best objective within the limits after each plan, for each method, as PNG.
+
+    Of NSGA-II and random search the median over the seeds is drawn, in a band from the worst to the
+    best.
+    """
     from matplotlib.ticker import MaxNLocator
 
     picture = BytesIO()
@@ -357,14 +364,16 @@ def _exact(axis: Axes, report: BudgetReport, trace: Trace, colour: str) -> None:
 
 
 def _extended(trace: Trace, length: int) -> list[float]:
-    """With its last value on; -inf before anything fits."""
+    """The trace as numbers, continued with its last value; -inf before anything fits."""
     values = [-math.inf if value is None else value for value in trace] or [-math.inf]
     return values + values[-1:] * (length - len(values))
 
 
 def _seed_range(axis: Axes, name: str, traces: Sequence[list[float]], colour: str) -> None:
-    """The median is drawn from where half of the seeds have found something, the band from where
-    all have."""
+    """Draw a method's median from where half of its seeds have found something.
+
+    The band is drawn from where all have.
+    """
     middle, low, high = (
         np.array([pick(column) for column in zip(*traces, strict=True)])
         for pick in (statistics.median_low, min, max)

@@ -1,4 +1,4 @@
-"""What `search` prints: the scheme, what it costs, and what it was seen to gain."""
+"""Tables that `search` prints: the scheme, its costs, its gains and the verification."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLUMNS = (
 
 
 def search_tables(result: SearchResult) -> list[Table]:
-    """Scheme with costs, and its parts with their contributions."""
+    """(the scheme's costs, its parts with their gains), two tables."""
     return [_costs(result), _parts(result)]
 
 
@@ -74,8 +74,10 @@ def _gain(nats: float | None, gain: Gain | None) -> list[str]:
 
 
 def verification_tables(result: SearchResult) -> list[Table]:
-    """What was trained, the chosen scheme marked; scheme and costs again where another one than
-    was found is the best."""
+    """The table of trained schemes, with a mark at the chosen one.
+
+    If a known scheme was better than the found one, the tables of `search_tables` follow.
+    """
     rows = result.verified
     title = f"Verification, {rows[0].seeds} seeds, {rows[0].epochs} epochs; * best on val: written"
     table = Table(title=title, title_justify="left")

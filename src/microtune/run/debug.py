@@ -15,10 +15,10 @@ _OVERFLOW = re.compile(r"overflow at (\S+)")
 
 @dataclass(frozen=True)
 class MacCounts:
-    """Multiply-accumulates of one call.
+    """Multiply-accumulates of one call, counted by a debug build.
 
-    `performed` by the inner loops; `skipped` because a factor was padding or a gradient of 0;
-    `repeated` to save memory.
+    `performed` were computed. `skipped` were not, because a factor was padding or a gradient of 0.
+    `repeated` were computed again to save memory.
     """
 
     performed: int
@@ -27,7 +27,7 @@ class MacCounts:
 
     @property
     def analytic(self) -> int:
-        """What `ir.macs` counts: every product once, padding included."""
+        """The count of `ir.macs`: every product once, padding included."""
         return self.performed + self.skipped - self.repeated
 
     @staticmethod
@@ -46,7 +46,7 @@ def overflow_error(where: str) -> MicrotuneError:
 
 
 def reported_overflow(console: str) -> MicrotuneError:
-    """The same from what the firmware's harness printed."""
+    """The error of an overflow, with the place that the firmware printed on its console."""
     found = _OVERFLOW.search(console)
     return overflow_error(found[1] if found else "an unknown place")
 
@@ -64,17 +64,17 @@ class DebugLibrary:
         library.mt_debug_counts.argtypes = [ctypes.POINTER(_Macs)]
 
     def reset(self) -> None:
-        """Forget what was counted, before a call."""
+        """Set all counters to zero, before a call."""
         self._c.mt_debug_reset()
 
     def macs(self) -> MacCounts:
-        """What was counted since."""
+        """The multiply-accumulates counted since the last `reset`."""
         macs = _Macs()
         self._c.mt_debug_counts(ctypes.byref(macs))
         return MacCounts(macs.performed, macs.skipped, macs.repeated)
 
     def check(self) -> None:
-        """Raise a MicrotuneError if an accumulator overflowed since."""
+        """Raise MicrotuneError if an accumulator has overflowed since the last `reset`."""
         where = self._c.mt_debug_overflow()
         if where is not None:
             raise overflow_error(where.decode())

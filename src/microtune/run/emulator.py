@@ -1,4 +1,4 @@
-"""Running a firmware in QEMU: exit code, console, and exact instruction counts."""
+"""Run a firmware in QEMU: exit code, console, and exact instruction counts."""
 
 import hashlib
 import re
@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Mark:
-    """Instructions executed since reset when the firmware came to the mark `name`."""
+    """A point that the firmware reached: its name, and the instructions executed since reset."""
 
     name: str
     instructions: int
@@ -37,8 +37,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class EmulatorRun:
-    """How a run ended. `stdout` is the console without the progress lines, `macs` what a debug
-    build counted of each train or infer call."""
+    """The end of a run: exit code, console and marks.
+
+    `stdout` is the console without progress lines. `macs` are the counts of a debug build, one for
+    each train or infer call.
+    """
 
     exit_code: int
     stdout: str
@@ -47,7 +50,7 @@ class EmulatorRun:
 
     @property
     def call_instructions(self) -> tuple[int, ...]:
-        """Instructions of each train or infer call, from its entry to its return."""
+        """Instructions of each train or infer call, from entry to return."""
         begins = [m.instructions for m in self.marks if m.name == "mt_mark_begin"]
         ends = [m.instructions for m in self.marks if m.name == "mt_mark_end"]
         # The branch into the call stands at the begin mark and is not part of the call. A run
@@ -55,7 +58,7 @@ class EmulatorRun:
         return tuple(end - begin - 1 for begin, end in zip(begins, ends, strict=False))
 
     def require_success(self) -> None:
-        """Raise a MicrotuneError unless the firmware ended with exit code 0."""
+        """Raise MicrotuneError unless the firmware ended with exit code 0."""
         if self.exit_code == 0:
             return
         if self.exit_code == OVERFLOW_EXIT_CODE:
@@ -68,18 +71,25 @@ class EmulatorRun:
 
 @cache
 def find_qemu() -> Compiler:
-    """The emulator of Cortex-M; a MicrotuneError says what to install."""
+    """The emulator of Cortex-M. Raises MicrotuneError, which says what to install, if it is
+    missing."""
     return find_emulator(ARM)
 
 
 def find_emulator(architecture: Architecture) -> Compiler:
-    """The emulator of an architecture; a MicrotuneError says what to install."""
+    """The emulator of an architecture.
+
+    Raises MicrotuneError, which says what to install, if it is missing.
+    """
     return find_program(architecture.emulator, install_advice(architecture.emulator_package))
 
 
 @cache
 def build_plugin(architecture: Architecture) -> Path:
-    """The counting plugin, compiled on demand for the installed QEMU into the cache folder."""
+    """The counting plugin, compiled for the installed QEMU into the cache folder.
+
+    Raises MicrotuneError if it cannot be compiled.
+    """
     compiler = find_host_compiler()
     api = plugin_api(find_emulator(architecture).version)
     sources = [path.read_bytes() for path in sorted(_PLUGIN_SOURCE.parent.glob("*.[ch]"))]
@@ -106,7 +116,10 @@ def build_plugin(architecture: Architecture) -> Path:
 
 
 def plugin_api(version: str) -> int:
-    """QEMU 9 replaced the plugin interface's shared counters by per-CPU ones."""
+    """The version of the plugin interface of a QEMU version.
+
+    QEMU 9 replaced its shared counters by one for each CPU.
+    """
     found = re.search(r"version (\d+)", version)
     if found is None:
         raise MicrotuneError(f"cannot read the version of QEMU from '{version}'")

@@ -11,7 +11,7 @@ from microtune.ir.signature import feed
 
 
 class Interpreter:
-    """A training graph with its parameters and states, one step at a time."""
+    """Runs a training graph in numpy, one step at a time; it keeps parameters and states."""
 
     def __init__(self, graph: Graph, seed: int = 0) -> None:
         self.graph = graph
@@ -20,7 +20,7 @@ class Interpreter:
         self.step = 0
 
     def infer(self, frame: npt.NDArray[np.int8]) -> Array:
-        """Logits (1, N) of one frame (1, H, W, C)."""
+        """Logits (1, N) of one int8 frame (1, H, W, C)."""
         forward = forward_part(self.graph)
         inputs = {forward.signature.input: frame}
         return evaluate(forward, inputs, self.data)[forward.signature.output]
@@ -28,7 +28,11 @@ class Interpreter:
     def train_step(
         self, frame: npt.NDArray[np.int8], label: int, lr: float, keep: set[str] | None = None
     ) -> dict[str, Array]:
-        """One step; returns outputs and the values in `keep`, and moves the parameters."""
+        """Run one training step and update the parameters.
+
+        Returns the graph's outputs and the values named in `keep`, by name. The frame is int8 (1,
+        H, W, C).
+        """
         inputs = feed(self.graph, frame, label, rate=lr, seed=self.seed, step=self.step)
         results = evaluate(self.graph, inputs, self.data, keep=keep)
         for name, value in self.graph.updates.items():
@@ -38,7 +42,7 @@ class Interpreter:
 
 
 def forward_part(graph: Graph) -> Graph:
-    """The nodes that the model's own outputs need, without updates."""
+    """The nodes that the first output (the logits) depends on, without updates."""
     part = graph.copy()
     part.outputs = list(graph.signature.outputs)
     part.updates = {}

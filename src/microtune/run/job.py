@@ -23,7 +23,7 @@ _RECORD = struct.Struct("<B3BIf")
 
 
 class RecordKind(IntEnum):
-    """What the harness does with a record."""
+    """What the test harness does with a record."""
 
     TRAIN = 0
     INFER = 1
@@ -36,12 +36,12 @@ class RecordKind(IntEnum):
 
     @property
     def has_frame(self) -> bool:
-        """Whether a record of this kind carries one."""
+        """Whether a record of this kind has a frame."""
         return self not in (RecordKind.SAVE, RecordKind.REHEARSE, RecordKind.LOAD)
 
     @property
     def trains(self) -> bool:
-        """Whether it is a training step."""
+        """Whether a record of this kind is a training step."""
         return self in _TRAINING
 
 
@@ -52,8 +52,11 @@ _TRAINING = (
 
 @dataclass(frozen=True)
 class Record:
-    """One call. `frame` holds input bytes of int8 (any shape) if its kind has one; only TRAIN and
-    TRAIN_KEEP change it. `blob` is what a LOAD restores."""
+    """One call that a job asks of the firmware.
+
+    `frame` has the int8 input bytes (any shape) if the kind has one; only TRAIN and TRAIN_KEEP
+    augment it. `blob` is the state that a LOAD restores.
+    """
 
     kind: RecordKind
     frame: NDArray[np.int8] | None = None
@@ -65,7 +68,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Job:
-    """What was written, as far as the reading of the results needs it."""
+    """The facts about a written job that the reading of its results needs."""
 
     kinds: bytes
     classes: int
@@ -74,10 +77,10 @@ class Job:
 
 @dataclass(frozen=True)
 class RecordResult:
-    """The outcome of one record.
+    """The result of one record of a job.
 
-    `logits` are the raw 4-byte words as int32 (view them as float32 for a float head); a SAVE has
-    only `status` and `blob`, a LOAD only `status`. `stack_bytes` is the high-water of the call in a
+    `logits` are raw 4-byte words as int32 (view them as float32 for a float head). A SAVE has only
+    `status` and `blob`, a LOAD only `status`. `stack_bytes` is the high-water mark of the call in a
     measuring job.
     """
 
@@ -99,7 +102,10 @@ def write_job(
     *,
     measure: bool = False,
 ) -> Job:
-    """Write `records` to `path`, one at a time; a frame of another size is a MicrotuneError."""
+    """Write the records of a job to `path`, one at a time.
+
+    Raises MicrotuneError for a frame that has not `input_bytes` bytes.
+    """
     kinds = bytearray()
     with path.open("wb") as file:
         file.write(_header(seed, 0, measure, input_bytes, classes))
@@ -129,7 +135,7 @@ def _write_record(file: BinaryIO, record: Record, input_bytes: int) -> None:
 
 
 def read_results(path: Path, job: Job) -> Iterator[RecordResult]:
-    """The results of `job` in its order; a file that ends early is a MicrotuneError."""
+    """The results of a job, in its order. Raises MicrotuneError if the file ends early."""
     with path.open("rb") as file:
         for kind in job.kinds:
             yield _read_result(file, RecordKind(kind), job)

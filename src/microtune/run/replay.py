@@ -1,4 +1,5 @@
-"""The meaning of the replay memory (runtime/core/mt_replay.c): which samples stay, which return."""
+"""The replay memory in Python, as runtime/core/mt_replay.c has it: which samples are stored and
+replayed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ _SITE_KEEP, _SITE_REHEARSE = 0xFFFF0001, 0xFFFF0002
 
 
 class ReplayMemory:
-    """Samples (anything) with labels. `step` is the number of training steps before the call."""
+    """Stored samples (of any type) with labels.
+
+    `step` is always the number of training steps before the call.
+    """
 
     def __init__(self, slots: int, seed: int) -> None:
         self.slots, self.seed, self.seen = slots, seed, 0
@@ -19,7 +23,8 @@ class ReplayMemory:
         self._last: int | None = None
 
     def keep(self, sample: Array, label: int, step: int) -> None:
-        """Reservoir sampling: of all samples seen each is equally likely to be stored."""
+        """Offer a sample. By reservoir sampling all samples so far are equally likely to be
+        stored."""
         slot = len(self.samples)
         if slot < self.slots:
             self.samples.append((sample, label))
@@ -31,7 +36,7 @@ class ReplayMemory:
         self.seen += 1
 
     def rehearsed(self, step: int) -> tuple[Array, int]:
-        """A stored sample, not that kept last if there are others."""
+        """A random stored sample with its label, not the last one stored if there are others."""
         others = self._last is not None and len(self.samples) > 1
         slot = self._draw(step, _SITE_REHEARSE, len(self.samples) - others)
         if self._last is not None and others and slot >= self._last:

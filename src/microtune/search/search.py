@@ -44,7 +44,7 @@ LEAST_SEEDS = 3
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Options of a search.
+    """Options of a search, as `microtune search` takes them.
 
     `request` has target, input mode and number formats; its scheme, classes and budgets are not
     used. `cache` is the folder of the cache. `fast` estimates contributions instead of measuring
@@ -81,7 +81,7 @@ class PlannedCosts:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The result of a search.
+    """The scheme that a search found, with its evidence.
 
     `contributions` has the parts that may fit within the limits, and `solution` the best selection
     of them. `chosen` is the scheme to write: that selection, or a known scheme that was better in

@@ -1,4 +1,5 @@
-"""The cache on disk: where it is, how large it may grow, and files that are believed only whole.
+"""The cache on disk: its folder, its size limit, and arrays that are stored with a hash of
+themselves.
 
 `MICROTUNE_CACHE` names the folder (else `$XDG_CACHE_HOME/microtune`, else `~/.cache/microtune`),
 `MICROTUNE_CACHE_LIMIT` the size ("500MB", "2GB"; "0" keeps nothing).
@@ -39,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path | None:
-    """The folder, which need not be there; None where the user has no home either."""
+    """The folder of the cache, which need not exist; None if the user has no home directory."""
     if own := os.environ.get(FOLDER):
         return Path(own)
     if root := os.environ.get("XDG_CACHE_HOME"):
@@ -53,7 +54,7 @@ def cache_folder() -> Path | None:
 
 
 def required_cache_folder() -> Path:
-    """The folder, for what cannot do without; MicrotuneError where there is no home."""
+    """The folder of the cache. Raises MicrotuneError if the user has no home directory."""
     folder = cache_folder()
     if folder is None:
         raise MicrotuneError(f"there is no home folder for the cache; set {FOLDER} to a folder")
@@ -61,7 +62,7 @@ def required_cache_folder() -> Path:
 
 
 def cache_limit() -> int:
-    """Bytes that the cache may have. Raises MicrotuneError on a limit that is no size."""
+    """The largest size of the cache in bytes. Raises MicrotuneError if the setting is no size."""
     text = os.environ.get(LIMIT, "").strip()
     if not text:
         return DEFAULT_LIMIT
@@ -74,7 +75,7 @@ def cache_limit() -> int:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder of the cache; `used` is the time of its last use in seconds."""
+    """A file or folder of the cache: its size in bytes, and the time of its last use in seconds."""
 
     path: Path
     bytes: int
@@ -82,7 +83,7 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What it holds: "decoded pictures", "latents", …"""
+        """What the entry holds, in words: "decoded pictures", "latents" and so on."""
         return _kind(self.path) or ""
 
 
@@ -99,13 +100,13 @@ _KINDS = {
 
 
 def _kind(path: Path) -> str | None:
-    """What a file or folder of the cache holds; None for what is not ours."""
+    """What a file or folder of the cache holds, in words; None if this program did not write it."""
     kinds = (kind for name, kind in _KINDS.items() if re.fullmatch(name, path.name))
     return next(kinds, None)
 
 
 def entries() -> list[Entry]:
-    """All of ours that is there, oldest use first."""
+    """All entries of the cache, the least recently used first."""
     folder = cache_folder()
     if folder is None:
         return []
@@ -135,7 +136,7 @@ def _size(path: Path) -> int:
 
 
 def clear() -> int:
-    """Remove all entries and return their bytes. Raises MicrotuneError naming what stays."""
+    """Remove all entries and return their bytes. Raises MicrotuneError if one cannot be removed."""
     removed, stay = 0, []
     for entry in entries():
         _remove(entry.path)
@@ -157,8 +158,10 @@ def _remove(path: Path) -> None:
 
 
 def make_room(needed: int) -> bool:
-    """Remove what was used longest ago until `needed` bytes fit; False where they never do. What
-    other processes may be about to open, compiled projects and latents of the last day, stays."""
+    """Remove the least recently used entries until `needed` bytes fit; whether they fit now.
+
+    Compiled projects and latents of the last day stay: another process may be about to open them.
+    """
     limit = cache_limit()
     if needed > limit:
         return False
@@ -179,14 +182,16 @@ def make_room(needed: int) -> bool:
 
 
 def touch(path: Path) -> None:
-    """Note that an entry is used."""
+    """Record that the entry is used now."""
     with suppress(OSError):
         os.utime(path)
 
 
 def keep_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None = None) -> None:
-    """`write_array` as far as the limit and the disk allow: where it is not kept, a line says so
-    and it is made again next time."""
+    """Write an array by `write_array` if the limit and the disk allow it.
+
+    If the array is not kept, a line on stderr says so; it will be made again next time.
+    """
     folder = cache_folder()
     inside = folder is not None and path.is_relative_to(folder)
     if inside and not make_room(array.nbytes):
@@ -203,7 +208,7 @@ def keep_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None 
 
 
 def write_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None = None) -> None:
-    """Write an array with a hash of itself, whole or not at all. Raises OSError."""
+    """Write an array and its metadata with a hash of both, whole or not at all. Raises OSError."""
     text = json.dumps(meta or {}).encode()
     temporary = path.with_name(f"{STAGING}{uuid.uuid4().hex}")
     try:
@@ -219,8 +224,10 @@ def write_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None
 
 
 def read_array(path: Path) -> tuple[npt.NDArray[Any], dict[str, Any]] | None:
-    """What `write_array` wrote under this name, and its meta; None where nothing is there, or where
-    its hash says that it is something else (which is said)."""
+    """The array and metadata that `write_array` wrote at this path.
+
+    None if there is no file, or if its hash does not match, which is said on stderr.
+    """
     try:
         with path.open("rb") as file:
             digest = file.read(_DIGEST_BYTES)
@@ -246,5 +253,5 @@ def _digest(name: str, array: npt.NDArray[Any], text: bytes) -> bytes:
 
 @cache
 def say_once(text: str) -> None:
-    """A line on stderr, once a process."""
+    """Print a line on stderr, at most once in a process."""
     _log.warning("%s", text)

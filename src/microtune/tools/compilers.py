@@ -13,7 +13,7 @@ from microtune.errors import MicrotuneError
 
 @dataclass(frozen=True)
 class Compiler:
-    """A C compiler: how to call it and what it says about itself."""
+    """A C compiler: the command that calls it, and its version."""
 
     name: str
     command: tuple[str, ...]
@@ -21,7 +21,10 @@ class Compiler:
 
 
 def find_program(name: str, advice: str) -> Compiler:
-    """The program `name` on PATH with its version; if absent, a MicrotuneError with `advice`."""
+    """The program `name` on PATH with its version.
+
+    Raises MicrotuneError with `advice` if there is none.
+    """
     path = shutil.which(name)
     if path is None:
         raise MicrotuneError(f"{name} not found. {advice}")
@@ -30,13 +33,16 @@ def find_program(name: str, advice: str) -> Compiler:
 
 @cache
 def version_of(command: tuple[str, ...]) -> str:
-    """The first line of what the program says about itself."""
+    """The first line of the version that a program prints."""
     text = run_tool([*command, "--version"], "asking for the version").splitlines()
     return text[0].strip() if text else "unknown"
 
 
 def run_tool(command: list[str], what: str, cwd: Path | None = None) -> str:
-    """Output of `command`; a failure is a MicrotuneError with the tool's own words."""
+    """Run a program and return its output.
+
+    Raises MicrotuneError with the program's messages if it fails; `what` says what was tried.
+    """
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False
     )

@@ -14,7 +14,10 @@ _ALLOCATED = 0x2
 
 @dataclass(frozen=True)
 class Section:
-    """One section; `bytes` is its size in memory, `in_image` whether the file holds it."""
+    """One section of an ELF file, with its content.
+
+    `bytes` is its size in memory, `in_image` says whether the file holds its content.
+    """
 
     name: str
     address: int
@@ -25,7 +28,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its first address without the Thumb bit; `file` is its source's, "" if global."""
+    """A function: its first address without the Thumb bit, and its source file ("" if global)."""
 
     name: str
     address: int
@@ -35,7 +38,8 @@ class Function:
 
 @dataclass(frozen=True)
 class ElfFile:
-    """Sections in file order, symbol values by name, and functions in the table's order."""
+    """An ELF file: sections in file order, symbol values by name, functions in the table's
+    order."""
 
     sections: tuple[Section, ...]
     symbols: dict[str, int]
@@ -43,7 +47,10 @@ class ElfFile:
 
 
 def read_elf(path: Path) -> ElfFile:
-    """Sections and symbols of `path`; anything but an ELF32 little-endian file is an error."""
+    """Read the sections and symbols of a file.
+
+    Raises MicrotuneError if it is no 32-bit little-endian ELF file.
+    """
     data = path.read_bytes()
     if len(data) < 52 or data[:6] != b"\x7fELF\x01\x01":
         raise MicrotuneError(f"{path}: not a 32-bit little-endian ELF file. Build it again.")

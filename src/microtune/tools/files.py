@@ -11,10 +11,10 @@ from microtune.errors import MicrotuneError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, making its folder: all of it, or the old file stays.
+    """Write `content` to `path`, whole or not at all; missing folders are made.
 
-    A symbolic link stays one: the file that it points to is replaced. What is no regular file (a
-    pipe, /dev/stdout) is written to as it is. Raises MicrotuneError.
+    A symbolic link stays one: the file that it points to is replaced. What is no regular file, such
+    as a pipe or /dev/stdout, is written to as it is. Raises MicrotuneError if it cannot be written.
     """
     try:
         place = path.resolve() if path.is_symlink() else path
@@ -29,7 +29,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Raise MicrotuneError where `write_whole` cannot write, before there is anything to lose."""
+    """Raise MicrotuneError if `write_whole` could not write to `path`; nothing is changed."""
     try:
         if path.is_dir():
             raise MicrotuneError(f"cannot write {path}: it is a folder")

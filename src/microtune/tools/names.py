@@ -32,8 +32,10 @@ def is_hidden(name: str) -> bool:
 
 
 def natural(name: str) -> tuple[str, bytes]:
-    """Sort key: runs of the digits 0-9 by their value, all else by code point (so capitals come
-    before small letters); equal names by their bytes. The same on every machine and locale."""
+    """A sort key: runs of the digits 0-9 by value, all else by code point, equal names by bytes.
+
+    Capitals come before small letters. The order is the same on every machine and in every locale.
+    """
 
     def by_value(run: re.Match[str]) -> str:
         digits = run.group().lstrip("0")
@@ -43,7 +45,10 @@ def natural(name: str) -> tuple[str, bytes]:
 
 
 def to_bytes(name: str) -> bytes:
-    """The bytes that a decoded name was; of any string in UTF-8, also of half characters."""
+    """The bytes that a decoded file name was made of: `from_bytes` reversed.
+
+    Other strings are encoded as UTF-8, unpaired surrogates included.
+    """
     return name.encode("utf-8", "surrogateescape" if _escaped(name) else "surrogatepass")
 
 
@@ -52,13 +57,15 @@ def _escaped(name: str) -> bool:
 
 
 def from_bytes(name: bytes) -> str:
-    """A name as text: bytes that are no UTF-8 become half characters (`to_bytes` reverses it)."""
+    """A file name as text; bytes that are not UTF-8 become unpaired surrogates."""
     return name.decode("utf-8", "surrogateescape")
 
 
 def printable(name: str) -> str:
-    """A name that any terminal, table and JSON takes: bytes that are no UTF-8 and control
-    characters as "\\xe9"."""
+    """A name that every terminal, table and JSON text accepts.
+
+    Control characters and bytes that are not UTF-8 are shown as "\\xe9".
+    """
 
     def escape(found: re.Match[str]) -> str:
         code = ord(found.group())
@@ -82,5 +89,5 @@ def look_alikes(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def alike(name: str) -> str:
-    """Equal for names that look alike."""
+    """A key that is equal for names that differ only in case or in how Unicode stores accents."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

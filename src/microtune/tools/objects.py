@@ -29,7 +29,7 @@ _INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
 
 
 def object_store(kept: Path | None = None) -> Path | None:
-    """Where objects stay: the folder that the environment names, else `kept`."""
+    """The folder of cached object files: the one that the environment names, else `kept`."""
     named = os.environ.get(OBJECTS)
     return Path(named).resolve() if named else kept and kept.resolve()
 
@@ -102,7 +102,7 @@ class Compilation:
 
 
 def included(project: Path, source: Path, flags: Sequence[str]) -> dict[Path, bytes]:
-    """The source and, through all their includes, the project's headers that it is made of."""
+    """The source file and all of the project's headers that it includes, directly or not."""
     plain = PLAIN_NAMES in flags  # then the generated names are not used
     folders = [Path(flag.removeprefix("-I")) for flag in flags if flag.startswith("-I")]
     found: dict[Path, bytes] = {}

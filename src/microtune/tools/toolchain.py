@@ -52,7 +52,7 @@ class SectionSizes:
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes of all arenas."""
+        """Bytes of the arenas in all memories together."""
         return sum(size for _, size in self.arenas)
 
 
@@ -72,29 +72,38 @@ class Firmware:
 
 @cache
 def find_host_gcc() -> Compiler:
-    """The host's gcc; a MicrotuneError says what to install."""
+    """The host's gcc. Raises MicrotuneError, which says what to install, if there is none."""
     return find_program("gcc", "Install it with: apt-get install gcc libc6-dev")
 
 
 @cache
 def find_arm_gcc() -> Compiler:
-    """The cross compiler for Cortex-M; a MicrotuneError says what to install."""
+    """The cross compiler for Cortex-M.
+
+    Raises MicrotuneError, which says what to install, if there is none.
+    """
     return find_cross_gcc(ARM)
 
 
 def find_cross_gcc(architecture: Architecture) -> Compiler:
-    """The cross compiler for an architecture; a MicrotuneError says what to install."""
+    """The cross compiler for an architecture.
+
+    Raises MicrotuneError, which says what to install, if there is none.
+    """
     return find_program(architecture.gcc, install_advice(architecture.compiler_package))
 
 
 def install_advice(package: str) -> str:
-    """How to get a program that comes in a Debian package."""
+    """Words that say how to install a program from a Debian package."""
     return f"Install it with: apt-get install --no-install-recommends {package}"
 
 
 @cache
 def find_clang() -> Compiler:
-    """Clang as the `ziglang` package ships it, for the host and for the chips alike."""
+    """Clang from the `ziglang` package, which compiles for the host and for all chips.
+
+    Raises MicrotuneError if the package is not installed.
+    """
     if find_spec("ziglang") is None:
         raise MicrotuneError("Clang not found. Install it with: pip install ziglang==0.17.1")
     command = (sys.executable, "-m", "ziglang", "cc")
@@ -102,7 +111,10 @@ def find_clang() -> Compiler:
 
 
 def find_host_compiler() -> Compiler:
-    """gcc where there is one, else Clang."""
+    """A C compiler for this machine: gcc if there is one, else Clang.
+
+    Raises MicrotuneError, which says what to install, if there is neither.
+    """
     if shutil.which("gcc") is not None:
         return find_host_gcc()
     try:
@@ -207,7 +219,7 @@ def _link(command: list[str], build: Path) -> None:
 
 
 def section_sizes(elf: Path) -> SectionSizes:
-    """Sizes of the product and of the harness in `elf`, told apart by section name."""
+    """Sizes in bytes of the sections of `elf`, of the product and of the test harness apart."""
     allocated = [section for section in read_elf(elf).sections if section.allocated]
     harness = [section for section in allocated if section.name.startswith(".harness")]
     product = [section for section in allocated if section not in harness]

@@ -12,12 +12,12 @@ _SITE = 0x62616C61
 
 
 def balanced_order(labels: npt.NDArray[np.int32], seed: int, epoch: int) -> list[int]:
-    """Indices of as many samples as there are, every class equally often.
+    """An epoch's order in which every class comes equally often: indices, as many as labels.
 
-    Of N samples and K classes each class gets N // K places; the N mod K places that remain go to
-    K classes in turn, epoch after epoch. A class fills its places with its samples in the epoch's
-    order (`epoch_order`), from the first again when all have been there. The places are then
-    shuffled by random words of their own.
+    Of N samples and K classes each class gets N // K places; the N mod K places that remain go to K
+    classes in turn, epoch after epoch. A class fills its places with its samples in the epoch's
+    order (`epoch_order`), and starts again at the first when all have been used. The places are
+    then shuffled by random words of their own.
     """
     order = epoch_order(len(labels), seed, epoch)
     present = np.unique(labels)

@@ -1,4 +1,4 @@
-"""How good a project is, and what it makes of single images, without training it."""
+"""Evaluate a project, and predict single images, without training."""
 
 from __future__ import annotations
 
@@ -29,15 +29,18 @@ _Q16 = 65536.0
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network makes of one image: the class it answers (its label), and the softmax of the
-    logits, float64 (classes,), computed here for people to read."""
+    """The prediction for one image.
+
+    The predicted class by its label, and the softmax of the logits, float64 (classes,), computed on
+    this machine for people to read.
+    """
 
     image: str
     label: int
     probabilities: npt.NDArray[np.float64]
 
     def best(self, count: int) -> list[int]:
-        """The labels of the largest probabilities, the answered class first."""
+        """The labels of the `count` largest probabilities, the predicted class first."""
         order = np.argsort(-self.probabilities, kind="stable").tolist()
         return [self.label, *(label for label in order if label != self.label)][:count]
 
@@ -45,9 +48,10 @@ class Prediction:
 def evaluate_project(
     project: Path, data: Path, split: str, on: BackEnd, load: Path | None, progress: Progress
 ) -> Outcome:
-    """Run the images of a split through the project as compiled, or as learnt (`load`).
+    """Evaluate a project on a split, as compiled or with the trained state `load`.
 
-    The data may lack classes of the project, if that knows their names. Raises MicrotuneError.
+    The data may lack classes of the project if the project knows their names. Raises MicrotuneError
+    for a project, state or data that cannot be used.
     """
     opened = OpenProject.read(project)
     learnt = opened.learnt(load)
@@ -65,9 +69,11 @@ def evaluate_project(
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures in the order in which they were named (a folder's in natural order), and what there
-    is to say: what was left out, what is odd about a picture. `frames` are int8 (N, height, width,
-    channels), as the device gets them."""
+    """Decoded pictures, in the order in which they were named; those of a folder in natural order.
+
+    `frames` are int8 (N, height, width, channels), as the device gets them. `notes` has lines about
+    files that were left out and odd pictures.
+    """
 
     names: list[str]
     frames: Array
@@ -75,8 +81,11 @@ class Images:
 
 
 def read_images(opened: OpenProject, places: Sequence[Path]) -> Images:
-    """Image files, and all pictures in folders and their sub-folders, decoded as training does.
-    Raises MicrotuneError: absent, unreadable, no picture, a folder without pictures."""
+    """Decode image files, and all pictures in folders and their sub-folders, as training does.
+
+    Raises MicrotuneError if one is missing, unreadable or no picture, and for a folder without
+    pictures.
+    """
     names: list[str] = []
     frames: list[Array] = []
     notes: list[str] = []
@@ -114,7 +123,8 @@ def _content(image: Path) -> bytes:
 def predict_images(
     opened: OpenProject, images: Images, on: BackEnd, learnt: Learnt | None, progress: Progress
 ) -> Iterator[Prediction]:
-    """What the network makes of each image, compiled or as learnt. Raises MicrotuneError."""
+    """The predictions for all images, as compiled or with a trained state. Raises
+    MicrotuneError."""
     runner = _runner(opened, on, progress, learnt)
     floats = opened.graph.tensors[opened.graph.outputs[0]].dtype == "f32"
     records = (Record(RecordKind.INFER, frame) for frame in images.frames)
@@ -126,7 +136,7 @@ def predict_images(
 
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Probabilities that sum to 1."""
+    """The probabilities of logits (classes,), float64 (classes,), with sum 1."""
     powers = np.exp(logits - logits.max())
     shares: npt.NDArray[np.float64] = powers / powers.sum()
     return shares

@@ -1,4 +1,4 @@
-"""What a classifier got right, class by class."""
+"""Accuracies of a classifier class by class, and its confusion matrix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from microtune.ir.graph import Array
 
 @dataclass(frozen=True)
 class Confusion:
-    """A pair of classes that is mixed up: so many images of `truth` were called `predicted`."""
+    """A frequent error: so many images of the class `truth` were called `predicted`."""
 
     truth: int
     predicted: int
@@ -26,8 +26,8 @@ class Outcome:
     """Labels and predictions of the images of a split, int (N,) each.
 
     `classes` are the names in label order, `split` says which images these are, `images` are their
-    names (empty: not known), `before_steps` that each was classified before a training step on it.
-    A class without images has no accuracy (None).
+    names (empty: not known). `before_steps` says that each image was classified before a training
+    step on it. A class without images has no accuracy (None).
     """
 
     classes: tuple[str, ...]
@@ -46,12 +46,12 @@ class Outcome:
 
     @property
     def accuracy(self) -> float:
-        """Share of all images that are right."""
+        """The fraction of all images that are classified correctly."""
         return float(np.mean(self.labels == self.predictions))
 
     @property
     def by_class(self) -> list[float | None]:
-        """Share of each class's images that are right."""
+        """For each class, the fraction of its images that are classified correctly."""
         matrix = self.matrix
         totals = matrix.sum(axis=1).tolist()
         right = matrix.diagonal().tolist()
@@ -59,7 +59,7 @@ class Outcome:
 
     @property
     def images_by_class(self) -> list[int]:
-        """Images of each class."""
+        """The number of images of each class, in label order."""
         counts: list[int] = self.matrix.sum(axis=1).tolist()
         return counts
 
@@ -70,12 +70,12 @@ class Outcome:
 
     @property
     def never_predicted(self) -> list[str]:
-        """Classes that have images of which none, and no other image, was given this class."""
+        """Classes with images that are predicted for no image at all."""
         counts, guesses = self.images_by_class, self.matrix.sum(axis=0)
         return [n for n, c, g in zip(self.classes, counts, guesses, strict=True) if c and not g]
 
     def worst_pairs(self, count: int) -> list[Confusion]:
-        """The most frequent confusions; of equal ones those of the lower label first."""
+        """The most frequent confusions; among equal ones the lower label comes first."""
         matrix = self.matrix
         np.fill_diagonal(matrix, 0)
         order = np.argsort(-matrix.reshape(-1), kind="stable")[:count]
@@ -83,8 +83,11 @@ class Outcome:
         return [Confusion(t, p, int(matrix[t, p])) for t, p in pairs if matrix[t, p]]
 
     def to_json(self, *, predictions: bool = False) -> dict[str, Any]:
-        """The fields of `--json`: `classes` in label order, as the matrix has rows (true) and
-        columns (predicted); on request the predictions image by image."""
+        """The fields of `--json` for these predictions.
+
+        `classes` are in label order, as the rows (true) and columns (predicted) of the matrix are.
+        On request it has the prediction of every image.
+        """
         rows = zip(self.classes, self.images_by_class, self.by_class, strict=True)
         content = {
             "classes": list(self.classes), "split": self.split, "accuracy": self.accuracy,
@@ -102,7 +105,10 @@ class Outcome:
 
 
 def pooled(outcomes: Sequence[Outcome]) -> Outcome | None:
-    """Runs over the same classes as one: every image counts once a run. None of none."""
+    """Several runs over the same classes as one: every image counts once for each run.
+
+    None for an empty list.
+    """
     if not outcomes:
         return None
     first = outcomes[0]

@@ -23,7 +23,7 @@ _EVERY = 10
 
 @dataclass
 class _Worker:
-    """A process, the end of the pipe that it writes to, and the seeds that it runs."""
+    """A process, its end of a pipe, and the seeds that it runs."""
 
     process: ForkProcess
     messages: Connection
@@ -32,7 +32,7 @@ class _Worker:
 
 @dataclass(frozen=True)
 class _Message:
-    """What a run says: steps done and in total, in the end its report or why it failed."""
+    """A message from a run: steps done and in total; at the end its report or its error."""
 
     seed: int
     steps: int = 0
@@ -42,7 +42,7 @@ class _Message:
 
 
 class SeedRuns:
-    """The runs of `train` for every seed, on all cores; a context that none of them outlives.
+    """Runs of one plan with several seeds, on all cores; no process outlives this context.
 
     The processes are forked when the context is entered and share code and data with the caller,
     who should have no threads then.
@@ -91,7 +91,8 @@ class SeedRuns:
         return _Worker(process, receiver, seeds)
 
     def _work(self, sender: Connection, parent: int, seeds: list[int]) -> None:
-        """The life of a process. Ctrl-C reaches the parent as well, which then ends this one."""
+        """Run the seeds of one process. Ctrl-C reaches the parent too, which then ends this
+        process."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for seed in seeds:
 
@@ -110,7 +111,10 @@ class SeedRuns:
                 return
 
     def reports(self, progress: Progress) -> list[TrainingReport]:
-        """Wait for all; in the order of the seeds. A failed run is a MicrotuneError."""
+        """The reports in the order of the seeds, once all runs have ended.
+
+        Raises MicrotuneError if a run failed.
+        """
         steps = dict.fromkeys(self._seeds, 0)
         done: dict[int, TrainingReport] = {}
         while len(done) < len(self._seeds):
