@@ -1,1 +1,15 @@
-"""Which weights deserve the memory: contributions, selection under a budget, verification."""
+"""Which weights deserve the memory: contributions, selection under a budget, verification.
+
+Words of this room. The *head* is the classifier; the *backbone* is all layers before it. A *bias
+depth* k means that the biases of the backbone's last k layers are trained. A *choice* is a layer
+with a ratio: the fraction of its channels whose weights are trained. A *selection* is a bias depth
+with choices; a scheme file holds one, and the head is always trained. A *trial* is one training run
+of a selection with one seed. The *gain* of a selection over a *reference* is the decrease of the
+mean log-loss in nats, in trials paired by image and seed. The *contribution* of a bias depth or
+choice is its gain as expected from the measurements or from an estimate. A selection *fits* if its
+costs, as the memory planner finds them, are within all *limits*.
+
+The order of a search (`search.py`): `costs` finds candidates that may fit, `contributions` measures
+them by `trials`, `selection` chooses, `verification` trains the result beside known schemes, and
+`scheme_file` writes it. `budgets` makes the report of `search --pareto`.
+"""

@@ -51,6 +51,7 @@ class Cache:
             self._open()
 
     def _open(self) -> None:
+        """Open the file, check that it is a cache of this version, and make its table."""
         self._db = sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None)
         (ours,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -73,6 +74,7 @@ class Cache:
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
+        """A context that turns errors of SQLite and JSON into MicrotuneError."""
         try:
             yield
         except (sqlite3.Error, ValueError) as error:
@@ -101,6 +103,7 @@ class Cache:
 
 
 def _checksum(key: str, text: str) -> str:
+    """The hash of a key and the JSON text of its value, 16 hexadecimal digits."""
     return hashlib.sha256(f"{key}\0{text}".encode()).hexdigest()[:16]
 
 

@@ -41,4 +41,5 @@ def last_layers(costs: Costs, depth: int) -> Selection:
 
 
 def _choices(weights: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """The choices of a scheme table, in which each layer's number has a ratio as text."""
     return tuple(sorted(Choice(int(layer), Fraction(ratio)) for layer, ratio in weights.items()))

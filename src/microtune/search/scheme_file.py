@@ -98,10 +98,12 @@ def is_verified(path: Path, result: SearchResult) -> bool:
 
 
 def _if_known(name: str, value: float | None) -> dict[str, float]:
+    """A table with this entry, or an empty one if the value is None."""
     return {} if value is None else {name: value}
 
 
 def _correlation(found: Correlation | None) -> dict[str, Any]:
+    """The entry for the rank correlation of the estimate, if it is known."""
     if found is None:
         return {}
     return {"rank_correlation_of_estimate": vars(found)}
@@ -134,6 +136,7 @@ def _gain_rows(
 
 
 def _gain_row(gain: Gain) -> dict[str, Any]:
+    """The entries of a measured or interpolated gain."""
     return {
         "nats": gain.nats, "standard_error": gain.standard_error, "seeds": gain.seeds,
         "training_nats": gain.training_nats,
@@ -153,6 +156,7 @@ def _increment_row(step: Gain | None) -> dict[str, float]:
 
 
 def _verified_row(row: VerifiedScheme) -> dict[str, Any]:
+    """The entries of one trained scheme on one split."""
     return {
         "scheme": row.name, "split": row.split, "seeds": row.seeds, "epochs": row.epochs,
         "log_loss": row.log_loss, "accuracy": row.accuracy,
@@ -175,6 +179,7 @@ def toml_text(table: Mapping[str, Any]) -> str:
 
 
 def _table_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    """The lines of a table whose dotted name is `path`."""
     plain = {
         k: v for k, v in table.items() if not isinstance(v, Mapping) and not _is_table_array(v)
     }
@@ -190,15 +195,18 @@ def _table_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 
 
 def _is_table_array(value: object) -> bool:
+    """Whether a value is a list of tables that is not empty."""
     return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
 
 def _key(name: str) -> str:
+    """A key of TOML, quoted if it has characters that a bare key must not have."""
     bare = name.replace("_", "").replace("-", "")
     return name if bare.isascii() and bare.isalnum() else _text(name)
 
 
 def _value(value: object) -> str:
+    """A plain value as TOML text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, Fraction)):
@@ -210,4 +218,5 @@ def _value(value: object) -> str:
 
 def _text(value: str) -> str:
     # A JSON string is a basic string of TOML, but for DEL, which JSON leaves as it is.
+    """A string as TOML text, quoted and escaped."""
     return json.dumps(value).replace("\x7f", "\\u007F")

@@ -157,6 +157,7 @@ def _search(
     model: ModelFile, data: Path, options: SearchOptions, progress: Progress,
     on_choice: Callable[[SearchResult], None], session: Session,
 ) -> SearchResult:  # fmt: skip
+    """Search with a session that is open."""
     _check(options)
     progress(0, 0, "reading images")
     cache = Cache(options.cache)
@@ -239,6 +240,7 @@ def restricted_to(
 
 
 def _check(options: SearchOptions) -> None:
+    """Raise MicrotuneError if an option is out of range or a tool is missing."""
     check_learning_rate(options.lr)
     require_ortools()
     find_host_compiler()
@@ -260,6 +262,7 @@ def trial_setup(
 
 
 def _request(options: SearchOptions, setup: TrialSetup) -> pipeline.Request:
+    """The compile request of the search: the options' target and formats, with its limits."""
     limits = options.limits
     return replace(
         options.request, classes=setup.classes, scheme="head-only",
@@ -268,6 +271,7 @@ def _request(options: SearchOptions, setup: TrialSetup) -> pipeline.Request:
 
 
 def _planned(costs: Costs, selection: Selection) -> PlannedCosts:
+    """The costs of a selection, of which the plan is made or cached."""
     return PlannedCosts(
         costs.sram(selection), costs.flash(selection), costs.instructions(selection)
     )

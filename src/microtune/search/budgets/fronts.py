@@ -64,6 +64,7 @@ def _front(
     contributions: Contributions, steps: Sequence[tuple[Costs, Limits]],
     on_point: Callable[[CostedScheme], None] | None,
 ) -> list[CostedScheme]:  # fmt: skip
+    """The best selection for each pair of costs and limits, without repetition."""
     if steps:
         require_head_fits(*steps[-1])
     bounds: LowerBounds | None = None

@@ -136,6 +136,7 @@ def _method_traces(
 
 
 def _long_name(row: VerifiedScheme) -> str:
+    """The name of a trained scheme, with its depth if it is bias-only."""
     return f"bias-only-{row.selection.bias_layers}" if row.name == "bias-only" else row.name
 
 
@@ -154,6 +155,7 @@ class _StepProgress:
         self._progress, self._total, self._done = progress, total, 0
 
     def report(self, done: int, note: str) -> None:
+        """Report that so many steps are done, with a note on the next one."""
         self._done = done
         self._progress(done, self._total, note)
 
@@ -190,6 +192,7 @@ def report_json(report: BudgetReport) -> dict[str, Any]:
 
 
 def _scheme_json(report: BudgetReport, scheme: CostedScheme) -> dict[str, Any]:
+    """A scheme with its costs, predicted gain and accuracy, as `pareto.json` has it."""
     row = report.accuracy(scheme.selection)
     accuracy = None if row is None else {
         "percent": row.accuracy, "deviation": row.deviation, "split": row.split, "seeds": row.seeds,

@@ -20,7 +20,7 @@ from microtune.train.trainer import Progress
 
 
 def check_training_options(folder: Path | None, seeds: int) -> None:
-    """Raise MicrotuneError, before a long search, if its report could not be trained after it."""
+    """Raise MicrotuneError, before a long search, if its schemes could not be trained after it."""
     if folder is None:
         raise MicrotuneError("--train-marks trains the schemes of a report: add --pareto DIR")
     if seeds < LEAST_SEEDS:

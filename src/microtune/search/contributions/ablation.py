@@ -110,7 +110,7 @@ def measure_contributions(
     gives an equal answer. Raises what `run_trial` raises.
     """
     depths = evenly_spaced_depths(range(1, depth + 1))
-    ends = [choice for pair in _ends(choices) for choice in dict.fromkeys(pair)]
+    ends = [choice for pair in _smallest_and_largest(choices) for choice in dict.fromkeys(pair)]
     halving = _SuccessiveHalving(runner, settings)
     candidates = [Selection(k, ()) for k in depths] + [halving.with_biases(c) for c in ends]
     runner.expected = max_trials(len(candidates), settings.seeds)
@@ -152,8 +152,10 @@ class _SuccessiveHalving:
         remaining = list(candidates)
         for seeds in range(1, self._settings.seeds + 1):
             self._candidates |= dict.fromkeys(remaining, seeds)
-            self._runner.results([trial for s in self._all() for trial in self._trials(s)])
-            compared = [self._pair(s) for s in self._all() if s != HEAD_ONLY]
+            self._runner.results(
+                [trial for s in self._all_selections() for trial in self._trials(s)]
+            )
+            compared = [self._pair(s) for s in self._all_selections() if s != HEAD_ONLY]
             self._seed_ratio = seed_variance_ratio(compared, self._labels)
             gains = self.gains()
             unfinished = {c: gains[c] for c in remaining if c not in self._references}
@@ -194,22 +196,28 @@ class _SuccessiveHalving:
 
     @property
     def _labels(self) -> Array:
+        """The labels of the evaluation images, int32 (N,)."""
         return self._runner.setup.evaluation_split.labels
 
     def _pair(self, candidate: Selection) -> Pair:
+        """(results of a candidate, results of its reference)."""
         return self._results(candidate), self._results(self._reference(candidate))
 
     def _reference(self, candidate: Selection) -> Selection:
+        """What a candidate is compared with: biases alone, or the head alone."""
         return Selection(candidate.bias_layers, ()) if candidate.choices else HEAD_ONLY
 
-    def _all(self) -> list[Selection]:
+    def _all_selections(self) -> list[Selection]:
+        """All references and candidates, each once."""
         return list(dict.fromkeys([*self._references, *self._candidates]))
 
     def _trials(self, selection: Selection) -> list[Trial]:
+        """The trials of a selection: all seeds for a reference, else its seeds so far."""
         reference = selection in self._references
         return self._settings.trials(selection, None if reference else self._candidates[selection])
 
     def _results(self, selection: Selection) -> list[TrialResult]:
+        """The results of all trials of a selection so far."""
         return self._runner.results(self._trials(selection))
 
 
@@ -249,7 +257,7 @@ def evenly_spaced_depths(depths: Sequence[int]) -> list[int]:
     return [depths[place] for place in places]
 
 
-def _ends(choices: Iterable[Choice]) -> list[tuple[Choice, Choice]]:
+def _smallest_and_largest(choices: Iterable[Choice]) -> list[tuple[Choice, Choice]]:
     """The smallest and the largest ratio of each layer."""
     return [(own[0], own[-1]) for own in choices_by_layer(choices).values()]
 

@@ -49,6 +49,7 @@ class CachedEstimate:
         self._progress = progress
 
     def _key(self, what: object) -> str:
+        """The key of the estimate of a bias depth or choice."""
         code = code_version(("search/contributions/fisher.py",))
         return f"estimate:{digest(code, self._setup.context, repr(self._lr), repr(what))}"
 
@@ -70,6 +71,7 @@ class CachedEstimate:
         )
 
     def _measured_key(self, settings: TrialSettings) -> str:
+        """The key of all measured gains of trials with these settings."""
         return f"measured:{digest(self._setup.context, repr(settings))}"
 
     def store_measured(self, analysis: ContributionAnalysis, settings: TrialSettings) -> None:

@@ -145,6 +145,7 @@ def _per_output(outputs: Array, weights: Array) -> Array:
 
 
 def _biases_of(graph: Graph, depth: int) -> dict[str, str]:
+    """Weight -> bias of each of the last `depth` layers, by tensor name."""
     nodes = {node.outputs[0]: node for node in graph.nodes}
     of = [nodes[name].inputs for name in backbone_layers(graph)[-depth:]]
     return {inputs[1]: inputs[2] for inputs in of}
@@ -165,6 +166,7 @@ def _gradient_graph(setup: TrialSetup, depth: int) -> tuple[Graph, Graph, dict[s
 
 
 def _scores(graph: Graph, information: Mapping[str, Array], depth: int) -> FisherScores:
+    """The scores of the last `depth` layers from the information on integer codes."""
     biases: dict[str, float] = {}
     channels: dict[str, Array] = {}
     nodes = {node.outputs[0]: node for node in graph.nodes}

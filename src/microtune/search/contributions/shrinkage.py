@@ -107,5 +107,6 @@ class _ShrinkageLine:
 
 
 def _least_squares(columns: Array, values: Array) -> Array:
+    """The least-squares solution x of `columns @ x = values`."""
     found: Array = np.linalg.lstsq(columns, values, rcond=None)[0]
     return found

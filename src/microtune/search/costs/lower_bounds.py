@@ -126,6 +126,7 @@ class LowerBounds:
         return arena + sum(saved.values())
 
     def _depth_cost(self, selection: Selection) -> BiasDepthCost:
+        """The cost of training the biases of a selection without choices."""
         graph = self.costs.unscheduled_graph(selection)
         live = always_live_buffers(graph)
         # Kernels may need less scratch where some of their weights are trained.
@@ -157,6 +158,7 @@ class LowerBounds:
                     self._scratch[name] = min(size, self._scratch.get(name, size))
 
     def _choice_cost(self, graph: Graph, layer: Node, live: LiveBuffers) -> ChoiceCost:
+        """What training the weights of a layer adds to the costs of a graph."""
         weight = layer.inputs[3] if len(layer.inputs) > 3 else layer.inputs[1]
         update = next(n for n in graph.nodes if n.op == _UPDATE and n.inputs[3] == weight)
         saved = views(graph).get(update.inputs[2], update.inputs[2])

@@ -146,6 +146,7 @@ class Costs:
         )  # fmt: skip
 
     def _cost(self, what: str, selection: Selection) -> int:
+        """One of the costs of a selection: from memory, from the store, or computed and stored."""
         key = f"{self._context}:{self.scheme(selection).sha256()}"
         if f"{key}:{what}" not in self._known:
             found = self._store.get(f"{key}:{what}") if self._store else None
@@ -157,6 +158,7 @@ class Costs:
         return self._known[f"{key}:{what}"]
 
     def _computed(self, what: str, selection: Selection) -> dict[str, int]:
+        """Compute a cost by its name; the plan gives "sram" and "flash" together."""
         if what == "instructions":
             graph = self.unscheduled_graph(selection)
             return {what: estimated_instructions(graph, graph.nodes, self.request.target)}

@@ -110,6 +110,7 @@ class _Evaluator:
 
     @property
     def plans(self) -> int:
+        """The number of selections that were planned so far."""
         return len(self.found.trace)
 
     def evaluate(self, selection: Selection) -> tuple[ScoredSelection, float]:
@@ -128,11 +129,13 @@ class _Evaluator:
         return self._bounded(selection)[1] <= 0
 
     def _bounded(self, selection: Selection) -> tuple[ScoredSelection, float]:
+        """The selection with its lower bounds as costs, and the violation by them."""
         least = self._bounds.lower_bound(selection)
         over = self._violation(least.sram_bytes, least.flash_bytes, least.instructions)
         return ScoredSelection(selection, 0.0, least.sram_bytes, least.instructions), over
 
     def _planned(self, selection: Selection) -> tuple[ScoredSelection, float]:
+        """The selection with its planned costs and its score, and the violation by them."""
         costs = self._bounds.costs
         point = ScoredSelection(
             selection, self._score(selection), costs.sram(selection), costs.instructions(selection)
@@ -149,6 +152,7 @@ class _Evaluator:
         return max(parts) - 1
 
     def _record(self, point: ScoredSelection, fits: bool) -> None:
+        """Add a planned selection to the trace and, if it fits, to the result."""
         before = self.found.trace[-1] if self.found.trace else None
         if fits:
             self.found.points.append(point)
@@ -190,6 +194,7 @@ def evolve(
 
 
 def _genome(space: SearchSpace, selection: Selection) -> dict[str, int]:
+    """The genes of a selection, by the names that optuna's parameters have."""
     ratios = space.ratios()
     genes = {str(n): 0 for n in ratios}
     genes |= {str(c.layer): ratios[c.layer].index(c.ratio) + 1 for c in selection.choices}

@@ -99,6 +99,7 @@ def lower_bounds_of(contributions: Contributions, costs: Costs) -> LowerBounds:
 
 
 def _positive_gains(contributions: Contributions) -> dict[Choice, float]:
+    """The choices with a positive predicted gain, with their gains in nats."""
     return {c: gain for c, gain in contributions.weights.items() if gain > 0}
 
 

@@ -48,14 +48,17 @@ class TrialRunner:
         return [self.known[trial] for trial in trials]
 
     def _store(self, trial: Trial, result: TrialResult) -> None:
+        """Cache the result of a trial that was run."""
         self.cache.put(self.setup.key(trial), result.to_json())
         self.trained += 1
         self._finish(trial, result)
 
     def _finish(self, trial: Trial, result: TrialResult) -> None:
+        """Remember a result that is cached, and report progress."""
         self.known[trial] = result
         self.finished += 1
         self._report_progress(str(trial))
 
     def _report_progress(self, note: str) -> None:
+        """Report the number of finished trials, with a note."""
         self.progress(self.finished, max(self.expected, self.finished), note)
