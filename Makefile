@@ -37,6 +37,7 @@ lint: setup ## ruff, mypy, clang-format, walls between rooms, size limits
 	@.venv/bin/lint-imports --no-logo
 	@git ls-files '*.c' '*.h' | xargs .venv/bin/clang-format --dry-run --Werror
 	@$(PY) scripts/check_sizes.py
+	@$(PY) scripts/check_ops.py
 
 format: setup ## rewrite the code in the house style
 	@scripts/setup.sh lint

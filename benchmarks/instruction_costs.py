@@ -18,7 +18,7 @@ import numpy as np
 from instructions import REFERENCE, Step, compiled, console
 from scipy.optimize import nnls
 
-from microtune.codegen.instructions_bound import InstructionSet, layer_of
+from microtune.codegen.instructions_bound import InstructionSet, work_of
 from microtune.measure.profile import Build, Profile, profile_project
 from microtune.targets import load_target
 from microtune.targets.instructions import FIGURES, OTHER, CallCost, call_cost, kind_of
@@ -41,8 +41,8 @@ def calls(profile: Profile) -> list[Call]:
     found = []
     for part in profile.train:
         if part.node is not None:
-            layer = layer_of(profile.graph, part.node)
-            found.append((layer.kind, part.macs, layer.outputs, layer.inputs, part.instructions))
+            work = work_of(profile.graph, part.node)
+            found.append((work.kind, part.macs, work.outputs, work.inputs, part.instructions))
     return found
 
 

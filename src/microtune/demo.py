@@ -15,6 +15,7 @@ from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array
+from microtune.ir.ops.head import head_of
 from microtune.measure.measure import measure
 from microtune.project.project import Project
 from microtune.report.console import console, progress
@@ -124,7 +125,7 @@ def linear_probe(project: Project, train: Split, test: Split) -> float:
     from sklearn.preprocessing import StandardScaler
 
     graph = project.model.graph
-    features = next(n for n in project.graph.nodes if n.op == "head").inputs[0]
+    features = head_of(project.graph).x
 
     def pooled(split: Split) -> Array:
         rows = [

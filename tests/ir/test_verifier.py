@@ -50,7 +50,7 @@ def update_of_other_shape(graph: Graph) -> None:
 
 BREAKS: dict[str, tuple[Callable[[Graph], object], str]] = {
     "unknown op": (lambda g: change_node(g, "conv2d", op="magic"), "unknown op magic"),
-    "inputs": (lambda g: change_node(g, "conv2d", inputs=("input",)), "1 inputs, not 3..5"),
+    "inputs": (lambda g: change_node(g, "conv2d", inputs=("input",)), "1 inputs, not 3 or 5"),
     "missing": (lambda g: change_node(g, "conv2d", attrs={}), "attributes missing"),
     "extra": (lambda g: attrs(g, "conv2d", colour=1), r"unknown \['colour'\]"),
     "order": (swap_first_nodes, "before it is made|made twice"),

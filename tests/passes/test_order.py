@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from microtune.codegen.scratch import scratch_rule
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph, Node
+from microtune.ir.ops import Trait, has
 from microtune.ir.verifier import verify
 from microtune.memory.lifetimes import Buffer, step_buffers
 from microtune.memory.planner import largest_live_set, live_bytes, plan_arena
@@ -20,7 +21,7 @@ from microtune.memory.solver import available
 from microtune.memory.tasks import Memory, Order, Tasks
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
-from microtune.passes.order import LOSS, minimise_peak_order
+from microtune.passes.order import minimise_peak_order
 from microtune.training.build import Formats, build_training_graph
 from microtune.training.scheme import resolve_scheme
 from tests.training.graphs import GraphCase, graph_cases, random_graph
@@ -45,14 +46,14 @@ def result_bytes(graph: Graph, case: GraphCase) -> dict[str, bytes]:
 
 def backward_cost(graph: Graph) -> tuple[int, int]:
     """(largest live set, sum of live bytes) behind the loss."""
-    start = [node.op for node in graph.nodes].index(LOSS) + 1
+    start = [has(node, Trait.LOSS) for node in graph.nodes].index(True) + 1
     live = live_bytes(step_buffers(graph, scratch_rule(graph)))[start:-1]
     return int(live.max()), int(live.sum())
 
 
 def backward_arena(graph: Graph) -> int:
     """The arena of what lives behind the loss, by greedy."""
-    start = [node.op for node in graph.nodes].index(LOSS) + 1
+    start = [has(node, Trait.LOSS) for node in graph.nodes].index(True) + 1
     buffers = [b for b in step_buffers(graph, scratch_rule(graph)) if b.last > start]
     clipped = [replace(b, first=max(b.first, start)) for b in buffers]
     return plan_arena(clipped, solve=False).arena_bytes
@@ -71,7 +72,7 @@ def test_order_saves_memory_and_changes_no_bit(
     assert after <= before
     if after == before:
         assert backward_arena(ordered) <= backward_arena(graph)
-    start = [node.op for node in graph.nodes].index(LOSS) + 1
+    start = [has(node, Trait.LOSS) for node in graph.nodes].index(True) + 1
     assert ordered.nodes[:start] == graph.nodes[:start]
     assert sorted(n.outputs for n in ordered.nodes) == sorted(n.outputs for n in graph.nodes)
     assert result_bytes(ordered, case) == result_bytes(graph, case)
@@ -87,7 +88,7 @@ def test_equal_graphs_get_equal_orders(seed: int) -> None:
 def backward_orders(graph: Graph) -> list[Order]:
     """Every order of the nodes behind the loss that is legal in a graph without `in_place`: what a
     node reads is made before, and who reads an old value runs before the node that replaces it."""
-    nodes = graph.nodes[[node.op for node in graph.nodes].index(LOSS) + 1 :]
+    nodes = graph.nodes[[has(node, Trait.LOSS) for node in graph.nodes].index(True) + 1 :]
     maker = {name: i for i, node in enumerate(nodes) for name in node.outputs}
     replaces = {value: name for name, value in graph.updates.items()}
     earlier = [{maker[name] for name in node.inputs if name in maker} for node in nodes]
@@ -103,7 +104,7 @@ def backward_orders(graph: Graph) -> list[Order]:
 
 
 def reordered(graph: Graph, order: Order) -> Graph:
-    start = [node.op for node in graph.nodes].index(LOSS) + 1
+    start = [has(node, Trait.LOSS) for node in graph.nodes].index(True) + 1
     result = graph.copy()
     result.nodes[start:] = [graph.nodes[start + i] for i in order]
     return result

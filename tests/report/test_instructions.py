@@ -10,12 +10,12 @@ from rich.console import Console
 
 from microtune import embedded, pipeline
 from microtune.codegen.instructions_bound import (
-    Layer,
+    Work,
     bound,
     dense_cost,
     depthwise_cost,
     instruction_set,
-    layer_of,
+    work_of,
 )
 from microtune.importers import load_any
 from microtune.ir.graph import Graph
@@ -54,24 +54,24 @@ def test_cost_of_a_product() -> None:
 
 
 def test_bound_of_a_layer() -> None:
-    layer = Layer("conv 1x1", "", length=64, inputs=100, outputs=10)
+    layer = Work("conv 1x1", "", length=64, inputs=100, outputs=10, cost="convolution")
     assert bound(layer, 640, "dsp") == 640 * 27 / 32 + 3 * 10 + 100
-    assert bound(Layer("add", "", inputs=8, outputs=8), 0, "dsp") == 52
+    assert bound(Work("add", "", inputs=8, outputs=8, cost="add"), 0, "dsp") == 52
     assert bound(layer, 640, "thumb1") is None
-    assert bound(Layer("loss", ""), 0, "dsp") is None
+    assert bound(Work("loss", ""), 0, "dsp") is None
 
 
 def test_layers_of_a_training_graph() -> None:
     graph = training_graph()
-    found = {layer_of(graph, node).kind for node in graph.nodes}
+    found = {work_of(graph, node).kind for node in graph.nodes}
     assert {"conv 3x3", "conv 1x1", "conv depthwise 3x3", "dx 1x1", "dx depthwise 3x3", "dW 1x1",
             "bias update", "head", "loss"} <= found  # fmt: skip
-    first = layer_of(graph, graph.nodes[0])
+    first = work_of(graph, graph.nodes[0])
     made = graph.tensors[graph.nodes[0].outputs[0]]
     assert first.outputs == made.elements and first.length == 9
     for node in graph.nodes:
         if node.op == "q_conv2d_input_grad":
-            assert layer_of(graph, node).outputs == graph.tensors[node.outputs[0]].elements
+            assert work_of(graph, node).outputs == graph.tensors[node.outputs[0]].elements
 
 
 def test_sums() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from microtune.ir import numerics
 from microtune.ir.convolution import ConvKind, Geometry, kind_of
-from microtune.ir.ops.updates import FactorTable
+from microtune.ir.ops.parameter_update import FactorTable
 from tests.runtime.runtime_native import ConvShape, RoundIo, StepState, Struct, fill
 
 Array = npt.NDArray[Any]

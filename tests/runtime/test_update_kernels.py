@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microtune.ir import convolution, numerics
-from microtune.ir.ops.updates import FactorTable
+from microtune.ir.ops.parameter_update import FactorTable
 from tests.runtime import runtime_native as native
 from tests.runtime.runtime_cases import Array, ConvCase, codes, conv_cases, factors, step_state
 from tests.runtime.runtime_native import Struct, call, fill

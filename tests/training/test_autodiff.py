@@ -12,7 +12,7 @@ from microtune.importers import load_any
 from microtune.ir import convolution
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph
-from microtune.training import autodiff
+from microtune.ir.ops import convolution as convolution_op
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import Tape, differentiate
 from microtune.training.head import replace_head
@@ -95,14 +95,14 @@ def test_an_assigned_skip_gradient_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_raw_inputs_in_the_weight_gradient_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trap 2: dW computed with q_x instead of q_x - z_x."""
-    original = autodiff._weight_gradient
+    original = convolution_op._weight_gradient
 
     def raw(tape: Tape, node: object, g: str, scales: str, attrs: dict[str, object]) -> None:
         original(tape, node, g, scales, attrs)  # type: ignore[arg-type]
         last = tape.graph.nodes[-1]
         last.attrs["x_zero"] = 0
 
-    monkeypatch.setattr(autodiff, "_weight_gradient", raw)
+    monkeypatch.setattr(convolution_op, "_weight_gradient", raw)
     with pytest.raises(AssertionError):
         for seed in range(12):
             one_graph(seed)

@@ -14,30 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from microtune.ir.convolution import ConvKind, is_per_channel
+from microtune.codegen.kernels import KERNELS, Work
 from microtune.ir.graph import Graph, Node
-from microtune.ir.ops.forward import weight_shape
-from microtune.ir.ops.registry import conv_kind
 
 InstructionSet = Literal["mve", "dsp", "mla", "thumb1"]
 # Instructions per MAC if nothing but the multiply-accumulate existed.
 MULTIPLY_ONLY: dict[InstructionSet, float] = {"mve": 1 / 16, "dsp": 0.5, "mla": 1.0, "thumb1": 2.0}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """The shape of a kernel's work.
-
-    `kind` is the class of kernel, `text` its shape for people; `length` the products summed for
-    one output, `taps` the width of its kernel; `inputs` and `outputs` are elements.
-    """
-
-    kind: str
-    text: str
-    length: int = 0
-    taps: int = 1
-    inputs: int = 0
-    outputs: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,82 +88,31 @@ def _whole(length: int, step: int) -> float:
     return math.ceil(length / step) * step / length
 
 
-def bound(layer: Layer, macs: int, isa: InstructionSet) -> float | None:
-    """Instructions that the layer needs at least; None for classes without a bound."""
-    if isa not in COSTS:
+def bound(work: Work, macs: int, isa: InstructionSet) -> float | None:
+    """Instructions that a kernel needs at least; None for classes without a bound."""
+    if isa not in COSTS or work.cost is None:
         return None
     cost = COSTS[isa]
-    kind, _, what = layer.kind.partition(" ")
-    if layer.kind == "add":
-        return cost.add * layer.outputs
-    if layer.kind == "bias update":
-        return cost.bias * layer.inputs
-    if kind not in ("conv", "dx", "dW"):
-        return None
+    if work.cost == "add":
+        return cost.add * work.outputs
+    if work.cost == "bias gradient":
+        return cost.bias * work.inputs
     per_mac = (
-        depthwise_cost(isa, layer.taps) if what.startswith("depthwise")
-        else dense_cost(isa, layer.length)
+        depthwise_cost(isa, work.taps) if work.depthwise else dense_cost(isa, work.length)
     )  # fmt: skip
-    finish = {"conv": cost.forward, "dx": cost.gradient, "dW": cost.weight}[kind]
-    return per_mac * macs + finish * layer.outputs + cost.widen * layer.inputs
+    finish = {
+        "convolution": cost.forward, "input gradient": cost.gradient, "weight gradient": cost.weight
+    }[work.cost]  # fmt: skip
+    return per_mac * macs + finish * work.outputs + cost.widen * work.inputs
 
 
-# -- the layer of a node --------------------------------------------------------------------------
-
-_NAMES = {
-    "bias_update": "bias update", "q_gradient_sum": "gradient sum", "q_mask_gradient": "mask",
-    "gather_channels": "save input", "bias_from_delta": "bias from delta", "average_pool": "pool",
-    "q_average_pool_grad": "pool gradient", "softmax_cross_entropy": "loss",
-    "q_head_input_grad": "head dx", "head_update": "head update",
-}  # fmt: skip
+def work_of(graph: Graph, node: Node) -> Work:
+    """Class and shape of a node's work; an op without a kernel does none."""
+    entry = KERNELS.get(node.op)
+    return entry.work(graph, node) if entry else Work(node.op, "no kernel")
 
 
-def layer_of(graph: Graph, node: Node) -> Layer:
-    """Class and shape of a node's work."""
-    if node.op in ("conv2d", "fully_connected"):
-        shape = weight_shape(graph, node, 1, 3)
-        return _convolution(graph, node, "conv", (node.inputs[0], node.outputs[0]), shape)
-    if node.op == "q_conv2d_input_grad":
-        g, w, scales = node.inputs[0], node.inputs[2], node.inputs[3]
-        split = node.inputs[4:6] if node.attrs["trained"] else ()
-        forward = Node("conv2d", (g, w, scales, *split), (), node.attrs)
-        shape = weight_shape(graph, forward, 1, 3)
-        return _convolution(graph, node, "dx", (g, node.outputs[0]), shape)
-    if node.op == "conv2d_weight_update":
-        return _weight_update(graph, node)
-    elements = graph.tensors[node.inputs[0]].elements
-    made = graph.tensors[node.outputs[0]].elements if node.outputs else 0
-    kind = _NAMES.get(node.op, node.op.replace("_", " "))
-    return Layer(kind, f"{elements:,} elements", inputs=elements, outputs=made)
-
-
-def _convolution(
-    graph: Graph, node: Node, kind: str, ends: tuple[str, str], weight: tuple[int, ...]
-) -> Layer:
-    """`ends`: the tensor read and the tensor made; `weight`: O, KH, KW, I of a group."""
-    read, made = (graph.tensors[name] for name in ends)
-    o, kh, kw, per_group = weight
-    groups = 1 if node.op == "fully_connected" else node.int("groups")
-    stride = 1 if node.op == "fully_connected" else node.ints("stride")[0]
-    depthwise = is_per_channel(groups, per_group * groups, o)
-    per_output = o // groups if kind == "dx" else per_group
-    square = "x".join(str(n) for n in made.shape[1:-1]) or "1x1"
-    text = f"{read.shape[-1]}→{made.shape[-1]} at {square}"
-    return Layer(
-        f"{kind} {'depthwise ' if depthwise else ''}{kh}x{kw}",
-        text + (f" s{stride}" if stride > 1 else ""), kh * kw * per_output, kw,
-        read.elements, made.elements,
-    )  # fmt: skip
-
-
-def _weight_update(graph: Graph, node: Node) -> Layer:
-    gradient, weight = graph.tensors[node.inputs[0]], graph.tensors[node.inputs[3]]
-    saved = graph.tensors[node.inputs[2]]
-    kh, kw = weight.shape[1:3] if len(weight.shape) == 4 else (1, 1)
-    depthwise = conv_kind(graph, node) is ConvKind.DEPTHWISE
-    pixels = gradient.elements // gradient.shape[-1]
-    return Layer(
-        f"dW {'depthwise ' if depthwise else ''}{kh}x{kw}",
-        f"{weight.elements:,} weights over {pixels} pixels", pixels, kw,
-        gradient.elements + saved.elements, weight.elements,
-    )  # fmt: skip
+__all__ = [
+    "COSTS", "MULTIPLY_ONLY", "Costs", "InstructionSet", "Work", "bound", "dense_cost",
+    "depthwise_cost", "instruction_set", "work_of",
+]  # fmt: skip

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import DTYPES, Array, Graph
-from microtune.ir.ops.registry import conv_kind
+from microtune.ir.ops import Trait, with_trait
+from microtune.ir.ops.layer import is_depthwise, layer_of
 
 ALIGNMENT = 8
 
@@ -42,9 +42,10 @@ class Slot:
 def depthwise_weights(graph: Graph) -> set[str]:
     """Names of weight tensors (whole, frozen or trained part) of depthwise convolutions."""
     names: set[str] = set()
-    for node in graph.nodes:
-        if node.op == "conv2d" and conv_kind(graph, node) is ConvKind.DEPTHWISE:
-            names |= {node.inputs[1], *node.inputs[3:4]}
+    for node in with_trait(graph, Trait.LAYER):
+        o = layer_of(node)
+        if is_depthwise(graph, node):
+            names |= {o.weight, *([o.split.trained] if o.split else [])}
     return names
 
 

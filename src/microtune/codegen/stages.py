@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from microtune.codegen.emitter import Emitter, struct_text
-from microtune.codegen.kernels import add_params, clamp_params, conv2d_params, pool_params
+from microtune.codegen.kernels import KERNELS
+from microtune.errors import MicrotuneError
 from microtune.ir.graph import Node
 from microtune.memory.lifetimes import ring_name
 from microtune.memory.rings import Segment, image_height, row_bytes
@@ -56,20 +57,17 @@ def _input_stage(e: Emitter, segment: Segment, name: str) -> str:
 
 
 def _stage(e: Emitter, segment: Segment, node: Node) -> str:
-    y = node.outputs[0]
-    row = row_bytes(e.graph, y)
+    rule = KERNELS[node.op].stage
+    if rule is None:
+        raise MicrotuneError(f"op {node.op} has no kernel for rows, but is streamed")
+    stage = rule(e, node)
     fields: dict[str, object] = {
-        "x": _ring(e, segment, node.inputs[0]), "y": _ring(e, segment, y)
+        "x": _ring(e, segment, node.inputs[0]), "y": _ring(e, segment, node.outputs[0])
     }  # fmt: skip
-    if node.op == "conv2d":
-        weight, bias = (e.constant(name) for name in node.inputs[1:3])
-        fields |= {"weight": weight, "bias": bias}
-        kind, params = "MT_STAGE_CONV2D", conv2d_params(e, node)
-    elif node.op == "add":
-        fields["x2"] = _ring(e, segment, node.inputs[1])
-        kind, params = "MT_STAGE_ADD", add_params(e, node, row)
-    elif node.op == "average_pool":
-        kind, params = "MT_STAGE_AVERAGE_POOL", pool_params(e, node)
-    else:
-        kind, params = "MT_STAGE_CLAMP", clamp_params(e, node, row)
-    return struct_text({"kind": kind, "params": f"&{params}", **fields})
+    if stage.weight is not None:
+        fields["weight"] = stage.weight
+    if stage.bias is not None:
+        fields["bias"] = stage.bias
+    if stage.x2 is not None:
+        fields["x2"] = _ring(e, segment, stage.x2)
+    return struct_text({"kind": stage.kind, "params": f"&{stage.params}", **fields})

@@ -16,6 +16,9 @@ import numpy as np
 
 from microtune.ir import numerics
 from microtune.ir.graph import Array, Graph, Node
+from microtune.ir.ops import Trait, with_trait
+from microtune.ir.ops.common import clamp_bounds
+from microtune.ir.ops.layer import layer_of
 
 _MARGIN = 1e-6
 
@@ -30,28 +33,28 @@ class ChannelReport:
 
 
 def _layers(graph: Graph) -> list[Node]:
-    return [n for n in graph.nodes if n.op in ("conv2d", "fully_connected")]
+    return list(with_trait(graph, Trait.LAYER))
 
 
 def _code_interval(graph: Graph, node: Node) -> tuple[Array, Array]:
     """Bounds (O,) of acc·scale, before the zero point, over all int8 inputs."""
-    x, w, b = node.inputs[:3]
-    zero = graph.quant(x).zero_point
-    weight = graph.data[w].astype(np.float64).reshape(graph.data[w].shape[0], -1)
+    o = layer_of(node)
+    zero = graph.quant(o.x).zero_point
+    weight = graph.data[o.weight].astype(np.float64).reshape(graph.data[o.weight].shape[0], -1)
     lo, hi = -128 - zero, 127 - zero
     # Padding contributes 0, which lies between lo and hi or beside them for an extreme zero point.
     lo, hi = min(lo, 0), max(hi, 0)
     most = np.where(weight > 0, weight * hi, weight * lo).sum(axis=1)
     least = np.where(weight > 0, weight * lo, weight * hi).sum(axis=1)
-    scale = graph.scale(x) * graph.channel_scales(w) / graph.scale(node.outputs[0])
-    bias = graph.data[b].astype(np.float64)
+    scale = graph.scale(o.x) * graph.channel_scales(o.weight) / graph.scale(node.outputs[0])
+    bias = graph.data[o.bias].astype(np.float64)
     return (bias + least) * scale, (bias + most) * scale
 
 
 def dead_codes(graph: Graph, node: Node) -> dict[int, int]:
     """Channel -> its constant code, for the channels that an interval bound proves dead."""
     zero = graph.quant(node.outputs[0]).zero_point
-    lo, hi = node.ints("clamp") if "clamp" in node.attrs else (-128, 127)
+    lo, hi = clamp_bounds(node)
     low, high = _code_interval(graph, node)
     slack = _MARGIN * np.maximum(np.abs(low), np.abs(high))
     codes: dict[int, int] = {}
@@ -65,7 +68,7 @@ def dead_codes(graph: Graph, node: Node) -> dict[int, int]:
 
 def _unit_scale(graph: Graph, node: Node) -> np.float32:
     """A float32 weight scale for which M is exactly 1 in mode mcunet and rounds to 1 in device."""
-    sx, sy = np.float32(graph.scale(node.inputs[0])), np.float32(graph.scale(node.outputs[0]))
+    sx, sy = np.float32(graph.scale(layer_of(node).x)), np.float32(graph.scale(node.outputs[0]))
     scale = np.float32(sy / sx)
     for candidate in (
         scale, np.nextafter(scale, np.float32(0)), np.nextafter(scale, np.float32(np.inf)),
@@ -79,7 +82,7 @@ def neutralize_dead_channels(graph: Graph) -> None:
     """Rewrite the dead channels of every layer in place; the forward pass keeps every bit."""
     for node in _layers(graph):
         codes = dead_codes(graph, node)
-        w, b = node.inputs[1:3]
+        w, b = layer_of(node).weight, layer_of(node).bias
         scales_name = graph.quant(w).scales or ""
         weight, bias = graph.data[w].copy(), graph.data[b].copy()
         scales = graph.data[scales_name].copy()
@@ -95,10 +98,11 @@ def channel_reports(graph: Graph) -> list[ChannelReport]:
     """Dead and tiny channels of every layer."""
     reports = []
     for node in _layers(graph):
-        weight = graph.data[node.inputs[1]]
+        o = layer_of(node)
+        weight = graph.data[o.weight]
         live = weight.reshape(weight.shape[0], -1).any(axis=1)
-        x, y = graph.scale(node.inputs[0]), graph.scale(node.outputs[0])
-        real = x * np.where(live, graph.channel_scales(node.inputs[1]), 0) / y
+        x, y = graph.scale(o.x), graph.scale(node.outputs[0])
+        real = x * np.where(live, graph.channel_scales(o.weight), 0) / y
         pairs = np.array([numerics.quantize_multiplier(float(m)) for m in real], np.int64)
         tiny = int((live & numerics.is_tiny(*pairs.T)).sum())
         reports.append(ChannelReport(node.outputs[0], int((~live).sum()), tiny))

@@ -21,9 +21,10 @@ class Builder:
         """The int8 input, (1, H, W, C) or (1, C), named `input`."""
         return self.graph.input("input", shape, "i8", Quant(float(scale), int(zero_point)))
 
-    def _emit(
+    def apply(
         self, op: str, name: str, inputs: Sequence[str], quant: Quant | None, attrs: dict[str, Attr]
     ) -> str:
+        """Append any forward op of one result: its tensors in order, quantisation, attributes."""
         node = Node(op, tuple(inputs), (name,), attrs)
         shape, dtype = OPS[op].shapes(self.graph, node)[0]
         self.graph.add_node(node, [Tensor(name, shape, dtype, "value", quant)])
@@ -52,18 +53,18 @@ class Builder:
         }  # fmt: skip
         if clamp != (-128, 127):
             attrs["clamp"] = list(clamp)
-        return self._emit("conv2d", name, (x, w, b), quant, attrs)
+        return self.apply("conv2d", name, (x, w, b), quant, attrs)
 
     def fully_connected(
         self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant
     ) -> str:
         """weight int8 (O, I), x (1, I)."""
         w, b = self._parameters(name, weight, scales, bias)
-        return self._emit("fully_connected", name, (x, w, b), quant, {})
+        return self.apply("fully_connected", name, (x, w, b), quant, {})
 
     def add(self, name: str, a: str, b: str, quant: Quant) -> str:
         """Residual add."""
-        return self._emit("add", name, (a, b), quant, {})
+        return self.apply("add", name, (a, b), quant, {})
 
     def average_pool(
         self, name: str, x: str, kernel: Sequence[int] | None = None,
@@ -72,15 +73,15 @@ class Builder:
         """Average pool; global where no kernel is given."""
         size = list(kernel) if kernel else list(self.graph.tensors[x].shape[1:3])
         attrs: dict[str, Attr] = {"kernel": size, "stride": list(stride) if stride else size}
-        return self._emit("average_pool", name, (x,), self.graph.tensors[x].quant, attrs)
+        return self.apply("average_pool", name, (x,), self.graph.tensors[x].quant, attrs)
 
     def clamp(self, name: str, x: str, lo: int, hi: int) -> str:
         """ReLU and its kin, on codes."""
-        return self._emit("clamp", name, (x,), self.graph.tensors[x].quant, {"clamp": [lo, hi]})
+        return self.apply("clamp", name, (x,), self.graph.tensors[x].quant, {"clamp": [lo, hi]})
 
     def reshape(self, name: str, x: str, shape: Sequence[int]) -> str:
         """The same elements in another shape."""
-        return self._emit(
+        return self.apply(
             "reshape", name, (x,), self.graph.tensors[x].quant, {"shape": list(shape)}
         )
 

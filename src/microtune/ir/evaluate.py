@@ -27,7 +27,9 @@ def evaluate(
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
     for i, node in enumerate(graph.nodes):
         context = Context(graph, node, real)
-        results = OPS[node.op].meaning(context, [values[name] for name in node.inputs])
+        op = OPS[node.op]
+        operands = op.operands.of([values[name] for name in node.inputs])
+        results = op.meaning(context, operands)
         values.update(zip(node.outputs, results, strict=False))
         for name in {*node.inputs, *node.outputs}:
             temporary = graph.tensors[name].role == "value"

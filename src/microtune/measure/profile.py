@@ -17,6 +17,7 @@ from pathlib import Path
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import node_macs
+from microtune.ir.ops import Trait, has
 from microtune.measure.codemap import CodeMap, kernel_text_bytes, read_code
 from microtune.memory.rings import Segment, segments_of
 from microtune.project.project import placement_on, read_plan, read_project
@@ -30,8 +31,6 @@ from microtune.training.calibrate import synthetic_frame
 STREAM = "mt_stream"
 BETWEEN = "(calls)"
 _FRAME, _SEED, _LEARNING_RATE = 1000, 1, 0.001
-_NO_CALL = frozenset({"reshape", "q_scale_gradient"})
-_ONLY_TRAINING = frozenset({"gather_channels"})
 
 Counts = dict[int, int]
 
@@ -235,11 +234,11 @@ def calls_of(graph: Graph, train: bool) -> list[Node | Segment]:
         if index in segments:
             calls.append(segments[index])
             streamed = segments[index].last
-        if index < streamed or node.op in _NO_CALL:
+        if index < streamed or has(node, Trait.VIEW):
             continue
-        if train or node.op not in _ONLY_TRAINING:
+        if train or not has(node, Trait.TRAINING_ONLY):
             calls.append(node)
-        if node.op == "head" and not train:
+        if has(node, Trait.HEAD) and not train:
             break
     return calls
 

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from microtune.ir.graph import Graph, Node
+from microtune.ir.graph import Graph
 from microtune.ir.macs import node_macs
+from microtune.ir.ops import OPS, operand_names
 from microtune.memory.lifetimes import ring_name, views
 from microtune.memory.rings import segments_of
 
@@ -40,9 +41,9 @@ def accesses(graph: Graph) -> dict[str, float]:
         total[key] = total.get(key, 0.0) + times
 
     for node in graph.nodes:
-        many = _mac_reads(graph, node)
-        for position, name in enumerate(node.inputs):
-            count(name, many.get(position, float(_elements(graph, name))))
+        many = OPS[node.op].reads(graph, node)
+        for operand, name in operand_names(node).items():
+            count(name, many.get(operand, float(_elements(graph, name))))
         for name in node.outputs:
             count(name, float(_elements(graph, name)))
         count(scratch[node.outputs[0]], float(node_macs(graph, node)))
@@ -57,31 +58,3 @@ def heat(counts: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, flo
 def _elements(graph: Graph, name: str) -> int:
     tensor = graph.tensors[name]
     return tensor.bytes if tensor.dtype == "b1" else tensor.elements
-
-
-def _mac_reads(graph: Graph, node: Node) -> dict[int, float]:
-    """Position of an operand -> how often a node that multiplies and adds reads it."""
-    macs = float(node_macs(graph, node))
-    if node.op in ("conv2d", "fully_connected"):
-        parts = [1, 3] if len(node.inputs) > 3 else [1]
-        return {0: macs / _channels(graph, node, node.outputs[0]), **_weights(graph, node, parts)}
-    if node.op == "q_conv2d_input_grad":
-        parts = [2, 4] if node.attrs["trained"] else [2]
-        return {0: macs / _channels(graph, node, node.outputs[0]), **_weights(graph, node, parts)}
-    if node.op == "conv2d_weight_update":
-        return {0: macs / _channels(graph, node, node.inputs[2]), 2: macs}
-    if node.op in ("head", "q_head_input_grad", "head_update"):
-        return {0: macs, 1: macs}
-    return {}
-
-
-def _channels(graph: Graph, node: Node, name: str) -> int:
-    """Channels of a group: what shares one element of the other operand."""
-    return max(graph.tensors[name].shape[-1] // node.int("groups", 1), 1)
-
-
-def _weights(graph: Graph, node: Node, parts: list[int]) -> dict[int, float]:
-    """The MACs, shared between the parts of the weight."""
-    sizes = {part: graph.tensors[node.inputs[part]].elements for part in parts}
-    macs = node_macs(graph, node)
-    return {part: macs * size / sum(sizes.values()) for part, size in sizes.items()}

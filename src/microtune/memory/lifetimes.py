@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from microtune.ir.graph import Graph, Node
+from microtune.ir.ops import Trait, has
 from microtune.memory.rings import Segment, image_height, row_bytes, segments_of
-
-VIEW_OPS = frozenset({"reshape", "q_scale_gradient"})
 
 
 class Gap(NamedTuple):
@@ -67,7 +66,7 @@ def views(graph: Graph) -> dict[str, str]:
     owner: dict[str, str] = {}
     for node in graph.nodes:
         for position, name in enumerate(node.outputs):
-            viewed = 0 if node.op in VIEW_OPS else node.attrs.get("in_place")
+            viewed = 0 if has(node, Trait.VIEW) else node.attrs.get("in_place")
             if position == 0 and isinstance(viewed, int):
                 owner[name] = owner.get(node.inputs[viewed], node.inputs[viewed])
             else:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from microtune.ir.graph import Graph, Node
+from microtune.ir.ops import OPS, Trait, has
 
-STREAMED_OPS = frozenset({"conv2d", "add", "average_pool", "clamp"})
 ALL_STAGES = 255  # a stage's number is one byte of the generated order
 
 
@@ -72,7 +72,7 @@ def streamable(graph: Graph, node: Node) -> bool:
     """Whether the node is a frozen layer of images with one result."""
     tensors = [graph.tensors[name] for name in node.inputs]
     return (
-        node.op in STREAMED_OPS
+        has(node, Trait.STREAMED)
         and len(node.outputs) == 1
         and len(tensors[0].shape) == 4
         and all(tensor.role in ("const", "value", "input") for tensor in tensors)
@@ -91,12 +91,8 @@ def _stage_of(graph: Graph, node: Node) -> _Stage:
     name = node.outputs[0]
     height = image_height(graph, name)
     images = tuple(n for n in node.inputs if graph.tensors[n].role != "const")
-    if node.op == "conv2d":
-        kernel = graph.tensors[node.inputs[1]].shape[1]
-        return _Stage(name, height, images, kernel, node.ints("stride")[0], node.ints("padding")[0])
-    if node.op == "average_pool":
-        return _Stage(name, height, images, node.ints("kernel")[0], node.ints("stride")[0])
-    return _Stage(name, height, images)
+    window = OPS[node.op].window(graph, node)
+    return _Stage(name, height, images, window.kernel, window.stride, window.padding)
 
 
 def read_outside(graph: Graph, first: int, last: int) -> set[str]:

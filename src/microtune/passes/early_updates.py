@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from microtune.ir.graph import Graph, Node
+from microtune.ir.ops import Trait, has
 from microtune.ir.verifier import verify
-
-UPDATES = frozenset({"bias_update", "conv2d_weight_update", "head_update"})
 
 
 def early_updates(graph: Graph) -> Graph:
@@ -14,7 +13,7 @@ def early_updates(graph: Graph) -> Graph:
     result.nodes = []
     for node in graph.nodes:
         place = len(result.nodes)
-        if node.op in UPDATES:
+        if has(node, Trait.UPDATE):
             while place > 0 and not _must_follow(graph, node, result.nodes[place - 1]):
                 place -= 1
         result.nodes.insert(place, node)

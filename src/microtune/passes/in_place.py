@@ -8,18 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import Graph, Node
-from microtune.ir.ops.registry import conv_kind
+from microtune.ir.ops import OPS, operand_names
 from microtune.ir.verifier import verify
 from microtune.memory.lifetimes import views
-
-# Which inputs the first output may overwrite.
-ELEMENTWISE: dict[str, tuple[int, ...]] = {
-    "add": (0, 1), "clamp": (0,), "q_gradient_sum": (0, 2), "q_mask_gradient": (0,),
-}  # fmt: skip
-DEPTHWISE: dict[str, tuple[int, ...]] = {"conv2d": (0,), "q_conv2d_input_grad": (0,)}
-_BLOCK = 32
 
 
 def in_place(graph: Graph) -> Graph:
@@ -35,13 +27,9 @@ def in_place(graph: Graph) -> Graph:
 
 
 def _candidates(graph: Graph, node: Node) -> tuple[int, ...]:
-    if node.op in ELEMENTWISE:
-        return ELEMENTWISE[node.op]
-    if node.op not in DEPTHWISE:
-        return ()
-    x, y = graph.tensors[node.inputs[0]].shape, graph.tensors[node.outputs[0]].shape
-    worthwhile = conv_kind(graph, node) is ConvKind.DEPTHWISE and x[-1] > _BLOCK
-    return DEPTHWISE[node.op] if worthwhile and x == y and node.ints("stride") == [1, 1] else ()
+    """Positions of the operands that the node's first result may overwrite."""
+    allowed = OPS[node.op].overwrites(graph, node)
+    return tuple(i for i, name in enumerate(operand_names(node)) if name in allowed)
 
 
 def _is_last_use(graph: Graph, step: int, name: str) -> bool:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from microtune.ir.graph import Graph, Node
+from microtune.ir.ops import Trait, has
 from microtune.ir.verifier import verify
 from microtune.memory.lifetimes import Buffer, step_buffers, views
 from microtune.memory.planner import Plan, granule, live_bytes, plan_arena
 from microtune.memory.solver import Placement, available, smaller_arena, smaller_peak
 from microtune.memory.tasks import Memory, Order, Tasks
 
-LOSS = "softmax_cross_entropy"
 DETERMINISTIC_SECONDS = 0.1
 LOCAL_MOVES = 20_000
 
@@ -95,7 +95,7 @@ def minimise_peak_order(
 
 def backward_part(graph: Graph, scratch_bytes: Scratch) -> Backward | None:
     """What follows the loss; None if nothing does."""
-    start = next((i + 1 for i, node in enumerate(graph.nodes) if node.op == LOSS), None)
+    start = next((i + 1 for i, node in enumerate(graph.nodes) if has(node, Trait.LOSS)), None)
     if start is None or start == len(graph.nodes):
         return None
     tasks = _tasks(graph, start, step_buffers(graph, scratch_bytes))

@@ -8,10 +8,10 @@ from typing import Any
 
 from microtune.codegen.instructions_bound import (
     InstructionSet,
-    Layer,
+    Work,
     bound,
     instruction_set,
-    layer_of,
+    work_of,
 )
 from microtune.measure.profile import Build, Part, Profile
 
@@ -71,12 +71,12 @@ def layer_rows(profile: Profile, parts: Sequence[Part], build: Build) -> list[Ro
 
 
 def _row(profile: Profile, part: Part, isa: InstructionSet) -> Row:
-    layer = layer_of(profile.graph, part.node) if part.node else Layer("", "")
-    least = bound(layer, part.macs, isa)
+    work = work_of(profile.graph, part.node) if part.node else Work("", "")
+    least = bound(work, part.macs, isa)
     counted = part.instructions if least is not None else 0
-    elements = layer.outputs if part.macs else layer.inputs
+    elements = work.outputs if part.macs else work.inputs
     return Row(
-        part.name, layer.kind, layer.text, elements, part.macs, part.instructions, least,
+        part.name, work.kind, work.text, elements, part.macs, part.instructions, least,
         counted,
     )  # fmt: skip
 

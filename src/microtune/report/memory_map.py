@@ -15,13 +15,13 @@ from typing import Any
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
+from microtune.ir.ops import Trait, has
 from microtune.memory.latent import replay_bytes
 from microtune.pipeline import resident_bytes
 from microtune.project.project import TRAINING_FILE, read_project
 from microtune.targets import DEFAULT_STACK_BYTES
 
 LARGEST = 10
-_LOSS = "softmax_cross_entropy"
 
 
 class Kind(StrEnum):
@@ -93,7 +93,8 @@ class Bank:
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """Everything the views show. `ops` and `names` have one entry a step.
+    """Everything the views show. `ops`, `updates` (parameters are updated) and `names` have
+    one entry a step.
 
     `backward` is the first step after the loss (the number of steps for inference only). `sram`
     holds the planned parts of all SRAM in bytes.
@@ -102,6 +103,7 @@ class MemoryMap:
     title: str
     banks: tuple[Bank, ...]
     ops: tuple[str, ...]
+    updates: tuple[bool, ...]
     names: tuple[str, ...]
     backward: int
     proven: bool
@@ -143,7 +145,7 @@ def load_memory_map(project: Path) -> MemoryMap:
 
 def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
     """The map from the contents of plan.json and the graph that was planned."""
-    losses = [step for step, node in enumerate(graph.nodes) if node.op == _LOSS]
+    losses = [step for step, node in enumerate(graph.nodes) if has(node, Trait.LOSS)]
     backward = losses[0] + 1 if losses else len(graph.nodes)
     kinds = _kinds(graph, backward)
     blocks: dict[str, list[Block]] = {}
@@ -168,6 +170,7 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
               f"input {plan['input']}",
         banks=banks,
         ops=tuple(node.op for node in graph.nodes),
+        updates=tuple(has(node, Trait.UPDATE) for node in graph.nodes),
         names=tuple(node.outputs[0] for node in graph.nodes),
         backward=backward, proven=reached or bool(plan.get("optimal", False)),
         sram=sram_parts(plan, graph), sram_budget=int(plan["budget"]["sram_bytes"]),

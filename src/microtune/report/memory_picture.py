@@ -98,7 +98,7 @@ def _legend(figure: Figure, memory: MemoryMap, height: float) -> None:
 
     used = {block.kind for bank in memory.banks for block in bank.blocks}
     handles = [Patch(facecolor=COLOURS[kind], label=kind.value) for kind in Kind if kind in used]
-    if any(op.endswith("_update") for op in memory.ops):
+    if any(memory.updates):
         handles.append(Patch(facecolor=_UPDATE, label="step that updates parameters"))
     figure.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0.05, 0.04 / height), frameon=False,
@@ -179,8 +179,8 @@ def _phases(axis: Axes, memory: MemoryMap) -> None:
             (first + last) / 2, 0.62, name, fontsize=SMALL, ha="center", va="center_baseline",
             color=INK,
         )  # fmt: skip
-    for step, op in enumerate(memory.ops):
-        if op.endswith("_update"):
+    for step, updates in enumerate(memory.updates):
+        if updates:
             strip.axvspan(step + 0.15, step + 0.85, 0, 0.24, facecolor=_UPDATE, lw=0)
 
 
@@ -189,7 +189,7 @@ def _step_ticks(axis: Axes, memory: MemoryMap) -> None:
     per_step, _ = points(axis)
     chosen: list[tuple[float, float, int]] = []
     wanted = [0, memory.backward - 1, *(bank.peak_step for bank in memory.banks)]
-    regular = [s for s in range(memory.steps) if not memory.ops[s].endswith("_update")]
+    regular = [s for s in range(memory.steps) if not memory.updates[s]]
     for step in [*wanted, *regular]:
         half = text_points(_tick(memory, step), SMALL) / 2 + 4
         middle = (step + 0.5) * per_step

@@ -286,7 +286,7 @@ def _axis(memory: MemoryMap, canvas: Canvas) -> str:
         column = step * canvas.columns // memory.steps
         label = name.removesuffix(".next")
         fits = column >= free and column + len(label) <= canvas.columns
-        if fits and not memory.ops[step].endswith("_update"):
+        if fits and not memory.updates[step]:
             ticks[column : column + len(label)] = label
             numbers[column : column + len(str(step))] = str(step)
             free = column + max(len(label), len(str(step))) + 2

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from microtune.ir.graph import Array, Graph
-from microtune.ir.ops.forward import merge_channels
+from microtune.ir.ops import Trait, with_trait
+from microtune.ir.ops.convolution import bias_deltas
+from microtune.ir.ops.layer import layer_of, merge_channels
 
 
 def canonical_parameters(graph: Graph, data: Mapping[str, Array]) -> dict[str, Array]:
@@ -21,16 +23,18 @@ def canonical_parameters(graph: Graph, data: Mapping[str, Array]) -> dict[str, A
     `graph` is a training graph, `data` its params (frozen parts come from the graph).
     """
     result: dict[str, Array] = {}
-    deltas = {n.inputs[1]: n for n in graph.nodes if n.op == "bias_from_delta"}
-    splits = {n.inputs[3]: n for n in graph.nodes if n.op == "conv2d" and len(n.inputs) > 3}
+    deltas = bias_deltas(graph)
+    layers = [(node, layer_of(node)) for node in with_trait(graph, Trait.LAYER)]
+    splits = {o.split.trained: (node, o.weight, o.split.order) for node, o in layers if o.split}
     for tensor in graph.with_role("param"):
         value = data[tensor.name]
-        if node := splits.get(tensor.name):
-            frozen, order = graph.data[node.inputs[1]], graph.data[node.inputs[4]]
-            value = merge_channels(frozen, value, order, node.int("groups"))
-        elif node := deltas.get(tensor.name):
-            delta = value.astype(np.int32) << node.int("shift")
-            value = graph.data[node.inputs[0]] + delta
+        if tensor.name in splits:
+            node, frozen, order = splits[tensor.name]
+            groups = node.int("groups")
+            value = merge_channels(graph.data[frozen], value, graph.data[order], groups)
+        elif tensor.name in deltas:
+            base, shift = deltas[tensor.name]
+            value = graph.data[base] + (value.astype(np.int32) << shift)
         result[tensor.parameter] = value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
     return dict(sorted(result.items()))
 

@@ -16,6 +16,7 @@ from microtune.data.augment import NONE
 from microtune.data.modality import Modality, read_modality
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
+from microtune.ir.ops.head import head_of
 from microtune.measure.measure import Measurement, measure
 from microtune.project.learnt import Learnt, read_learnt
 from microtune.project.project import read_project
@@ -61,8 +62,8 @@ class OpenProject:
     @property
     def is_untaught(self) -> bool:
         """Whether its head is all zeros: before training every image gets the first class."""
-        heads = [node.inputs[1:3] for node in self.graph.nodes if node.op == "head"]
-        return bool(heads) and not any(self.graph.data[name].any() for name in heads[0])
+        head = head_of(self.graph)
+        return not any(self.graph.data[name].any() for name in (head.weight, head.bias))
 
     def learnt(self, path: Path | None) -> Learnt | None:
         """What a file of `train --save` or `mt_save` holds; None for no file."""

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from microtune.errors import MicrotuneError
-from microtune.ir.convolution import ConvKind, split_axis
+from microtune.ir.convolution import split_axis
 from microtune.ir.graph import Graph, Node, Tensor
-from microtune.ir.ops.registry import conv_kind
+from microtune.ir.ops.convolution_operands import Layer, Split
+from microtune.ir.ops.head import head_of
+from microtune.ir.ops.layer import can_split_weight, layer_of
 from microtune.ir.verifier import verify
-from microtune.training.head import head_node
 from microtune.training.scheme import Scheme, channel_count, trained_channels
 
 
@@ -24,10 +25,10 @@ def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
     """
     result = verify(graph).copy()
     for layer in scheme.biases:
-        result.set_role(_node(result, layer).inputs[2], "param")
+        result.set_role(layer_of(_node(result, layer)).bias, "param")
     for layer, count in scheme.weights.items():
         node = _node(result, layer)
-        weight = result.tensors[node.inputs[1]]
+        weight = result.tensors[layer_of(node).weight]
         if count >= channel_count(result, layer):
             result.set_role(weight.name, "param")
         elif not can_split(result, layer):
@@ -38,7 +39,8 @@ def apply_scheme(graph: Graph, scheme: Scheme) -> Graph:
         else:
             _split(result, node, count)
     if not scheme.head:
-        for name in head_node(result).inputs[1:]:
+        head = head_of(result)
+        for name in (head.weight, head.bias):
             result.set_role(name, "const")
     return verify(result)
 
@@ -50,12 +52,12 @@ def _node(graph: Graph, layer: str) -> Node:
 def can_split(graph: Graph, layer: str) -> bool:
     """Whether a part of its channels can be trained: dense (input channels) or plain depthwise
     (output channels) convolutions."""
-    node = _node(graph, layer)
-    return node.op == "conv2d" and conv_kind(graph, node) is not ConvKind.GROUPED
+    return can_split_weight(graph, _node(graph, layer))
 
 
 def _split(graph: Graph, node: Node, count: int) -> None:
-    name = node.inputs[1]
+    o = layer_of(node)
+    name = o.weight
     tensor, data = graph.tensors[name], graph.data[name]
     order = trained_channels(graph, node.outputs[0], count)
     axis = split_axis(node.int("groups"))
@@ -67,7 +69,6 @@ def _split(graph: Graph, node: Node, count: int) -> None:
         trained,
     )
     graph.constant(names[2], order.astype(np.uint16), "u16")
-    x, _, bias = node.inputs
-    inputs = (x, names[0], bias, names[1], names[2])
-    graph.nodes[graph.nodes.index(node)] = replace(node, inputs=inputs)
+    operands = Layer(o.x, names[0], o.bias, Split(names[1], names[2]))
+    graph.nodes[graph.nodes.index(node)] = replace(node, inputs=operands.flat())
     del graph.tensors[name], graph.data[name]

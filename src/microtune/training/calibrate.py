@@ -15,6 +15,8 @@ from microtune.ir import numerics
 from microtune.ir.evaluate import evaluate
 from microtune.ir.gradients import GradientValue, rounded_gradients
 from microtune.ir.graph import Array, Graph
+from microtune.ir.ops import Trait, first_with
+from microtune.ir.ops.head import head_of
 from microtune.ir.signature import feed
 
 FRAMES = 4
@@ -40,7 +42,7 @@ def synthetic_frame(shape: tuple[int, ...], number: int) -> Array:
 
 def _random_head(graph: Graph, number: int) -> dict[str, Array]:
     """Head weights that let a gradient through (the initial head is zero)."""
-    name = next(node.inputs[1] for node in graph.nodes if node.op == "head")
+    name = head_of(graph).weight
     weight = graph.data[name]
     index = np.arange(weight.size, dtype=np.int64).reshape(weight.shape)
     centred = numerics.random16(_KEY - number, index) - 32768
@@ -53,10 +55,10 @@ def calibrated_offsets(exact: Graph) -> dict[str, Array]:
 
     Returns state name -> int8 (1,): the median over the synthetic frames, rounded up.
     """
-    gradients = rounded_gradients(exact)
-    base = next((n.outputs[1] for n in exact.nodes if n.op == "q_head_input_grad"), None)
-    if base is None or not gradients:
+    gradients, entering = rounded_gradients(exact), first_with(exact, Trait.ENTERING)
+    if entering is None or not gradients:
         return {}
+    base = entering.outputs[1]
     keep = {base}.union(*(gradient.pair for gradient in gradients))
     seen: dict[GradientValue, list[int]] = {gradient: [] for gradient in gradients}
     shape, classes = exact.input_tensor.shape, exact.output_tensor.elements

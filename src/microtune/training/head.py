@@ -10,6 +10,9 @@ import numpy as np
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Array, Attr, Graph, Node, Tensor
+from microtune.ir.ops import Trait, has
+from microtune.ir.ops.head import Head
+from microtune.ir.ops.layer import layer_of
 from microtune.ir.prune import remove_unused
 from microtune.ir.verifier import verify
 
@@ -23,7 +26,7 @@ def find_classifier(graph: Graph) -> Node:
     name = graph.outputs[0]
     while name in producers:
         node = producers[name]
-        if node.op in ("conv2d", "fully_connected"):
+        if has(node, Trait.LAYER):
             return node
         name = node.inputs[0]
     raise MicrotuneError(f"{graph.name}: no classifier layer leads to output {graph.outputs[0]}")
@@ -47,7 +50,7 @@ def replace_head(
         raise MicrotuneError(f"--classes {classes}: a classifier needs 2 to {MAX_CLASSES} classes")
     verify(graph)
     classifier = find_classifier(graph)
-    features = graph.tensors[classifier.inputs[0]]
+    features = graph.tensors[layer_of(classifier).x]
     if features.elements != features.shape[-1]:
         raise MicrotuneError(
             f"{graph.name}: classifier {classifier.outputs[0]} reads {list(features.shape)}; "
@@ -69,25 +72,18 @@ def replace_head(
         tensor = Tensor(result.fresh(name), data.shape, kind, "param")
         operands.append(result.add_tensor(tensor, data))
     logits = Tensor(result.fresh("logits"), (1, classes), "i32" if int16 else "f32")
-    result.add_node(Node("head", tuple(operands), (logits.name,), attrs), [logits])
+    inputs = Head[str].of(operands).flat()
+    result.add_node(Node("head", inputs, (logits.name,), attrs), [logits])
     result.outputs = [logits.name]
     return verify(result)
 
 
-def head_node(graph: Graph) -> Node:
-    """The node of the head. Raises MicrotuneError where there is none."""
-    for node in graph.nodes:
-        if node.op == "head":
-            return node
-    raise MicrotuneError(f"{graph.name}: there is no head")
-
-
 def _classifier_values(graph: Graph, classifier: Node) -> tuple[Array, Array]:
     """(weight (N, C), bias (N,)) of the classifier as real numbers, float64."""
-    x, w, b = classifier.inputs[:3]
-    scales = graph.channel_scales(w)
-    weight = graph.data[w].astype(np.float64).reshape(len(scales), -1) * scales[:, None]
-    return weight, graph.data[b] * scales * graph.scale(x)
+    o = layer_of(classifier)
+    scales = graph.channel_scales(o.weight)
+    weight = graph.data[o.weight].astype(np.float64).reshape(len(scales), -1) * scales[:, None]
+    return weight, graph.data[o.bias] * scales * graph.scale(o.x)
 
 
 def _fixed_point(x_scale: float, weight: Array, bias: Array) -> tuple[int, tuple[Array, Array]]:
@@ -103,12 +99,12 @@ def _fixed_point(x_scale: float, weight: Array, bias: Array) -> tuple[int, tuple
 def _without(graph: Graph, classifier: Node) -> Graph:
     """The graph up to the classifier's input."""
     result = graph.copy()
-    needed = {classifier.inputs[0]}
+    needed = {layer_of(classifier).x}
     kept: list[Node] = []
     for node in reversed(graph.nodes):
         if needed & set(node.outputs):
             kept.append(node)
             needed |= set(node.inputs)
     result.nodes = kept[::-1]
-    result.outputs = [classifier.inputs[0]]
+    result.outputs = [layer_of(classifier).x]
     return remove_unused(result)

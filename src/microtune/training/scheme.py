@@ -21,6 +21,8 @@ import numpy as np
 from microtune.errors import MicrotuneError
 from microtune.ir.convolution import is_per_channel
 from microtune.ir.graph import Array, Graph, Node
+from microtune.ir.ops import Trait, has
+from microtune.ir.ops.layer import layer_of
 from microtune.training.head import find_classifier
 
 PUBLISHED = Path(__file__).parent / "schemes"
@@ -52,7 +54,7 @@ def backbone_layers(graph: Graph) -> list[str]:
     classifier = find_classifier(graph).outputs[0]
     return [
         node.outputs[0] for node in graph.nodes
-        if node.op in ("conv2d", "fully_connected") and node.outputs[0] != classifier
+        if has(node, Trait.LAYER) and node.outputs[0] != classifier
     ]  # fmt: skip
 
 
@@ -63,13 +65,13 @@ def _node(graph: Graph, layer: str) -> Node:
 def selects_outputs(graph: Graph, layer: str) -> bool:
     """Whether a ratio selects output channels of this layer: each has an input of its own."""
     node = _node(graph, layer)
-    inputs, outputs = (graph.tensors[n].shape[-1] for n in (node.inputs[0], layer))
+    inputs, outputs = (graph.tensors[n].shape[-1] for n in (layer_of(node).x, layer))
     return is_per_channel(node.int("groups", 1), inputs, outputs)
 
 
 def channel_count(graph: Graph, layer: str) -> int:
     """How many channels a ratio of 1 trains."""
-    weight = graph.tensors[_node(graph, layer).inputs[1]]
+    weight = graph.tensors[layer_of(_node(graph, layer)).weight]
     return weight.shape[0 if selects_outputs(graph, layer) else -1]
 
 
@@ -79,7 +81,7 @@ def trained_channels(graph: Graph, layer: str, count: int) -> Array:
     The norm is of the int8 weights per input channel (depthwise: per output channel), unscaled;
     ties go to the lower index. Both parts are in ascending original order.
     """
-    weight = graph.data[_node(graph, layer).inputs[1]].astype(np.int64)
+    weight = graph.data[layer_of(_node(graph, layer)).weight].astype(np.int64)
     if selects_outputs(graph, layer):
         norms = (weight**2).reshape(weight.shape[0], -1).sum(axis=1)
     else:
@@ -230,13 +232,13 @@ def analytic_kb(graph: Graph, scheme: Scheme) -> float:
     H·W·channels × 8 bit of saved input and the weights × 8 bit; the classifier's input × 8 bit. It
     leaves out the head, the forward peak, gradients and scratch: see the planned bytes.
     """
-    bits = graph.tensors[find_classifier(graph).inputs[0]].elements * 8
+    bits = graph.tensors[layer_of(find_classifier(graph)).x].elements * 8
     for layer in scheme.biases:
         y = graph.tensors[layer]
         bits += y.elements + 32 * y.shape[-1]
     for layer, count in scheme.weights.items():
-        node = _node(graph, layer)
-        x, w = graph.tensors[node.inputs[0]], graph.tensors[node.inputs[1]]
+        o = layer_of(_node(graph, layer))
+        x, w = graph.tensors[o.x], graph.tensors[o.weight]
         bits += x.elements // x.shape[-1] * count * 8
         bits += w.elements // channel_count(graph, layer) * count * 8
     return bits / 8 / 1024

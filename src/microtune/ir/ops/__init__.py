@@ -1,8 +1,34 @@
-"""The op table. Importing this package registers every op."""
+"""The op table. Importing this package registers every op: one module a family."""
 
-from microtune.ir.ops import float_gradients, forward, heads, int8_gradients, updates
-from microtune.ir.ops.registry import OPS, Context, OpDef
+from importlib import import_module
+
+from microtune.ir.ops.registry import (
+    OPS,
+    Context,
+    Op,
+    Trait,
+    first_with,
+    has,
+    operand_names,
+    with_trait,
+)
+
+# A family's kernels are in the module of the same name in codegen/kernels.
+FAMILIES = (
+    "convolution",
+    "convolution_gradient",
+    "parameter_update",
+    "residual",
+    "average_pool",
+    "clamp",
+    "reshape",
+    "head",
+    "cross_entropy",
+)
+
+for _family in FAMILIES:
+    import_module(f"{__name__}.{_family}")
 
 __all__ = [
-    "OPS", "Context", "OpDef", "float_gradients", "forward", "heads", "int8_gradients", "updates",
+    "FAMILIES", "OPS", "Context", "Op", "Trait", "first_with", "has", "operand_names", "with_trait",
 ]  # fmt: skip

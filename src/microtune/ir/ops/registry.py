@@ -1,19 +1,40 @@
-"""The op table: one entry per op with its shape rule and its one executable meaning."""
+"""The op table: everything that the compiler knows about an op is one entry (`Op`).
+
+Passes, planner, generator and reports never compare an op's name; they ask the entry.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from microtune.ir.convolution import ConvKind, Geometry, kind_of
 from microtune.ir.graph import Graph, Node
+from microtune.ir.ops.operands import Operands
+from microtune.ir.ops.rules import Lowering, Tape
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
+ShapeList = list[tuple[Shape, str]]
+
+
+class Trait(Enum):
+    """What passes, planner and reports need to know about an op."""
+
+    LAYER = auto()  # a weight and a bias (operands: convolution.Layer): what a scheme trains
+    HEAD = auto()  # makes the logits: an inference ends here
+    LOSS = auto()  # the forward part ends here, the backward part follows
+    VIEW = auto()  # its first result is the memory of its first operand; nothing runs
+    STREAMED = auto()  # can make its result row by row
+    UPDATE = auto()  # writes its results into parameters
+    TRAINING_ONLY = auto()  # in the forward part, but an inference leaves it out
+    FLOAT = auto()  # a gradient in real numbers: every one is lowered, none runs on a device
+    MASK = auto()  # passes a gradient where a mask is 1 (operands: clamp.MaskGradient)
+    ENTERING = auto()  # makes the gradient that enters the backbone: (codes, exponent)
 
 
 @dataclass(frozen=True)
@@ -32,100 +53,136 @@ class Context:
         """Requantisation mode of the graph: "device" or "mcunet"."""
         return str(self.graph.attrs.get("requantize", "device"))
 
-    def geometry(self) -> Geometry:
-        """Stride, padding and groups of a convolution node."""
-        return geometry_of(self.node)
+
+@dataclass(frozen=True)
+class Window:
+    """The rows of its image operands that a row of the result covers."""
+
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
 
 
-ShapeRule = Callable[[Graph, Node], list[tuple[Shape, str]]]
-Meaning = Callable[[Context, list[Array]], list[Array]]
+# The meaning of an op takes its operands as arrays, by name (a subclass of Operands[Array]).
+Meaning = Callable[[Context, Any], list[Array]]
+ShapeRule = Callable[[Graph, Node], ShapeList]
+GradientRule = Callable[[Tape, Node, str], None]
+LoweringRule = Callable[[Lowering, Node], None]
+CountRule = Callable[[Graph, Node], int]
+ReadRule = Callable[[Graph, Node], dict[str, float]]
+ProofRule = Callable[[Graph, Node], Iterator[str]]
+OverwriteRule = Callable[[Graph, Node], tuple[str, ...]]
+ClampRule = Callable[[Graph, Node], bool]
+WindowRule = Callable[[Graph, Node], Window]
+
+
+def no_macs(graph: Graph, node: Node) -> int:
+    """An op that does not multiply and add."""
+    return 0
+
+
+def once(graph: Graph, node: Node) -> dict[str, float]:
+    """Every operand is read once per element."""
+    return {}
+
+
+def nothing_to_prove(graph: Graph, node: Node) -> Iterator[str]:
+    """An op whose sums always fit."""
+    return iter(())
+
+
+def overwrites_nothing(graph: Graph, node: Node) -> tuple[str, ...]:
+    """The result needs memory of its own."""
+    return ()
+
+
+def never(graph: Graph, node: Node) -> bool:
+    """An op without a clamp."""
+    return False
+
+
+def always(graph: Graph, node: Node) -> bool:
+    """An op whose clamp can always be active."""
+    return True
+
+
+def row_by_row(graph: Graph, node: Node) -> Window:
+    """A row of the result needs the same row of each image."""
+    return Window()
 
 
 @dataclass(frozen=True)
-class OpDef:
-    """An op: allowed numbers of inputs, attributes with their kind, shape rule, meaning."""
+class Op:
+    """An op.
+
+    operands     class of its named operands
+    attrs        attributes that it must have; `optional` may be there
+    shapes       shapes and element types of its results
+    meaning      what it computes, in numpy, exactly
+    traits       what passes and planner ask
+    gradient     appends the float gradients of its operands; None: it can only be frozen
+    lowering     appends its int8 version; None: the device runs it as it is
+    macs         multiply-accumulates
+    reads        operand -> how often the portable kernel reads it, where not once per element
+    proof        what could overflow, as a sentence each
+    overwrites   operands whose memory the first result may take
+    clamps       whether its clamp can be active, so that a gradient needs a mask
+    window       the rows that a row of the result covers (ops that are STREAMED)
+    """
 
     name: str
-    inputs: tuple[int, int]
+    operands: type[Operands[Any]]
     attrs: frozenset[str]
     optional: frozenset[str]
     shapes: ShapeRule
     meaning: Meaning
+    traits: frozenset[Trait] = frozenset()
+    gradient: GradientRule | None = None
+    lowering: LoweringRule | None = None
+    macs: CountRule = no_macs
+    reads: ReadRule = once
+    proof: ProofRule = nothing_to_prove
+    overwrites: OverwriteRule = overwrites_nothing
+    clamps: ClampRule = never
+    window: WindowRule = row_by_row
 
 
-OPS: dict[str, OpDef] = {}
-
-CONV_ATTRS = "stride padding groups"
-
-
-def geometry_of(node: Node) -> Geometry:
-    """Stride, padding and groups of a convolution node."""
-    stride, padding = node.ints("stride"), node.ints("padding")
-    return Geometry(
-        (stride[0], stride[1]),
-        (padding[0], padding[1], padding[2], padding[3]),
-        node.int("groups"),
-    )
-
-
-# Positions of (input, output) among a node's inputs; -1: its first output.
-_ENDS = {
-    "conv2d": (0, -1), "fully_connected": (0, -1), "conv2d_input_grad": (-1, 0),
-    "q_conv2d_input_grad": (-1, 0), "conv2d_weight_update": (2, 0),
-}  # fmt: skip
-
-
-def conv_kind(graph: Graph, node: Node) -> ConvKind:
-    """The kind of a layer, of its input gradient or of its weight update."""
-    names = (*node.inputs, node.outputs[0])
-    inputs, outputs = (graph.tensors[names[i]].shape[-1] for i in _ENDS[node.op])
-    if node.op == "conv2d_weight_update" and len(node.inputs) > 8:
-        inputs = graph.tensors[node.inputs[8]].elements
-    return kind_of(node.int("groups", 1), inputs, outputs)
+OPS: dict[str, Op] = {}
 
 
 def op(
-    name: str, inputs: tuple[int, int], shapes: ShapeRule, attrs: str = "", optional: str = ""
-) -> Callable[[Meaning], Meaning]:
-    """Register the decorated function as the meaning of op `name`."""
+    name: str, operands: type[Operands[Any]], shapes: ShapeRule, *traits: Trait,
+    attrs: str = "", optional: str = "", **rules: Any,  # noqa: ANN401
+) -> Callable[[Meaning], Meaning]:  # fmt: skip
+    """Register the decorated function as the meaning of op `name`; `rules` are fields of `Op`."""
 
     def register(meaning: Meaning) -> Meaning:
         if name in OPS:
             raise ValueError(f"op {name} is defined twice")
-        OPS[name] = OpDef(
-            name, inputs, frozenset(attrs.split()), frozenset(optional.split()), shapes, meaning
-        )
+        OPS[name] = Op(
+            name, operands, frozenset(attrs.split()), frozenset(optional.split()), shapes, meaning,
+            frozenset(traits), **rules,
+        )  # fmt: skip
         return meaning
 
     return register
 
 
-def as_hwc(x: Array) -> Array:
-    """(1, H, W, C) or (1, C) -> (H, W, C)."""
-    return x[0] if x.ndim == 4 else x.reshape(1, 1, -1)
+def operand_names(node: Node) -> dict[str, str]:
+    """Path of an operand ("x", "split.trained") -> the tensor, of those that are there."""
+    return dict(OPS[node.op].operands.of(node.inputs).names())
 
 
-def as_ohwi(w: Array) -> Array:
-    """(O, KH, KW, I) or (O, I) -> (O, KH, KW, I)."""
-    return w if w.ndim == 4 else w.reshape(w.shape[0], 1, 1, -1)
+def has(node: Node, trait: Trait) -> bool:
+    """Whether the node's op has the trait."""
+    return trait in OPS[node.op].traits
 
 
-def shape_of(graph: Graph, node: Node, index: int) -> Shape:
-    """Shape of the index-th input."""
-    return graph.tensors[node.inputs[index]].shape
+def with_trait(graph: Graph, trait: Trait) -> Iterator[Node]:
+    """The nodes whose op has the trait, in order."""
+    return (node for node in graph.nodes if has(node, trait))
 
 
-def same_as(index: int, dtype: str | None = None) -> ShapeRule:
-    """Shape rule: one output like input `index` (plus a mask where a second output is named)."""
-
-    def rule(graph: Graph, node: Node) -> list[tuple[Shape, str]]:
-        tensor = graph.tensors[node.inputs[index]]
-        return with_mask(node, tensor.shape, dtype or tensor.dtype)
-
-    return rule
-
-
-def with_mask(node: Node, shape: Shape, dtype: str) -> list[tuple[Shape, str]]:
-    """One output, and a mask of the same shape where the node has a second output."""
-    first = [(shape, dtype)]
-    return [*first, (shape, "b1")] if len(node.outputs) == 2 else first
+def first_with(graph: Graph, trait: Trait) -> Node | None:
+    """The first node whose op has the trait."""
+    return next(with_trait(graph, trait), None)

@@ -20,7 +20,7 @@ import numpy as np
 
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array, Graph, Node
-from microtune.ir.ops.forward import full_weight
+from microtune.ir.ops.layer import layer_of
 from microtune.ir.signature import feed
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.trials.trial import Trial, TrialSetup, trained_parameters
@@ -147,8 +147,8 @@ def _per_output(outputs: Array, weights: Array) -> Array:
 def _biases_of(graph: Graph, depth: int) -> dict[str, str]:
     """Weight -> bias of each of the last `depth` layers, by tensor name."""
     nodes = {node.outputs[0]: node for node in graph.nodes}
-    of = [nodes[name].inputs for name in backbone_layers(graph)[-depth:]]
-    return {inputs[1]: inputs[2] for inputs in of}
+    of = [layer_of(nodes[name]) for name in backbone_layers(graph)[-depth:]]
+    return {layer.weight: layer.bias for layer in of}
 
 
 def _gradient_graph(setup: TrialSetup, depth: int) -> tuple[Graph, Graph, dict[str, str]]:
@@ -171,20 +171,20 @@ def _scores(graph: Graph, information: Mapping[str, Array], depth: int) -> Fishe
     channels: dict[str, Array] = {}
     nodes = {node.outputs[0]: node for node in graph.nodes}
     for name in backbone_layers(graph)[-depth:]:
-        x, weight, bias = nodes[name].inputs[:3]
-        scales = np.where(_live(graph, nodes[name]), graph.channel_scales(weight), np.inf)
-        biases[name] = float((information[bias] / (graph.scale(x) * scales) ** 2).sum())
-        by_output = information[weight].reshape(len(scales), -1) / scales[:, None] ** 2
+        o = layer_of(nodes[name])
+        scales = np.where(_live(graph, nodes[name]), graph.channel_scales(o.weight), np.inf)
+        biases[name] = float((information[o.bias] / (graph.scale(o.x) * scales) ** 2).sum())
+        by_output = information[o.weight].reshape(len(scales), -1) / scales[:, None] ** 2
         if selects_outputs(graph, name):
             channels[name] = by_output.sum(axis=1)
         else:
-            inputs = information[weight].shape[-1]
+            inputs = information[o.weight].shape[-1]
             channels[name] = by_output.reshape(-1, inputs).sum(axis=0)
     return FisherScores(biases, channels)
 
 
 def _live(graph: Graph, node: Node) -> Array:
     """Whether each output channel has a weight other than 0, bool (O,); only those are trained."""
-    weight = full_weight(node.int("groups", 1), graph.data[node.inputs[1]], [])
+    weight = graph.data[layer_of(node).weight]
     alive: Array = np.array([row.any() for row in weight])
     return alive

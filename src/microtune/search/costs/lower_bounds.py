@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from microtune import pipeline
 from microtune.ir.graph import Graph, Node
+from microtune.ir.ops import Trait, with_trait
+from microtune.ir.ops.convolution_operands import WeightUpdate
+from microtune.ir.ops.layer import layer_of
 from microtune.memory.lifetimes import aligned, views
 from microtune.search.costs.live_memory import (
     LiveBuffers,
@@ -22,9 +25,6 @@ from microtune.search.costs.live_memory import (
 )
 from microtune.search.costs.planned import Costs, estimated_instructions
 from microtune.search.problem import HEAD_ONLY, RATIOS, Choice, Selection
-
-_UPDATE = "conv2d_weight_update"
-_LAYERS = ("conv2d", "fully_connected")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class LowerBounds:
             Selection(len(self.costs.layers) - chosen[0].layer, chosen)
         )
         live = always_live_buffers(graph)
-        layers = {node.outputs[0]: node for node in graph.nodes if node.op in _LAYERS}
+        layers = {node.outputs[0]: node for node in with_trait(graph, Trait.LAYER)}
         for choice in chosen:
             layer = layers[self.costs.layers[choice.layer]]
             self.choice_costs[choice] = self._choice_cost(graph, layer, live)
@@ -159,12 +159,14 @@ class LowerBounds:
 
     def _choice_cost(self, graph: Graph, layer: Node, live: LiveBuffers) -> ChoiceCost:
         """What training the weights of a layer adds to the costs of a graph."""
-        weight = layer.inputs[3] if len(layer.inputs) > 3 else layer.inputs[1]
-        update = next(n for n in graph.nodes if n.op == _UPDATE and n.inputs[3] == weight)
-        saved = views(graph).get(update.inputs[2], update.inputs[2])
-        made = [n for n in graph.nodes if n.op == "gather_channels" and n.outputs[0] == saved]
+        o = layer_of(layer)
+        weight = o.split.trained if o.split else o.weight
+        update = graph.producers()[graph.updates[weight]]
+        x = WeightUpdate[str].of(update.inputs).x
+        saved = views(graph).get(x, x)
+        made = [n for n in with_trait(graph, Trait.TRAINING_ONLY) if n.outputs[0] == saved]
         buffer = live.owner.get(saved, saved)
-        order = graph.tensors[layer.inputs[4]].bytes if len(layer.inputs) > 4 else 0
+        order = graph.tensors[o.split.order].bytes if o.split else 0
         return ChoiceCost(
             aligned(graph.tensors[weight].bytes), order,
             estimated_instructions(graph, [update, *made], self.costs.request.target),

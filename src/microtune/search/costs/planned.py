@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from microtune import pipeline
-from microtune.codegen.instructions_bound import instruction_set, layer_of
+from microtune.codegen.instructions_bound import instruction_set, work_of
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import node_macs
 from microtune.ir.modelfile import ModelFile
+from microtune.ir.ops import Trait, has
 from microtune.memory import solver
-from microtune.memory.lifetimes import VIEW_OPS
 from microtune.run.builds import code_version
 from microtune.search.problem import HEAD_ONLY, Selection
 from microtune.targets import Target
@@ -56,10 +56,10 @@ def estimated_instructions(graph: Graph, nodes: Iterable[Node], target: Target) 
     costs = step_costs(instruction_set(target.isa))
     total = 0.0
     for node in nodes:
-        if node.op not in VIEW_OPS:
-            layer = layer_of(graph, node)
-            sizes = node_macs(graph, node), layer.outputs, layer.inputs
-            total += call_cost(costs, layer.kind).instructions(*sizes)
+        if not has(node, Trait.VIEW):
+            work = work_of(graph, node)
+            sizes = node_macs(graph, node), work.outputs, work.inputs
+            total += call_cost(costs, work.kind).instructions(*sizes)
     return round(total)
 
 

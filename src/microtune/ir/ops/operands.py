@@ -1,0 +1,118 @@
+"""Named operands: a dataclass of names for each op, and how it lies in a node's tuple of inputs.
+
+A field is one operand, a group of operands (a nested dataclass), or either of these or None. The
+tuple holds them in order and leaves out what is None. `T` is `str` (tensor names) or an array.
+"""
+
+from __future__ import annotations
+
+import itertools
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One field: its name, the class of its group (None: a single operand), whether it may be
+    None, and how many operands it has."""
+
+    name: str
+    group: type[Operands[Any]] | None
+    optional: bool
+    size: int
+
+
+@dataclass(frozen=True)
+class Operands(Generic[T]):
+    """Base class of every op's operands."""
+
+    @classmethod
+    def of(cls, items: Sequence[T]) -> Self:
+        """The operands by name from a node's inputs, or from their arrays.
+
+        Raises ValueError where the op has no such number of operands.
+        """
+        present = _layouts(cls).get(len(items))
+        if present is None:
+            raise ValueError(f"{len(items)} inputs, not {_counts_text(cls)}")
+        values: dict[str, Any] = {}
+        position = 0
+        for field, there in zip(_fields(cls), present, strict=True):
+            part = items[position : position + field.size] if there else []
+            position += len(part)
+            if not there:
+                values[field.name] = None
+            else:
+                values[field.name] = field.group.of(part) if field.group else part[0]
+        return cls(**values)
+
+    def flat(self) -> tuple[T, ...]:
+        """The tuple of a node's inputs: every operand that is not None, in order."""
+        found: list[T] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Operands):
+                found += value.flat()
+            elif value is not None:
+                found.append(value)
+        return tuple(found)
+
+    def names(self) -> Iterator[tuple[str, T]]:
+        """(path of the field, operand) of every operand that is not None, in order."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Operands):
+                yield from ((f"{field.name}.{path}", item) for path, item in value.names())
+            elif value is not None:
+                yield field.name, value
+
+
+_FIELDS: dict[type, tuple[_Field, ...]] = {}
+_LAYOUTS: dict[type, dict[int, tuple[bool, ...]]] = {}
+
+
+def _fields(kind: type[Operands[Any]]) -> tuple[_Field, ...]:
+    if kind in _FIELDS:
+        return _FIELDS[kind]
+    hints = typing.get_type_hints(kind)
+    found = []
+    for field in fields(kind):
+        hint = hints[field.name]
+        choices = [c for c in typing.get_args(hint) if c is not type(None)]
+        optional = type(None) in typing.get_args(hint)
+        base = typing.get_origin(choices[0] if optional else hint) or hint
+        group = base if isinstance(base, type) and issubclass(base, Operands) else None
+        size = sum(f.size for f in _fields(group)) if group else 1
+        found.append(_Field(field.name, group, optional, size))
+    return _FIELDS.setdefault(kind, tuple(found))
+
+
+def _layouts(kind: type[Operands[Any]]) -> dict[int, tuple[bool, ...]]:
+    """Number of inputs -> which fields are there. No two choices may have the same number."""
+    if kind in _LAYOUTS:
+        return _LAYOUTS[kind]
+    parts = _fields(kind)
+    found: dict[int, tuple[bool, ...]] = {}
+    for present in itertools.product(*([True, False] if p.optional else [True] for p in parts)):
+        size = sum(p.size * there for p, there in zip(parts, present, strict=True))
+        if size in found:
+            raise TypeError(f"{kind.__name__}: {size} inputs could be two sets of operands")
+        found[size] = present
+    return _LAYOUTS.setdefault(kind, found)
+
+
+def _counts_text(kind: type[Operands[Any]]) -> str:
+    """The allowed numbers of inputs, for people."""
+    *most, last = sorted(_layouts(kind))
+    return f"{', '.join(map(str, most))} or {last}" if most else str(last)
+
+
+@dataclass(frozen=True)
+class Single(Operands[T]):
+    """The one operand of a unary op."""
+
+    x: T
