@@ -153,8 +153,8 @@ def test_a_broken_project_is_said_in_one_line(tmp_path: Path, command: str) -> N
     whole = plan.read_text()
     for text, words in (
         (whole[:3000], "not a readable plan"), ("[]", "not a readable plan"),
-        ('{"schema_version": 3}', "not a whole plan"),
-        (whole.replace('"schema_version": 3', '"schema_version": 2'), "Compile the model again"),
+        ('{"schema_version": 4}', "not a whole plan"),
+        (whole.replace('"schema_version": 4', '"schema_version": 3'), "Compile the model again"),
         (whole.replace('"class_names": []', '"class_names": ["cat"]'), "5 names or none"),
         (whole.replace('"prefix": ""', '"prefix": "no prefix"'), "no start of a C name"),
     ):  # fmt: skip

@@ -13,11 +13,10 @@ from microtune.codegen import class_names, layout
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
-from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.banks import Bank, MemoryPlan, assign_banks
 from microtune.memory.heat import accesses, heat
-from microtune.memory.latent import replay_bytes, replay_slots, stored_samples
+from microtune.memory.latent import replay_bytes, replay_slots
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.next_frame import validate_logits, with_next_frame
 from microtune.passes.early_updates import early_updates
@@ -295,26 +294,7 @@ def plan_text(graph: Graph, plan: MemoryPlan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(project: Project) -> dict[str, object]:
-    """What `compile` prints: planned bytes beside the published formula."""
-    graph, plan = project.graph, project.plan
-    forward, step = graph_macs(graph)
-    return {
-        "model": graph.name, "scheme": project.scheme_name, "target": project.target.name,
-        "analytic_kb": project.analytic_kb, "arena_bytes": plan.arena_bytes,
-        "arenas": {arena.bank: arena.plan.arena_bytes for arena in plan.arenas},
-        "residents": ", ".join(f"{name} in {bank}" for name, bank in plan.resident_banks.items()),
-        "arena_lower_bound": plan.lower_bound,
-        "proven_minimal": "yes, for this order" if plan.optimal else "no",
-        "trained_parameter_bytes": layout.block_bytes(layout.parameter_slots(graph)),
-        **({"replay_bytes": size, "replay_samples": stored_samples(graph)}
-           if (size := replay_bytes(graph)) else {}),
-        "planned_sram_bytes": planned_sram(graph, plan),
-        "flash_constant_bytes": constant_bytes(graph), "infer_macs": forward, "train_macs": step,
-    }  # fmt: skip
-
-
 __all__ = [
     "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph", "plan_text",
-    "planned_sram", "resident_bytes", "summary", "training_graph", "ways_out",
+    "planned_sram", "resident_bytes", "training_graph", "ways_out",
 ]  # fmt: skip

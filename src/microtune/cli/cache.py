@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from microtune.errors import MicrotuneError
+import microtune as mt
 from microtune.report.console import cache_table, console
 
 
@@ -14,13 +14,9 @@ def cache_command(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it.")] = False,
 ) -> None:
     """Show where decoded pictures, search results and compiled code are kept, or clear that."""
-    from microtune.tools import cache
-
-    folder = cache.cache_folder()
-    if folder is None:
-        raise MicrotuneError(f"there is no cache: no home folder; set {cache.FOLDER} to have one")
+    kept = mt.cache()
     if clear:
-        console.print(f"{cache.clear():,} bytes removed from {folder}", soft_wrap=True)
+        console.print(f"{mt.clear_cache():,} bytes removed from {kept.folder}", soft_wrap=True)
         return
-    console.print(str(folder), soft_wrap=True)
-    console.print(cache_table(cache.cache_limit(), cache.entries()))
+    console.print(str(kept.folder), soft_wrap=True)
+    console.print(cache_table(kept.limit, kept.entries))

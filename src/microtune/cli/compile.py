@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+import microtune as mt
+from microtune.api.compiling import CompileOptions
+from microtune.cli.bars import Bars, say
 from microtune.cli.options import BiasKind, HeadKind, InputKind
-from microtune.errors import MicrotuneError
-from microtune.report.console import console, errors, figures_table
-from microtune.report.sizes import parse_bytes
+from microtune.report.console import console, figures_table
 
 
 class Emit(StrEnum):
@@ -75,40 +76,19 @@ def compile_command(
     output: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Project.")] = None,
 ) -> None:  # fmt: skip
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
-    from microtune import pipeline
-    from microtune.codegen.names import check_prefix
-    from microtune.data import open_dataset
-    from microtune.importers import load_any
-    from microtune.ir.text import format_graph
-    from microtune.project.learnt import read_learnt
-    from microtune.targets import load_target
-    from microtune.training.build import Formats
-    from microtune.training.classes import own_classes, resolve_classes
-
-    loaded = load_any(model)
-    found = None if data is None else open_dataset(data).classes
-    own = own_classes(loaded) if scheme.strip().lower() == "none" else None
-    chosen = resolve_classes(classes, found, str(data), own)
-    request = pipeline.Request(
-        chosen.count, scheme, load_target(target), parse_bytes(sram), parse_bytes(flash),
-        Formats(bias.value, head.value), input_mode.value, schedule.value,
-        0 if replay is None else parse_bytes(replay), chosen.names, check_prefix(prefix),
-        learnt=None if learnt is None else read_learnt(learnt), names_in_c=class_names,
-    )  # fmt: skip
     if emit is None and output is None:
-        raise MicrotuneError("say where to write the project: -o DIR (or use --emit)")
-    if emit is Emit.graph:
-        sys.stdout.write(format_graph(loaded.graph))
-    elif emit is not None:
-        graph, _ = pipeline.training_graph(loaded, request)
-        if emit is Emit.training:
-            sys.stdout.write(format_graph(graph))
-        else:
-            sys.stdout.write(pipeline.plan_text(graph, pipeline.plan_graph(graph, request)))
-    elif output is not None:
-        with console.status("compiling"):
-            notes: list[str] = []
-            project = pipeline.compile_model(loaded, request, output, notes.append)
-        console.print(figures_table(f"{output}", pipeline.summary(project)))
-        for note in notes:
-            errors.print(f"note: {note}", soft_wrap=True)
+        raise mt.MicrotuneError("say where to write the project: -o DIR (or use --emit)")
+    options = CompileOptions(
+        scheme=scheme, classes=classes, data=data, target=target, sram=sram, flash=flash,
+        bias=bias.value, head=head.value, input=input_mode.value, schedule=schedule.value,
+        replay=replay, class_names=class_names, learnt=learnt, prefix=prefix,
+    )  # fmt: skip
+    if emit is not None or output is None:
+        sys.stdout.write(mt.emit(model, str(emit), **options))
+        return
+    notes: list[str] = []
+    with Bars() as bars:
+        project = mt.compile(model, output=output, progress=bars, note=notes.append, **options)
+    console.print(figures_table(f"{output}", project.figures))
+    for note in notes:
+        say(note)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from microtune.errors import MicrotuneError
+import microtune as mt
 from microtune.report.console import console
 
 
@@ -16,11 +16,6 @@ def convert(
     output: Annotated[Path, typer.Option("-o", metavar="NAME.mt", help="The file to write.")],
 ) -> None:
     """Import MODEL and write it as a native .mt file."""
-    from microtune.importers import load_any
-    from microtune.ir.modelfile import save_model
-
-    if output.suffix != ".mt":
-        raise MicrotuneError(f"{output}: a native model file is called NAME.mt")
-    loaded = load_any(model)
-    save_model(loaded, output)
+    loaded = mt.load(model)
+    mt.save(loaded, output)
     console.print(f"{output}: {loaded.graph.name}, sha256 {loaded.sha256()}")

@@ -8,19 +8,12 @@ from typing import Annotated
 
 import typer
 
-from microtune.cli.options import (
-    Confusion,
-    JsonFile,
-    Load,
-    OnBackEnd,
-    Predictions,
-    Project,
-    write_json,
-)
-from microtune.cli.outcome import UNTAUGHT, check_outputs, print_outcome
-from microtune.cli.places import check_places
-from microtune.report.console import errors, progress
-from microtune.report.outcome_text import unseen_notes
+import microtune as mt
+from microtune.cli.bars import Bars, say
+from microtune.cli.options import Confusion, JsonFile, Load, OnBackEnd, Predictions, Project
+from microtune.cli.outcome import check_outputs, print_outcome, print_warnings
+from microtune.report.json_file import write_json
+from microtune.report.places import check_places
 
 
 class SplitName(StrEnum):
@@ -43,18 +36,14 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Run the images of DATA through the project, as compiled or as learnt: what is right?"""
-    from microtune.train.evaluation import evaluate_project
-    from microtune.train.session import OpenProject
-
     check_outputs(confusion, json_file, predictions=predictions)
     check_places(
         {"--json": json_file, "--confusion": confusion}, {"--data": data, "--load": load}, project
     )
-    if load is None and OpenProject.read(project).is_untaught:
-        errors.print(UNTAUGHT)
-    with progress(f"evaluating on {on.value}") as bar:
-        outcome = evaluate_project(project, data, split.value, on.value, load, bar)
+    with Bars() as bars:
+        outcome = mt.open(project).evaluate(
+            data, load=load, split=split.value, on=on.value, progress=bars, note=say
+        )
     print_outcome(outcome, project, confusion)
-    for line in unseen_notes(outcome):
-        errors.print(line, markup=False)
+    print_warnings(outcome)
     write_json(json_file, outcome.to_json(predictions=predictions))

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 
-from microtune.errors import MicrotuneError
+from microtune.errors import MicrotuneError, in_words
 from microtune.report.console import errors
 
 # Set to anything, the traceback of what went wrong is shown.
 TRACEBACK = "MICROTUNE_TRACEBACK"
 BAD_INPUT, BUG, INTERRUPTED = 2, 1, 130
-_ADVICE = {
-    errno.ENOSPC: "make room there, or point the output, TMPDIR or XDG_CACHE_HOME to another disk",
-    errno.EDQUOT: "your quota is used up: make room, or write to another disk",
-    errno.EFBIG: "the file would be larger than the system allows (ulimit -f)",
-    errno.EROFS: "that file system is read-only: give another place (-o, TMPDIR, XDG_CACHE_HOME)",
-    errno.EACCES: "you may not do that there: give another place, or change its permissions",
-    errno.EPERM: "you may not do that there: give another place, or change its permissions",
-    errno.ENAMETOOLONG: "give a shorter name",
-    errno.EMFILE: "too many files are open: raise ulimit -n",
-    errno.ELOOP: "symbolic links lead in a circle",
-}
 
 
 class _Ending:
@@ -80,19 +68,8 @@ def explain(error: BaseException) -> tuple[int, str]:
     """(exit code, message) of an error."""
     if isinstance(error, MicrotuneError):
         return BAD_INPUT, str(error)
-    if isinstance(error, OSError):
-        what = error.strerror or str(error) or type(error).__name__
-        places = [os.fsdecode(name) for name in (error.filename, error.filename2)
-                  if isinstance(name, str | bytes | os.PathLike)]  # fmt: skip
-        text = ": ".join([*(" -> ".join(places),) * bool(places), what])
-        if "temporary directory" in text:
-            return BAD_INPUT, f"{text}; set TMPDIR to a folder that you may write to"
-        advice = _ADVICE.get(error.errno or 0)
-        return BAD_INPUT, f"{text}; {advice}" if advice else text
-    if isinstance(error, MemoryError):
-        return BAD_INPUT, "not enough memory on this machine"
-    if isinstance(error, UnicodeError):
-        return BAD_INPUT, f"a name or a file is not in the encoding that it should have: {error}"
+    if (text := in_words(error)) is not None:
+        return BAD_INPUT, text
     return BUG, (
         f"internal error: {type(error).__name__}: {error}\nThis is a fault of microtune's; please "
         f"report it. With {TRACEBACK}=1 in the environment it shows where it happened"

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from microtune.cli.options import JsonFile, write_json
+import microtune as mt
+from microtune.cli.options import JsonFile
 from microtune.report.console import console
+from microtune.report.json_file import check_json_place, write_json
 
 
 def inspect(
@@ -16,9 +18,9 @@ def inspect(
     json_file: JsonFile = None,
 ) -> None:
     """Layers, shapes, MACs, parameters and quantisation of a model."""
-    from microtune.importers import load_any
-    from microtune.report.inspect import inspect_model, render
+    from microtune.report.inspect import render
 
-    figures = inspect_model(load_any(model))
+    check_json_place(json_file)
+    figures = mt.inspect(model)
     console.print(render(figures))
-    write_json(json_file, figures)
+    write_json(json_file, figures.to_json())

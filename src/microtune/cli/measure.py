@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from microtune.cli.options import JsonFile, Project, write_json
-from microtune.cli.places import check_places
+import microtune as mt
+from microtune.cli.bars import say
+from microtune.cli.options import JsonFile, Project
 from microtune.report.console import console, figures_table
+from microtune.report.json_file import check_json_place, write_json
+from microtune.report.places import check_places
 
 
 def measure(
@@ -23,15 +26,18 @@ def measure(
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Build the firmware, run it in QEMU, and count bytes and instructions exactly."""
-    from microtune.report.instructions_text import layer_report
-    from microtune.train.session import measure_project
-
+    check_json_place(json_file)
     check_places({"--json": json_file}, {"--data": data}, project)
+    opened = mt.open(project)
     with console.status("building and running the firmware"):
-        figures = measure_project(project, data, images, target, optimisation).to_json()
+        measured = opened.measure(
+            data, images=images, target=target, optimisation=optimisation, note=say
+        )
+    figures = measured.to_json()
     console.print(figures_table(f"{project}", figures))
     if layers:
         with console.status("counting layer by layer"):
-            tables, figures["calls"] = layer_report(project, target, optimisation)
-        console.print(*tables)
+            counts = opened.measure_layers(target=target, optimisation=optimisation)
+        figures["calls"] = counts.to_json()
+        console.print(*counts.tables())
     write_json(json_file, figures)

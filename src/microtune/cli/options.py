@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from microtune.tools.files import write_whole
 
 Project = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder that `compile` has written.")
@@ -54,10 +51,3 @@ class HeadKind(StrEnum):
 
     int16 = "int16"
     float32 = "float32"
-
-
-def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """Write figures as JSON where asked."""
-    if path is None:
-        return
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import microtune as mt
 from microtune.cli.options import Project
 from microtune.report.console import console, in_colour, map_width
 
@@ -20,12 +21,9 @@ def plan_command(
     ] = None,
 ) -> None:  # fmt: skip
     """Show what lives where and when: the memory map of a compiled project."""
-    from microtune.report.memory_map import load_memory_map
-    from microtune.report.memory_picture import save_memory_picture
     from microtune.report.memory_text import render_memory
 
-    memory = load_memory_map(project)
-    console.print(render_memory(memory, colour=in_colour(), width=map_width()), soft_wrap=True)
-    pictures = output or [project / "memory.svg", project / "memory.png"]
-    save_memory_picture(memory, pictures)
+    memory = mt.open(project).plan()
+    console.print(render_memory(memory.map, colour=in_colour(), width=map_width()), soft_wrap=True)
+    pictures = memory.save(*(output or ()))
     console.print(f"written: {', '.join(map(str, pictures))}")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from microtune.cli.options import JsonFile, Load, OnBackEnd, Project, write_json
-from microtune.cli.outcome import UNTAUGHT
-from microtune.cli.places import check_places
-from microtune.report.console import console, errors, progress
+import microtune as mt
+from microtune.cli.bars import Bars, say
+from microtune.cli.options import JsonFile, Load, OnBackEnd, Project
+from microtune.report.console import console
+from microtune.report.json_file import check_json_place, write_json
 from microtune.report.outcome_text import predictions_table
-
-if TYPE_CHECKING:
-    from microtune.train.evaluation import Prediction
+from microtune.report.places import check_places
 
 
 def predict(
@@ -32,43 +30,17 @@ def predict(
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
     """Say what is on each IMAGE: classes with probabilities."""
-    from microtune.tools.files import check_place, write_whole
-    from microtune.train.evaluation import predict_images, read_images
-    from microtune.train.session import OpenProject
-
-    if json_file is not None and (not json_file.exists() or json_file.is_dir()):
-        check_place(json_file)
+    check_json_place(json_file)
     check_places({"--dump": dump, "--json": json_file}, {"IMAGE": images, "--load": load}, project)
-    opened = OpenProject.read(project)
-    learnt = opened.learnt(load)
-    found = read_images(opened, images)
-    for line in found.notes:
-        errors.print(f"note: {line}", markup=False)
+    with Bars() as bars:
+        found = mt.open(project).predict(
+            images, load=load, on=on.value, dump=dump, progress=bars, note=say
+        )
     if dump is not None:
-        write_whole(dump, found.frames.tobytes())
         count, *shape = found.frames.shape
         console.print(
             f"{dump}: {count} frame{'s' if count > 1 else ''} of {found.frames[0].nbytes:,} bytes, "
             f"int8, rows x columns x channels {' x '.join(map(str, shape))}", markup=False,
         )  # fmt: skip
-    names = opened.class_names or tuple(f"class {label}" for label in range(opened.classes))
-    if learnt is None and opened.is_untaught:
-        errors.print(UNTAUGHT)
-    with progress(f"predicting on {on.value}") as bar:
-        predictions = list(predict_images(opened, found, on.value, learnt, bar))
-    console.print(predictions_table(predictions, names, top))
-    write_json(json_file, _to_json(predictions, names))
-
-
-def _to_json(predictions: Sequence[Prediction], names: Sequence[str]) -> dict[str, Any]:
-    """The fields of `--json`: `classes` in label order, and for each image all probabilities."""
-    return {
-        "classes": list(names),
-        "images": [
-            {
-                "image": one.image, "label": one.label, "predicted": names[one.label],
-                "probabilities": dict(zip(names, one.probabilities.tolist(), strict=True)),
-            }
-            for one in predictions
-        ],
-    }  # fmt: skip
+    console.print(predictions_table(found.images, found.classes, top))
+    write_json(json_file, found.to_json())

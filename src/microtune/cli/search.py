@@ -1,4 +1,4 @@
-"""The command `search`: parse, call, print."""
+"""The command `search`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+import microtune as mt
+from microtune.cli.bars import Bars
 from microtune.cli.options import BiasKind, HeadKind, InputKind
-from microtune.report.console import console, progress
-from microtune.report.sizes import parse_bytes
-from microtune.train.trainer import DEFAULT_LEARNING_RATE
+from microtune.report.console import console
 
 
 class BackendKind(StrEnum):
@@ -42,7 +42,7 @@ def search(
                       "measured over a third of them.")] = 10,
     seeds: Annotated[int, typer.Option(min=1, help="Paired runs: of the verification, and at most "
                      "of a contribution.")] = 3,
-    lr: Annotated[float, typer.Option(help="Learning rate per sample.")] = DEFAULT_LEARNING_RATE,
+    lr: Annotated[float, typer.Option(help="Learning rate per sample.")] = mt.DEFAULT_LEARNING_RATE,
     backend: Annotated[BackendKind, typer.Option(help="Where to train.")] = BackendKind.local,
     address: Annotated[str | None, typer.Option(help="Of the Ray or Dask cluster.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: all cores).")]
@@ -62,55 +62,18 @@ def search(
     head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
 ) -> None:  # fmt: skip
     """Find the scheme that learns DATA best within the budgets, with its evidence."""
-    from microtune import pipeline
-    from microtune.importers import load_any
-    from microtune.parallel.tasks import Backend
-    from microtune.report.search_files import prepare, publish
     from microtune.report.search_text import search_tables, verification_tables
-    from microtune.search.budgets.report import budget_report
-    from microtune.search.budgets.training import check_training_options, train_schemes
-    from microtune.search.cache import default_folder
-    from microtune.search.costs.planned import Limits
-    from microtune.search.scheme_file import check_output, is_verified, save_scheme
-    from microtune.search.search import SearchOptions, SearchResult
-    from microtune.search.search import search as run_search
-    from microtune.targets import load_target
-    from microtune.training.build import Formats
 
-    check_output(output)
-    limits = Limits(parse_bytes(sram), parse_bytes(flash), step_instructions)
-    request = pipeline.Request(
-        2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes,
-        Formats(bias.value, head.value), input_mode.value,
-    )  # fmt: skip
-    if with_marks:
-        check_training_options(pareto, seeds)
-    if pareto is not None:
-        prepare(pareto)
-    where = Backend.parse(backend.value, address, workers)
-    options = SearchOptions(
-        request, limits, cache or default_folder(), fast, all_layers, epochs, seeds, lr, where,
-        verify,
-    )  # fmt: skip
-    loaded = load_any(model)
-
-    def chosen(finding: SearchResult) -> None:
-        if not (options.verifies and is_verified(output, finding)):
-            save_scheme(finding, output)
-        console.print(*search_tables(finding))
-
-    with progress("search", resumable=True) as bar:
-        finding = run_search(loaded, data, options, bar, chosen)
-    if finding.verified:
-        save_scheme(finding, output)
-        console.print(*verification_tables(finding))
-    written = [output]
-    if pareto is not None:
-        with progress("pareto", resumable=True) as bar:
-            report = budget_report(finding, bar, plans)
-            written += publish(report, pareto)
-        if with_marks:
-            with progress("train marks", resumable=True) as bar:
-                publish(train_schemes(report, loaded, data, options, bar), pareto)
-    for path in written:
+    with Bars(resumable=True) as bars:
+        result = mt.search(
+            model, data, output=output, target=target, sram=sram, flash=flash,
+            step_instructions=step_instructions, fast=fast, verify=verify, all_layers=all_layers,
+            epochs=epochs, seeds=seeds, lr=lr, backend=backend.value, address=address,
+            workers=workers, cache=cache, pareto=pareto, train_marks=with_marks,
+            compare_plans=plans, input=input_mode.value, bias=bias.value, head=head.value,
+            on_choice=lambda finding: console.print(*search_tables(finding)), progress=bars,
+        )  # fmt: skip
+    if result.finding.verified:
+        console.print(*verification_tables(result.finding))
+    for path in result.written:
         console.print(f"written: {path}", soft_wrap=True)

@@ -39,15 +39,31 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(repr=False)
 class ModelFile:
-    """A graph with its preprocessing (as JSON), licence text, source and class names."""
+    """An int8 network: its graph, its preprocessing (as JSON: height, width, channels,
+    resize_ratio), licence text, where it comes from, and the names of its own classes in label
+    order (empty: not known)."""
 
     graph: Graph
     preprocessing: dict[str, Any]
     licence: str
     source: str = ""
     classes: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.graph.input_tensor.shape[1:]))
+        names = f", classes {', '.join(map(str, self.classes))}" if self.classes else ""
+        return (
+            f"Model({self.graph.name!r}: int8 input {shape}, {len(self.graph.nodes)} layers"
+            f"{names}, sha256 {self.sha256()[:12]})"
+        )
+
+    def save(self, path: Path) -> None:
+        """Write it as a native model file NAME.mt, whole or not at all. Raises MicrotuneError."""
+        if path.suffix != ".mt":
+            raise MicrotuneError(f"{path}: a native model file is called NAME.mt")
+        save_model(self, path)
 
     def sha256(self) -> str:
         """Hash of the text and of every tensor by name: independent of compression."""

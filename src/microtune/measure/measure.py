@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from microtune.ir.graph import Array, Graph
 from microtune.ir.macs import graph_macs
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.measure.stack import parse_call_graph, stack_bounds
-from microtune.project.project import placement_on, read_project
+from microtune.project.project import chosen_target, placement_on, read_project
 from microtune.run.emulator import run_firmware
 from microtune.run.job import (
     JOB_NAME,
@@ -24,7 +25,7 @@ from microtune.run.job import (
     read_results,
     write_job,
 )
-from microtune.targets import Target, load_target
+from microtune.targets import Target
 from microtune.tools.toolchain import Firmware, FirmwareCompiler, build_firmware
 from microtune.training.calibrate import synthetic_frame
 
@@ -47,7 +48,7 @@ class Spread:
         return Spread(min(values), sum(values) / len(values), max(values))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Measurement:
     """What `measure` reports; see `to_json` for the names.
 
@@ -63,6 +64,14 @@ class Measurement:
     infer_instructions: int
     train_instructions: int | None
     spreads: dict[str, Spread]
+
+    def __repr__(self) -> str:
+        rows = [
+            f"  {name.replace('_', ' ')}: {value:,}" if isinstance(value, int)
+            else f"  {name.replace('_', ' ')}: {value}"
+            for name, value in self.to_json().items() if value is not None
+        ]  # fmt: skip
+        return "\n".join(["Measurement", *rows])
 
     def to_json(self) -> dict[str, Any]:
         """sram = arena + static + stack; instructions of the second call of each."""
@@ -90,7 +99,8 @@ class Measurement:
 
 def measure(
     project: Path, frames: Array | None = None, labels: Array | None = None,
-    target: str | None = None, optimisation: str = "-O3", compiler: FirmwareCompiler = "gcc",
+    target: str | os.PathLike[str] | Target | None = None, optimisation: str = "-O3",
+    compiler: FirmwareCompiler = "gcc",
 ) -> Measurement:  # fmt: skip
     """Measure a compiled project; `frames` (N, H, W, C) and `labels` add a spread over real data.
 
@@ -98,7 +108,7 @@ def measure(
     what is missing.
     """
     plan, graph = read_project(project)
-    chip = load_target(target or plan["target"])
+    chip = chosen_target(plan, target)
     records = _records(graph, frames, labels)
     with tempfile.TemporaryDirectory(prefix="microtune-measure-") as name:
         folder = Path(name)

@@ -7,6 +7,7 @@ failure leaves nothing half-written. The result has no absolute path and no time
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -37,10 +38,10 @@ from microtune.runtime.files import (
     PUBLIC_FOLDERS,
     project_files,
 )
-from microtune.targets import Placement, Target, write_port
+from microtune.targets import Placement, Target, load_target, parse_target, write_port
 from microtune.tools.names import printable
 
-PLAN_SCHEMA_VERSION = 3
+PLAN_SCHEMA_VERSION = 4
 STACK, CONTEXT, REPLAY = "stack", "context", "replay"
 TEMPLATES = Path(__file__).parent / "templates"
 MARKER = "plan.json"
@@ -110,8 +111,7 @@ def plan_json(project: Project) -> dict[str, Any]:
         "learnt": None if (learnt := project.learnt) is None else {
             "sha256": learnt.sha256, "steps": learnt.steps,
         },
-        "target": project.target.name,
-        "flags": list(project.target.gcc_flags),
+        "target": project.target.to_json(),
         "input": str(graph.attrs.get("input", "resident")),
         "budget": {"sram_bytes": project.sram_bytes, "flash_bytes": project.flash_bytes},
         "arena_bytes": plan.arena_bytes,
@@ -281,7 +281,18 @@ def read_plan(directory: Path) -> dict[str, Any]:
         )
     _check_names(path, plan)
     _check_schema(path, plan)
+    recorded_target(plan, path)
     return plan
+
+
+def recorded_target(plan: Mapping[str, Any], where: Path | str = MARKER) -> Target:
+    """The target that a plan.json records whole. Raises MicrotuneError, which names `where`."""
+    return parse_target(plan["target"], f"{where}: target")
+
+
+def chosen_target(plan: Mapping[str, Any], other: str | os.PathLike[str] | Target | None) -> Target:
+    """Another target than the plan's where one is given. Raises MicrotuneError."""
+    return recorded_target(plan) if other is None else load_target(other)
 
 
 def read_project(directory: Path) -> tuple[dict[str, Any], Graph]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -121,8 +120,8 @@ class _Rate:
 _CLASS_ROWS = 100
 
 
-def print_images(images: Description) -> None:
-    """Images per class and split on standard output; what was left out or is odd on stderr."""
+def images_table(images: Description) -> Table:
+    """Images per class and split."""
     table = Table(title="Images", title_justify="left")
     for name in ("label", "class", *images.images):
         table.add_column(name, justify="left" if name == "class" else "right")
@@ -133,9 +132,7 @@ def print_images(images: Description) -> None:
         table.add_row("…", f"{len(images.classes) - _CLASS_ROWS} more classes")
     table.add_section()
     table.add_row("", "all", *[str(sum(of_split)) for of_split in images.images.values()])
-    console.print(table)
-    for note in images.notes:
-        errors.print(f"note: {note}", soft_wrap=True)
+    return table
 
 
 def training_table(report: TrainingReport) -> Table:
@@ -149,17 +146,6 @@ def training_table(report: TrainingReport) -> Table:
             str(number), f"{epoch.train_loss:.3f}", f"{100 * epoch.train_accuracy:.1f} %", test
         )
     return table
-
-
-def warn_of_divergence(reports: Sequence[TrainingReport]) -> None:
-    """Say on stderr that a run has learnt worse than nothing."""
-    for report in (r for r in reports if r.diverged):
-        errors.print(
-            f"warning: seed {report.plan.seed} diverged: the last epoch's mean loss, "
-            f"{report.epochs[-1].train_loss:.2f}, is above that of guessing, "
-            f"{math.log(report.classes):.2f}. Try a quarter of the learning rate "
-            f"({report.plan.learning_rate / 4:g})."
-        )
 
 
 def seeds_table(reports: Sequence[TrainingReport]) -> Table:

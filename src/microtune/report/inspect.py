@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,90 +12,145 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from microtune.importers.dead_channels import channel_reports
+from microtune.importers.dead_channels import ChannelReport, channel_reports
 from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import graph_macs, node_macs
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.planner import largest_live_set
+from microtune.report.text import as_text
 from microtune.training.scheme import backbone_layers, scheme_names
 
 
-def inspect_model(model: ModelFile) -> dict[str, Any]:
-    """Everything `inspect` shows, ready for JSON."""
+@dataclass(frozen=True)
+class LayerFigures:
+    """One node: its kernel (weight O·KH·KW·I), bytes of weights and biases, quantisation of its
+    output. `index` numbers the convolutions that schemes speak of; None: no such layer."""
+
+    name: str
+    op: str
+    output: list[int]
+    weight: list[int] | None
+    stride: list[int] | None
+    padding: list[int] | None
+    groups: int | None
+    macs: int
+    weight_bytes: int
+    scale: float | None
+    zero_point: int | None
+    weight_scale_min: float | None
+    weight_scale_max: float | None
+    index: int | None
+    dead_channels: int
+    tiny_channels: int
+
+
+@dataclass(frozen=True, repr=False)
+class Inspection:
+    """What is in a model. Shapes are NHWC, `macs` are those of one inference, and the peak of
+    activations is without in-place and streaming schedules. `schemes` has the names that
+    `compile` knows for this model."""
+
+    name: str
+    source: str
+    sha256: str
+    requantize: str | None
+    preprocessing: dict[str, Any]
+    input: list[int]
+    classes: list[str]
+    layers: list[LayerFigures]
+    macs: int
+    weight_bytes: int
+    peak_activation_bytes: int
+    peak_at: str
+    dead_channels: int
+    tiny_channels: int
+    schemes: list[str]
+    licence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `inspect --json`."""
+        return asdict(self)
+
+    def __repr__(self) -> str:
+        return as_text(render(self))
+
+
+def inspect_model(model: ModelFile) -> Inspection:
+    """Everything `inspect` shows."""
     graph = model.graph
     channels = {report.layer: report for report in channel_reports(graph)}
     index = {name: number for number, name in enumerate(backbone_layers(graph))}
-    layers = []
-    for node in graph.nodes:
-        row = _layer(graph, node)
-        report = channels.get(row["name"])
-        row["index"] = index.get(row["name"])
-        row["dead_channels"] = report.dead if report else 0
-        row["tiny_channels"] = report.tiny if report else 0
-        layers.append(row)
+    layers = [_layer(graph, node, index, channels) for node in graph.nodes]
     peak, step = largest_live_set(step_buffers(graph, lambda node: 0))
-    return {
-        "name": graph.name, "source": model.source, "sha256": model.sha256(),
-        "requantize": graph.attrs.get("requantize"), "preprocessing": model.preprocessing,
-        "input": list(graph.input_tensor.shape), "classes": model.classes, "layers": layers,
-        "macs": graph_macs(graph)[0], "weight_bytes": sum(row["weight_bytes"] for row in layers),
-        "peak_activation_bytes": peak, "peak_at": graph.nodes[step].outputs[0],
-        "dead_channels": sum(row["dead_channels"] for row in layers),
-        "tiny_channels": sum(row["tiny_channels"] for row in layers),
-        "schemes": scheme_names(graph.name),
-        "licence": next((line for line in model.licence.splitlines() if line.strip()), ""),
-    }  # fmt: skip
+    requantize = graph.attrs.get("requantize")
+    return Inspection(
+        name=graph.name, source=model.source, sha256=model.sha256(),
+        requantize=None if requantize is None else str(requantize),
+        preprocessing=model.preprocessing,
+        input=list(graph.input_tensor.shape), classes=model.classes, layers=layers,
+        macs=graph_macs(graph)[0], weight_bytes=sum(row.weight_bytes for row in layers),
+        peak_activation_bytes=peak, peak_at=graph.nodes[step].outputs[0],
+        dead_channels=sum(row.dead_channels for row in layers),
+        tiny_channels=sum(row.tiny_channels for row in layers),
+        schemes=scheme_names(graph.name),
+        licence=next((line for line in model.licence.splitlines() if line.strip()), ""),
+    )  # fmt: skip
 
 
-def _layer(graph: Graph, node: Node) -> dict[str, Any]:
+def _layer(
+    graph: Graph, node: Node, index: Mapping[str, int], channels: Mapping[str, ChannelReport]
+) -> LayerFigures:
     y = graph.tensors[node.outputs[0]]
     consts = [graph.data[name] for name in node.inputs if name in graph.data]
     weight = graph.tensors[node.inputs[1]].shape if len(consts) > 1 else None
     scales = graph.channel_scales(node.inputs[1]) if weight else np.zeros(0)
-    return {
-        "name": y.name, "op": node.op, "output": list(y.shape),
-        "weight": list(weight) if weight else None,
-        "stride": node.attrs.get("stride"), "padding": node.attrs.get("padding"),
-        "groups": node.attrs.get("groups"), "macs": node_macs(graph, node),
-        "weight_bytes": sum(array.nbytes for array in consts),
-        "scale": y.quant.scale if y.quant else None,
-        "zero_point": y.quant.zero_point if y.quant else None,
-        "weight_scale_min": float(scales.min()) if scales.size else None,
-        "weight_scale_max": float(scales.max()) if scales.size else None,
-    }  # fmt: skip
+    report = channels.get(y.name)
+    return LayerFigures(
+        name=y.name, op=node.op, output=list(y.shape), weight=list(weight) if weight else None,
+        stride=node.ints("stride") if "stride" in node.attrs else None,
+        padding=node.ints("padding") if "padding" in node.attrs else None,
+        groups=node.int("groups") if "groups" in node.attrs else None, macs=node_macs(graph, node),
+        weight_bytes=sum(array.nbytes for array in consts),
+        scale=y.quant.scale if y.quant else None,
+        zero_point=y.quant.zero_point if y.quant else None,
+        weight_scale_min=float(scales.min()) if scales.size else None,
+        weight_scale_max=float(scales.max()) if scales.size else None,
+        index=index.get(y.name), dead_channels=report.dead if report else 0,
+        tiny_channels=report.tiny if report else 0,
+    )  # fmt: skip
 
 
-def render(figures: dict[str, Any]) -> Group:
+def render(figures: Inspection) -> Group:
     """A table of layers and a few totals."""
-    title = f"{figures['name']}  ({figures['source']})"
+    title = f"{figures.name}  ({figures.source})"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("#", "layer", "kernel", "output", "MACs", "bytes", "scale", "zero", "dead"):
         left = name in ("layer", "kernel")
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
-    for row in figures["layers"]:
+    for row in figures.layers:
         table.add_row(*_cells(row))
     totals = (
-        f"{figures['macs']:,} MACs, {figures['weight_bytes']:,} bytes of weights, peak of "
-        f"activations {figures['peak_activation_bytes']:,} bytes at {figures['peak_at']}\n"
-        f"{figures['dead_channels']} dead channels (never trained), {figures['tiny_channels']} "
+        f"{figures.macs:,} MACs, {figures.weight_bytes:,} bytes of weights, peak of "
+        f"activations {figures.peak_activation_bytes:,} bytes at {figures.peak_at}\n"
+        f"{figures.dead_channels} dead channels (never trained), {figures.tiny_channels} "
         "tiny ones (QAS factor bounded)\n"
-        f"schemes: {', '.join(figures['schemes'])}\nlicence: {figures['licence']}"
+        f"schemes: {', '.join(figures.schemes)}\nlicence: {figures.licence}"
     )
     return Group(table, Text(totals))
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    kernel = row["op"]
-    if row["weight"] and len(row["weight"]) == 4:
-        stride = row["stride"] or [1, 1]
-        depthwise = "dw " if row["weight"][3] == 1 else ""
-        kernel = f"{depthwise}{row['weight'][1]}x{row['weight'][2]} s{stride[0]}"
+def _cells(row: LayerFigures) -> list[str]:
+    kernel = row.op
+    if row.weight and len(row.weight) == 4:
+        stride = row.stride or [1, 1]
+        depthwise = "dw " if row.weight[3] == 1 else ""
+        kernel = f"{depthwise}{row.weight[1]}x{row.weight[2]} s{stride[0]}"
     return [
-        "" if row["index"] is None else str(row["index"]), row["name"], kernel,
-        "x".join(str(d) for d in row["output"][1:]),
-        f"{row['macs'] / 1000:,.0f}k" if row["macs"] else "", f"{row['weight_bytes']:,}",
-        f"{row['scale']:.4f}" if row["scale"] else "",
-        "" if row["zero_point"] is None else str(row["zero_point"]),
-        str(row["dead_channels"] or ""),
+        "" if row.index is None else str(row.index), row.name, kernel,
+        "x".join(str(d) for d in row.output[1:]),
+        f"{row.macs / 1000:,.0f}k" if row.macs else "", f"{row.weight_bytes:,}",
+        f"{row.scale:.4f}" if row.scale else "",
+        "" if row.zero_point is None else str(row.zero_point),
+        str(row.dead_channels or ""),
     ]  # fmt: skip

@@ -166,8 +166,8 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
     )
     reached = all(bank.lower_bound is not None and bank.bytes <= bank.lower_bound for bank in banks)
     return MemoryMap(
-        title=f"{plan['model']['name']}, scheme {plan['scheme']['name']}, {plan['target']}, "
-              f"input {plan['input']}",
+        title=f"{plan['model']['name']}, scheme {plan['scheme']['name']}, "
+              f"{plan['target']['name']}, input {plan['input']}",
         banks=banks,
         ops=tuple(node.op for node in graph.nodes),
         updates=tuple(has(node, Trait.UPDATE) for node in graph.nodes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -144,6 +145,18 @@ def unseen_warnings(reports: Sequence[TrainingReport], trained: Sequence[int]) -
     lines = _unseen_lines([line(label) for label in unseen], [classes[label] for label in unseen])
     rare = any(trained[label] * len(classes) < sum(trained) for label in unseen)
     return [*lines, _advice([report for report, _ in known], rare=rare)]
+
+
+def divergence_warnings(reports: Sequence[TrainingReport]) -> list[str]:
+    """Which runs have learnt worse than nothing."""
+    return [
+        f"warning: seed {report.plan.seed} diverged: the last epoch's mean loss, "
+        f"{report.epochs[-1].train_loss:.2f}, is above that of guessing, "
+        f"{math.log(report.classes):.2f}. Try a quarter of the learning rate "
+        f"({report.plan.learning_rate / 4:g})."
+        for report in reports
+        if report.diverged
+    ]
 
 
 def unseen_notes(outcome: Outcome) -> list[str]:

@@ -13,7 +13,7 @@ from PIL import Image
 from microtune.data import Split
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
-from microtune.tools.files import write_whole
+from microtune.tools.files import check_place, write_whole
 from microtune.tools.names import printable
 from microtune.train.outcome import Outcome
 
@@ -74,6 +74,7 @@ def check_confusion_place(path: Path) -> None:
     """Raise MicrotuneError unless `path` is free or a confusion matrix that was drawn here."""
     if path.suffix.lower() != ".png":
         raise MicrotuneError(f"{path}: the picture of the confusion matrix is called NAME.png")
+    check_place(path)
     if not path.exists():
         return
     try:

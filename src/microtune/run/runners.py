@@ -26,7 +26,7 @@ from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
 from microtune.memory.latent import stored_samples
 from microtune.project.learnt import HEADER_BYTES, Learnt
-from microtune.project.project import TRAINING_FILE, placement_on, read_plan
+from microtune.project.project import TRAINING_FILE, chosen_target, placement_on, read_plan
 from microtune.run.emulator import run_firmware
 from microtune.run.host import HostCompiler, HostLibrary
 from microtune.run.interpreter import Interpreter
@@ -40,7 +40,7 @@ from microtune.run.job import (
     write_job,
 )
 from microtune.run.replay import ReplayMemory
-from microtune.targets import load_target
+from microtune.targets import Target
 from microtune.tools.flags import DEBUG_FLAG
 from microtune.tools.toolchain import build_firmware
 
@@ -212,11 +212,11 @@ class QemuRunner:
 
     def __init__(
         self, project: Path, seed: int, on_progress: Progress | None = None,
-        target: str | None = None, optimisation: str = "-O3", debug: bool = False,
+        target: str | Target | None = None, optimisation: str = "-O3", debug: bool = False,
     ) -> None:  # fmt: skip
         self._project, self._seed, self._progress = project, seed, on_progress
         self._plan = read_plan(project)
-        self._target = load_target(target or self._plan["target"])
+        self._target = chosen_target(self._plan, target)
         self._optimisation, self._debug = optimisation, debug
         self._blob, self._learnt = b"", b""
 

@@ -12,4 +12,33 @@ costs, as the memory planner finds them, are within all *limits*.
 The order of a search (`search.py`): `costs` finds candidates that may fit, `contributions` measures
 them by `trials`, `selection` chooses, `verification` trains the result beside known schemes, and
 `scheme_file` writes it. `budgets` makes the report of `search --pareto`.
+
+`microtune.search` is this package and the public function of its name: the module can be called.
 """
+
+from __future__ import annotations
+
+import inspect
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+
+class _CallableRoom(ModuleType):
+    """The package, which is called as `microtune.api.searching.search`."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        return self._function()(*arguments, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._function())
+
+    @staticmethod
+    def _function() -> Any:  # noqa: ANN401
+        # By name: this room knows nothing of those above it.
+        return import_module("microtune.api.searching").search
+
+
+sys.modules[__name__].__class__ = _CallableRoom

@@ -1,6 +1,7 @@
 """Targets as data: core, instruction set, memories, compiler flags, emulator."""
 
 from microtune.targets.architecture import ARM, RISCV, Architecture
+from microtune.targets.description import load_target, parse_target, target_names
 from microtune.targets.port import (
     COMPILE_FLAGS,
     DEFAULT_STACK_BYTES,
@@ -9,7 +10,7 @@ from microtune.targets.port import (
     render_linker_script,
     write_port,
 )
-from microtune.targets.target import MemoryBank, Target, load_target, target_names
+from microtune.targets.target import MemoryBank, Target
 
 __all__ = [
     "ARM",
@@ -22,6 +23,7 @@ __all__ = [
     "Placement",
     "Target",
     "load_target",
+    "parse_target",
     "render_linker_script",
     "target_names",
     "write_port",

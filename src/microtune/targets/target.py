@@ -1,14 +1,11 @@
-"""The description of one target, loaded from `data/NAME.toml`."""
+"""What the compiler, the linker and the emulator need to know of a chip."""
 
-import tomllib
+from __future__ import annotations
+
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from microtune.errors import MicrotuneError
-from microtune.targets.architecture import ARCHITECTURES, Architecture
-
-_DATA = Path(__file__).parent / "data"
+from microtune.targets.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,17 @@ class MemoryBank:
         """Its name in the linker script."""
         return self.name.upper()
 
+    @property
+    def end(self) -> int:
+        """The address behind its last byte."""
+        return self.origin + self.bytes
 
-@dataclass(frozen=True)
+    def to_json(self) -> dict[str, Any]:
+        """Its place, as a target file has it."""
+        return {"origin": self.origin, "bytes": self.bytes}
+
+
+@dataclass(frozen=True, repr=False)
 class Target:
     """A chip as the compiler, the linker and the emulator need to know it.
 
@@ -65,41 +71,32 @@ class Target:
         """Bytes of all banks."""
         return sum(bank.bytes for bank in self.memories)
 
+    def to_json(self) -> dict[str, Any]:
+        """All of it, with the fields of a target file (docs/targets.md): plan.json records it."""
+        harness = {
+            name: bank.to_json()
+            for name, bank in (
+                ("flash", self.harness_flash), ("ram", self.harness_ram),
+                ("vectors", self.harness_vectors),
+            ) if bank is not None
+        }  # fmt: skip
+        emulator = {"machine": self.machine, "arguments": list(self.emulator_arguments)}
+        return {
+            "name": self.name, "architecture": self.architecture.name, "core": self.core,
+            "isa": list(self.isa), "notes": self.notes,
+            "gcc": {"cpu_flags": list(self.gcc_flags)}, "zig": {"cpu_flags": list(self.zig_flags)},
+            "flash": self.flash.to_json(),
+            "memories": [
+                {"name": bank.name, **bank.to_json(), "speed": bank.speed}
+                for bank in self.memories
+            ],
+            **({"harness": harness} if harness else {}),
+            **({"emulator": emulator} if self.machine is not None else {}),
+        }  # fmt: skip
 
-def target_names() -> tuple[str, ...]:
-    """Names of all known targets, sorted."""
-    return tuple(sorted(path.stem for path in _DATA.glob("*.toml")))
-
-
-def load_target(name: str) -> Target:
-    """The target called `name` (case-insensitive); an unknown one is a MicrotuneError."""
-    key = name.strip().lower()
-    if key not in target_names():
-        raise MicrotuneError(f"unknown target '{name}'. Known targets: {', '.join(target_names())}")
-    return _parse(tomllib.loads((_DATA / f"{key}.toml").read_text(encoding="utf-8")))
-
-
-def _parse(data: dict[str, Any]) -> Target:
-    harness, emulator = data.get("harness", {}), data.get("emulator", {})
-    return Target(
-        name=data["name"],
-        architecture=ARCHITECTURES[data["architecture"]],
-        core=data["core"],
-        isa=tuple(data["isa"]),
-        gcc_flags=tuple(data["gcc"]["cpu_flags"]),
-        zig_flags=tuple(data["zig"]["cpu_flags"]),
-        memories=tuple(_bank(bank["name"], bank) for bank in data["memories"]),
-        flash=_bank("flash", data["flash"]),
-        harness_flash=_bank("harness_flash", harness["flash"]) if harness else None,
-        harness_ram=_bank("harness_ram", harness["ram"]) if harness else None,
-        harness_vectors=(
-            _bank("harness_vectors", harness["vectors"]) if "vectors" in harness else None
-        ),
-        machine=emulator.get("machine"),
-        emulator_arguments=tuple(emulator.get("arguments", ())),
-        notes=data["notes"],
-    )
-
-
-def _bank(name: str, data: dict[str, Any]) -> MemoryBank:
-    return MemoryBank(name, int(data["origin"]), int(data["bytes"]), float(data.get("speed", 1)))
+    def __repr__(self) -> str:
+        banks = ", ".join(f"{bank.name} {bank.bytes:,}" for bank in self.memories)
+        return (
+            f"Target({self.name!r}: {self.core}, flash {self.flash.bytes:,} bytes, SRAM "
+            f"{self.ram_bytes:,} bytes ({banks}))"
+        )

@@ -46,9 +46,11 @@ class Prediction:
 
 
 def evaluate_project(
-    project: Path, data: Path, split: str, on: BackEnd, load: Path | None, progress: Progress
-) -> Outcome:
-    """Evaluate a project on a split, as compiled or with the trained state `load`.
+    project: Path, data: Path, split: str, on: BackEnd, load: Path | None, progress: Progress,
+    note: Callable[[str], None],
+) -> Outcome:  # fmt: skip
+    """Evaluate a project on a split, as compiled or with the trained state `load`; `note` is told
+    what there is to say of the data.
 
     The data may lack classes of the project if the project knows their names. Raises MicrotuneError
     for a project, state or data that cannot be used.
@@ -58,7 +60,8 @@ def evaluate_project(
     dataset = open_images(data) if opened.class_names else open_dataset(data)
     labels = opened.labels_of(dataset, some=True)
     found = dataset.load(split, opened.modality, lambda done, total: progress(done, total, ""))
-    dataset.say_notes([found])
+    for line in dataset.describe([found]).notes:
+        note(f"{data}: {line}")
     images = labels.apply(found)
     if len(images.labels) == 0:
         raise MicrotuneError(f"{data} has no {split} images")
@@ -110,6 +113,18 @@ def read_images(opened: OpenProject, places: Sequence[Path]) -> Images:
             frames.append(frame)
             notes += [f"{printable(name)}: {note}" for note in odd]
     return Images(names, np.stack(frames), notes)
+
+
+def frames_as_images(opened: OpenProject, frames: Array) -> Images:
+    """Frames that are decoded already, int8 (N, height, width, channels). Raises MicrotuneError
+    for another shape or type."""
+    shape = opened.graph.input_tensor.shape[1:]
+    if frames.dtype != np.int8 or frames.shape[1:] != shape or len(frames) == 0:
+        raise MicrotuneError(
+            f"frames are {frames.dtype} {list(frames.shape)}; the network takes int8 "
+            f"[N, {', '.join(map(str, shape))}]: 8-bit values minus 128"
+        )
+    return Images([f"frame {number}" for number in range(len(frames))], frames, [])
 
 
 def _content(image: Path) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from microtune.measure.measure import Measurement, measure
 from microtune.project.learnt import Learnt, read_learnt
 from microtune.project.project import read_project
 from microtune.run.runners import BackEnd, HostRunner, Runner, cores, make_runner
+from microtune.targets import Target
 from microtune.tools.files import write_whole
 from microtune.train.outcome import Outcome
 from microtune.train.seeds import SeedRuns
@@ -58,6 +60,11 @@ class OpenProject:
     def classes(self) -> int:
         """Number of classes."""
         return int(self.plan["classes"])
+
+    @property
+    def target_name(self) -> str:
+        """The chip that it was compiled for."""
+        return str(self.plan["target"]["name"])
 
     @property
     def is_untaught(self) -> bool:
@@ -272,12 +279,16 @@ class Session:
 
 
 def measure_project(
-    project: Path, data: Path | None, images: int, target: str | None, optimisation: str
-) -> Measurement:
-    """Measure a project, over `images` test images of `data` where given."""
+    project: Path, data: Path | None, images: int,
+    target: str | os.PathLike[str] | Target | None, optimisation: str,
+    note: Callable[[str], None],
+) -> Measurement:  # fmt: skip
+    """Measure a project, over `images` test images of `data` where given; `note` is told what
+    there is to say of the data."""
     if data is None:
         return measure(project, target=target, optimisation=optimisation)
     dataset = open_dataset(data)
     test = dataset.load("test", OpenProject.read(project).modality, None)
-    dataset.say_notes([test])
+    for line in dataset.describe([test]).notes:
+        note(f"{data}: {line}")
     return measure(project, test.frames[:images], test.labels[:images], target, optimisation)

@@ -26,12 +26,13 @@ def own_classes(model: ModelFile) -> Classes:
 
 
 def resolve_classes(
-    text: str | None,
+    text: int | str | Sequence[str] | None,
     found: Sequence[str] | None,
     where: str = "data",
     default: Classes | None = None,
 ) -> Classes:
-    """The classes that `text` (a number, or names with commas between them) and a data set name.
+    """The classes that `text` (a number, or names, also with commas between them) and a data set
+    name.
 
     `found` are the data set's names in label order, `where` the set's name for messages. Both may
     be given and must then agree; with neither it is `default`. Raises MicrotuneError.
@@ -57,7 +58,14 @@ def resolve_classes(
     return Classes(len(found), tuple(found))
 
 
-def _parse(text: str) -> Classes:
+def _parse(text: int | str | Sequence[str]) -> Classes:
+    if isinstance(text, int) and not isinstance(text, bool):
+        return Classes(text)
+    if not isinstance(text, str):
+        names = tuple(text) if isinstance(text, Sequence) else ()
+        if len(names) < 2 or not all(isinstance(name, str) and name.strip() for name in names):
+            raise MicrotuneError(f"--classes {text!r}: give a number, or at least two names")
+        return _distinct(tuple(name.strip() for name in names), text)
     stripped = text.strip()
     if stripped.removeprefix("-").isdecimal() and stripped.isascii():
         return Classes(int(stripped))
@@ -66,6 +74,10 @@ def _parse(text: str) -> Classes:
         raise MicrotuneError(
             f"--classes {text!r} is neither a number nor a list of names; write 3, or cat,dog,none"
         )
+    return _distinct(names, text)
+
+
+def _distinct(names: tuple[str, ...], text: object) -> Classes:
     if len(set(names)) < len(names):
         raise MicrotuneError(f"--classes {text}: one name is there twice")
     return Classes(len(names), names)

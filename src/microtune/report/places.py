@@ -1,4 +1,4 @@
-"""Where the commands write: never over what they read, and never two outputs into one file."""
+"""Where outputs go: never over what is read, and never two into one file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,177 @@
+"""From a model to a C project that fits a microcontroller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypedDict, Unpack
+
+from microtune import pipeline
+from microtune.api.arguments import Place, as_path, choice, maybe_path, public
+from microtune.api.models import as_model
+from microtune.api.project import Project
+from microtune.api.reports import OnNote, OnProgress, Reporter
+from microtune.codegen.names import check_prefix
+from microtune.data import open_dataset
+from microtune.errors import MicrotuneError
+from microtune.ir.graph import Graph
+from microtune.ir.modelfile import ModelFile
+from microtune.ir.text import format_graph
+from microtune.passes.lower_gradients import BiasFormat
+from microtune.project.learnt import read_learnt
+from microtune.report.sizes import parse_bytes
+from microtune.targets import Target, load_target
+from microtune.training.build import Formats
+from microtune.training.classes import own_classes, resolve_classes
+from microtune.training.head import HeadFormat
+from microtune.training.scheme import Scheme
+
+
+class CompileOptions(TypedDict, total=False):
+    """The options of `compile` that decide what is built; `emit` takes the same."""
+
+    scheme: str | Place | Scheme
+    classes: int | str | Sequence[str] | None
+    data: Place | None
+    target: str | Place | Target
+    sram: str | int
+    flash: str | int
+    bias: BiasFormat
+    head: HeadFormat
+    input: pipeline.InputMode
+    schedule: pipeline.Schedule
+    replay: str | int | None
+    class_names: bool
+    learnt: Place | None
+    prefix: str
+
+
+@public
+def compile(
+    model: ModelFile | Place,
+    *,
+    output: Place,
+    scheme: str | Place | Scheme,
+    classes: int | str | Sequence[str] | None = None,
+    data: Place | None = None,
+    target: str | Place | Target = "cortex-m7",
+    sram: str | int = "256KB",
+    flash: str | int = "1MB",
+    bias: BiasFormat = "int16",
+    head: HeadFormat = "int16",
+    input: pipeline.InputMode = "resident",
+    schedule: pipeline.Schedule = "stream",
+    replay: str | int | None = None,
+    class_names: bool = False,
+    learnt: Place | None = None,
+    prefix: str = "",
+    progress: OnProgress | None = None,
+    note: OnNote | None = None,
+) -> Project:
+    """Compile a model into a C project that infers and trains within the budgets.
+
+    The options are those of `microtune compile` and give the same bytes.
+
+    Args:
+        model: what `load` returns, or a path.
+        output: the folder of the project, written whole or not at all. What is there already and
+            is not ours stays.
+        scheme: what is trained: a name ("head-only", "last-3", "49KB", "none"), a TOML file, or a
+            Scheme.
+        classes: how many classes there are to learn, or their names in label order.
+        data: the data set whose classes are to be learnt, instead of `classes`.
+        target: a chip's name, a TOML file of one (docs/targets.md), or a Target.
+        sram: SRAM budget: bytes, or text such as "256KB" (1 KB = 1,024 bytes).
+        flash: flash budget, in the same way.
+        bias: number format of trained biases.
+        head: number format of the head.
+        input: "resident" (the frame is in SRAM) or "rows" (a callback delivers rows).
+        schedule: how the step is executed; the bits are the same.
+        replay: memory for stored samples to rehearse, in bytes or as text.
+        class_names: put the names of the classes into the C too.
+        learnt: the initial state, as `Project.train(save=)` or a device's mt_save wrote it.
+        prefix: stands before every external name of the C.
+        progress: is told how far the work is.
+        note: is told, a line at a time, what the user should know. Without it such lines are
+            MicrotuneWarning.
+
+    Raises:
+        MicrotuneError: an argument that cannot be used; a budget that is missed (the message lists
+            what would fit); a place that cannot be written.
+    """
+    place, reporter = as_path("output", output), Reporter(progress, note)
+    with reporter.stage("compiling"):
+        loaded, request = _request(
+            model, scheme=scheme, classes=classes, data=data, target=target, sram=sram,
+            flash=flash, bias=bias, head=head, input=input, schedule=schedule, replay=replay,
+            class_names=class_names, learnt=learnt, prefix=prefix,
+        )  # fmt: skip
+        pipeline.compile_model(loaded, request, place, reporter.note)
+    return Project.open(place)
+
+
+def _int8(loaded: ModelFile, _: pipeline.Request) -> str:
+    return format_graph(loaded.graph)
+
+
+def _training(loaded: ModelFile, request: pipeline.Request) -> str:
+    return format_graph(pipeline.training_graph(loaded, request)[0])
+
+
+def _plan(loaded: ModelFile, request: pipeline.Request) -> str:
+    graph: Graph = pipeline.training_graph(loaded, request)[0]
+    return pipeline.plan_text(graph, pipeline.plan_graph(graph, request))
+
+
+_STAGES: dict[str, Callable[[ModelFile, pipeline.Request], str]] = {
+    "graph": _int8, "training": _training, "plan": _plan,
+}  # fmt: skip
+
+
+@public
+def emit(model: ModelFile | Place, stage: str, **options: Unpack[CompileOptions]) -> str:
+    """A stage of `compile` as text, without writing a project.
+
+    Args:
+        model: what `load` returns, or a path.
+        stage: "graph" (the int8 graph), "training" (the training graph) or "plan" (the memory
+            plan).
+        options: those of `compile`.
+
+    Raises:
+        MicrotuneError: as `compile`, budgets apart, or an unknown stage.
+    """
+    if stage not in _STAGES:
+        raise MicrotuneError(f"stage {stage!r}: there are {', '.join(_STAGES)}")
+    return _STAGES[stage](*_request(model, **options))
+
+
+def _request(
+    model: ModelFile | Place, **options: Unpack[CompileOptions]
+) -> tuple[ModelFile, pipeline.Request]:
+    """The model and what is asked for, every option checked."""
+    if "scheme" not in options:
+        raise MicrotuneError("say what is to be trained: scheme=")
+    scheme, data = options["scheme"], maybe_path("data", options.get("data"))
+    chosen_scheme = scheme if isinstance(scheme, Scheme) else str(as_path("scheme", scheme))
+    loaded = as_model(model)
+    found = None if data is None else open_dataset(data).classes
+    trains = not isinstance(chosen_scheme, str) or chosen_scheme.strip().lower() != "none"
+    own = None if trains else own_classes(loaded)
+    chosen = resolve_classes(options.get("classes"), found, str(data), own)
+    replay, learnt = options.get("replay"), maybe_path("learnt", options.get("learnt"))
+    return loaded, pipeline.Request(
+        classes=chosen.count, scheme=chosen_scheme,
+        target=load_target(options.get("target", "cortex-m7")),
+        sram_bytes=parse_bytes(options.get("sram", "256KB")),
+        flash_bytes=parse_bytes(options.get("flash", "1MB")),
+        formats=Formats(
+            choice("bias", options.get("bias", "int16"), BiasFormat),
+            choice("head", options.get("head", "int16"), HeadFormat),
+        ),
+        input=choice("input", options.get("input", "resident"), pipeline.InputMode),
+        schedule=choice("schedule", options.get("schedule", "stream"), pipeline.Schedule),
+        replay_bytes=0 if replay is None else parse_bytes(replay),
+        class_names=chosen.names, prefix=check_prefix(options.get("prefix", "")),
+        learnt=None if learnt is None else read_learnt(learnt),
+        names_in_c=options.get("class_names", False),
+    )  # fmt: skip

@@ -1,0 +1,51 @@
+"""Models: reading them, and what is in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microtune.api.arguments import Place, as_path, public
+from microtune.importers import load_any
+from microtune.ir.modelfile import ModelFile
+from microtune.report.inspect import Inspection, inspect_model
+
+
+@public
+def load(path: Place) -> ModelFile:
+    """Read an int8 network of any known format, which is told apart by its content.
+
+    Args:
+        path: a native `.mt` file, or the pickle of a network of the MCUNet family.
+
+    Raises:
+        MicrotuneError: the file is absent, damaged or of no known format, or holds what microtune
+            does not support; all such nodes are listed.
+    """
+    return load_any(as_path("path", path))
+
+
+@public
+def save(model: ModelFile, path: Place) -> Path:
+    """Write a model as a native file, NAME.mt, whole or not at all.
+
+    Raises:
+        MicrotuneError: another suffix, or a place that cannot be written.
+    """
+    place = as_path("path", path)
+    model.save(place)
+    return place
+
+
+@public
+def inspect(model: ModelFile | Place) -> Inspection:
+    """Layers, shapes, multiply-accumulates (MACs), bytes and quantisation of a model.
+
+    Raises:
+        MicrotuneError: as `load`.
+    """
+    return inspect_model(as_model(model))
+
+
+def as_model(model: ModelFile | Place) -> ModelFile:
+    """The model, read where a path is given. Raises MicrotuneError."""
+    return model if isinstance(model, ModelFile) else load_any(as_path("model", model))
