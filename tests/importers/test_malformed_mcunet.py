@@ -113,7 +113,7 @@ def test_a_scale_out_of_range_is_refused(tmp_path: Path, which: str, value: floa
     (param("weight", np.zeros((4, 3, 3, 3), np.float32)), "'weight' is float32"),
     (param("weight", np.zeros((4, 3, 3), np.int8)), r"'weight' is int8\[4, 3, 3\]"),
     (param("weight", np.zeros((4, 2, 3, 3), np.int8)), "on 3 channels"),
-    (param("weight", np.full((4, 3, 3, 3), -128, np.int8)), "-128 in conv0"),
+    (param("weight", np.full((4, 3, 3, 3), -128, np.int8)), r"conv0 +a weight of -128"),
     (param("weight", np.zeros((4, 3, 99, 1), np.int16)), "'weight' is int16"),
     (param("bias", np.zeros(4, np.int64)), "'bias' is int64"),
     (param("bias", np.zeros(3, np.int32)), "on 3 channels"),

@@ -1,24 +1,61 @@
-"""One file per format -> Graph."""
+"""One file per format -> Graph; which format a file has is told by its content."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
-from microtune.importers.mcunet import import_mcunet
-from microtune.ir.modelfile import ModelFile, load_model
+from microtune.importers.base import SNIFFED, Importer, Unsupported, UnsupportedError
+from microtune.importers.mcunet import McunetImporter, import_mcunet
+from microtune.importers.native import NativeImporter
+from microtune.ir.modelfile import ModelFile
 
-__all__ = ["import_mcunet", "load_any"]
+__all__ = ["IMPORTERS", "Importer", "Unsupported", "UnsupportedError", "import_mcunet", "load_any"]
+
+IMPORTERS: tuple[Importer, ...] = (NativeImporter(), McunetImporter())
+# What other files say of themselves: (place, bytes, name).
+_FOREIGN = (
+    (4, b"TFL3", "it is a TensorFlow Lite model"),
+    (0, b"\x89HDF\r\n", "it is an HDF5 file, as Keras writes it"),
+    (0, b"PK\x03\x04", "it is a zip, but of other content"),
+    (0, b"\x80\x02", "it is a bare pickle"),
+)
 
 
 def load_any(path: Path) -> ModelFile:
-    """Read a model of any supported format, told apart by its extension."""
-    suffix = path.suffix.lower()
-    if suffix == ".mt":
-        return load_model(path)
-    if suffix == ".pkl":
-        return import_mcunet(path)
+    """Read a model of any known format, whatever its name.
+
+    Raises MicrotuneError: absent, of no known format (the message lists those that are), damaged;
+    UnsupportedError: it has nodes that cannot be taken.
+    """
+    start = _start(path)
+    for importer in IMPORTERS:
+        if importer.sniff(start, path):
+            return importer.load(path)
+    formats = " and ".join(importer.format for importer in IMPORTERS)
     raise MicrotuneError(
-        f"{path}: unknown model format '{suffix}'; supported are .mt (microtune) and .pkl "
-        "(int8 networks of the MCUNet family)"
+        f"{path}: unknown model format: {_what(start, path)}. Known formats are {formats}"
     )
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(SNIFFED)
+    except FileNotFoundError:
+        raise MicrotuneError(f"{path}: no such model file") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise MicrotuneError(f"cannot read the model {path}: {reason}") from error
+
+
+def _what(start: bytes, path: Path) -> str:
+    """What a file of no known format looks like."""
+    if not start:
+        return "it is empty"
+    for place, magic, name in _FOREIGN:
+        if start.startswith(magic, place):
+            return name
+    if path.suffix.lower() == ".onnx":
+        return "it is an ONNX model by its name"
+    return f"it begins with {start[:8]!r}"

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from microtune.errors import MicrotuneError
+from microtune.importers.base import Unsupported, UnsupportedError, zip_members
 from microtune.importers.dead_channels import neutralize_dead_channels
-from microtune.importers.safe_pickle import read_numpy_pickle
+from microtune.importers.safe_pickle import PICKLE, read_numpy_pickle
 from microtune.ir.builder import Builder
-from microtune.ir.graph import Array, Quant
+from microtune.ir.graph import Array, Graph, Quant
 from microtune.ir.modelfile import ModelFile
 from microtune.ir.verifier import InvalidGraphError, verify
 
@@ -32,6 +33,11 @@ class _Reader:
         self.content = content
         self.builder = Builder(path.stem, "mcunet")
         self.convs = 0
+        self.unsupported: list[Unsupported] = []
+
+    def refuse(self, node: str, why: str, instead: str) -> None:
+        """Remember a node that cannot be taken. Reading goes on, so that all of them are found."""
+        self.unsupported.append(Unsupported(node, why, instead))
 
     def fail(self, what: str) -> MicrotuneError:
         return MicrotuneError(f"{self.path}: not an MCUNet file that microtune knows: {what}")
@@ -72,8 +78,12 @@ class _Reader:
             raise self.fail("a stride or a weight scale out of range")
         if (weight < -127).any():
             # The bounds of every accumulator rest on |w| <= 127.
-            raise self.fail(f"a weight of -128 in {name or f'conv{self.convs}'}")
-        if self.quant(params, "x") != self.builder.graph.quant(x):
+            self.refuse(
+                name or f"conv{self.convs}", "a weight of -128",
+                "symmetric quantisation: weights from -127 to 127",
+            )  # fmt: skip
+        # Behind a node that is not taken, the quantisation cannot fit.
+        if not self.unsupported and self.quant(params, "x") != self.builder.graph.quant(x):
             raise self.fail(f"the input quantisation of conv {self.convs} is not its producer's")
         if name is None:
             name, self.convs = f"conv{self.convs}", self.convs + 1
@@ -86,7 +96,10 @@ class _Reader:
         if not isinstance(block, dict):
             raise self.fail(f"block {number} is no dictionary")
         if block.get("se") is not None:
-            raise self.fail(f"block {number} has a squeeze-and-excitation branch")
+            self.refuse(
+                f"block {number}", "a squeeze-and-excitation branch",
+                "a network of the family without it",
+            )  # fmt: skip
         y = x
         for part in ("pointwise1", "depthwise", "pointwise2"):
             if block.get(part) is not None:
@@ -95,10 +108,15 @@ class _Reader:
             return y
         params = self.get(block["residual"], "params", dict)
         if self.quant(params, "x") != self.builder.graph.quant(x):
-            raise self.fail(f"the skip of block {number} has another quantisation than its input")
+            self._refuse_skip(number, "another quantisation than its input")
         if self.builder.graph.tensors[x].shape != self.builder.graph.tensors[y].shape:
-            raise self.fail(f"the skip of block {number} has another shape than its sum")
+            self._refuse_skip(number, "another shape than its sum")
+            return y
         return self.builder.add(f"add{number}", x, y, self.quant(params, "y"))
+
+    def _refuse_skip(self, number: int, why: str) -> None:
+        why = f"the skip of block {number} has {why}"
+        self.refuse(f"add{number}", why, "a skip that is added as it is")
 
     def read(self) -> str:
         first = self.get(self.content, "first_conv", dict)
@@ -119,10 +137,7 @@ class _Reader:
 def import_mcunet(path: Path) -> ModelFile:
     """The network as a model file; raises MicrotuneError on anything unexpected."""
     reader = _Reader(path, read_numpy_pickle(path))
-    try:
-        graph = reader.builder.finish(reader.read())
-    except ValueError as error:
-        raise reader.fail(str(error)) from error
+    graph = _read(reader)
     size = graph.input_tensor.shape[1]
     neutralize_dead_channels(graph)
     try:
@@ -133,6 +148,36 @@ def import_mcunet(path: Path) -> ModelFile:
         "height": size, "width": size, "channels": 3, "resize_ratio": RESIZE_RATIO,
     }  # fmt: skip
     return ModelFile(graph, preprocessing, _licence(path), f"{path.name} (MCUNet family, int8)")
+
+
+def _read(reader: _Reader) -> Graph:
+    try:
+        graph = reader.builder.finish(reader.read())
+    except ValueError as error:
+        if reader.unsupported:  # what does not fit may follow from what was not taken
+            raise UnsupportedError(reader.path, reader.unsupported) from error
+        raise reader.fail(str(error)) from error
+    except MicrotuneError as error:
+        if reader.unsupported:
+            raise UnsupportedError(reader.path, reader.unsupported) from error
+        raise
+    if reader.unsupported:
+        raise UnsupportedError(reader.path, reader.unsupported)
+    return graph
+
+
+class McunetImporter:
+    """A zip with one pickle of arrays, which is read without running anything in it."""
+
+    format = ".pkl (int8 networks of the MCUNet family)"
+
+    def sniff(self, start: bytes, path: Path) -> bool:
+        """Whether it holds, or begins with, the pickle."""
+        return PICKLE in zip_members(start, path)
+
+    def load(self, path: Path) -> ModelFile:
+        """The network as a model file. Raises MicrotuneError on anything unexpected."""
+        return import_mcunet(path)
 
 
 def _licence(path: Path) -> str:

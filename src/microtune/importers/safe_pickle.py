@@ -28,8 +28,8 @@ from microtune.errors import MicrotuneError
 
 MAX_BYTES = 64 * 2**20
 MAX_ITEMS = 2**20
-_PICKLE = "archive/data.pkl"
-_MEMBERS = {_PICKLE, "archive/version"}
+PICKLE = "archive/data.pkl"
+_MEMBERS = {PICKLE, "archive/version"}
 _DTYPES = {"i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", "b1"}
 _OPCODES = {
     "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE",
@@ -190,11 +190,11 @@ def _member(path: Path) -> bytes:
     """The pickle inside the zip."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        if _PICKLE not in names or set(names) - _MEMBERS or len(names) != len(set(names)):
+        if PICKLE not in names or set(names) - _MEMBERS or len(names) != len(set(names)):
             raise MicrotuneError(f"{path}: not a pickle of arrays: it holds {sorted(names)[:5]}")
-        if archive.getinfo(_PICKLE).file_size > MAX_BYTES:
+        if archive.getinfo(PICKLE).file_size > MAX_BYTES:
             raise MicrotuneError(f"{path}: larger than {MAX_BYTES >> 20} MB")
-        return archive.read(_PICKLE)
+        return archive.read(PICKLE)
 
 
 def read_numpy_pickle(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,9 @@ def _members(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in names}
 
 
-def load_model(path: Path) -> ModelFile:
-    """Read and verify a `.mt` file. Raises MicrotuneError on anything that is not one."""
+def load_model(path: Path, check: Callable[[Graph], object] | None = None) -> ModelFile:
+    """Read and verify a `.mt` file. Raises MicrotuneError on anything that is not one; `check` gets
+    the graph before it is verified, and may raise too."""
     if not path.is_file():
         raise MicrotuneError(f"{path}: no such model file")
     try:
@@ -141,6 +143,8 @@ def load_model(path: Path) -> ModelFile:
             )
         graph = parse_graph(members["graph.txt"].decode())
         graph.data = _arrays(members["tensors.npz"])
+        if check is not None:
+            check(graph)
         verify(graph)
         return ModelFile(
             graph, manifest["preprocessing"], members["LICENSE"].decode(),
