@@ -64,15 +64,16 @@ __all__ = [
     "load_target", "open", "save", "search", "target_names",
 ]  # fmt: skip
 
+if not TYPE_CHECKING:  # who checks types shall hear of a name that does not exist
 
-def __getattr__(name: str) -> object:
-    if name == "search":
-        return import_module("microtune.search")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'microtune' has no attribute '{name}'")
-    home = import_module(f"microtune.{_HOMES[name]}")
-    value = globals()[name] = getattr(home, "ModelFile" if name == "Model" else name)
-    return value
+    def __getattr__(name: str) -> object:
+        if name == "search":
+            return import_module("microtune.search")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'microtune' has no attribute '{name}'")
+        home = import_module(f"microtune.{_HOMES[name]}")
+        value = globals()[name] = getattr(home, "ModelFile" if name == "Model" else name)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -53,6 +53,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "learn.c").write_text(readme_program(), encoding="utf-8")
     write_samples(folder / "samples.bin")
     write_photo(folder / "photo.png")
+    (board,) = (p.text for p in pieces(ROOT / "docs/targets.md") if p.kind == "toml")
+    (folder / "board.toml").write_text(board, encoding="utf-8")
     tools = folder / "bin"
     tools.mkdir()
     for name, module in (("microtune", "-m microtune"), ("python", "")):

@@ -139,7 +139,7 @@ def test_make_has_the_targets_that_pages_name() -> None:
 @pytest.mark.data
 def test_the_schemes_of_the_pages_are_read(data_folder: Path, tmp_path: Path) -> None:
     blocks = all_pieces("toml")
-    assert [piece.page.name for piece in blocks] == ["schemes.md"]
+    assert [piece.page.name for piece in blocks] == ["schemes.md", "targets.md"]
     (tmp_path / "mine.toml").write_text(blocks[0].text, encoding="utf-8")
     graph = load_any(next((data_folder / "models").rglob("mcunet-5fps.pkl"))).graph
     scheme = resolve_scheme(str(tmp_path / "mine.toml"), graph, graph.name)

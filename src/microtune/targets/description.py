@@ -24,7 +24,7 @@ _SHOWN = 160
 
 
 def target_names() -> tuple[str, ...]:
-    """Names of all known targets, sorted."""
+    """Names of the targets that come with microtune, sorted."""
     return tuple(sorted(path.stem for path in _DATA.glob("*.toml")))
 
 
