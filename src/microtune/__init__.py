@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from microtune.api.results import Outcome as Outcome
     from microtune.api.results import Predictions as Predictions
     from microtune.api.results import TrainingOutcome as TrainingOutcome
-    from microtune.api.searching import SearchResult as SearchResult
+    from microtune.api.searching import FoundScheme as FoundScheme
     from microtune.api.searching import search as search
     from microtune.errors import MicrotuneError as MicrotuneError
     from microtune.errors import MicrotuneWarning as MicrotuneWarning
@@ -50,18 +50,40 @@ _HOMES = {
     "CacheContent": "api.caching", "Inspection": "report.inspect", "Measurement": "measure.measure",
     "MemoryPlan": "api.results", "MicrotuneError": "errors", "MicrotuneWarning": "errors",
     "Model": "ir.modelfile", "Outcome": "api.results", "Predictions": "api.results",
-    "Progress": "api.reports", "Project": "api.project", "SearchResult": "api.searching",
+    "Progress": "api.reports", "Project": "api.project", "FoundScheme": "api.searching",
     "Target": "targets", "TrainingOutcome": "api.results", "cache": "api.caching",
     "clear_cache": "api.caching", "compile": "api.compiling", "emit": "api.compiling",
     "inspect": "api.models", "load": "api.models", "load_target": "targets",
     "open": "api.project", "save": "api.models", "target_names": "targets",
 }  # fmt: skip
 __all__ = [
-    "DEFAULT_LEARNING_RATE", "MAX_SEED",
-    "CacheContent", "Inspection", "Measurement", "MemoryPlan", "MicrotuneError",
-    "MicrotuneWarning", "Model", "Outcome", "Predictions", "Progress", "Project", "SearchResult",
-    "Target", "TrainingOutcome", "cache", "clear_cache", "compile", "emit", "inspect", "load",
-    "load_target", "open", "save", "search", "target_names",
+    "DEFAULT_LEARNING_RATE",
+    "MAX_SEED",
+    "CacheContent",
+    "FoundScheme",
+    "Inspection",
+    "Measurement",
+    "MemoryPlan",
+    "MicrotuneError",
+    "MicrotuneWarning",
+    "Model",
+    "Outcome",
+    "Predictions",
+    "Progress",
+    "Project",
+    "Target",
+    "TrainingOutcome",
+    "cache",
+    "clear_cache",
+    "compile",
+    "emit",
+    "inspect",
+    "load",
+    "load_target",
+    "open",
+    "save",
+    "search",
+    "target_names",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # who checks types shall hear of a name that does not exist

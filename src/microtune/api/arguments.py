@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 import os
 from collections.abc import Callable, Sequence
@@ -77,11 +76,8 @@ def whole(name: str, value: int, least: int, most: int | None = None) -> int:
 
 
 def real(name: str, value: float) -> float:
-    """A finite number. Raises MicrotuneError."""
+    """A number. Raises MicrotuneError."""
     try:
-        number = float(value)
+        return float(value)
     except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise MicrotuneError(f"{name} {value!r}: give a number")
-    return number
+        raise MicrotuneError(f"{name} {value!r}: give a number") from None

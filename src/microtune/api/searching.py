@@ -17,12 +17,12 @@ from microtune.report.search_files import prepare, publish
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.report.sizes import parse_bytes
 from microtune.report.text import as_text
-from microtune.search.budgets.report import survey
-from microtune.search.budgets.training import check_marks, train_marks
+from microtune.search.budgets.report import budget_report
+from microtune.search.budgets.training import check_training_options, train_schemes
 from microtune.search.cache import default_folder
 from microtune.search.costs.planned import Limits
 from microtune.search.scheme_file import check_output, is_verified, save_scheme
-from microtune.search.search import Finding, Options
+from microtune.search.search import SearchOptions, SearchResult
 from microtune.search.search import search as run_search
 from microtune.targets import Target, load_target
 from microtune.train.trainer import DEFAULT_LEARNING_RATE
@@ -31,19 +31,19 @@ from microtune.training.head import HeadFormat
 
 
 @dataclass(frozen=True, repr=False)
-class SearchResult:
-    """What a search found. `scheme` is the file that `compile(scheme=)` takes, `finding` the
+class FoundScheme:
+    """What a search found. `scheme` is the file that `compile(scheme=)` takes, `result` has the
     evidence, `written` all files."""
 
     scheme: Path
-    finding: Finding
+    result: SearchResult
     written: tuple[Path, ...]
 
     def __repr__(self) -> str:
-        tables = search_tables(self.finding)
-        if self.finding.verified:
-            tables += verification_tables(self.finding)
-        return as_text(f"SearchResult: {self.scheme}", *tables)
+        tables = search_tables(self.result)
+        if self.result.verified:
+            tables += verification_tables(self.result)
+        return as_text(f"FoundScheme: {self.scheme}", *tables)
 
 
 @public
@@ -72,9 +72,9 @@ def search(
     input: pipeline.InputMode = "resident",
     bias: BiasFormat = "int16",
     head: HeadFormat = "int16",
-    on_choice: Callable[[Finding], None] | None = None,
+    on_choice: Callable[[SearchResult], None] | None = None,
     progress: OnProgress | None = None,
-) -> SearchResult:
+) -> FoundScheme:
     """Find the scheme that learns the data best within the budgets, with its evidence.
 
     The options are those of `microtune search`. What is computed is kept: the same call goes on
@@ -124,21 +124,21 @@ def search(
     )  # fmt: skip
     folder = maybe_path("pareto", pareto)
     if train_marks:
-        check_marks(folder, seeds)
+        check_training_options(folder, seeds)
     if folder is not None:
         prepare(folder)
-    options = Options(
+    options = SearchOptions(
         request, limits, maybe_path("cache", cache) or default_folder(), fast, all_layers,
         whole("epochs", epochs, 1), whole("seeds", seeds, 1), real("lr", lr),
         Backend.parse(backend, address, workers), verify,
     )  # fmt: skip
     search_ = _Search(as_model(model), as_path("data", data), options, place, reporter)
-    finding = search_.find(on_choice)
+    result = search_.find(on_choice)
     written = [place]
     if folder is not None:
         plans = whole("compare_plans", compare_plans, 1)
-        written += search_.report(finding, folder, plans, trained=train_marks)
-    return SearchResult(place, finding, tuple(written))
+        written += search_.report(result, folder, plans, trained=train_marks)
+    return FoundScheme(place, result, tuple(written))
 
 
 @dataclass(frozen=True)
@@ -147,31 +147,33 @@ class _Search:
 
     model: ModelFile
     data: Path
-    options: Options
+    options: SearchOptions
     output: Path
     reporter: Reporter
 
-    def find(self, on_choice: Callable[[Finding], None] | None) -> Finding:
-        """The finding, written: the choice before its verification, then what that left best."""
+    def find(self, on_choice: Callable[[SearchResult], None] | None) -> SearchResult:
+        """The result, written: the choice before its verification, then what that left best."""
 
-        def chosen(finding: Finding) -> None:
-            if not (self.options.verifies and is_verified(self.output, finding)):
-                save_scheme(finding, self.output)
+        def chosen(result: SearchResult) -> None:
+            if not (self.options.verifies and is_verified(self.output, result)):
+                save_scheme(result, self.output)
             if on_choice is not None:
-                on_choice(finding)
+                on_choice(result)
 
         with self.reporter.stage("search") as update:
-            finding = run_search(self.model, self.data, self.options, update, chosen)
-        if finding.verified:
-            save_scheme(finding, self.output)
-        return finding
+            result = run_search(self.model, self.data, self.options, update, chosen)
+        if result.verified:
+            save_scheme(result, self.output)
+        return result
 
-    def report(self, finding: Finding, folder: Path, plans: int, *, trained: bool) -> list[Path]:
+    def report(
+        self, result: SearchResult, folder: Path, plans: int, *, trained: bool
+    ) -> list[Path]:
         """What other budgets give, written into the folder; on request with trained schemes."""
         with self.reporter.stage("pareto") as update:
-            made = survey(finding, update, plans)
+            made = budget_report(result, update, plans)
             written = publish(made, folder)
         if trained:
             with self.reporter.stage("train marks") as update:
-                publish(train_marks(made, self.model, self.data, self.options, update), folder)
+                publish(train_schemes(made, self.model, self.data, self.options, update), folder)
         return written

@@ -11,7 +11,7 @@ import typer
 
 import microtune as mt
 from microtune.api.compiling import CompileOptions
-from microtune.cli.bars import Bars, say
+from microtune.cli.bars import say
 from microtune.cli.options import BiasKind, HeadKind, InputKind
 from microtune.report.console import console, figures_table
 
@@ -87,8 +87,8 @@ def compile_command(
         sys.stdout.write(mt.emit(model, str(emit), **options))
         return
     notes: list[str] = []
-    with Bars() as bars:
-        project = mt.compile(model, output=output, progress=bars, note=notes.append, **options)
+    with console.status("compiling"):
+        project = mt.compile(model, output=output, note=notes.append, **options)
     console.print(figures_table(f"{output}", project.figures))
     for note in notes:
         say(note)

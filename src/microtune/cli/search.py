@@ -65,15 +65,15 @@ def search(
     from microtune.report.search_text import search_tables, verification_tables
 
     with Bars(resumable=True) as bars:
-        result = mt.search(
+        found = mt.search(
             model, data, output=output, target=target, sram=sram, flash=flash,
             step_instructions=step_instructions, fast=fast, verify=verify, all_layers=all_layers,
             epochs=epochs, seeds=seeds, lr=lr, backend=backend.value, address=address,
             workers=workers, cache=cache, pareto=pareto, train_marks=with_marks,
             compare_plans=plans, input=input_mode.value, bias=bias.value, head=head.value,
-            on_choice=lambda finding: console.print(*search_tables(finding)), progress=bars,
+            on_choice=lambda found: console.print(*search_tables(found)), progress=bars,
         )  # fmt: skip
-    if result.finding.verified:
-        console.print(*verification_tables(result.finding))
-    for path in result.written:
+    if found.result.verified:
+        console.print(*verification_tables(found.result))
+    for path in found.written:
         console.print(f"written: {path}", soft_wrap=True)
