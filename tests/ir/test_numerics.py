@@ -37,18 +37,27 @@ def test_requantize(acc: int, m: int, n: int, zero: int) -> None:
     assert int(numerics.requantize(array(acc), array(m), array(n), zero)[0]) == wanted
 
 
-@given(st.floats(0, 100, allow_subnormal=False))
-def test_quantize_multiplier(real: float) -> None:
-    m, n = numerics.quantize_multiplier(real)
-    assert 0 <= m < 2**31
-    assert m == half_up(Fraction(real) * Fraction(2) ** (32 - n))
-    assert n == 0 or half_up(Fraction(real) * Fraction(2) ** (33 - n)) >= 2**31
+def below_a_power_of_two(exponent: int, steps: int) -> float:
+    """Where m may round up to 2^31: some doubles below 2^exponent."""
+    return math.ldexp(2**53 - steps, exponent - 53)
+
+
+near_powers = st.builds(below_a_power_of_two, st.integers(-34, 7), st.integers(-2, 2**22))
+
+
+@given(st.lists(st.one_of(st.floats(0, 100, allow_subnormal=False), near_powers), min_size=1))
+def test_quantize_multipliers(reals: list[float]) -> None:
+    mantissas, exponents = numerics.quantize_multipliers(np.array(reals))
+    for real, m, n in zip(reals, mantissas.tolist(), exponents.tolist(), strict=True):
+        assert 0 <= m < 2**31
+        assert m == half_up(Fraction(real) * Fraction(2) ** (32 - n))
+        assert n == 0 or half_up(Fraction(real) * Fraction(2) ** (33 - n)) >= 2**31
 
 
 @pytest.mark.parametrize("real", [-1.0, math.nan, math.inf])
 def test_a_multiplier_must_be_finite(real: float) -> None:
     with pytest.raises(ValueError, match="not a finite"):
-        numerics.quantize_multiplier(real)
+        numerics.quantize_multipliers(np.array([1.0, real]))
 
 
 @given(st.integers(-(2**29), 2**29), st.integers(0, 30))

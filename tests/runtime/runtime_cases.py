@@ -176,5 +176,5 @@ def factors(rng: np.random.Generator, count: int) -> FactorTable:
     """A table of `count` channels: like a real layer's, or of any size, some dead."""
     top = rng.uniform(-12, -4, count) if rng.integers(3) else rng.uniform(-30, 3, count)
     real = 2.0**top * (rng.integers(8, size=count) > 0)
-    m, n = np.array([numerics.quantize_multiplier(float(v)) for v in real], np.int64).T
+    m, n = numerics.quantize_multipliers(real)
     return FactorTable(m, n, numerics.split_factor(float(2.0 ** rng.uniform(-20, 20))))

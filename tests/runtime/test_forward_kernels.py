@@ -42,8 +42,7 @@ def test_conv2d(lib: ctypes.CDLL, case: ConvCase) -> None:
     total = acc.astype(np.int64) + bias
     # Most codes in range, so that an error of one accumulator is seen.
     real = 2.0 ** rng.uniform(-2, 1, o) * 64 / (np.abs(total).max(axis=(0, 1)) + 1)
-    pairs = [numerics.quantize_multiplier(float(r)) for r in real]
-    m, n = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    m, n = numerics.quantize_multipliers(real)
     lo, hi = sorted(int(v) for v in rng.choice([-128, 127, -40, 30], 2, replace=False))
     v = numerics.requantize(total, m, n, y_zero)
     expected, mask = clamped(v, lo, hi)

@@ -103,7 +103,6 @@ def channel_reports(graph: Graph) -> list[ChannelReport]:
         live = weight.reshape(weight.shape[0], -1).any(axis=1)
         x, y = graph.scale(o.x), graph.scale(node.outputs[0])
         real = x * np.where(live, graph.channel_scales(o.weight), 0) / y
-        pairs = np.array([numerics.quantize_multiplier(float(m)) for m in real], np.int64)
-        tiny = int((live & numerics.is_tiny(*pairs.T)).sum())
+        tiny = int((live & numerics.is_tiny(*numerics.quantize_multipliers(real))).sum())
         reports.append(ChannelReport(node.outputs[0], int((~live).sum()), tiny))
     return reports

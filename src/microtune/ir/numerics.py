@@ -51,14 +51,17 @@ def round_shift(t: Ints, s: int | Ints) -> Ints:
     return result
 
 
-def quantize_multiplier(real: float) -> tuple[int, int]:
-    """(m, n) with real ~ m·2^(n-32), the smallest n >= 0 for which m fits in int32."""
-    if not (real >= 0 and math.isfinite(real)):
-        raise ValueError(f"multiplier {real} is not a finite non-negative number")
-    n = 0
-    while math.floor(math.ldexp(real, 32 - n) + 0.5) > INT32_MAX:
-        n += 1
-    return math.floor(math.ldexp(real, 32 - n) + 0.5), n
+def quantize_multipliers(real: Array) -> tuple[Ints, Ints]:
+    """(m, n), each int64 in the shape of `real`, with real ~ m·2^(n-32): the smallest n >= 0 for
+    which m fits in int32. Raises ValueError for what is negative or not finite."""
+    real = np.asarray(real, np.float64)
+    wrong = ~(np.isfinite(real) & (real >= 0))
+    if wrong.any():
+        raise ValueError(f"multiplier {real[wrong][0]} is not a finite non-negative number")
+    # real < 2^exponent, so m < 2^31 but for what rounds up to it.
+    n = np.maximum(np.frexp(real)[1] + 1, 0).astype(np.int64)
+    n += np.floor(np.ldexp(real, 32 - n) + 0.5) > INT32_MAX
+    return np.floor(np.ldexp(real, 32 - n) + 0.5).astype(np.int64), n
 
 
 def requantize(acc: Ints, m: Ints, n: Ints, zero_point: int) -> Ints:

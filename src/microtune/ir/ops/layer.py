@@ -107,5 +107,4 @@ def multipliers_of(graph: Graph, layer: Node) -> tuple[Array, Array]:
     """(m, n) of a layer's requantisation in mode device, each int64 (O,)."""
     o = layer_of(layer)
     real = graph.scale(o.x) * graph.channel_scales(o.weight) / graph.scale(layer.outputs[0])
-    m, n = np.array([numerics.quantize_multiplier(float(v)) for v in real], np.int64).T
-    return m, n
+    return numerics.quantize_multipliers(real)

@@ -42,8 +42,7 @@ class FactorTable:
 
 
 def _table(node: Node, scales: Array, scale: float) -> FactorTable:
-    pairs = [numerics.quantize_multiplier(float(m)) for m in multipliers(node, scales)]
-    m, n = np.array(pairs, np.int64).T
+    m, n = numerics.quantize_multipliers(multipliers(node, scales))
     return FactorTable(m, n, numerics.split_factor(scale))
 
 
