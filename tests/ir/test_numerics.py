@@ -42,7 +42,7 @@ def below_a_power_of_two(exponent: int, steps: int) -> float:
     return math.ldexp(2**53 - steps, exponent - 53)
 
 
-near_powers = st.builds(below_a_power_of_two, st.integers(-34, 7), st.integers(-2, 2**22))
+near_powers = st.builds(below_a_power_of_two, st.integers(-30, 7), st.integers(-2, 2**22))
 
 
 @given(st.lists(st.one_of(st.floats(0, 100, allow_subnormal=False), near_powers), min_size=1))

@@ -59,7 +59,7 @@ def quantize_multipliers(real: Array) -> tuple[Ints, Ints]:
     if wrong.any():
         raise ValueError(f"multiplier {real[wrong][0]} is not a finite non-negative number")
     # real < 2^exponent, so m < 2^31 but for what rounds up to it.
-    n = np.maximum(np.frexp(real)[1] + 1, 0).astype(np.int64)
+    n = np.where(real > 0, np.maximum(np.frexp(real)[1] + 1, 0), 0).astype(np.int64)
     n += np.floor(np.ldexp(real, 32 - n) + 0.5) > INT32_MAX
     return np.floor(np.ldexp(real, 32 - n) + 0.5).astype(np.int64), n
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -36,6 +36,8 @@ class Buffer:
 
     def uses(self) -> tuple[Gap, ...]:
         """What is in use when: rectangles of steps [first, last) and bytes [lower, upper)."""
+        if not self.gaps and self.first < self.last:
+            return (Gap(self.first, self.last, 0, self.bytes),)
         used: list[Gap] = []
         step = self.first
         for gap in self.gaps:
@@ -88,19 +90,19 @@ def ring_name(graph: Graph, segment: Segment, name: str) -> str:
 
 
 def segment_buffers(
-    graph: Graph, segment: Segment, scratch_bytes: Callable[[Node], int], number: int = 0
+    graph: Graph, segment: Segment, row_scratch: Sequence[int], number: int = 0
 ) -> list[Buffer]:
     """Rings, row counters and the scratch that its layers share; all live as long as it runs.
 
-    A tensor that is read outside is among them with all its rows.
+    A tensor that is read outside is among them with all its rows. `row_scratch` are the bytes that
+    each node of the graph needs `in_segment`.
     """
     first, last = segment.first, max(segment.last, segment.first + 1)
     buffers = [
         Buffer(ring_name(graph, segment, name), rows * row_bytes(graph, name), first, last)
         for name, rows in segment.rings.items()
     ]
-    nodes = (in_segment(node, number) for node in graph.nodes[first : segment.last])
-    scratch = max((scratch_bytes(node) for node in nodes), default=0)
+    scratch = max(row_scratch[first : segment.last], default=0)
     if scratch:
         buffers.append(Buffer(f"scratch.segment{number}", scratch, first, last))
     buffers.append(Buffer(f"rows.segment{number}", 2 * len(segment.stages), first, last))
@@ -118,12 +120,12 @@ def step_buffers(graph: Graph, scratch_bytes: Callable[[Node], int]) -> list[Buf
     inside = {i: s for s in segments for i in range(s.first, s.last)}
     births, deaths = _lives(graph, owner, inside)
     buffers = {name: tensor_buffer(graph, name, births[name], deaths[name]) for name in births}
+    scratch = [scratch_bytes(node) for node in graph.nodes]
     for number, segment in enumerate(segments):
-        for buffer in segment_buffers(graph, segment, scratch_bytes, number):
+        for buffer in segment_buffers(graph, segment, scratch, number):
             buffers.setdefault(buffer.name, buffer)
-    for step, node in enumerate(graph.nodes):
-        size = 0 if step in inside else scratch_bytes(node)
-        if size:
+    for step, (node, size) in enumerate(zip(graph.nodes, scratch, strict=True)):
+        if size and step not in inside:
             name = f"scratch.{node.outputs[0]}"
             buffers[name] = Buffer(name, size, step, step + 1)
     return list(buffers.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -18,12 +19,12 @@ from microtune.memory.solver import DETERMINISTIC_SECONDS, pack
 
 GRANULE = 8  # an arena is a whole number of these, or of the largest alignment
 REPAIR_ROUNDS = 16
-_NEVER = np.iinfo(np.int64).max
+_NEVER = 1 << 62
 
 Ints = npt.NDArray[np.int64]
-# For each buffer (others, low, high): it may not lie at x + low < offset < x + high, where x is the
-# offset of the other one. A pair has one entry for every two uses that share a step.
-Conflicts = list[tuple[Ints, Ints, Ints]]
+# For each buffer some (other, low, high): it may not lie at x + low < offset < x + high, where x is
+# the offset of the other one. A pair has one entry for every two uses that share a step.
+Conflicts = list[list[tuple[int, int, int]]]
 
 
 class PlanError(ValueError):
@@ -120,41 +121,43 @@ def find_conflicts(buffers: Sequence[Buffer]) -> Conflicts:
     owner, first, last, lower, upper = uses.reshape(-1, 5).T
     conflicts: Conflicts = []
     for i, b in enumerate(buffers):
-        parts: list[Ints] = [np.zeros((3, 0), np.int64)]
+        found: list[tuple[int, int, int]] = []
         for use in b.uses():
             meets = (first < use.last) & (use.first < last) & (owner != i)
             low, high = lower[meets] - use.upper, upper[meets] - use.lower
-            parts.append(np.stack((owner[meets], low, high)))
-        others, low, high = np.concatenate(parts, axis=1)
-        conflicts.append((others, low, high))
+            found += zip(owner[meets].tolist(), low.tolist(), high.tolist(), strict=True)
+        conflicts.append(found)
     return conflicts
 
 
-def first_fit(buffers: Sequence[Buffer], conflicts: Conflicts, order: Sequence[int]) -> Ints:
+def first_fit(buffers: Sequence[Buffer], conflicts: Conflicts, order: Sequence[int]) -> list[int]:
     """Offsets when each buffer in turn takes the lowest place that the placed ones leave."""
-    offsets = np.full(len(buffers), -1, np.int64)
+    offsets = [-1] * len(buffers)
     for i in order:
-        others, low, high = conflicts[i]
-        placed = offsets[others] >= 0
-        at = offsets[others[placed]]
-        start, end = at + low[placed], at + high[placed]
-        by_start = np.argsort(start, kind="stable")
-        free = np.maximum.accumulate(np.concatenate(([0], end[by_start])))
-        free = -(-free // buffers[i].alignment) * buffers[i].alignment
-        until = np.append(start[by_start], _NEVER)
-        offsets[i] = free[np.argmax(free <= until)]
+        near = ((offsets[other], low, high) for other, low, high in conflicts[i])
+        taken = sorted((at + low, at + high) for at, low, high in near if at >= 0)
+        free, alignment = 0, buffers[i].alignment
+        for start, end in taken:
+            if free <= start:
+                break
+            if end > free:
+                free = -(-end // alignment) * alignment
+        offsets[i] = free
     return offsets
 
 
-def _arena(buffers: Sequence[Buffer], offsets: Ints) -> int:
-    tops = [int(offset) + b.bytes for b, offset in zip(buffers, offsets, strict=True)]
+def _arena(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
+    tops = [offset + b.bytes for b, offset in zip(buffers, offsets, strict=True)]
     return _aligned(max(tops, default=0), granule(buffers))
 
 
-def _promoted(buffers: Sequence[Buffer], offsets: Ints, order: list[int], bound: int) -> list[int]:
+def _promoted(
+    buffers: Sequence[Buffer], offsets: Sequence[int], order: Sequence[int], bound: int
+) -> tuple[int, ...]:
     """The order with the buffers that stick out above the bound placed first."""
-    above = [i for i in order if int(offsets[i]) + buffers[i].bytes > bound]
-    return above + [i for i in order if i not in set(above)]
+    above = [i for i in order if offsets[i] + buffers[i].bytes > bound]
+    first = set(above)
+    return (*above, *(i for i in order if i not in first))
 
 
 def greedy_arenas(buffers: Sequence[Buffer]) -> dict[str, int]:
@@ -166,9 +169,18 @@ def greedy_arenas(buffers: Sequence[Buffer]) -> dict[str, int]:
     }
 
 
-def _greedy(buffers: Sequence[Buffer], conflicts: Conflicts, bound: int) -> tuple[Ints, int, str]:
+# The orders of a step that are compared, and the plans of one order, share most of their packings.
+@lru_cache(maxsize=256)
+def _greedy(buffers: tuple[Buffer, ...], bound: int) -> tuple[tuple[int, ...], int, str]:
     """(offsets, arena bytes, key) of the best key; then what sticks out is placed first."""
-    best = np.zeros(0, np.int64), _NEVER, ""
+    offsets, size, key = _best_packing(buffers, find_conflicts(buffers), bound)
+    return tuple(offsets), size, key
+
+
+def _best_packing(
+    buffers: Sequence[Buffer], conflicts: Conflicts, bound: int
+) -> tuple[list[int], int, str]:
+    best: tuple[list[int], int, str] = [], _NEVER, ""
     orders = _orders(buffers)
     for name, order in orders.items():
         offsets = first_fit(buffers, conflicts, order)
@@ -176,10 +188,14 @@ def _greedy(buffers: Sequence[Buffer], conflicts: Conflicts, bound: int) -> tupl
         if best[1] <= bound:
             return best
     for name in sorted(orders, key=lambda n: n != best[2])[:2]:
-        order, offsets = orders[name], first_fit(buffers, conflicts, orders[name])
+        repaired = tuple(orders[name])
+        tried, offsets = {repaired}, first_fit(buffers, conflicts, repaired)
         for _ in range(REPAIR_ROUNDS):
-            order = _promoted(buffers, offsets, order, bound)
-            offsets = first_fit(buffers, conflicts, order)
+            repaired = _promoted(buffers, offsets, repaired, bound)
+            if repaired in tried:
+                break
+            tried.add(repaired)
+            offsets = first_fit(buffers, conflicts, repaired)
             found = offsets, _arena(buffers, offsets), f"{name}, repaired"
             best = min(best, found, key=lambda found: found[1])
             if best[1] <= bound:
@@ -203,18 +219,16 @@ def plan_arena(
     if not buffers:
         return Plan((), {}, 0, 0, 0, True, "greedy")
     bound = _aligned(max(live, *(b.bytes for b in buffers)), granule(buffers))
-    conflicts = find_conflicts(buffers)
-    offsets, size, key = _greedy(buffers, conflicts, bound)
+    packed, size, key = _greedy(tuple(buffers), bound)
+    offsets: Sequence[int] = packed
     method, optimal = f"greedy: {key}", size == bound
     if solve and not optimal:
-        start = [int(offset) for offset in offsets]
-        found = pack(buffers, start, size, bound, granule(buffers), deterministic_seconds)
+        found = pack(buffers, offsets, size, bound, granule(buffers), deterministic_seconds)
         if found is not None:
             optimal = found.optimal
             if found.arena_bytes < size:
-                offsets, size = np.array(found.offsets, np.int64), found.arena_bytes
-                method = "cp-sat"
-    named = {b.name: int(offset) for b, offset in zip(buffers, offsets, strict=True)}
+                offsets, size, method = found.offsets, found.arena_bytes, "cp-sat"
+    named = {b.name: offset for b, offset in zip(buffers, offsets, strict=True)}
     plan = Plan(tuple(buffers), named, size, bound, step, optimal, method)
     validate(plan)
     return plan
@@ -263,6 +277,8 @@ def validate(plan: Plan) -> None:
 def _collide(plan: Plan, a: Buffer, b: Buffer) -> bool:
     """Whether some byte is in use by both in some step."""
     distance = plan.offsets[b.name] - plan.offsets[a.name]
+    if not -b.bytes < distance < a.bytes:
+        return False
     return any(
         u.first < v.last and v.first < u.last
         and u.lower < distance + v.upper and distance + v.lower < u.upper

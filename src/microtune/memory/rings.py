@@ -9,6 +9,8 @@ segment is kept whole. Order and rings follow from the shapes alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops import OPS, Trait, has
@@ -31,16 +33,24 @@ class Segment:
     rings: dict[str, int]
 
 
-@dataclass
-class _Stage:
-    """One tensor on its way: how many rows it has and which rows of its inputs a row covers."""
+class _Shape(NamedTuple):
+    """What a stage's schedule follows from: its rows, the rows of its inputs that a row covers,
+    the stages that make those inputs, and whether something outside the segment reads it."""
 
-    name: str
     height: int
-    inputs: tuple[str, ...] = ()
     kernel: int = 1
     stride: int = 1
     padding: int = 0
+    sources: tuple[int, ...] = ()
+    whole: bool = False
+
+
+@dataclass
+class _Stage:
+    """One tensor on its way: how many rows it has, and how many are kept."""
+
+    number: int
+    shape: _Shape
     done: int = 0
     ring: int = 1
     readers: list[_Stage] = field(default_factory=list)
@@ -48,13 +58,14 @@ class _Stage:
 
     def needs(self, height: int) -> int:
         """Rows of an input of this height that must exist before the next row can be made."""
-        return min(self.done * self.stride - self.padding + self.kernel, height)
+        shape = self.shape
+        return min(self.done * shape.stride - shape.padding + shape.kernel, height)
 
     def oldest(self, height: int) -> int:
         """The first row of an input that the next row, or a later one, still reads."""
-        if self.done == self.height:
+        if self.done == self.shape.height:
             return height
-        return max(0, self.done * self.stride - self.padding)
+        return max(0, self.done * self.shape.stride - self.shape.padding)
 
 
 def image_height(graph: Graph, name: str) -> int:
@@ -87,56 +98,69 @@ def prefix_length(graph: Graph) -> int:
     return len(graph.nodes)
 
 
-def _stage_of(graph: Graph, node: Node) -> _Stage:
-    name = node.outputs[0]
-    height = image_height(graph, name)
-    images = tuple(n for n in node.inputs if graph.tensors[n].role != "const")
+def _shape_of(graph: Graph, node: Node, number: dict[str, int], whole: bool) -> _Shape:
+    height = image_height(graph, node.outputs[0])
+    # No stage has the name of a weight.
+    sources = tuple(number[n] for n in dict.fromkeys(node.inputs) if n in number)
     window = OPS[node.op].window(graph, node)
-    return _Stage(name, height, images, window.kernel, window.stride, window.padding)
+    return _Shape(height, window.kernel, window.stride, window.padding, sources, whole)
 
 
-def read_outside(graph: Graph, first: int, last: int) -> set[str]:
-    """Tensors that nodes outside first .. last - 1 read, and outputs of the graph."""
-    outside = set(graph.outputs)
-    for node in (*graph.nodes[:first], *graph.nodes[last:]):
-        outside.update(node.inputs)
-    return outside
+def last_readers(graph: Graph) -> dict[str, int]:
+    """Tensor -> the number of the last node that reads it; that after all nodes for outputs."""
+    last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    return last | dict.fromkeys(graph.outputs, len(graph.nodes))
 
 
-def make_segment(graph: Graph, first: int, last: int, *, rows_from_callback: bool) -> Segment:
-    """The schedule of a segment; `rows_from_callback`: it starts with the input's rows."""
+def make_segment(
+    graph: Graph, first: int, last: int, readers: dict[str, int], *, rows_from_callback: bool
+) -> Segment:
+    """The schedule of a segment, with the graph's `last_readers`.
+
+    `rows_from_callback`: it starts with the input's rows.
+    """
     nodes = graph.nodes[first:last]
-    stages = [_stage_of(graph, node) for node in nodes]
-    if rows_from_callback:
-        source = graph.signature.input
-        stages.insert(0, _Stage(source, image_height(graph, source)))
-    if len(stages) > ALL_STAGES:
-        raise ValueError(f"a segment of {len(stages)} layers; {ALL_STAGES} are possible")
-    number = {stage.name: i for i, stage in enumerate(stages)}
+    source = graph.signature.input
+    names = [source] if rows_from_callback else []
+    names += [node.outputs[0] for node in nodes]
+    if len(names) > ALL_STAGES:
+        raise ValueError(f"a segment of {len(names)} layers; {ALL_STAGES} are possible")
+    number = {name: i for i, name in enumerate(names)}
+    whole = [readers.get(name, -1) >= last for name in names]
+    shapes = [_Shape(image_height(graph, source), whole=whole[0])] if rows_from_callback else []
+    for node in nodes:
+        shapes.append(_shape_of(graph, node, number, whole[len(shapes)]))
+    order, rows = _schedule(tuple(shapes))
+    return Segment(first, last, tuple(names), order, dict(zip(names, rows, strict=True)))
+
+
+# Schemes, budgets and inputs that a search or a refusal compares have most segments in common.
+@lru_cache(maxsize=4096)
+def _schedule(shapes: tuple[_Shape, ...]) -> tuple[bytes, tuple[int, ...]]:
+    """(the stage that makes each row in turn, the rows kept of each stage)."""
+    stages = [_Stage(number, shape) for number, shape in enumerate(shapes)]
     for stage in stages:
-        for name in dict.fromkeys(stage.inputs):
-            if name in number:
-                stages[number[name]].readers.append(stage)
-                stage.sources.append(stages[number[name]])
-    outside = read_outside(graph, first, last)
-    whole = [s for s in stages if s.name in outside or not s.readers]
-    order = _depth_first(number, [stages[-1], *whole])
-    rings = {s.name: s.height if s in whole else s.ring for s in stages}
-    return Segment(first, last, tuple(number), bytes(order), rings)
+        stage.sources = [stages[source] for source in stage.shape.sources]
+        for source in stage.sources:
+            source.readers.append(stage)
+    whole = [s.shape.whole or not s.readers for s in stages]
+    order = _depth_first([stages[-1], *(s for s, kept in zip(stages, whole, strict=True) if kept)])
+    rows = (s.shape.height if kept else s.ring for s, kept in zip(stages, whole, strict=True))
+    return bytes(order), tuple(rows)
 
 
-def _depth_first(number: dict[str, int], sinks: list[_Stage]) -> list[int]:
+def _depth_first(sinks: list[_Stage]) -> list[int]:
     """Make all rows of the sinks, one after the other; sets the rings of all stages."""
     order: list[int] = []
     for sink in sinks:
         waiting = [sink]
-        while sink.done < sink.height:
+        while sink.done < sink.shape.height:
             stage = waiting[-1]
             source = _missing(stage)
             if source is not None:
                 waiting.append(source)
                 continue
-            order.append(number[stage.name])
+            order.append(stage.number)
             _make_row(stage)
             if len(waiting) > 1:
                 waiting.pop()
@@ -146,13 +170,14 @@ def _depth_first(number: dict[str, int], sinks: list[_Stage]) -> list[int]:
 def _missing(stage: _Stage) -> _Stage | None:
     """An input of the stage that lacks rows for the stage's next row."""
     for source in stage.sources:
-        if source.done < stage.needs(source.height):
+        if source.done < stage.needs(source.shape.height):
             return source
     return None
 
 
 def _make_row(stage: _Stage) -> None:
-    oldest = min((reader.oldest(stage.height) for reader in stage.readers), default=0)
+    height = stage.shape.height
+    oldest = min((reader.oldest(height) for reader in stage.readers), default=0)
     stage.done += 1
     stage.ring = max(stage.ring, stage.done - min(oldest, stage.done - 1))
 
@@ -171,10 +196,10 @@ def segments_of(graph: Graph) -> list[Segment]:
             runs[-1] = (runs[-1][0], index + 1)
         else:
             runs.append((index, index + 1))
-    by_rows = graph.attrs.get("input") == "rows"
+    by_rows, readers = graph.attrs.get("input") == "rows", last_readers(graph)
     if by_rows and (not runs or runs[0][0] > 0):
         runs.insert(0, (0, 0))
     return [
-        make_segment(graph, first, last, rows_from_callback=by_rows and first == 0)
+        make_segment(graph, first, last, readers, rows_from_callback=by_rows and first == 0)
         for first, last in runs
     ]

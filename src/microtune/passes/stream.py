@@ -15,6 +15,7 @@ from microtune.ir.graph import Graph, Node
 from microtune.ir.verifier import verify
 from microtune.memory.lifetimes import (
     Buffer,
+    aligned,
     in_segment,
     segment_buffers,
     step_buffers,
@@ -24,9 +25,9 @@ from microtune.memory.planner import largest_live_set
 from microtune.memory.rings import (
     ALL_STAGES,
     Segment,
+    last_readers,
     make_segment,
     prefix_length,
-    read_outside,
     row_bytes,
 )
 
@@ -35,8 +36,11 @@ _ENDLESS = 1 << 62
 
 
 def _live(buffers: list[Buffer]) -> int:
-    """Bytes of buffers that are alive together."""
-    return largest_live_set(buffers)[0]
+    """Bytes of buffers that are alive together: `live_bytes` of one step."""
+    return max(
+        sum(aligned(b.bytes, alignment) for b in buffers if b.alignment >= alignment)
+        for alignment in {b.alignment for b in buffers}
+    )
 
 
 class _Cuts:
@@ -45,21 +49,29 @@ class _Cuts:
     def __init__(self, graph: Graph, scratch: Scratch, length: int) -> None:
         self.graph, self.scratch, self.length = graph, scratch, length
         self.by_rows = graph.attrs.get("input") == "rows"
+        self.readers = last_readers(graph)
+        self._around: dict[int, list[Buffer]] = {}
         self._segments: dict[tuple[int, int], Segment] = {}
         self._streamed: dict[tuple[int, int], bool] = {}
         self._bytes: dict[tuple[int, int], int] = {}
 
     @cached_property
-    def _last_reader(self) -> dict[str, int]:
-        last = {name: i for i, node in enumerate(self.graph.nodes) for name in node.inputs}
-        return last | dict.fromkeys(self.graph.outputs, len(self.graph.nodes))
+    def _row_scratch(self) -> list[int]:
+        """Bytes of scratch of each node of the prefix as a part of a segment."""
+        return [self.scratch(in_segment(node, 0)) for node in self.graph.nodes[: self.length]]
+
+    @cached_property
+    def _row_bytes(self) -> list[int]:
+        nodes = self.graph.nodes[: self.length]
+        return [row_bytes(self.graph, node.outputs[0]) for node in nodes]
 
     def segment(self, first: int, last: int) -> Segment:
         """The schedule of a run."""
         key = (first, last)
         if key not in self._segments:
             rows = self.by_rows and first == 0
-            self._segments[key] = make_segment(self.graph, *key, rows_from_callback=rows)
+            made = make_segment(self.graph, *key, self.readers, rows_from_callback=rows)
+            self._segments[key] = made
         return self._segments[key]
 
     def is_streamed(self, first: int, last: int) -> bool:
@@ -74,13 +86,15 @@ class _Cuts:
 
     def around(self, first: int) -> list[Buffer]:
         """Whole tensors that are made before the run and read in or after it."""
-        made = [node.outputs[0] for node in self.graph.nodes[:first]]
-        if not self.by_rows or first > 0:
-            made.append(self.graph.signature.input)
-        return [
-            tensor_buffer(self.graph, name, 0, 1)
-            for name in made if self._last_reader.get(name, -1) >= first
-        ]  # fmt: skip
+        if first not in self._around:
+            made = [node.outputs[0] for node in self.graph.nodes[:first]]
+            if not self.by_rows or first > 0:
+                made.append(self.graph.signature.input)
+            self._around[first] = [
+                tensor_buffer(self.graph, name, 0, 1)
+                for name in made if self.readers.get(name, -1) >= first
+            ]  # fmt: skip
+        return self._around[first]
 
     def least(self, first: int, last: int) -> int:
         """A lower bound of `bytes` that needs no schedule: one row of what is not whole.
@@ -93,10 +107,10 @@ class _Cuts:
             return self.bytes(first, last)
         graph = self.graph
         total = sum(buffer.bytes for buffer in self.around(first))
-        outside = read_outside(graph, first, last)
-        for node in graph.nodes[first:last]:
-            name = node.outputs[0]
-            total += graph.tensors[name].bytes if name in outside else row_bytes(graph, name)
+        for index in range(first, last):
+            name = graph.nodes[index].outputs[0]
+            whole = self.readers.get(name, -1) >= last
+            total += graph.tensors[name].bytes if whole else self._row_bytes[index]
         return total
 
     def bytes(self, first: int, last: int) -> int:
@@ -109,14 +123,10 @@ class _Cuts:
         return self._bytes[key]
 
     def _by_rows(self, first: int, last: int) -> list[Buffer]:
-        segment = self.segment(first, last)
-        buffers = segment_buffers(self.graph, segment, self.scratch)
-        whole = {b.name for b in buffers} & self.graph.tensors.keys()
-        return [
-            tensor_buffer(self.graph, b.name, 0, 1) if b.name in whole
-            else replace(b, first=0, last=1)
-            for b in buffers
-        ]  # fmt: skip
+        """Buffers of the run; what is kept whole has the alignment of its tensor."""
+        buffers = segment_buffers(self.graph, self.segment(first, last), self._row_scratch)
+        whole = self.graph.tensors.keys()
+        return [tensor_buffer(self.graph, b.name, 0, 1) if b.name in whole else b for b in buffers]
 
     def _at_once(self, first: int) -> list[Buffer]:
         node = self.graph.nodes[first]
