@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from microtune.data import open_dataset
 from tests.docs.command_line import parse, script_options, shell_commands
 from tests.docs.pages import PAGES, ROOT, all_pieces, pieces
 
@@ -107,18 +108,55 @@ def test_no_entry_of_the_tables_outlives_its_command() -> None:
     assert set(NOT_RUN) <= {name for name, _ in BLOCKS}
 
 
-def test_the_python_of_the_pages_runs(
-    workspace: Path, shell_environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+def run_python(code: str, workspace: Path, environment: dict[str, str]) -> str:
+    """What the code prints, run as a script in the reader's folder."""
+    (workspace / "snippet.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        ["python", "-W", "error::DeprecationWarning", "snippet.py"], cwd=workspace,
+        env=environment, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_python_stands_on_pages_that_run_it() -> None:
+    pages = {piece.page.name for piece in all_pieces("python")}
+    assert pages == {"camera.md", "data.md", "python.md"}
+
+
+def test_the_arrays_of_the_page_are_a_data_set(
+    workspace: Path, shell_environment: dict[str, str]
 ) -> None:
+    """docs/data.md writes arrays of readings, which open as what they say they are."""
+    (block,) = (p for p in all_pieces("python") if p.page.name == "data.md")
+    run_python(block.text, workspace, shell_environment)
+    found = open_dataset(workspace / "motion.npz")
+    assert found.classes == ["still", "walking"] and found.size("test") == 10
+
+
+def test_the_comparison_of_frames_runs(workspace: Path, shell_environment: dict[str, str]) -> None:
     """docs/camera.md compares what `predict --dump` wrote with what a driver delivered."""
     expected = np.arange(-128, 128, dtype=np.int8)
     expected.tofile(workspace / "expected.bin")
     (expected // 2).astype(np.int8).tofile(workspace / "delivered.bin")
-    blocks = all_pieces("python")
-    assert [piece.page.name for piece in blocks] == ["camera.md"]
-    (workspace / "snippet.py").write_text(blocks[0].text, encoding="utf-8")
-    done = subprocess.run(
-        ["python", "snippet.py"], cwd=workspace, env=shell_environment, capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout == "mean difference 32.0, largest 64\n"
+    (block,) = (p for p in all_pieces("python") if p.page.name == "camera.md")
+    said = run_python(block.text, workspace, shell_environment)
+    assert said == "mean difference 32.0, largest 64\n"
+
+
+def test_the_page_of_python_runs_as_one_notebook(
+    workspace: Path, shell_environment: dict[str, str]
+) -> None:
+    """Every snippet of docs/python.md, one after the other; measuring where the tools are."""
+    chip = shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")
+    blocks = [p.text for p in all_pieces("python") if p.page.name == "python.md"]
+    code = "\n".join(text for text in blocks if chip or ".measure(" not in text)
+    said = run_python(code, workspace, shell_environment)
+    assert len(blocks) == 8
+    for words in (
+        "TrainingOutcome: ", "Pullover", "lower bound", "SRAM budget missed", "Ways out",
+        "training on host: 50 of 50", "Project('out/small'",
+    ):  # fmt: skip
+        assert words in said, words
+    assert (workspace / "confusion.png").is_file() and (workspace / "frames.bin").is_file()
+    assert not (workspace / "out/never").exists()
