@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from microtune.api.models import inspect as inspect
     from microtune.api.models import load as load
     from microtune.api.models import save as save
+    from microtune.api.planned import PlannedFigures as PlannedFigures
     from microtune.api.project import Project as Project
     from microtune.api.project import open as open
     from microtune.api.reports import Progress as Progress
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
     from microtune.api.searching import search as search
     from microtune.errors import MicrotuneError as MicrotuneError
     from microtune.errors import MicrotuneWarning as MicrotuneWarning
+    from microtune.importers.base import Unsupported as Unsupported
+    from microtune.importers.base import UnsupportedError as UnsupportedError
     from microtune.ir.modelfile import ModelFile as Model
     from microtune.measure.measure import Measurement as Measurement
     from microtune.report.inspect import Inspection as Inspection
+    from microtune.report.instructions_text import LayerCounts as LayerCounts
     from microtune.targets import Target as Target
     from microtune.targets import load_target as load_target
     from microtune.targets import target_names as target_names
@@ -46,15 +50,17 @@ if TYPE_CHECKING:
 
 # Where each public name is defined. `search` is a package that can be called.
 _HOMES = {
-    "DEFAULT_LEARNING_RATE": "train.trainer", "MAX_SEED": "train.trainer",
-    "CacheContent": "api.caching", "Inspection": "report.inspect", "Measurement": "measure.measure",
-    "MemoryPlan": "api.results", "MicrotuneError": "errors", "MicrotuneWarning": "errors",
-    "Model": "ir.modelfile", "Outcome": "api.results", "Predictions": "api.results",
-    "Progress": "api.reports", "Project": "api.project", "FoundScheme": "api.searching",
-    "Target": "targets", "TrainingOutcome": "api.results", "cache": "api.caching",
+    "CacheContent": "api.caching", "DEFAULT_LEARNING_RATE": "train.trainer",
+    "FoundScheme": "api.searching", "Inspection": "report.inspect",
+    "LayerCounts": "report.instructions_text", "MAX_SEED": "train.trainer",
+    "Measurement": "measure.measure", "MemoryPlan": "api.results", "MicrotuneError": "errors",
+    "MicrotuneWarning": "errors", "Model": "ir.modelfile", "Outcome": "api.results",
+    "PlannedFigures": "api.planned", "Predictions": "api.results", "Progress": "api.reports",
+    "Project": "api.project", "Target": "targets", "TrainingOutcome": "api.results",
+    "Unsupported": "importers.base", "UnsupportedError": "importers.base", "cache": "api.caching",
     "clear_cache": "api.caching", "compile": "api.compiling", "emit": "api.compiling",
-    "inspect": "api.models", "load": "api.models", "load_target": "targets",
-    "open": "api.project", "save": "api.models", "target_names": "targets",
+    "inspect": "api.models", "load": "api.models", "load_target": "targets", "open": "api.project",
+    "save": "api.models", "target_names": "targets",
 }  # fmt: skip
 __all__ = [
     "DEFAULT_LEARNING_RATE",
@@ -62,17 +68,21 @@ __all__ = [
     "CacheContent",
     "FoundScheme",
     "Inspection",
+    "LayerCounts",
     "Measurement",
     "MemoryPlan",
     "MicrotuneError",
     "MicrotuneWarning",
     "Model",
     "Outcome",
+    "PlannedFigures",
     "Predictions",
     "Progress",
     "Project",
     "Target",
     "TrainingOutcome",
+    "Unsupported",
+    "UnsupportedError",
     "cache",
     "clear_cache",
     "compile",
@@ -84,7 +94,7 @@ __all__ = [
     "save",
     "search",
     "target_names",
-]  # fmt: skip
+]
 
 if not TYPE_CHECKING:  # who checks types shall hear of a name that does not exist
 

@@ -129,6 +129,25 @@ def test_a_model_is_inspected_and_saved_alike(tmp_path: Path) -> None:
     assert (tmp_path / "python.mt").read_bytes() == (tmp_path / "command.mt").read_bytes()
 
 
+def test_a_search_writes_the_same_scheme(tmp_path: Path) -> None:
+    """Estimated, within a budget that leaves room for some layers; in caches of their own."""
+    told: list[object] = []
+    found = mt.search(
+        embedded.MODEL, embedded.DATA, output=tmp_path / "found.toml", sram="24KB", fast=True,
+        epochs=1, workers=1, cache=tmp_path / "one", on_choice=told.append,
+    )  # fmt: skip
+    run("search", embedded.MODEL, "--data", embedded.DATA, "-o", tmp_path / "command/found.toml",
+        "--sram", "24KB", "--fast", "--epochs", 1, "--workers", 1, "--cache",
+        tmp_path / "two")  # fmt: skip
+    assert found.scheme.read_bytes() == (tmp_path / "command/found.toml").read_bytes()
+    assert found.written == (found.scheme,) and told == [found.result]
+    assert "24,440 of 24,576" in repr(found)
+    small = mt.compile(
+        embedded.MODEL, classes=5, scheme=found.scheme, sram="24KB", output=tmp_path / "p"
+    )
+    assert small.figures.planned_sram_bytes == found.result.planned.sram
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_option_of_a_command_is_one_of_the_function(name: str) -> None:
     """Names are those of the command line; so are the defaults that it states."""

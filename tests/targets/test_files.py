@@ -146,7 +146,7 @@ def test_a_made_up_board_learns_and_is_measured_without_its_file(board: Path) ->
     assert (same.path / "plan.json").read_bytes() == (project.path / "plan.json").read_bytes()
     recorded = recorded_target(read_plan(project.path))
     assert isinstance(recorded, Target) and recorded == parse_target(fields(), "page")
-    assert "ccm" in project.figures["arenas"]
+    assert "ccm" in project.figures.arenas
     script = (project.path / "port/linker.ld").read_text()
     assert f"CCM (rw) : ORIGIN = 0x20040000, LENGTH = {64 * KB}" in script
     chip = project.train(embedded.DATA, steps=3, on="qemu", note=lambda line: None)

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from microtune.api import training
 from microtune.api.arguments import Place, as_path, as_paths, choice, maybe_path, public, whole
+from microtune.api.planned import PlannedFigures, planned_figures
 from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.api.results import MemoryPlan, Outcome, Predictions, TrainingOutcome
 from microtune.data import Description
 from microtune.data.augment import Augmentation
 from microtune.ir.graph import Array
-from microtune.ir.macs import graph_macs
 from microtune.measure.measure import Measurement
-from microtune.memory.latent import replay_bytes, stored_samples
-from microtune.pipeline import constant_bytes, resident_bytes
 from microtune.report.instructions_text import LayerCounts, count_layers
 from microtune.report.memory_map import load_memory_map
 from microtune.report.places import check_places
@@ -66,9 +64,9 @@ class Project:
         figures, opened = self.figures, self._read()
         names = ", ".join(opened.class_names) or "names not known"
         return (
-            f"Project({str(self.path)!r}: {figures['model']}, {opened.classes} classes ({names}), "
-            f"scheme {figures['scheme']}, {figures['target']}, input {opened.plan['input']}, SRAM "
-            f"{figures['planned_sram_bytes']:,} of {opened.plan['budget']['sram_bytes']:,} bytes "
+            f"Project({str(self.path)!r}: {figures.model}, {opened.classes} classes ({names}), "
+            f"scheme {figures.scheme}, {figures.target}, input {opened.plan['input']}, SRAM "
+            f"{figures.planned_sram_bytes:,} of {opened.plan['budget']['sram_bytes']:,} bytes "
             "planned)"
         )
 
@@ -90,28 +88,10 @@ class Project:
         return height, width, channels
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> PlannedFigures:
         """What was planned: bytes beside the published formula and the lower bound, MACs."""
         opened = self._read()
-        plan, graph = opened.plan, opened.graph
-        forward, step = graph_macs(graph)
-        banks = {name: plan[f"{name}_bank"] for name in ("stack", "context", "replay")}
-        proven = all(arena["optimal"] for arena in plan["arenas"])
-        return {
-            "model": plan["model"]["name"], "scheme": plan["scheme"]["name"],
-            "target": opened.target_name, "analytic_kb": plan["scheme"]["analytic_kb"],
-            "arena_bytes": plan["arena_bytes"],
-            "arenas": {arena["bank"]: arena["bytes"] for arena in plan["arenas"]},
-            "residents": ", ".join(f"{what} in {bank}" for what, bank in banks.items() if bank),
-            "arena_lower_bound": plan["lower_bound"],
-            "proven_minimal": "yes, for this order" if proven else "no",
-            "trained_parameter_bytes": plan["parameter_bytes"],
-            **({"replay_bytes": size, "replay_samples": stored_samples(graph)}
-               if (size := replay_bytes(graph)) else {}),
-            "planned_sram_bytes": plan["arena_bytes"] + sum(resident_bytes(graph).values()),
-            "flash_constant_bytes": constant_bytes(graph), "infer_macs": forward,
-            "train_macs": step,
-        }  # fmt: skip
+        return planned_figures(opened.plan, opened.graph)
 
     @public
     def train(

@@ -12,7 +12,7 @@ import typer
 import microtune as mt
 from microtune.api.compiling import CompileOptions
 from microtune.cli.bars import say
-from microtune.cli.options import BiasKind, HeadKind, InputKind
+from microtune.cli.options import BiasKind, HeadKind, InputKind, Target
 from microtune.report.console import console, figures_table
 
 
@@ -33,7 +33,7 @@ class ScheduleKind(StrEnum):
 
 
 def compile_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model of any known format.")],
     scheme: Annotated[str, typer.Option(help="Update scheme: a name or a TOML file.")],
     classes: Annotated[
         str | None, typer.Option(metavar="N|NAME,NAME,…", help="Classes to learn: how many, or "
@@ -43,7 +43,7 @@ def compile_command(
         Path | None, typer.Option(help="The data set whose classes are to be learnt, instead of "
                                   "--classes.")
     ] = None,
-    target: Annotated[str, typer.Option(help="Chip, for instance cortex-m7.")] = "cortex-m7",
+    target: Target = "cortex-m7",
     sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",
     flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
     bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int16,
@@ -89,6 +89,6 @@ def compile_command(
     notes: list[str] = []
     with console.status("compiling"):
         project = mt.compile(model, output=output, note=notes.append, **options)
-    console.print(figures_table(f"{output}", project.figures))
+    console.print(figures_table(f"{output}", project.figures.to_json()))
     for note in notes:
         say(note)

@@ -14,7 +14,7 @@ from microtune.report.json_file import check_json_place, write_json
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model of any known format.")],
     json_file: JsonFile = None,
 ) -> None:
     """Layers, shapes, MACs, parameters and quantisation of a model."""

@@ -19,7 +19,9 @@ def measure(
     project: Project,
     data: Annotated[Path | None, typer.Option(help="Also count over real images.")] = None,
     images: Annotated[int, typer.Option(min=1, help="How many of them.")] = 8,
-    target: Annotated[str | None, typer.Option(help="Another chip than compiled for.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Another chip, or TOML file, than compiled for.")
+    ] = None,
     optimisation: Annotated[str, typer.Option(help="-O2, -O3, -Ofast or -Os.")] = "-O3",
     layers: Annotated[bool, typer.Option("--layers", help="Instructions of each layer too.")]
     = False,

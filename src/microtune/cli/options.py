@@ -12,6 +12,7 @@ Project = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder that `compile` has written.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")]
+Target = Annotated[str, typer.Option(help="Chip, for instance cortex-m7, or a TOML file of one.")]
 Load = Annotated[
     Path | None, typer.Option(help="Go on from what `train --save` or a device's mt_save wrote.")
 ]

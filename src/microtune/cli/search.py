@@ -10,7 +10,7 @@ import typer
 
 import microtune as mt
 from microtune.cli.bars import Bars
-from microtune.cli.options import BiasKind, HeadKind, InputKind
+from microtune.cli.options import BiasKind, HeadKind, InputKind, Target
 from microtune.report.console import console
 
 
@@ -23,10 +23,10 @@ class BackendKind(StrEnum):
 
 
 def search(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .mt or .pkl model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model of any known format.")],
     data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz with images.")],
     output: Annotated[Path, typer.Option("-o", metavar="SCHEME.toml", help="The file to write.")],
-    target: Annotated[str, typer.Option(help="Chip, for instance cortex-m7.")] = "cortex-m7",
+    target: Target = "cortex-m7",
     sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",
     flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
     step_instructions: Annotated[

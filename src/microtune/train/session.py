@@ -62,11 +62,6 @@ class OpenProject:
         return int(self.plan["classes"])
 
     @property
-    def target_name(self) -> str:
-        """The chip that it was compiled for."""
-        return str(self.plan["target"]["name"])
-
-    @property
     def is_untaught(self) -> bool:
         """Whether its head is all zeros: before training every image gets the first class."""
         head = head_of(self.graph)
