@@ -52,7 +52,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gcc() -> list[str]:
-    return ["gcc", "-std=c99", "-O1", "-g", "-fPIC", "-fsanitize=undefined",
+    return ["gcc", "-std=c99", "-O1", "-fPIC", "-fsanitize=undefined",
             "-fno-sanitize-recover=all", *runtime_includes()]  # fmt: skip
 
 
