@@ -25,7 +25,7 @@ from rich.console import Console
 from microtune import pipeline
 from microtune.data import Preprocessing, open_dataset
 from microtune.importers import load_any
-from microtune.project.camera import Costs
+from microtune.project.camera import MistakeCosts
 from microtune.run.job import Record, RecordKind
 from microtune.run.runners import HostRunner
 from microtune.targets import load_target
@@ -161,17 +161,17 @@ def accuracies(data: Path, folder: Path) -> dict[str, float]:
     return found
 
 
-def sorted_costs(found: dict[str, dict[str, float]]) -> Costs:
+def sorted_costs(found: dict[str, dict[str, float]]) -> MistakeCosts:
     """The first figure of each data set, and what each mistake costs, most expensive first."""
     columns = list(found.values())
     first, *mistakes = columns[0]
     costs = {name: tuple(round(c[first] - c[name], 1) for c in columns) for name in mistakes}
     order = sorted(mistakes, key=lambda name: -sum(costs[name]))
     right = tuple(round(column[first], 1) for column in columns)
-    return Costs(MODEL, tuple(found), right, {name: costs[name] for name in order})
+    return MistakeCosts(MODEL, tuple(found), right, {name: costs[name] for name in order})
 
 
-def table(costs: Costs) -> str:
+def table(costs: MistakeCosts) -> str:
     """Markdown."""
     rows = [f"| what the camera delivers | {' | '.join(costs.data)} |"]
     rows.append(f"|---|{'---:|' * len(costs.data)}")

@@ -30,11 +30,11 @@ from rich.table import Table
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.parallel.tasks import Backend, Session
+from microtune.parallel.tasks import Backend, TaskSession
 from microtune.report.console import progress
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.known_schemes import published_selections
 from microtune.search.problem import Choice, Selection
 from microtune.search.scheme_file import save_scheme
@@ -75,7 +75,7 @@ class Bench:
 
     def __init__(self, model: ModelFile, folder: Path, options: SearchOptions) -> None:
         self.model, self.folder, self.options = model, folder, options
-        self.session = Session(options.backend)
+        self.session = TaskSession(options.backend)
         self._runners: dict[str, TrialRunner] = {}
 
     def source(self, data: str) -> Path:
@@ -85,7 +85,7 @@ class Bench:
     def search(self, data: str, budget: str, bar: Progress) -> Search:
         """At the planned SRAM of the published scheme of that name."""
         classes = self.runner(data, bar).setup.classes
-        costs = Costs(self.model, replace(self.options.request, classes=classes))
+        costs = SelectionCosts(self.model, replace(self.options.request, classes=classes))
         known = published_selections(costs)
         if budget not in known:
             raise MicrotuneError(f"--budgets {budget}: {self.model.graph.name} has {list(known)}")
@@ -176,7 +176,7 @@ def transfer(
 ) -> Table:
     """Each scheme found (data, budget), trained on every data set, less the published one of its
     budget there."""
-    known = published_selections(Costs(bench.model, bench.options.request))
+    known = published_selections(SelectionCosts(bench.model, bench.options.request))
     table = Table("found on", *(f"trained on {name}" for name in names),
                   title="Found here, trained there: points over the published scheme")  # fmt: skip
     for name in names:

@@ -12,7 +12,7 @@ from microtune.data import Split, epoch_order
 from microtune.ir.graph import Array, Graph
 from microtune.train.trainer import Schedule
 from microtune.training.scheme import Scheme
-from microtune_studies.torch_backward import EXACT, Backward, Rounding, rounded
+from microtune_studies.torch_backward import EXACT, GradientSimulation, Rounding, rounded
 from microtune_studies.torch_network import Arithmetic, Leaf, TorchNetwork, require_torch
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Baseline:
     momentum: float = 0.9
     weights: Rounding | None = None
     extra_bits: int = 0
-    backward: Backward = EXACT
+    backward: GradientSimulation = EXACT
 
 
 # The columns of the published table.
@@ -60,8 +60,8 @@ SIMULATIONS = BASELINES | {
     "weights with 2 extra bits": replace(SIMULATED_DEVICE, extra_bits=2),
     "weights with 4 extra bits": replace(SIMULATED_DEVICE, extra_bits=4),
     "weights nearest with 4 extra bits": replace(SIMULATED_DEVICE, weights="nearest", extra_bits=4),
-    "int8 gradients": replace(SIMULATED_DEVICE, backward=Backward("tensor")),
-    "int8 gradients per channel": replace(SIMULATED_DEVICE, backward=Backward("channel")),
+    "int8 gradients": replace(SIMULATED_DEVICE, backward=GradientSimulation("tensor")),
+    "int8 gradients per channel": replace(SIMULATED_DEVICE, backward=GradientSimulation("channel")),
     "accumulation over 8": replace(SIMULATED_DEVICE, batch=8),
     "momentum 0.9": replace(SIMULATED_DEVICE, momentum=0.9),
 }

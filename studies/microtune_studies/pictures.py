@@ -11,7 +11,7 @@ import numpy as np
 
 from microtune.ir.graph import Array
 from microtune.report.figure import figure, tidy
-from microtune_studies.sparse import Point, panels
+from microtune_studies.sparse import SchemeResult, panels
 from microtune_studies.statistics import mean_and_deviation
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def save_ratios(path: Path, ratios: Mapping[str, Mapping[str, float]], title: st
         axis.legend(frameon=False)
 
 
-def save_sparse(path: Path, points: Sequence[Point]) -> None:
+def save_sparse(path: Path, points: Sequence[SchemeResult]) -> None:
     """Draw accuracy against planned SRAM, one panel for each model and data set."""
     found = panels(points)
     with _panels(path, len(found), 2) as axes:
@@ -82,11 +82,11 @@ def _legend_below(axes: Sequence[Axes]) -> None:
         )  # fmt: skip
 
 
-def _largest(points: Sequence[Point]) -> float:
+def _largest(points: Sequence[SchemeResult]) -> float:
     return max(p.planned_bytes for p in points) / 1024
 
 
-def _sparse_panel(axis: Axes, points: Sequence[Point]) -> None:
+def _sparse_panel(axis: Axes, points: Sequence[SchemeResult]) -> None:
     for kind, (label, marker, colour) in _KINDS.items():
         own = sorted((p for p in points if p.kind == kind), key=lambda p: p.planned_bytes)
         if not own:

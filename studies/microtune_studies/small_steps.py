@@ -21,7 +21,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class SmallStepResult:
     """The effect of one more epoch at a small rate on a trained network."""
 
     rule: str
@@ -29,7 +29,7 @@ class Cell:
     results: Sequence[Result]
 
 
-def run_small_steps(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
+def run_small_steps(work: Work, data: str, seeds: int, epochs: int) -> list[SmallStepResult]:
     """Train with every rounding of the weights at every rate."""
     settings = [(label, rule, rate) for label, rule in RULES.items() for rate in SMALL]
     runs = [
@@ -37,10 +37,13 @@ def run_small_steps(work: Work, data: str, seeds: int, epochs: int) -> list[Cell
         for _, rule, rate in settings
     ]
     results = work.seeded(runs, seeds)
-    return [Cell(label, rate, own) for (label, _, rate), own in zip(settings, results, strict=True)]
+    return [
+        SmallStepResult(label, rate, own)
+        for (label, _, rate), own in zip(settings, results, strict=True)
+    ]
 
 
-def small_steps_table(cells: Sequence[Cell]) -> Table:
+def small_steps_table(cells: Sequence[SmallStepResult]) -> Table:
     """A table of the accuracy before and after, by rounding and rate."""
     run = cells[0].results[0].run
     before = np.mean([result.curve[0][1] for cell in cells for result in cell.results])

@@ -34,7 +34,7 @@ _CLASSES_FOR_PLAN = 10
 
 
 @dataclass(frozen=True)
-class Point:
+class SchemeResult:
     """One scheme with its costs and its results.
 
     Costs are bytes with input by rows, in all and beyond inference, and the KB of the published
@@ -84,7 +84,7 @@ class Point:
 
 def run_sparse(
     work: Work, pairs: Sequence[tuple[str, str]], seeds: int, epochs: int
-) -> list[Point]:
+) -> list[SchemeResult]:
     """Train every scheme of every (model, data) at the best of its rates.
 
     Rates are chosen on the validation split after a third of the epochs.
@@ -105,7 +105,7 @@ def run_sparse(
         return _cost(work, model, scheme)
 
     return [
-        Point(run.model, run.scheme, *cost(run.model, run.scheme), run.lr, own)
+        SchemeResult(run.model, run.scheme, *cost(run.model, run.scheme), run.lr, own)
         for run, own in zip(chosen, results, strict=True)
     ]
 
@@ -127,16 +127,16 @@ def _cost(work: Work, name: str, scheme_name: str) -> tuple[int, int, float | No
     return planned, planned - least, analytic_kb(model.graph, scheme)
 
 
-def panels(points: Sequence[Point]) -> dict[str, list[Point]]:
+def panels(points: Sequence[SchemeResult]) -> dict[str, list[SchemeResult]]:
     """ "model, data" -> its points, by ascending memory."""
-    found: dict[str, list[Point]] = {}
+    found: dict[str, list[SchemeResult]] = {}
     for point in sorted(points, key=lambda p: p.planned_bytes):
         data = point.results[0].run.data.partition(".")[0]
         found.setdefault(f"{point.model}, {data}", []).append(point)
     return {key: found[key] for key in sorted(found)}
 
 
-def sparse_tables(points: Sequence[Point]) -> list[Table]:
+def sparse_tables(points: Sequence[SchemeResult]) -> list[Table]:
     """A table for each model and data set, one of sparse against last k, one of full updates."""
     tables = []
     for name, own in panels(points).items():
@@ -159,7 +159,7 @@ def sparse_tables(points: Sequence[Point]) -> list[Table]:
     return [*tables, _against_last(points), *_full_tables(points)]
 
 
-def _against_last(points: Sequence[Point]) -> Table:
+def _against_last(points: Sequence[SchemeResult]) -> Table:
     """Each sparse scheme beside the best last-k scheme of its network and data."""
     table = Table("", "best last k", "sparse", "difference of accuracy", "extra bytes, ratio",
                   title="Sparse update against the last k layers")  # fmt: skip
@@ -180,7 +180,7 @@ def _against_last(points: Sequence[Point]) -> Table:
     return table
 
 
-def _full_tables(points: Sequence[Point]) -> list[Table]:
+def _full_tables(points: Sequence[SchemeResult]) -> list[Table]:
     """Full updates by other rules, minus that by the reference rule, if there are any."""
     tables = []
     for name, own in panels(points).items():

@@ -27,23 +27,23 @@ _ROUNDS = 1
 
 
 @dataclass(frozen=True)
-class Cell:
+class StreamResult:
     """One setting with the learning rate that was chosen and a result for each seed."""
 
     run: Run
     results: Sequence[Result]
 
 
-def _cells(work: Work, runs: Sequence[Run], seeds: int) -> list[Cell]:
+def _cells(work: Work, runs: Sequence[Run], seeds: int) -> list[StreamResult]:
     results = work.seeded(runs, seeds)
-    return [Cell(run, own) for run, own in zip(runs, results, strict=True)]
+    return [StreamResult(run, own) for run, own in zip(runs, results, strict=True)]
 
 
 def _with_best_rates(work: Work, runs: Sequence[Run]) -> list[Run]:
     return work.best_rates([(run, RATES) for run in runs], _ROUNDS)
 
 
-def run_few(work: Work, data: str, seeds: int) -> list[Cell]:
+def run_few(work: Work, data: str, seeds: int) -> list[StreamResult]:
     """Train every scheme with 1, 5 and 20 samples of each class, plain and augmented."""
     runs = [
         Run(MODEL, data, scheme, OURS, 0.0, 0, _FEW_EPOCHS[count], per_class=count, augment=augment)
@@ -54,7 +54,7 @@ def run_few(work: Work, data: str, seeds: int) -> list[Cell]:
     return _cells(work, _with_best_rates(work, runs), seeds)
 
 
-def few_table(cells: Sequence[Cell]) -> Table:
+def few_table(cells: Sequence[StreamResult]) -> Table:
     """A table of the accuracy by samples of each class."""
     run = cells[0].run
     title = (
@@ -72,7 +72,7 @@ def few_table(cells: Sequence[Cell]) -> Table:
     return table
 
 
-def run_ordered(work: Work, data: str, seeds: int) -> list[Cell]:
+def run_ordered(work: Work, data: str, seeds: int) -> list[StreamResult]:
     """Train once over the samples: shuffled, and class by class with more and more replay."""
     base = Run(MODEL, data, SCHEME, OURS, 0.0, 0, 1, schedule="constant")
     ordered = replace(base, order="class by class")
@@ -86,7 +86,7 @@ def _memory(run: Run) -> str:
     return f"{run.replay_bytes >> 10} KB, {run.rehearse} rehearsed"
 
 
-def ordered_table(cells: Sequence[Cell]) -> Table:
+def ordered_table(cells: Sequence[StreamResult]) -> Table:
     """A table of the loss by the order of classes, and of the gain by replay."""
     run = cells[0].run
     title = f"{MODEL}, {SCHEME}, {run.data.partition('.')[0]}, each sample once, constant rate"
@@ -100,7 +100,7 @@ def ordered_table(cells: Sequence[Cell]) -> Table:
     return table
 
 
-def run_domains(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
+def run_domains(work: Work, data: str, seeds: int, epochs: int) -> list[StreamResult]:
     """Train on plain images, then on a stream of changed ones, with and without replay.
 
     The rate of a domain is the one that is best without replay.
@@ -114,7 +114,7 @@ def run_domains(work: Work, data: str, seeds: int, epochs: int) -> list[Cell]:
     return _cells(work, runs, seeds)
 
 
-def mean_curve(cell: Cell) -> np.ndarray:
+def mean_curve(cell: StreamResult) -> np.ndarray:
     """The mean curve of all seeds, float64 (points, 3).
 
     Columns are samples of the stream, and the accuracy on plain and on changed images in percent.
@@ -123,7 +123,7 @@ def mean_curve(cell: Cell) -> np.ndarray:
     return curve
 
 
-def domain_table(cells: Sequence[Cell]) -> Table:
+def domain_table(cells: Sequence[StreamResult]) -> Table:
     """A table of the accuracy on both domains before and after the stream."""
     run = cells[0].run
     title = (
@@ -152,7 +152,7 @@ def _on_plain(results: Sequence[Result]) -> list[Result]:
     return [replace(r, predicted=r.predicted[:half], labels=r.labels[:half]) for r in results]
 
 
-def curves(cells: Sequence[Cell]) -> Mapping[str, Mapping[str, np.ndarray]]:
+def curves(cells: Sequence[StreamResult]) -> Mapping[str, Mapping[str, np.ndarray]]:
     """The mean curves by domain and by memory."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for cell in cells:

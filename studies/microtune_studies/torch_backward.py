@@ -15,7 +15,7 @@ _INT8_MAX = 127
 
 
 @dataclass(frozen=True)
-class Backward:
+class GradientSimulation:
     """How gradients are simulated.
 
     `gradients` are int8 with one power-of-two exponent for a tensor or a channel; None: float32.
@@ -25,7 +25,7 @@ class Backward:
     rounding: Rounding = "stochastic"
 
 
-EXACT = Backward()
+EXACT = GradientSimulation()
 
 
 def rounded(torch: ModuleType, x: Tensor, how: Rounding) -> Tensor:
@@ -34,7 +34,7 @@ def rounded(torch: ModuleType, x: Tensor, how: Rounding) -> Tensor:
     return whole
 
 
-def int8_gradient(torch: ModuleType, gradient: Tensor, backward: Backward) -> Tensor:
+def int8_gradient(torch: ModuleType, gradient: Tensor, backward: GradientSimulation) -> Tensor:
     """The gradient (N, C, ...) as int8 with power-of-two steps can store it."""
     across = tuple(i for i in range(gradient.ndim) if backward.gradients == "tensor" or i != 1)
     largest = gradient.abs().amax(dim=across, keepdim=True).clamp(min=1e-30)
@@ -44,7 +44,7 @@ def int8_gradient(torch: ModuleType, gradient: Tensor, backward: Backward) -> Te
     return kept
 
 
-def gate(torch: ModuleType, x: Tensor, backward: Backward) -> Tensor:
+def gate(torch: ModuleType, x: Tensor, backward: GradientSimulation) -> Tensor:
     """Return x unchanged; its gradient is rounded to int8."""
     if backward.gradients is not None and x.requires_grad:
         x.register_hook(lambda gradient: int8_gradient(torch, gradient, backward))

@@ -18,7 +18,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph, Node
 from microtune.training.head import find_classifier
 from microtune.training.scheme import Scheme, channel_count, selects_outputs, trained_channels
-from microtune_studies.torch_backward import EXACT, Backward, gate
+from microtune_studies.torch_backward import EXACT, GradientSimulation, gate
 from microtune_studies.torch_depthwise import depthwise, suits
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TorchNetwork:
 
     def __init__(
         self, graph: Graph, scheme: Scheme, arithmetic: Arithmetic, classes: int,
-        backward: Backward = EXACT,
+        backward: GradientSimulation = EXACT,
     ) -> None:  # fmt: skip
         self.torch = require_torch()
         self.graph, self.arithmetic = graph, arithmetic

@@ -38,7 +38,7 @@ WAYS = (
 
 
 @dataclass(frozen=True)
-class Found:
+class TrainedWay:
     """A way with the rate that was chosen for it and a result for each seed."""
 
     way: Way
@@ -46,7 +46,7 @@ class Found:
     results: Sequence[Result]
 
 
-def run_two_classes(work: Work, data: str, seeds: int, epochs: int) -> list[Found]:
+def run_two_classes(work: Work, data: str, seeds: int, epochs: int) -> list[TrainedWay]:
     """Train in every way with its best rate."""
     runs = [
         replace(Run(MODEL, data, SCHEME, way.method, 0.0, 0, epochs), schedule=way.schedule)
@@ -56,10 +56,12 @@ def run_two_classes(work: Work, data: str, seeds: int, epochs: int) -> list[Foun
     asked = [(run, way.rates or (first.lr,)) for run, way in zip(runs, WAYS, strict=True)]
     chosen = work.best_rates(asked)
     results = work.seeded(chosen, seeds)
-    return [Found(way, run.lr, own) for way, run, own in zip(WAYS, chosen, results, strict=True)]
+    return [
+        TrainedWay(way, run.lr, own) for way, run, own in zip(WAYS, chosen, results, strict=True)
+    ]
 
 
-def two_classes_table(found: Sequence[Found]) -> Table:
+def two_classes_table(found: Sequence[TrainedWay]) -> Table:
     """A table of the accuracy of each way, minus that of gradient accumulation."""
     first = found[0]
     data = first.results[0].run.data.partition(".")[0]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from microtune.measure.codemap import CodeMap, Instruction
-from microtune.measure.cycles import CORTEX_M7, CycleModel, Kind, kind_of, model_cycles
+from microtune.measure.cycles import CORTEX_M7, CycleModel, InstructionKind, kind_of, model_cycles
 
 IDEAL = replace(CORTEX_M7, wait_states=0, taken_branch=0, load_use=0)
 
@@ -72,11 +72,12 @@ def test_divide_and_flash() -> None:
 
 
 def test_classes() -> None:
+    load, store, multiply = InstructionKind.LOAD, InstructionKind.STORE, InstructionKind.MULTIPLY
+    branch, other = InstructionKind.BRANCH, InstructionKind.OTHER
     kinds = {
-        "ldrd": Kind.LOAD, "vldrb.8": Kind.LOAD, "strb.w": Kind.STORE, "push": Kind.STORE,
-        "smlad": Kind.MULTIPLY, "vmladava.s8": Kind.MULTIPLY, "udiv": Kind.DIVIDE,
-        "bne.n": Kind.BRANCH, "bics.w": Kind.OTHER, "bfi": Kind.OTHER, "le": Kind.BRANCH,
-        "ssat": Kind.OTHER,
+        "ldrd": load, "vldrb.8": load, "strb.w": store, "push": store, "smlad": multiply,
+        "vmladava.s8": multiply, "udiv": InstructionKind.DIVIDE, "bne.n": branch, "bics.w": other,
+        "bfi": other, "le": branch, "ssat": other,
     }  # fmt: skip
     for op, kind in kinds.items():
         assert kind_of(Instruction(0, op, "", 2)) is kind, op

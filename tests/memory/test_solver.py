@@ -14,7 +14,7 @@ from packing import hard_instance, read_csv
 from microtune.memory import planner, solver
 from microtune.memory.lifetimes import Buffer, Gap
 from microtune.memory.planner import Plan, find_conflicts, first_fit, plan_arena, validate
-from microtune.memory.solver import Placement, smaller_arena, smaller_peak, unit_bytes
+from microtune.memory.solver import InitialPlan, smaller_arena, smaller_peak, unit_bytes
 from microtune.memory.tasks import Order, Tasks
 from tests.memory.buffers import gapped_buffer_lists
 from tests.passes.test_order import all_orders, random_tasks
@@ -130,7 +130,7 @@ def test_order_and_offsets_together(tasks: Tasks) -> None:
     """If some order packs better than the one given, the best of them is found."""
     order = tuple(range(len(tasks.follows)))
     plan = plan_of(tasks, order)
-    placement = Placement(plan.offsets, plan.arena_bytes, planner.granule(plan.buffers))
+    placement = InitialPlan(plan.offsets, plan.arena_bytes, planner.granule(plan.buffers))
     found = smaller_arena(tasks, order, placement, 1.0)
     least = min(plan_of(tasks, other).arena_bytes for other in all_orders(tasks))
     assert plan_of(tasks, found).arena_bytes == least

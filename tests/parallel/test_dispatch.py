@@ -9,7 +9,7 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.parallel.dispatch import run_on_cluster
-from microtune.parallel.worker import Outcome
+from microtune.parallel.worker import TaskOutcome
 from tests.parallel.tasks import plus
 
 
@@ -33,9 +33,9 @@ class Fake:
         self._tasks[ticket] = function(task, int(key))
         return ticket
 
-    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
+    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, TaskOutcome | int]]:
         living = self._left[0] > 0
-        return [(ticket, Outcome(self._tasks[ticket])) for ticket in tickets if living]
+        return [(ticket, TaskOutcome(self._tasks[ticket])) for ticket in tickets if living]
 
     def cancel(self, tickets: Iterable[Any]) -> None:
         self.cancelled += tickets

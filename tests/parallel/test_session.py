@@ -11,11 +11,11 @@ import pytest
 from microtune_studies.sources import Sources
 
 from microtune.errors import MicrotuneError
-from microtune.parallel.tasks import Backend, Session
+from microtune.parallel.tasks import Backend, TaskSession
 from tests.parallel.tasks import Shared, Task, learn, plus
 
 
-def learnt(session: Session, seeds: Sequence[int], shared: Shared) -> dict[int, str]:
+def learnt(session: TaskSession, seeds: Sequence[int], shared: Shared) -> dict[int, str]:
     """Hashes by seed."""
     found: dict[int, str] = {}
     session.run(
@@ -24,7 +24,7 @@ def learnt(session: Session, seeds: Sequence[int], shared: Shared) -> dict[int, 
     return found
 
 
-def sums(session: Session, tasks: Sequence[int], shared: int) -> dict[int, int]:
+def sums(session: TaskSession, tasks: Sequence[int], shared: int) -> dict[int, int]:
     """By task."""
     found: dict[int, int] = {}
     session.run(plus, tasks, shared, lambda task, total: found.update({task: total}))
@@ -36,7 +36,7 @@ def test_what_is_shared_is_loaded_once_over_several_calls(
 ) -> None:
     """By each process, also with fewer tasks than workers in between, and with a copy."""
     shared = Shared(sources, tmp_path)
-    with Session(backend) as session:
+    with TaskSession(backend) as session:
         first = learnt(session, range(4), shared)
         learnt(session, [0], shared)
         assert learnt(session, range(4), Shared(sources, tmp_path)) == first
@@ -48,14 +48,14 @@ def test_a_worker_lost_between_two_calls(
     backend: Backend, sources: Sources, tmp_path: Path
 ) -> None:
     shared = Shared(sources, tmp_path)
-    with Session(backend) as session:
+    with TaskSession(backend) as session:
         first = learnt(session, range(4), shared)
         os.kill(min(shared.processes()), signal.SIGKILL)
         assert learnt(session, range(4), shared) == first
 
 
 def test_each_call_may_share_something_else(backend: Backend) -> None:
-    with Session(backend) as session:
+    with TaskSession(backend) as session:
         for shared in (100, 200, 100):
             assert sums(session, range(4), shared) == {task: task + shared for task in range(4)}
 
@@ -64,7 +64,7 @@ def test_an_error_leaves_the_session_usable(backend: Backend) -> None:
     def refuse(task: int, total: int) -> None:
         raise OSError("disk full")
 
-    with Session(backend) as session:
+    with TaskSession(backend) as session:
         with pytest.raises(OSError, match="disk full"):
             session.run(plus, range(9), 1, refuse)
         assert sums(session, [1, 2], 1) == {1: 2, 2: 3}
@@ -73,7 +73,7 @@ def test_an_error_leaves_the_session_usable(backend: Backend) -> None:
 def test_no_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever ends the session."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(KeyboardInterrupt), Session(Backend(workers=2)) as session:
+    with pytest.raises(KeyboardInterrupt), TaskSession(Backend(workers=2)) as session:
         sums(session, [1, 2], 1)
         assert list(tmp_path.glob("microtune-tasks-*/*"))
         raise KeyboardInterrupt
@@ -89,7 +89,7 @@ def test_a_scheduler_lost_between_two_calls(monkeypatch: pytest.MonkeyPatch) -> 
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0",
         silence_logs="CRITICAL",
     )  # fmt: skip
-    with cluster, Session(Backend("dask", cluster.scheduler_address)) as session:
+    with cluster, TaskSession(Backend("dask", cluster.scheduler_address)) as session:
         assert sums(session, [1], 1) == {1: 2}
         cluster.close()
         with pytest.raises(MicrotuneError, match="the Dask scheduler has gone"):

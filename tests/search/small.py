@@ -8,7 +8,7 @@ from microtune import embedded, pipeline
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
 from microtune.search.costs.candidates import distinct_ratios
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.problem import Choice, Selection
 from microtune.targets import load_target
 from tests.training.graphs import random_graph
@@ -27,13 +27,13 @@ def embedded_model() -> ModelFile:
     return load_any(embedded.MODEL)
 
 
-def random_costs(seed: int) -> Costs:
+def random_costs(seed: int) -> SelectionCosts:
     """Of a random graph with up to ten layers."""
     case = random_graph(seed)
-    return Costs(ModelFile(case.graph, {}, ""), request(case.classes))
+    return SelectionCosts(ModelFile(case.graph, {}, ""), request(case.classes))
 
 
-def some_space(costs: Costs, layer_count: int = 2) -> tuple[list[int], list[Choice]]:
+def some_space(costs: SelectionCosts, layer_count: int = 2) -> tuple[list[int], list[Choice]]:
     """Three depths, and the smallest and largest ratio of a few of the last layers."""
     count = len(costs.layers)
     depths = sorted({1, (count + 1) // 2, count})
@@ -44,7 +44,9 @@ def some_space(costs: Costs, layer_count: int = 2) -> tuple[list[int], list[Choi
     return depths, sorted(choices)
 
 
-def all_selections(costs: Costs, depths: list[int], choices: list[Choice]) -> list[Selection]:
+def all_selections(
+    costs: SelectionCosts, depths: list[int], choices: list[Choice]
+) -> list[Selection]:
     """Every selection of these depths, and of the head alone, and choices."""
     layers = sorted({c.layer for c in choices})
     ways = [[None, *(c for c in choices if c.layer == layer)] for layer in layers]

@@ -14,7 +14,7 @@ import pytest
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import save_model
-from microtune.parallel.tasks import Backend, Session
+from microtune.parallel.tasks import Backend, TaskSession
 from microtune.report.search_text import search_tables, verification_tables
 from microtune.search.cache import Cache
 from microtune.search.contributions.estimates import rank_correlation
@@ -225,7 +225,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, data: Path) -> None:
     assert process.returncode == 130 and "the same command goes on" in said
     assert gone(process.pid, 5.0)
     assert not (tmp_path / "found.toml").exists()
-    again = TrialRunner(setup, cache, Session(Backend(workers=1)), lambda *_: None)
+    again = TrialRunner(setup, cache, TaskSession(Backend(workers=1)), lambda *_: None)
     again.results([first])
     assert again.trained == 0
 

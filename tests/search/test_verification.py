@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from microtune.search import verification
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.known_schemes import last_layers
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.search.verification import FOUND, schemes_to_verify
@@ -15,12 +15,12 @@ from tests.search.small import ANYTHING, random_costs
 
 
 @pytest.fixture(scope="module")
-def costs() -> Costs:
+def costs() -> SelectionCosts:
     return random_costs(3)
 
 
 def test_known_schemes_that_fill_the_budget_compete(
-    costs: Costs, monkeypatch: pytest.MonkeyPatch
+    costs: SelectionCosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = len(costs.layers)
     published = {"1KB": Selection(1, ()), "9KB": Selection(2, ()), "all": Selection(count, ())}
@@ -35,7 +35,7 @@ def test_known_schemes_that_fill_the_budget_compete(
     assert list(named)[:2] == ["head-only", "bias-only"] and list(named)[-1] == FOUND
 
 
-def test_each_selection_is_trained_once(costs: Costs) -> None:
+def test_each_selection_is_trained_once(costs: SelectionCosts) -> None:
     """What was found may be a known scheme."""
     everything = last_layers(costs, len(costs.layers))
     named = schemes_to_verify(everything, costs, ANYTHING)

@@ -11,7 +11,7 @@ from microtune_studies.baselines import BASELINES, Baseline, BaselineTraining
 from microtune_studies.execute import execute
 from microtune_studies.runs import Run
 from microtune_studies.sources import Sources
-from microtune_studies.torch_backward import Backward, int8_gradient
+from microtune_studies.torch_backward import GradientSimulation, int8_gradient
 from microtune_studies.torch_depthwise import depthwise, suits
 from microtune_studies.torch_network import TorchNetwork, require_torch
 
@@ -101,7 +101,9 @@ def test_scaling_is_what_float_sgd_would_do(sources: Sources) -> None:
     assert plain.train_loss > real.train_loss + 0.05
 
 
-def network_and_latents(scheme: Scheme, backward: Backward) -> tuple[TorchNetwork, Tensor]:
+def network_and_latents(
+    scheme: Scheme, backward: GradientSimulation
+) -> tuple[TorchNetwork, Tensor]:
     model = load_any(embedded.MODEL)
     data = open_dataset(embedded.DATA)
     frames = data.load("test", Preprocessing.from_json(model.preprocessing)).frames[:4]
@@ -110,7 +112,7 @@ def network_and_latents(scheme: Scheme, backward: Backward) -> tuple[TorchNetwor
     return network, network.latents(frames)
 
 
-def gradients(backward: Backward, scheme_name: str = "last-7") -> dict[str, Array]:
+def gradients(backward: GradientSimulation, scheme_name: str = "last-7") -> dict[str, Array]:
     """Of every trained weight, for the loss of four images."""
     graph = load_any(embedded.MODEL).graph
     scheme = resolve_scheme(scheme_name, graph, graph.name)
@@ -123,21 +125,25 @@ def gradients(backward: Backward, scheme_name: str = "last-7") -> dict[str, Arra
     return {leaf.name: g.numpy() for leaf, g in pairs if g.ndim > 1}
 
 
-def cosines(backward: Backward) -> list[float]:
+def cosines(backward: GradientSimulation) -> list[float]:
     """Between the gradients of a backward pass and the exact ones, last layer first."""
-    exact, other = gradients(Backward()), gradients(backward)
+    exact, other = gradients(GradientSimulation()), gradients(backward)
     pairs = [(exact[name].reshape(-1), other[name].reshape(-1)) for name in reversed(exact)]
     return [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in pairs]
 
 
 def test_int8_gradients_are_close_and_channels_closer() -> None:
-    by_tensor, by_channel = (cosines(Backward(kind, "nearest")) for kind in ("tensor", "channel"))
+    by_tensor, by_channel = (
+        cosines(GradientSimulation(kind, "nearest")) for kind in ("tensor", "channel")
+    )
     assert min(by_tensor) > 0.9
     assert min(by_channel) > min(by_tensor)
 
 
-@pytest.mark.parametrize("backward", [Backward("tensor"), Backward("channel", "nearest")])
-def test_gradient_codes_are_int8(backward: Backward) -> None:
+@pytest.mark.parametrize(
+    "backward", [GradientSimulation("tensor"), GradientSimulation("channel", "nearest")]
+)
+def test_gradient_codes_are_int8(backward: GradientSimulation) -> None:
     torch = require_torch()
     gradient = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     kept = int8_gradient(torch, gradient, backward)

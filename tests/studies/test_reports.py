@@ -12,11 +12,10 @@ from microtune_studies.ablation import Ablation, Variant, ablation_table
 from microtune_studies.pictures import save_curves, save_ratios, save_sparse
 from microtune_studies.qas import RATES, REFERENCE, QasTable, qas_tables
 from microtune_studies.runs import OURS, Result, Run
-from microtune_studies.small_steps import RULES, SMALL, Cell, small_steps_table
-from microtune_studies.sparse import FLOAT, Point, sparse_tables
+from microtune_studies.small_steps import RULES, SMALL, SmallStepResult, small_steps_table
+from microtune_studies.sparse import FLOAT, SchemeResult, sparse_tables
 from microtune_studies.statistics import paired_difference
-from microtune_studies.streams import Cell as StreamCell
-from microtune_studies.streams import curves, domain_table, few_table, ordered_table
+from microtune_studies.streams import StreamResult, curves, domain_table, few_table, ordered_table
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -44,11 +43,11 @@ def text_of(*tables: Table) -> str:
 RUN = Run("net", "set.tar", "last-6", OURS, 0.001, 0, 10)
 
 
-def points() -> list[Point]:
+def points() -> list[SchemeResult]:
     schemes = {"head-only": (40, 60), "last-6": (90, 70), "last-9": (150, 80), "49KB": (60, 80),
                "full": (900, 82), "bias-only": (45, 65)}  # fmt: skip
     own = [
-        Point("net", scheme, size * 1024, (size - 30) * 1024, float(size), 0.001,
+        SchemeResult("net", scheme, size * 1024, (size - 30) * 1024, float(size), 0.001,
               results(replace(RUN, scheme=scheme), right))
         for scheme, (size, right) in schemes.items()
     ]  # fmt: skip
@@ -90,20 +89,20 @@ def test_ablation_compares_with_its_first_row() -> None:
 
 
 def test_streams() -> None:
-    few = [StreamCell(replace(RUN, per_class=n), results(RUN, 50 + n)) for n in (1, 5, 20)]
+    few = [StreamResult(replace(RUN, per_class=n), results(RUN, 50 + n)) for n in (1, 5, 20)]
     assert "71.0 ± 1.0" in text_of(few_table(few))
     replay = replace(RUN, order="class by class", replay_bytes=16384, rehearse=1)
-    ordered = [StreamCell(RUN, results(RUN, 80)),
-               StreamCell(replace(RUN, order="class by class"), results(RUN, 20)),
-               StreamCell(replay, results(RUN, 60))]  # fmt: skip
+    ordered = [StreamResult(RUN, results(RUN, 80)),
+               StreamResult(replace(RUN, order="class by class"), results(RUN, 20)),
+               StreamResult(replay, results(RUN, 60))]  # fmt: skip
     assert "+40.0 [" in text_of(ordered_table(ordered))
-    domains = [StreamCell(replace(RUN, domain="dark"), results(RUN, 30))]
+    domains = [StreamResult(replace(RUN, domain="dark"), results(RUN, 30))]
     assert "20.0" in text_of(domain_table(domains))
     assert curves(domains)["dark"]["none"].shape == (2, 3)
 
 
 def test_small_steps() -> None:
-    cells = [Cell(rule, rate, results(RUN, 90 if rule == "to nearest" else 10))
+    cells = [SmallStepResult(rule, rate, results(RUN, 90 if rule == "to nearest" else 10))
              for rule in RULES for rate in SMALL]  # fmt: skip
     assert text_of(small_steps_table(cells)).count("91.0") == len(SMALL)
 

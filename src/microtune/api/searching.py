@@ -11,7 +11,7 @@ from microtune.api.arguments import Place, as_path, choice, maybe_path, public, 
 from microtune.api.models import as_model
 from microtune.api.reports import OnProgress, Reporter
 from microtune.ir.modelfile import ModelFile
-from microtune.parallel.tasks import Backend, Kind
+from microtune.parallel.tasks import Backend, BackendName
 from microtune.passes.lower_gradients import BiasFormat
 from microtune.report.search_files import prepare, publish
 from microtune.report.search_text import search_tables, verification_tables
@@ -62,7 +62,7 @@ def search(
     epochs: int = 10,
     seeds: int = 3,
     lr: float = DEFAULT_LEARNING_RATE,
-    backend: Kind = "local",
+    backend: BackendName = "local",
     address: str | None = None,
     workers: int | None = None,
     cache: Place | None = None,

@@ -105,7 +105,7 @@ def _matters(parts: Parts) -> bool:
     return not any(map(is_hidden, parts)) and (not suffix or suffix in suffixes())
 
 
-class _Room:
+class _UnpackedBytes:
     """Counts unpacked bytes; raises MicrotuneError beyond the limit."""
 
     def __init__(self, path: Path) -> None:
@@ -129,14 +129,14 @@ def check_unpacked_size(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            _Room(path).take(sum(member.file_size for member in archive.infolist()))
+            _UnpackedBytes(path).take(sum(member.file_size for member in archive.infolist()))
     except _ERRORS:
         return
 
 
 def read_tar(path: Path) -> ArchiveTree:
     """All members of a tar, also of a compressed one. Raises MicrotuneError if it is damaged."""
-    tree, room = ArchiveTree(), _Room(path)
+    tree, room = ArchiveTree(), _UnpackedBytes(path)
     try:
         with tarfile.open(path, encoding="utf-8", errors="surrogateescape") as archive:
             for member in archive:
@@ -153,7 +153,11 @@ def read_tar(path: Path) -> ArchiveTree:
 
 
 def _add_member(
-    tree: ArchiveTree, archive: tarfile.TarFile, member: tarfile.TarInfo, room: _Room, path: Path
+    tree: ArchiveTree,
+    archive: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    room: _UnpackedBytes,
+    path: Path,
 ) -> None:
     parts = tuple(_parts(member.name))
     if member.isdir():
@@ -190,7 +194,7 @@ def _check_end(archive: tarfile.TarFile) -> None:
 
 def read_zip(path: Path) -> ArchiveTree:
     """All members of a zip. Raises MicrotuneError if it is damaged or encrypted."""
-    tree, room = ArchiveTree(), _Room(path)
+    tree, room = ArchiveTree(), _UnpackedBytes(path)
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -219,7 +223,7 @@ def _zip_name(member: zipfile.ZipInfo) -> str:
 
 
 def _zip_content(
-    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, room: _Room
+    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, room: _UnpackedBytes
 ) -> bytes:
     name = printable(member.filename)
     if member.flag_bits & 1:

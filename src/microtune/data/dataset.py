@@ -76,31 +76,33 @@ class Dataset:
             for one, other in look_alikes(self.classes)
         ]
         notes += [note for split in loaded for note in split.notes]
-        return Description(self.classes, images, [*self.source.notes, *notes, *self._twins()])
+        return Description(self.classes, images, [*self.source.notes, *notes, *self._duplicates()])
 
     def say_notes(self, loaded: Sequence[Split] = ()) -> None:
         """Each note of `describe` on stderr, once a process."""
         for note in self.describe(loaded).notes:
             say_once(f"note: {self.path}: {note}")
 
-    def _twins(self) -> list[str]:
+    def _duplicates(self) -> list[str]:
         """Notes about the same picture in train and elsewhere, or in two classes."""
         first: dict[str, Sample] = {}
-        split_twins: dict[str, list[str]] = {}
-        label_twins: list[str] = []
+        between_splits: dict[str, list[str]] = {}
+        between_classes: list[str] = []
         for sample in self.source.samples:
             other = first.setdefault(sample.content.sha256, sample)
             pair = f"{other.name} = {sample.name}"
             if other.split != sample.split:
-                split_twins.setdefault(f"{other.split} and {sample.split}", []).append(pair)
+                between_splits.setdefault(f"{other.split} and {sample.split}", []).append(pair)
             if other.label != sample.label:
-                label_twins.append(pair)
+                between_classes.append(pair)
         notes = [
             f"{len(pairs)} picture(s) are in {both}: {some(pairs)}"
-            for both, pairs in split_twins.items()
+            for both, pairs in between_splits.items()
         ]
-        if label_twins:
-            notes.append(f"{len(label_twins)} picture(s) are in two classes: {some(label_twins)}")
+        if between_classes:
+            notes.append(
+                f"{len(between_classes)} picture(s) are in two classes: {some(between_classes)}"
+            )
         return notes
 
     def load(self, split: str, modality: Modality, on_progress: Progress | None = None) -> Split:

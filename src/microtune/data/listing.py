@@ -72,7 +72,7 @@ class Tree(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPicture:
     """A picture: its split and class, and its file."""
 
     split: str
@@ -80,10 +80,10 @@ class Found:
     file: File
 
 
-def find_pictures(tree: Tree, where: str, left_out: LeftOut) -> list[Found]:
+def find_pictures(tree: Tree, where: str, left_out: LeftOut) -> list[FoundPicture]:
     """All pictures in order: by split, class in natural order, and name."""
     root = _root(tree)
-    found: list[Found] = []
+    found: list[FoundPicture] = []
     for split, folder in _splits(tree, root, where, left_out).items():
         here = (*root, folder)
         classes = {name for name in tree.folders(here) if not is_hidden(name)}
@@ -134,12 +134,12 @@ def _splits(tree: Tree, root: Parts, where: str, left_out: LeftOut) -> dict[str,
     return {split: splits[split] for split in SPLITS if split in splits}
 
 
-def _pictures(tree: Tree, here: Parts, split: str, left_out: LeftOut) -> Iterator[Found]:
+def _pictures(tree: Tree, here: Parts, split: str, left_out: LeftOut) -> Iterator[FoundPicture]:
     for file in pictures_below(tree, here, left_out):
         if len(file.parts) < len(here) + 2:
             left_out.add(f"picture(s) in {split} without a class", file.name)
         else:
-            yield Found(split, file.parts[len(here)], file)
+            yield FoundPicture(split, file.parts[len(here)], file)
 
 
 def pictures_below(tree: Tree, here: Parts, left_out: LeftOut) -> Iterator[File]:

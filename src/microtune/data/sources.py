@@ -8,7 +8,7 @@ from pathlib import Path
 
 from microtune.data.archives import ArchiveTree, read_tar, read_zip
 from microtune.data.folder import FolderTree
-from microtune.data.listing import Found, LeftOut, Tree, find_pictures
+from microtune.data.listing import FoundPicture, LeftOut, Tree, find_pictures
 from microtune.data.npz import read_npz
 from microtune.data.samples import Encoded, Sample, Source, file_sha256
 from microtune.errors import MicrotuneError
@@ -54,7 +54,7 @@ def _samples(tree: Tree, where: str, before: str) -> tuple[list[Sample], list[st
     return [_sample(item, before) for item in found], left_out.notes()
 
 
-def _sample(found: Found, before: str) -> Sample:
+def _sample(found: FoundPicture, before: str) -> Sample:
     name = found.file.name
     content = Encoded.opened(found.file.content, f"{before}{printable(name)}")
     return Sample(found.split, printable(found.label), _utf8(name), content)

@@ -32,7 +32,7 @@ _BRANCHES = re.compile(r"^(?:b|bl|bx|blx|b(?:eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls
 _WRITES_NOTHING = ("cmp", "cmn", "tst", "teq", "nop", "it", "ite", "itt", "vcmp", "vpt", "vpst")
 
 
-class Kind(StrEnum):
+class InstructionKind(StrEnum):
     """Classes of instructions that cost different numbers of cycles."""
 
     LOAD = "load"
@@ -90,23 +90,23 @@ class ModelledCycles:
         return self.cycles / megahertz / 1000
 
 
-def kind_of(instruction: Instruction) -> Kind:
+def kind_of(instruction: Instruction) -> InstructionKind:
     """The class of an instruction, by its mnemonic."""
     stem = instruction.stem
     if stem.startswith(_LOADS):
-        return Kind.LOAD
+        return InstructionKind.LOAD
     if stem.startswith(_STORES):
-        return Kind.STORE
+        return InstructionKind.STORE
     if stem in ("udiv", "sdiv", "vdiv"):
-        return Kind.DIVIDE
+        return InstructionKind.DIVIDE
     if stem.startswith(_MULTIPLIES):
-        return Kind.MULTIPLY
-    return Kind.BRANCH if _BRANCHES.match(stem) else Kind.OTHER
+        return InstructionKind.MULTIPLY
+    return InstructionKind.BRANCH if _BRANCHES.match(stem) else InstructionKind.OTHER
 
 
-def count_kinds(code: CodeMap, counts: Mapping[int, int]) -> dict[Kind, int]:
+def count_kinds(code: CodeMap, counts: Mapping[int, int]) -> dict[InstructionKind, int]:
     """How many instructions of each class were executed."""
-    sums = dict.fromkeys(Kind, 0)
+    sums = dict.fromkeys(InstructionKind, 0)
     for address, count in counts.items():
         sums[kind_of(code.instructions[address])] += count
     return sums
@@ -122,33 +122,37 @@ def model_cycles(code: CodeMap, counts: Mapping[int, int], model: CycleModel) ->
         second = code.instructions.get(first.next)
         follows = counts.get(first.next, 0)
         kind = kind_of(first)
-        if kind is Kind.BRANCH:
+        if kind is InstructionKind.BRANCH:
             taken += max(0, count - follows) if first.stem != "bl" else count
-        if second is None or kind is Kind.BRANCH:
+        if second is None or kind is InstructionKind.BRANCH:
             continue
         needed = bool(_written(first) & _registers(second))
-        if kind is Kind.LOAD and needed:
+        if kind is InstructionKind.LOAD and needed:
             load_use += min(count, follows)
         pair = address != busy and count == follows and not needed and _may_pair(first, second)
         if model.dual_issue and pair:
             paired += count
             busy = first.next
-    accesses = kinds[Kind.LOAD] + kinds[Kind.STORE]
+    accesses = kinds[InstructionKind.LOAD] + kinds[InstructionKind.STORE]
     line = model.wait_states / model.line_words
     return ModelledCycles(
         sum(counts.values()), paired, accesses * (model.memory_cycles - 1),
         load_use * model.load_use, taken * model.taken_branch,
-        kinds[Kind.DIVIDE] * (model.divide - 1),
+        kinds[InstructionKind.DIVIDE] * (model.divide - 1),
         taken * model.branch_miss_share * model.wait_states
-        + kinds[Kind.LOAD] * model.constant_load_share * line,
+        + kinds[InstructionKind.LOAD] * model.constant_load_share * line,
     )  # fmt: skip
 
 
 def _may_pair(first: Instruction, second: Instruction) -> bool:
     kinds = (kind_of(first), kind_of(second))
-    memory = [kind in (Kind.LOAD, Kind.STORE) for kind in kinds]
-    alone = Kind.DIVIDE in kinds or any(i.stem.startswith(("it", "v")) for i in (first, second))
-    return not (all(memory) or kinds == (Kind.MULTIPLY, Kind.MULTIPLY) or alone)
+    memory = [kind in (InstructionKind.LOAD, InstructionKind.STORE) for kind in kinds]
+    alone = InstructionKind.DIVIDE in kinds or any(
+        i.stem.startswith(("it", "v")) for i in (first, second)
+    )
+    return not (
+        all(memory) or kinds == (InstructionKind.MULTIPLY, InstructionKind.MULTIPLY) or alone
+    )
 
 
 def _registers(instruction: Instruction) -> set[str]:

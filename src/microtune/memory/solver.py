@@ -114,7 +114,7 @@ def _pack(
 
 
 @dataclass(frozen=True)
-class Placement:
+class InitialPlan:
     """Where a plan puts the buffers of some order: the start of a search for a smaller arena."""
 
     offsets: dict[str, int]
@@ -130,7 +130,7 @@ def smaller_peak(
 
 
 def smaller_arena(
-    tasks: Tasks, order: Sequence[int], placement: Placement, deterministic_seconds: float
+    tasks: Tasks, order: Sequence[int], placement: InitialPlan, deterministic_seconds: float
 ) -> tuple[int, ...]:
     """An order that lets its buffers fit into less than the arena given, or the order given.
 
@@ -198,7 +198,9 @@ class _Ordering:
         self.model.minimize(peak)
         return self._solve(deterministic_seconds)
 
-    def smaller_arena(self, placement: Placement, deterministic_seconds: float) -> tuple[int, ...]:
+    def smaller_arena(
+        self, placement: InitialPlan, deterministic_seconds: float
+    ) -> tuple[int, ...]:
         """An order whose buffers fit into less than the arena given; gaps are not used."""
         granule, model = placement.granule, self.model
         top = model.new_int_var(0, placement.arena_bytes // granule - 1, "top")

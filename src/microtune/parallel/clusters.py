@@ -17,7 +17,7 @@ from uuid import uuid4
 import microtune
 from microtune.errors import MicrotuneError
 from microtune.parallel.dispatch import Function
-from microtune.parallel.worker import MAX_LOSSES, Needs, Outcome, attempt, pickled
+from microtune.parallel.worker import MAX_LOSSES, Needs, TaskOutcome, attempt, pickled
 
 _PATIENCE_S = 60  # for the first worker of a cluster
 _KNOCK_S = 10.0  # for an answer from the head node
@@ -93,15 +93,15 @@ class RayCluster:
         """Start a task; the ticket is a Ray object reference."""
         return self._call.remote(function, task, key, self._shared[key], self._needs)
 
-    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
+    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, TaskOutcome | int]]:
         """Wait until a task ends, and return the results of all that have ended."""
         ready, _ = self._ray.wait(list(tickets), num_returns=1, timeout=_LOOK_AGAIN_S)
         return [(ticket, self._outcome(ticket)) for ticket in ready]
 
-    def _outcome(self, ticket: object) -> Outcome | int:
+    def _outcome(self, ticket: object) -> TaskOutcome | int:
         errors = self._ray.exceptions
         try:
-            outcome: Outcome = self._ray.get(ticket)
+            outcome: TaskOutcome = self._ray.get(ticket)
         except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
             raise _not_begun("Ray", error) from error
         except errors.RayError:  # the process, its node or what it had made is gone
@@ -122,7 +122,7 @@ class RayCluster:
 
 def _ray_task(
     function: Function, task: object, key: str, shared: list[Any], needs: Needs
-) -> Outcome:
+) -> TaskOutcome:
     def read() -> bytes:
         import ray
 
@@ -197,7 +197,7 @@ class DaskCluster:
                 _dask_task, function, task, key, self._needs, key=name, pure=False
             )
 
-    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
+    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, TaskOutcome | int]]:
         """Wait until a task ends, and return the results of all that have ended."""
         try:
             with self._connected(), self._client.as_current():
@@ -206,10 +206,10 @@ class DaskCluster:
             return []
         return [(ticket, self._outcome(ticket)) for ticket in ended]
 
-    def _outcome(self, ticket: object) -> Outcome | int:
+    def _outcome(self, ticket: object) -> TaskOutcome | int:
         try:
             with self._connected():
-                outcome: Outcome = self._client.gather([ticket])[0]
+                outcome: TaskOutcome = self._client.gather([ticket])[0]
         except self._dask.scheduler.KilledWorker:  # Dask has tried as often as it may
             return MAX_LOSSES
         except CancelledError:
@@ -243,7 +243,7 @@ def _plugin(content: bytes) -> object:
     return Shared()
 
 
-def _dask_task(function: Function, task: object, key: str, needs: Needs) -> Outcome:
+def _dask_task(function: Function, task: object, key: str, needs: Needs) -> TaskOutcome:
     def read() -> bytes:
         from distributed import get_worker
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from microtune.errors import MicrotuneError
-from microtune.parallel.worker import MAX_LOSSES, Outcome, given_up
+from microtune.parallel.worker import MAX_LOSSES, TaskOutcome, given_up
 
 Function = Callable[[Any, Any], Any]
 _NO_WORKERS_S = 600.0  # so long may a cluster have none
@@ -29,7 +29,7 @@ class Cluster(Protocol):
         """Start `function(task, data of key)` on a worker; returns a hashable ticket."""
         ...
 
-    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, Outcome | int]]:
+    def finished(self, tickets: Iterable[Any]) -> list[tuple[Any, TaskOutcome | int]]:
         """The tickets of ended tasks with their outcome, or the number of workers lost under them.
 
         Waits for a while; empty if no task has ended.
@@ -67,7 +67,7 @@ def run_on_cluster(
                 running[cluster.submit(function, tasks[index], key)] = index
             for ticket, outcome in cluster.finished(list(running)):
                 index = running.pop(ticket)
-                if isinstance(outcome, Outcome):
+                if isinstance(outcome, TaskOutcome):
                     on_done(tasks[index], outcome.result())
                     continue
                 losses[index] += outcome

@@ -16,7 +16,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from microtune.errors import MicrotuneError
-from microtune.parallel.worker import MAX_LOSSES, Outcome, attempt, given_up, pickled
+from microtune.parallel.worker import MAX_LOSSES, TaskOutcome, attempt, given_up, pickled
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class _Job:
     shared: Path
     marks: Path
 
-    def run(self, index: int, task: object) -> tuple[int, Outcome]:
+    def run(self, index: int, task: object) -> tuple[int, TaskOutcome]:
         """Run one task in a worker process."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
         self.mark(index).touch()
@@ -89,7 +89,7 @@ class LocalPool:
 
 def _outcomes(
     job: _Job, tasks: Sequence[Any], batch: list[int], workers: int
-) -> Iterator[tuple[int, Outcome]]:
+) -> Iterator[tuple[int, TaskOutcome]]:
     """(task index, outcome) pairs as they arrive. No process outlives an exception of the
     caller."""
     calls = (joblib.delayed(job.run)(index, tasks[index]) for index in batch)

@@ -15,7 +15,7 @@ from microtune.run.runners import cores
 T = TypeVar("T")
 S = TypeVar("S")
 R = TypeVar("R")
-Kind = Literal["local", "ray", "dask"]
+BackendName = Literal["local", "ray", "dask"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Backend:
     there are cores. Raises MicrotuneError if these do not go together.
     """
 
-    kind: Kind = "local"
+    kind: BackendName = "local"
     address: str | None = None
     workers: int | None = None
 
@@ -47,13 +47,13 @@ class Backend:
         A Ray cluster without an address is the one that this machine belongs to. Raises
         MicrotuneError.
         """
-        for known in get_args(Kind):
+        for known in get_args(BackendName):
             if kind == known:
                 return Backend(known, address, workers)
-        raise MicrotuneError(f"--backend {kind}: there are {', '.join(get_args(Kind))}")
+        raise MicrotuneError(f"--backend {kind}: there are {', '.join(get_args(BackendName))}")
 
 
-class Session:
+class TaskSession:
     """Runs tasks on one backend, over several calls.
 
     The first call makes the connection. Shared data goes to each worker once. Used as a context
@@ -110,7 +110,7 @@ def run_tasks(
     on_done: Callable[[T, R], None],
 ) -> None:  # fmt: skip
     """Run tasks on a backend once; a `Session` for a single call (`Session.run`)."""
-    with Session(backend) as session:
+    with TaskSession(backend) as session:
         session.run(function, tasks, shared, on_done)
 
 

@@ -47,7 +47,7 @@ def _libraries() -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskOutcome:
     """The outcome of a task: its result, or the exception of the function and where it was
     raised."""
 
@@ -68,7 +68,7 @@ class Outcome:
 def attempt(
     function: Callable[[Any, Any], Any], task: object, key: str, read: Callable[[], bytes],
     needs: Needs | None,
-) -> Outcome:  # fmt: skip
+) -> TaskOutcome:  # fmt: skip
     """Run one task in this process, and return its outcome.
 
     `key` names the shared data, `read` returns it (pickled) if this process has not loaded it yet.
@@ -78,10 +78,10 @@ def attempt(
     try:
         if needs is not None:
             check_worker(needs)
-        return Outcome(function(task, _shared(key, read)))
+        return TaskOutcome(function(task, _shared(key, read)))
     except Exception as error:
         trace = f"{platform.node()}, process {os.getpid()}\n{traceback.format_exc()}"
-        return Outcome(None, _portable(error), trace)
+        return TaskOutcome(None, _portable(error), trace)
 
 
 @cache

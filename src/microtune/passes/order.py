@@ -16,7 +16,7 @@ from microtune.ir.ops import Trait, has
 from microtune.ir.verifier import verify
 from microtune.memory.lifetimes import Buffer, step_buffers, views
 from microtune.memory.planner import Plan, granule, live_bytes, plan_arena
-from microtune.memory.solver import Placement, available, smaller_arena, smaller_peak
+from microtune.memory.solver import InitialPlan, available, smaller_arena, smaller_peak
 from microtune.memory.tasks import Memory, Order, Tasks
 
 DETERMINISTIC_SECONDS = 0.1
@@ -223,7 +223,7 @@ def _solved(backward: Backward, order: Order, deterministic_seconds: float) -> O
     plan = backward.plan(best, solve=True)
     if plan.optimal:
         return best
-    placement = Placement(plan.offsets, plan.arena_bytes, granule(plan.buffers))
+    placement = InitialPlan(plan.offsets, plan.arena_bytes, granule(plan.buffers))
     together = smaller_arena(tasks, best, placement, deterministic_seconds)
     if together == best:
         return best

@@ -30,7 +30,7 @@ _WORTH_A_ROW = 2.0
 
 
 @dataclass(frozen=True)
-class Costs:
+class MistakeCosts:
     """Points of test accuracy lost by each mistake, one figure a data set."""
 
     model: str
@@ -39,11 +39,13 @@ class Costs:
     mistakes: Mapping[str, tuple[float, ...]]
 
     @staticmethod
-    def read() -> Costs:
+    def read() -> MistakeCosts:
         """What was measured."""
         content = json.loads(COSTS.read_text(encoding="utf-8"))
         mistakes = {name: tuple(values) for name, values in content["mistakes"].items()}
-        return Costs(content["model"], tuple(content["data"]), tuple(content["right"]), mistakes)
+        return MistakeCosts(
+            content["model"], tuple(content["data"]), tuple(content["right"]), mistakes
+        )
 
     def write(self) -> None:
         """The reverse of `read`."""
@@ -83,7 +85,7 @@ def header_comment(wanted: Modality | None) -> str:
         return _comment(_array_lines(wanted))
     if not isinstance(wanted, Preprocessing):
         return "/* The model does not say how its images were prepared. */"
-    costs, (size, corner) = Costs.read(), wanted.placement(*_TYPICAL)
+    costs, (size, corner) = MistakeCosts.read(), wanted.placement(*_TYPICAL)
     lines = [
         "The frame: int8 [MT_INPUT_HEIGHT][MT_INPUT_WIDTH][MT_INPUT_CHANNELS]. The camera must",
         "deliver what training saw. What anything else costs in points of test accuracy (README.md",
@@ -177,7 +179,7 @@ def readme_section(wanted: Modality | None) -> str:
             "The model file does not say how its training images were prepared. Find out: a frame "
             "prepared in another way costs accuracy without a word."
         )
-    costs = Costs.read()
+    costs = MistakeCosts.read()
     rows, cheap = costs.rows(wanted.channels)
     right = ", ".join(
         f"{name} {value:.1f} %" for name, value in zip(costs.data, costs.right, strict=True)

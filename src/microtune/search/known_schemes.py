@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from microtune.search.costs.planned import Costs
+from microtune.search.costs.planned import SelectionCosts
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.training.scheme import published_schemes
 
 LAST_LAYERS = (3, 6, 12)
 
 
-def known_schemes(costs: Costs, last: Sequence[int] = LAST_LAYERS) -> dict[str, Selection]:
+def known_schemes(costs: SelectionCosts, last: Sequence[int] = LAST_LAYERS) -> dict[str, Selection]:
     """The known schemes of the model by the names that `compile --scheme` takes.
 
     The published schemes, last-K for each K of `last` that the model has layers for, bias-only and
@@ -25,7 +25,7 @@ def known_schemes(costs: Costs, last: Sequence[int] = LAST_LAYERS) -> dict[str, 
     return published_selections(costs) | deep | others
 
 
-def published_selections(costs: Costs) -> dict[str, Selection]:
+def published_selections(costs: SelectionCosts) -> dict[str, Selection]:
     """The published schemes of the model by name, such as 49KB; empty if there are none."""
     return {
         name: Selection(int(entry["bias_layers"]), _choices(entry["weights"]))
@@ -33,7 +33,7 @@ def published_selections(costs: Costs) -> dict[str, Selection]:
     }
 
 
-def last_layers(costs: Costs, depth: int) -> Selection:
+def last_layers(costs: SelectionCosts, depth: int) -> Selection:
     """The selection of all biases and all weights in the last `depth` layers."""
     count = len(costs.layers)
     whole = (Choice(layer, Fraction(1)) for layer in range(count - depth, count))

@@ -9,7 +9,7 @@ from pathlib import Path
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.parallel.tasks import Backend, Session
+from microtune.parallel.tasks import Backend, TaskSession
 from microtune.search.cache import Cache
 from microtune.search.contributions.ablation import (
     ContributionAnalysis,
@@ -18,7 +18,7 @@ from microtune.search.contributions.ablation import (
 )
 from microtune.search.contributions.estimates import CachedEstimate, Correlation
 from microtune.search.costs.candidates import affordable_candidates, distinct_ratios
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.selection.exact import Solution, best_selection, require_ortools
 from microtune.search.trials.runner import TrialRunner
@@ -106,7 +106,7 @@ class SearchResult:
     verified: list[VerifiedScheme]
     rank_correlation: Correlation | None
     trials: int
-    costs: Costs
+    costs: SelectionCosts
 
     @property
     def known(self) -> Contributions:
@@ -149,20 +149,20 @@ def search(
     before. Raises MicrotuneError for data that cannot be used, for missing tools, and if not even
     the head alone fits.
     """
-    with Session(options.backend) as session:
+    with TaskSession(options.backend) as session:
         return _search(model, data, options, progress, on_choice, session)
 
 
 def _search(
     model: ModelFile, data: Path, options: SearchOptions, progress: Progress,
-    on_choice: Callable[[SearchResult], None], session: Session,
+    on_choice: Callable[[SearchResult], None], session: TaskSession,
 ) -> SearchResult:  # fmt: skip
     """Search with a session that is open."""
     _check(options)
     progress(0, 0, "reading images")
     cache = Cache(options.cache)
     setup = trial_setup(model, data, options, "val")
-    costs = Costs(model, _request(options, setup), _CostStore(cache))
+    costs = SelectionCosts(model, _request(options, setup), _CostStore(cache))
     runner = TrialRunner(setup, cache, session, progress)
     result = _choose(costs, runner, options)
     on_choice(result)
@@ -180,7 +180,7 @@ def _search(
     )  # fmt: skip
 
 
-def _choose(costs: Costs, runner: TrialRunner, options: SearchOptions) -> SearchResult:
+def _choose(costs: SelectionCosts, runner: TrialRunner, options: SearchOptions) -> SearchResult:
     """The result before the verification: contributions, and the best selection by them."""
     setup, model = runner.setup, costs.model
     runner.progress(0, 0, "planning what can be afforded")
@@ -213,7 +213,7 @@ def _choose(costs: Costs, runner: TrialRunner, options: SearchOptions) -> Search
     )  # fmt: skip
 
 
-def measured_scope(costs: Costs, depths: Sequence[int]) -> tuple[int, list[Choice]]:
+def measured_scope(costs: SelectionCosts, depths: Sequence[int]) -> tuple[int, list[Choice]]:
     """(deepest bias depth, choices) to measure, where `depths` may fit within the limits.
 
     The depth is rounded up to a reference depth, with all choices of its layers, so that searches
@@ -270,7 +270,7 @@ def _request(options: SearchOptions, setup: TrialSetup) -> pipeline.Request:
     )  # fmt: skip
 
 
-def _planned(costs: Costs, selection: Selection) -> PlannedCosts:
+def _planned(costs: SelectionCosts, selection: Selection) -> PlannedCosts:
     """The costs of a selection, of which the plan is made or cached."""
     return PlannedCosts(
         costs.sram(selection), costs.flash(selection), costs.instructions(selection)

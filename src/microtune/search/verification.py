@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from microtune.search.costs.candidates import count_fitting
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.known_schemes import last_layers, published_selections
 from microtune.search.problem import HEAD_ONLY, Selection
 from microtune.search.trials.gains import Gain, paired_gain, seed_variance_ratio
@@ -39,7 +39,9 @@ class VerifiedScheme:
     gain: Gain
 
 
-def schemes_to_verify(found: Selection, costs: Costs, limits: Limits) -> dict[str, Selection]:
+def schemes_to_verify(
+    found: Selection, costs: SelectionCosts, limits: Limits
+) -> dict[str, Selection]:
     """The schemes that the verification trains, by name, all within the limits.
 
     The head alone; biases alone of the found depth; the published scheme and the number of last
@@ -58,7 +60,7 @@ def schemes_to_verify(found: Selection, costs: Costs, limits: Limits) -> dict[st
     return {name: s for s, name in reversed(once.items())} | {FOUND: found}
 
 
-def _max_last_layers(costs: Costs, limits: Limits) -> int:
+def _max_last_layers(costs: SelectionCosts, limits: Limits) -> int:
     """The largest number of last layers that fit as a whole, found by bisection; 0 if none."""
     lasts = [last_layers(costs, count) for count in range(1, len(costs.layers) + 1)]
     return count_fitting(lasts, lambda selection: costs.fits(selection, limits))

@@ -15,7 +15,7 @@ from microtune.search.budgets.fronts import (
     instruction_front,
     sram_front,
 )
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.known_schemes import known_schemes
 from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from microtune.search.selection.exact import best_selection
@@ -26,17 +26,19 @@ from tests.search.small import ANYTHING, FREE, all_selections, random_costs, req
 
 
 @pytest.fixture(scope="module")
-def costs() -> Costs:
+def costs() -> SelectionCosts:
     return random_costs(3)
 
 
 @pytest.fixture(scope="module")
-def gains(costs: Costs) -> Contributions:
+def gains(costs: SelectionCosts) -> Contributions:
     depths, choices = some_space(costs)
     return Contributions({k: 0.01 * k for k in depths}, {c: 0.02 * float(c.ratio) for c in choices})
 
 
-def test_the_sram_front_is_the_best_of_each_budget(costs: Costs, gains: Contributions) -> None:
+def test_the_sram_front_is_the_best_of_each_budget(
+    costs: SelectionCosts, gains: Contributions
+) -> None:
     selections = all_selections(costs, list(gains.biases), list(gains.weights))
     sizes = sorted(map(costs.sram, selections))
     budgets = [sizes[0] - 8, *geometric_budgets(sizes[0], sizes[-1], 6)]
@@ -61,7 +63,7 @@ def test_plans_over_banks_aim_at_the_budget_of_a_mark() -> None:
     )
     banks = MemoryBank("fast", 0, 1008, 1), MemoryBank("slow", 1 << 20, 4032, 2)
     target = replace(load_target("stm32f746"), memories=banks)
-    wide = Costs(one.model, replace(one.request, target=target, sram_bytes=6048))
+    wide = SelectionCosts(one.model, replace(one.request, target=target, sram_bytes=6048))
     budget = 3817
     own = wide.within(budget)
     front = sram_front(gains, wide, Limits(6048, FREE), [budget])
@@ -75,7 +77,9 @@ def test_plans_over_banks_aim_at_the_budget_of_a_mark() -> None:
     assert wide.within(6048) is wide and one.within(budget) is one
 
 
-def test_the_instruction_front_keeps_its_budgets(costs: Costs, gains: Contributions) -> None:
+def test_the_instruction_front_keeps_its_budgets(
+    costs: SelectionCosts, gains: Contributions
+) -> None:
     counts = [costs.instructions(HEAD_ONLY), costs.instructions(Selection(1, ()))]
     front = instruction_front(gains, costs, ANYTHING, [*counts, 1 << 30])
     assert front[0].selection == HEAD_ONLY
@@ -84,12 +88,12 @@ def test_the_instruction_front_keeps_its_budgets(costs: Costs, gains: Contributi
     assert [mark.instructions for mark in front] == sorted(mark.instructions for mark in front)
 
 
-def test_no_budget_for_the_head(costs: Costs, gains: Contributions) -> None:
+def test_no_budget_for_the_head(costs: SelectionCosts, gains: Contributions) -> None:
     with pytest.raises(MicrotuneError, match="head alone takes"):
         sram_front(gains, costs, ANYTHING, [16])
 
 
-def test_other_marks(costs: Costs, gains: Contributions) -> None:
+def test_other_marks(costs: SelectionCosts, gains: Contributions) -> None:
     marks = {mark.name: mark for mark in costed_known_schemes(gains, costs, last=(1, 99))}
     assert list(marks) == ["last-1", "bias-only", "head-only"]
     count = len(costs.layers)
@@ -102,17 +106,17 @@ def test_other_marks(costs: Costs, gains: Contributions) -> None:
     }  # fmt: skip
 
 
-def test_known_selections_are_the_schemes_of_their_names(costs: Costs) -> None:
+def test_known_selections_are_the_schemes_of_their_names(costs: SelectionCosts) -> None:
     graph = costs.model.graph
     for name, selection in known_schemes(costs, last=(1,)).items():
         assert costs.scheme(selection).sha256() == resolve_scheme(name, graph, "").sha256()
 
 
-def test_published_schemes_are_known(costs: Costs) -> None:
+def test_published_schemes_are_known(costs: SelectionCosts) -> None:
     """As they are written: this graph has no such layers."""
     graph = costs.model.graph.copy()
     graph.name = "mcunet-5fps"
-    named = Costs(ModelFile(graph, {}, ""), request(2))
+    named = SelectionCosts(ModelFile(graph, {}, ""), request(2))
     known = known_schemes(named, last=())
     assert list(known)[:2] == ["49KB", "74KB"] and known["49KB"].bias_layers == 20
     table = known["49KB"].table("49KB", graph.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microtune.parallel.tasks import Backend, Session
+from microtune.parallel.tasks import Backend, TaskSession
 from microtune.search.cache import Cache
 from microtune.search.contributions.ablation import (
     ContributionAnalysis,
@@ -94,7 +94,7 @@ def runner(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> TrialRunner:
     folder = tmp_path_factory.mktemp("analysis")
     data = write_images(folder / "images.npz", 120)
     setup = open_trial_setup(tiny_model(), data, kept, "val")
-    return TrialRunner(setup, Cache(folder), Session(Backend(workers=1)), lambda *_: None)
+    return TrialRunner(setup, Cache(folder), TaskSession(Backend(workers=1)), lambda *_: None)
 
 
 def test_an_analysis_is_of_real_trials(runner: TrialRunner) -> None:
@@ -130,7 +130,7 @@ def test_an_analysis_is_of_real_trials(runner: TrialRunner) -> None:
 
 def test_two_workers_find_the_same(runner: TrialRunner, tmp_path: Path) -> None:
     trials = [Trial(Selection(k, ()), 0.02, 0, 1) for k in (0, 1)]
-    with Session(Backend(workers=2)) as session:
+    with TaskSession(Backend(workers=2)) as session:
         other = TrialRunner(runner.setup, Cache(tmp_path), session, lambda *_: None)
         ours, others = runner.results(trials), other.results(trials)
     assert other.trained == 2

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from microtune.search.costs.planned import Costs
+from microtune.search.costs.planned import SelectionCosts
 from tests.search.small import embedded_model, request
 
 
 @pytest.fixture(scope="package")
-def costs() -> Costs:
-    return Costs(embedded_model(), request(5))
+def costs() -> SelectionCosts:
+    return SelectionCosts(embedded_model(), request(5))

@@ -12,14 +12,14 @@ from microtune.search.costs.candidates import (
     distinct_ratios,
 )
 from microtune.search.costs.lower_bounds import sram_lower_bound
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.search.selection.exact import NOISE_BYTES
 from microtune.training.scheme import channel_count
 from tests.search.small import ANYTHING, random_costs, request
 
 
-def test_candidates_are_what_can_be_afforded(costs: Costs) -> None:
+def test_candidates_are_what_can_be_afforded(costs: SelectionCosts) -> None:
     limits = Limits(costs.sram(Selection(6, ())), ANYTHING.flash_bytes)
     depths, choices = affordable_candidates(costs, limits)
     assert depths == list(range(1, depths[-1] + 1)) and depths[-1] >= 6
@@ -37,7 +37,7 @@ def test_a_whole_layer_may_fit_where_its_half_does_not(data_folder: Path) -> Non
     """The input of MCUNet's layer 6 is alive while its gradient is made; its half is a copy
     besides."""
     model = load_any(data_folder / "models/mit_tiny-training/mcunet-5fps.pkl")
-    costs = Costs(model, request(10, "rows"))
+    costs = SelectionCosts(model, request(10, "rows"))
     half, whole = (Choice(6, Fraction(1, part)) for part in (2, 1))
     least = {c: sram_lower_bound(costs, Selection(36, (c,))) for c in (half, whole)}
     assert least[whole] + NOISE_BYTES < least[half]
@@ -47,14 +47,14 @@ def test_a_whole_layer_may_fit_where_its_half_does_not(data_folder: Path) -> Non
     assert whole in kept and half not in kept
 
 
-def test_all_layers_on_request(costs: Costs) -> None:
+def test_all_layers_on_request(costs: SelectionCosts) -> None:
     tight = Limits(costs.sram(HEAD_ONLY), ANYTHING.flash_bytes)
     depths, choices = affordable_candidates(costs, tight, all_layers=True)
     assert depths == list(range(1, 21))
     assert {c.layer for c in choices} == set(range(20))
 
 
-def test_ratios_of_equal_channels_collapse(costs: Costs) -> None:
+def test_ratios_of_equal_channels_collapse(costs: SelectionCosts) -> None:
     for layer in costs.layers:
         ratios = distinct_ratios(costs.model.graph, layer)
         channels = channel_count(costs.model.graph, layer)

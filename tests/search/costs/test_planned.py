@@ -11,7 +11,7 @@ import pytest
 from microtune import pipeline
 from microtune.errors import MicrotuneError
 from microtune.search.costs.candidates import affordable_candidates
-from microtune.search.costs.planned import Costs, Limits, estimated_instructions
+from microtune.search.costs.planned import Limits, SelectionCosts, estimated_instructions
 from microtune.search.problem import HEAD_ONLY, Choice, Selection
 from microtune.targets import load_target
 from microtune.training.build import Formats, build_training_graph
@@ -23,7 +23,7 @@ SOME = Selection(6, (Choice(14, Fraction(1, 4)), Choice(17, Fraction(1))))
 GOLDEN = Path(__file__).parents[2] / "golden/instructions.json"
 
 
-def test_a_selection_is_the_scheme_of_its_file(costs: Costs, tmp_path: Path) -> None:
+def test_a_selection_is_the_scheme_of_its_file(costs: SelectionCosts, tmp_path: Path) -> None:
     file = tmp_path / "some.toml"
     file.write_text('bias_layers = 6\n[weights]\n14 = "1/4"\n17 = "1"\n')
     graph = costs.model.graph
@@ -33,7 +33,7 @@ def test_a_selection_is_the_scheme_of_its_file(costs: Costs, tmp_path: Path) -> 
         assert costs.scheme(selection).sha256() == expected
 
 
-def test_costs_are_those_of_compile(costs: Costs, tmp_path: Path) -> None:
+def test_costs_are_those_of_compile(costs: SelectionCosts, tmp_path: Path) -> None:
     file = tmp_path / "some.toml"
     file.write_text('bias_layers = 6\n[weights]\n14 = "1/4"\n17 = "1"\n')
     project = compile_project(tmp_path / "project", str(file), model=costs.model)
@@ -41,16 +41,16 @@ def test_costs_are_those_of_compile(costs: Costs, tmp_path: Path) -> None:
     assert costs.flash(SOME) == pipeline.constant_bytes(project.graph) + pipeline.CODE_BYTES
 
 
-def test_costs_are_worked_out_once(costs: Costs) -> None:
+def test_costs_are_worked_out_once(costs: SelectionCosts) -> None:
     store = Remembered()
-    first = Costs(costs.model, costs.request, store)
+    first = SelectionCosts(costs.model, costs.request, store)
     found = first.sram(HEAD_ONLY), first.flash(HEAD_ONLY), first.instructions(HEAD_ONLY)
     first.sram(HEAD_ONLY)
     assert first.plans == 1
-    again = Costs(costs.model, costs.request, store)
+    again = SelectionCosts(costs.model, costs.request, store)
     assert found == (again.sram(HEAD_ONLY), again.flash(HEAD_ONLY), again.instructions(HEAD_ONLY))
     assert again.plans == 0
-    other = Costs(costs.model, request(5, "rows"), store)
+    other = SelectionCosts(costs.model, request(5, "rows"), store)
     assert other.sram(HEAD_ONLY) > 0 and other.plans == 1
 
 
@@ -65,7 +65,7 @@ def test_instructions_are_near_those_counted(core: str) -> None:
     assert 0.75 < estimate / counted < 1.25
 
 
-def test_too_little_memory_names_the_smallest_plan(costs: Costs) -> None:
+def test_too_little_memory_names_the_smallest_plan(costs: SelectionCosts) -> None:
     least = costs.sram(HEAD_ONLY)
     with pytest.raises(MicrotuneError, match=f"head alone takes {least:,} bytes.*--input rows"):
         affordable_candidates(costs, Limits(least - 1, ANYTHING.flash_bytes))

@@ -9,7 +9,7 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.search.costs.lower_bounds import LowerBounds
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from microtune.search.selection import evolution as module
 from microtune.search.selection.evolution import (
@@ -26,22 +26,22 @@ PLANS = 20
 
 
 @pytest.fixture(scope="module")
-def costs() -> Costs:
+def costs() -> SelectionCosts:
     return random_costs(3)
 
 
 @pytest.fixture(scope="module")
-def space(costs: Costs) -> SearchSpace:
+def space(costs: SelectionCosts) -> SearchSpace:
     depths, choices = some_space(costs)
     return SearchSpace(tuple(depths), tuple(choices), len(costs.layers))
 
 
-def bounds_within(costs: Costs, space: SearchSpace) -> LowerBounds:
+def bounds_within(costs: SelectionCosts, space: SearchSpace) -> LowerBounds:
     return LowerBounds(costs, {0, *space.depths}, space.choices)
 
 
 @pytest.fixture(scope="module")
-def bounds(costs: Costs, space: SearchSpace) -> LowerBounds:
+def bounds(costs: SelectionCosts, space: SearchSpace) -> LowerBounds:
     return bounds_within(costs, space)
 
 
@@ -54,14 +54,14 @@ def gains(space: SearchSpace) -> Contributions:
 
 
 @pytest.fixture(scope="module")
-def limits(costs: Costs, space: SearchSpace) -> Limits:
+def limits(costs: SelectionCosts, space: SearchSpace) -> Limits:
     """Half of all selections fit."""
     selections = all_selections(costs, list(space.depths), list(space.choices))
     bytes_ = sorted(map(costs.sram, selections))
     return Limits(bytes_[len(bytes_) // 2], 1 << 26)
 
 
-def check(found: Exploration, costs: Costs, limits: Limits) -> None:
+def check(found: Exploration, costs: SelectionCosts, limits: Limits) -> None:
     assert 0 < len(found.trace) <= PLANS
     scores = [score for score in found.trace if score is not None]
     assert scores == sorted(scores) and scores[-1] == max(p.score for p in found.points)
@@ -87,10 +87,13 @@ def test_a_search_keeps_limits_and_repeats_itself(
 
 @pytest.mark.parametrize("search", [evolve, random_search])
 def test_what_bounds_rule_out_is_no_plan(
-    search: Callable[..., Exploration], costs: Costs, space: SearchSpace, gains: Contributions
+    search: Callable[..., Exploration],
+    costs: SelectionCosts,
+    space: SearchSpace,
+    gains: Contributions,
 ) -> None:
     """Only few selections fit here; every plan is of one that may."""
-    own = Costs(costs.model, costs.request)
+    own = SelectionCosts(costs.model, costs.request)
     bounds = bounds_within(own, space)
     selections = all_selections(costs, list(space.depths), list(space.choices))
     limits = Limits(sorted(map(costs.sram, selections))[len(selections) // 8], 1 << 26)
@@ -116,7 +119,11 @@ def test_evolution_begins_with_what_may_fit(
 
 
 def test_no_search_finds_more_than_the_exact_one(
-    costs: Costs, space: SearchSpace, bounds: LowerBounds, gains: Contributions, limits: Limits
+    costs: SelectionCosts,
+    space: SearchSpace,
+    bounds: LowerBounds,
+    gains: Contributions,
+    limits: Limits,
 ) -> None:
     exact = exact_trace(gains, costs, limits)
     assert exact[:-1] == [None] * (len(exact) - 1) and exact[-1] is not None
@@ -126,7 +133,11 @@ def test_no_search_finds_more_than_the_exact_one(
 
 
 def test_an_interrupted_search_goes_on_from_its_store(
-    costs: Costs, space: SearchSpace, bounds: LowerBounds, gains: Contributions, limits: Limits
+    costs: SelectionCosts,
+    space: SearchSpace,
+    bounds: LowerBounds,
+    gains: Contributions,
+    limits: Limits,
 ) -> None:
     store, scored = Remembered(), 0
 
@@ -137,17 +148,21 @@ def test_an_interrupted_search_goes_on_from_its_store(
             raise KeyboardInterrupt
         return gains.objective(selection)
 
-    first = Costs(costs.model, costs.request, store)
+    first = SelectionCosts(costs.model, costs.request, store)
     with pytest.raises(KeyboardInterrupt):
         evolve(interrupted, space, bounds_within(first, space), limits, PLANS, seed=4)
-    again = Costs(costs.model, costs.request, store)
+    again = SelectionCosts(costs.model, costs.request, store)
     found = evolve(gains.objective, space, bounds_within(again, space), limits, PLANS, seed=4)
     assert found == evolve(gains.objective, space, bounds, limits, PLANS, seed=4)
     assert again.plans == len(found.trace) - first.plans
 
 
 def test_evolution_starts_where_it_is_told(
-    costs: Costs, space: SearchSpace, bounds: LowerBounds, gains: Contributions, limits: Limits
+    costs: SelectionCosts,
+    space: SearchSpace,
+    bounds: LowerBounds,
+    gains: Contributions,
+    limits: Limits,
 ) -> None:
     start = Selection(space.depths[-1], (space.choices[-1],))
     found = evolve(gains.objective, space, bounds, limits, 2, start=(HEAD_ONLY, start))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from microtune.errors import MicrotuneError
 from microtune.search.costs.lower_bounds import LowerBounds, sram_lower_bound
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.selection import exact as select
 from microtune.search.selection.exact import best_selection
@@ -30,7 +30,7 @@ SEEDS = (3, 14)
 
 
 @cache
-def planned(seed: int) -> tuple[Costs, list[int], list[Choice], list[Selection]]:
+def planned(seed: int) -> tuple[SelectionCosts, list[int], list[Choice], list[Selection]]:
     """A random graph with all its selections planned."""
     costs = random_costs(seed)
     depths, choices = some_space(costs)
@@ -67,7 +67,7 @@ def test_the_selection_is_the_best_of_all(seed: int, dice: int) -> None:
 
 def test_the_embedded_model_at_tight_budgets() -> None:
     """Budgets between plans, so that the best by the bounds is not always the best that fits."""
-    costs = Costs(embedded_model(), request(5))
+    costs = SelectionCosts(embedded_model(), request(5))
     depths = [2, 3]
     choices = [Choice(17, Fraction(1, 4)), Choice(18, Fraction(1)), Choice(19, Fraction(1, 2))]
     selections = all_selections(costs, depths, choices)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from microtune.search.costs.lower_bounds import LowerBounds
-from microtune.search.costs.planned import Costs, Limits, require_head_fits
+from microtune.search.costs.planned import Limits, SelectionCosts, require_head_fits
 from microtune.search.known_schemes import LAST_LAYERS, known_schemes
 from microtune.search.problem import HEAD_ONLY, Contributions, Selection
 from microtune.search.selection.exact import best_selection, lower_bounds_of
@@ -37,7 +37,7 @@ def geometric_budgets(low: int, high: int, count: int) -> list[int]:
 
 
 def sram_front(
-    contributions: Contributions, costs: Costs, limits: Limits, budgets: Iterable[int],
+    contributions: Contributions, costs: SelectionCosts, limits: Limits, budgets: Iterable[int],
     on_point: Callable[[CostedScheme], None] | None = None,
 ) -> list[CostedScheme]:  # fmt: skip
     """The best selection at each SRAM budget in bytes, within the other limits.
@@ -52,7 +52,7 @@ def sram_front(
 
 
 def instruction_front(
-    contributions: Contributions, costs: Costs, limits: Limits, budgets: Iterable[int],
+    contributions: Contributions, costs: SelectionCosts, limits: Limits, budgets: Iterable[int],
     on_point: Callable[[CostedScheme], None] | None = None,
 ) -> list[CostedScheme]:  # fmt: skip
     """The best selection at each budget of instructions of one step; otherwise as `sram_front`."""
@@ -61,7 +61,7 @@ def instruction_front(
 
 
 def _front(
-    contributions: Contributions, steps: Sequence[tuple[Costs, Limits]],
+    contributions: Contributions, steps: Sequence[tuple[SelectionCosts, Limits]],
     on_point: Callable[[CostedScheme], None] | None,
 ) -> list[CostedScheme]:  # fmt: skip
     """The best selection for each pair of costs and limits, without repetition."""
@@ -84,7 +84,7 @@ def _front(
 
 
 def costed_scheme(
-    name: str, selection: Selection, costs: Costs, contributions: Contributions
+    name: str, selection: Selection, costs: SelectionCosts, contributions: Contributions
 ) -> CostedScheme:
     """A selection with its costs and, if all of its parts are known, its predicted gain."""
     known = contributions.covers(selection)
@@ -95,7 +95,7 @@ def costed_scheme(
 
 
 def costed_known_schemes(
-    contributions: Contributions, costs: Costs, last: Sequence[int] = LAST_LAYERS
+    contributions: Contributions, costs: SelectionCosts, last: Sequence[int] = LAST_LAYERS
 ) -> list[CostedScheme]:
     """The schemes of `known_schemes` with their costs and predicted gains."""
     return [

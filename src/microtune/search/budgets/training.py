@@ -7,7 +7,7 @@ from pathlib import Path
 
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
-from microtune.parallel.tasks import Session
+from microtune.parallel.tasks import TaskSession
 from microtune.search.budgets.fronts import CostedScheme
 from microtune.search.budgets.report import BudgetReport
 from microtune.search.cache import Cache
@@ -39,7 +39,7 @@ def train_schemes(
     schemes = {describe(selection): selection for selection in selections}
     setup = trial_setup(model, data, options, "val")
     training = TrialSettings(options.lr, options.epochs, options.seeds)
-    with Session(options.backend) as session:
+    with TaskSession(options.backend) as session:
         runner = TrialRunner(setup, Cache(options.cache), session, progress)
         runner.expected = len(schemes) * options.seeds
         rows = train_and_evaluate(runner, schemes, "val", training)

@@ -7,14 +7,14 @@ from fractions import Fraction
 
 from microtune.ir.graph import Graph
 from microtune.search.costs.lower_bounds import sram_lower_bound
-from microtune.search.costs.planned import Costs, Limits, require_head_fits
+from microtune.search.costs.planned import Limits, SelectionCosts, require_head_fits
 from microtune.search.problem import RATIOS, Choice, Selection
 from microtune.training.apply_scheme import can_split
 from microtune.training.scheme import channel_count
 
 
 def affordable_candidates(
-    costs: Costs, limits: Limits, all_layers: bool = False
+    costs: SelectionCosts, limits: Limits, all_layers: bool = False
 ) -> tuple[list[int], list[Choice]]:
     """(bias depths, choices) of the selections that may fit within the limits.
 
@@ -40,7 +40,9 @@ def affordable_candidates(
     return list(range(1, deepest + 1)), choices
 
 
-def affordable_choices(costs: Costs, limits: Limits, own: Sequence[Choice]) -> list[Choice]:
+def affordable_choices(
+    costs: SelectionCosts, limits: Limits, own: Sequence[Choice]
+) -> list[Choice]:
     """Those choices that may fit together with the biases down to their layer.
 
     `own` are the choices of one layer, by ascending ratio.
@@ -55,7 +57,7 @@ def affordable_choices(costs: Costs, limits: Limits, own: Sequence[Choice]) -> l
     return parts[:count] + wholes
 
 
-def may_fit(costs: Costs, selection: Selection, limits: Limits) -> bool:
+def may_fit(costs: SelectionCosts, selection: Selection, limits: Limits) -> bool:
     """False if the selection's lower bounds exceed a limit; needs no plan of its own."""
     most = limits.step_instructions
     return (most is None or costs.instructions(selection) <= most) and sram_lower_bound(

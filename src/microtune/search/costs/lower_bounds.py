@@ -23,7 +23,7 @@ from microtune.search.costs.live_memory import (
     always_live_buffers,
     resident_bytes,
 )
-from microtune.search.costs.planned import Costs, estimated_instructions
+from microtune.search.costs.planned import SelectionCosts, estimated_instructions
 from microtune.search.problem import HEAD_ONLY, RATIOS, Choice, Selection
 
 
@@ -87,7 +87,9 @@ class LowerBounds:
     instructions the bound is exact (but for rounding), for flash too but for gradient offsets.
     """
 
-    def __init__(self, costs: Costs, depths: Iterable[int], choices: Iterable[Choice]) -> None:
+    def __init__(
+        self, costs: SelectionCosts, depths: Iterable[int], choices: Iterable[Choice]
+    ) -> None:
         self.costs = costs
         self.prefix_arena = prefix_arena(costs)
         self.choice_costs: dict[Choice, ChoiceCost] = {}
@@ -175,14 +177,14 @@ class LowerBounds:
         )  # fmt: skip
 
 
-def sram_lower_bound(costs: Costs, selection: Selection) -> int:
+def sram_lower_bound(costs: SelectionCosts, selection: Selection) -> int:
     """A lower bound of the selection's planned SRAM in bytes, found without planning it."""
     graph = costs.unscheduled_graph(selection)
     alive = max(sum(step.values()) for step in always_live_buffers(graph).by_step.values())
     return max(prefix_arena(costs), alive) + resident_bytes(graph)
 
 
-def prefix_arena(costs: Costs) -> int:
+def prefix_arena(costs: SelectionCosts) -> int:
     """Arena of the head alone in bytes, a lower bound of the arena of every selection.
 
     The head alone has the longest frozen prefix, and can be scheduled as the prefix of any other

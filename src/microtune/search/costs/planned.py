@@ -63,7 +63,7 @@ def estimated_instructions(graph: Graph, nodes: Iterable[Node], target: Target) 
     return round(total)
 
 
-class Costs:
+class SelectionCosts:
     """Costs of the selections of one model, compiled as `request` says but for its scheme.
 
     Each cost is computed once and kept in memory, and in `store` if there is one. On a target with
@@ -87,20 +87,20 @@ class Costs:
         )  # fmt: skip
         self._context = hashlib.sha256(repr(content).encode()).hexdigest()
 
-    def within(self, sram_bytes: int) -> Costs:
+    def within(self, sram_bytes: int) -> SelectionCosts:
         """The costs for another SRAM budget; these where the plan does not depend on it."""
         if len(self.request.target.memories) < 2 or sram_bytes == self.request.sram_bytes:
             return self
-        return Costs(self.model, replace(self.request, sram_bytes=sram_bytes), self._store)
+        return SelectionCosts(self.model, replace(self.request, sram_bytes=sram_bytes), self._store)
 
-    def in_one_memory(self) -> Costs:
+    def in_one_memory(self) -> SelectionCosts:
         """The costs if the target had one memory as large as all of its memories together."""
         target = self.request.target
         if len(target.memories) < 2:
             return self
         one = replace(target.memories[0], bytes=sum(bank.bytes for bank in target.memories))
         request = replace(self.request, target=replace(target, memories=(one,)))
-        return Costs(self.model, request, self._store)
+        return SelectionCosts(self.model, request, self._store)
 
     def scheme(self, selection: Selection) -> Scheme:
         """The scheme that trains a selection of this model.
@@ -173,7 +173,7 @@ class Costs:
         return {"flash": flash, "sram": sram}
 
 
-def require_head_fits(costs: Costs, limits: Limits) -> None:
+def require_head_fits(costs: SelectionCosts, limits: Limits) -> None:
     """Raise MicrotuneError if not even the head alone fits; the error names its costs."""
     if costs.fits(HEAD_ONLY, limits):
         return

@@ -17,7 +17,7 @@ from itertools import islice
 
 from microtune.errors import MicrotuneError
 from microtune.search.costs.lower_bounds import LowerBounds
-from microtune.search.costs.planned import Costs, Limits
+from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.selection.exact import best_selection
 
@@ -222,7 +222,7 @@ def random_search(
     return evaluator.found
 
 
-def exact_trace(contributions: Contributions, costs: Costs, limits: Limits) -> Trace:
+def exact_trace(contributions: Contributions, costs: SelectionCosts, limits: Limits) -> Trace:
     """The trace of `best_selection`: None for each check but the last, then the best objective."""
     trace: Trace = []
 

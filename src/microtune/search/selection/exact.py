@@ -20,7 +20,7 @@ from importlib.util import find_spec
 
 from microtune.errors import MicrotuneError
 from microtune.search.costs.lower_bounds import LowerBounds
-from microtune.search.costs.planned import Costs, Limits, require_head_fits
+from microtune.search.costs.planned import Limits, SelectionCosts, require_head_fits
 from microtune.search.problem import Choice, Contributions, Selection
 from microtune.search.selection.integer_program import (
     GAIN_UNIT,
@@ -56,7 +56,7 @@ class Solution:
 
 def best_selection(
     contributions: Contributions,
-    costs: Costs,
+    costs: SelectionCosts,
     limits: Limits,
     on_check: OnCheck | None = None,
     bounds: LowerBounds | None = None,
@@ -93,7 +93,7 @@ def require_ortools() -> None:
         raise MicrotuneError("the selection needs ortools: pip install 'microtune[search]'")
 
 
-def lower_bounds_of(contributions: Contributions, costs: Costs) -> LowerBounds:
+def lower_bounds_of(contributions: Contributions, costs: SelectionCosts) -> LowerBounds:
     """Lower bounds of all selections of these depths and of the choices with a positive gain."""
     return LowerBounds(costs, {0, *contributions.biases}, _positive_gains(contributions))
 

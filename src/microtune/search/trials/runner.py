@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from microtune.parallel.tasks import Session
+from microtune.parallel.tasks import TaskSession
 from microtune.search.cache import Cache
 from microtune.search.trials.trial import Trial, TrialResult, TrialSetup, run_trial
 from microtune.train.trainer import Progress
@@ -22,7 +22,7 @@ class TrialRunner:
 
     setup: TrialSetup
     cache: Cache
-    session: Session
+    session: TaskSession
     progress: Progress
     expected: int = 0
     finished: int = 0
