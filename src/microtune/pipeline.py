@@ -12,6 +12,7 @@ from warnings import warn
 from microtune.codegen import class_names, layout
 from microtune.codegen.scratch import scratch_rule
 from microtune.errors import MicrotuneError
+from microtune.ir.execution import InputMode
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile
 from microtune.memory.banks import Bank, MemoryPlan, assign_banks
@@ -38,7 +39,6 @@ STATIC_BYTES = 40
 CODE_BYTES = 40_000
 _PEAK_ROWS = 10
 
-InputMode = Literal["resident", "rows"]
 # Layer by layer as the network is written; with early updates and in place; with rows streamed.
 Schedule = Literal["layers", "in-place", "stream"]
 
@@ -73,10 +73,11 @@ def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
     scheme = resolve_scheme(request.scheme, model.graph, model.graph.name)
     _check_own_classes(model, request, scheme)
     graph = build_training_graph(model.graph, request.classes, scheme, request.formats)
-    graph.attrs["input"] = request.input
+    graph.execution = replace(graph.execution, input=request.input)
     graph = schedule(graph, request.schedule)
     if request.replay_bytes:
-        graph.attrs["replay_slots"] = replay_slots(graph, request.replay_bytes)
+        slots = replay_slots(graph, request.replay_bytes)
+        graph.execution = replace(graph.execution, replay_slots=slots)
     if request.learnt is not None:
         start_from(graph, request.learnt, model.sha256(), scheme)
     return graph, scheme
@@ -295,6 +296,6 @@ def plan_text(graph: Graph, plan: MemoryPlan) -> str:
 
 
 __all__ = [
-    "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph", "plan_text",
-    "planned_sram", "resident_bytes", "training_graph", "ways_out",
+    "InputMode", "Request", "check_budget", "compile_model", "constant_bytes", "plan_graph",
+    "plan_text", "planned_sram", "resident_bytes", "training_graph", "ways_out",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 
 from microtune.codegen.scratch import scratch_rule
 from microtune.ir.builder import Builder
+from microtune.ir.execution import Execution
 from microtune.ir.graph import Graph, Quant
 from microtune.passes.early_updates import early_updates
 from microtune.passes.in_place import in_place
@@ -94,7 +95,7 @@ def random_training_graph(seed: int) -> Graph:
     graph = random_layers(rng)
     scheme = random_scheme(rng, graph)
     training = build_training_graph(graph, CLASSES, scheme, Formats(), calibrate=False)
-    training.attrs["input"] = str(rng.choice(["resident", "rows"]))
+    training.execution = Execution("rows" if rng.integers(2) else "resident")
     level = int(rng.choice([0, 1, 2, 2]))
     if level:
         training = in_place(early_updates(training))

@@ -188,6 +188,6 @@ def test_accesses_are_counted_for_every_buffer() -> None:
         # Overlaps of rows are read in a ring as often as in a whole tensor.
         assert all(counts[b.name] > 0 for b in plan.buffers), schedule
     by_name = {b.name: b for b in plan.buffers}
-    scratch = [name for name in by_name if name.startswith("scratch.")]
+    scratch = [name for name in by_name if name.startswith("scratch of ")]
     assert scratch
     assert {plan.bank_of(name) for name in scratch} == {"dtcm"}

@@ -18,6 +18,7 @@ from microtune.codegen.model_source import model_header, model_source
 from microtune.codegen.scratch import scratch_rule
 from microtune.ir.builder import Builder
 from microtune.ir.evaluate import evaluate
+from microtune.ir.execution import Execution, InputMode
 from microtune.ir.graph import Array, Graph, Quant
 from microtune.ir.verifier import InvalidGraphError, verify
 from microtune.memory.banks import MemoryPlan
@@ -81,7 +82,7 @@ def run_c(runtime: Path, graph: Graph, plan: MemoryPlan, frame: Array) -> Array:
     listed = (Memory * len(sizes))(*map(Memory, bases, sizes))
     block = Memory(memory.ctypes.data, memory.nbytes)
     assert c.mt_init(block, listed, len(sizes), 0, ctypes.byref(context)) == 0
-    if graph.attrs["input"] == "rows":
+    if graph.execution.by_rows:
         read = ctypes.cast(c.mt_read_frame_row, pointer)
         assert c.mt_set_row_source(context, read, pointer(frame.ctypes.data)) == 0
     else:
@@ -112,7 +113,7 @@ def test_rows_are_the_same_bits(runtime: Path, seed: int) -> None:
     prefix = random_prefix(seed)
     graph = prefix.finish()
     expected = evaluate(graph, {"input": prefix.frame})["logits"].reshape(-1)
-    graph.attrs["input"] = "rows" if prefix.rng.integers(2) else "resident"
+    graph.execution = Execution("rows" if prefix.rng.integers(2) else "resident")
     scheduled = schedule(graph, "stream")
     if prefix.rng.integers(2):
         scheduled = random_cuts(graph, prefix.rng)
@@ -126,7 +127,7 @@ def test_no_row_is_made_twice_or_missed(seed: int) -> None:
     """The order makes rows upwards, at most once, and never reads a row that was overwritten."""
     prefix = random_prefix(seed)
     graph = prefix.finish()
-    graph.attrs["input"] = "rows"
+    graph.execution = Execution("rows")
     for segment in segments_of(random_cuts(graph, prefix.rng)):
         made = dict.fromkeys(segment.stages, 0)
         nodes = {n.outputs[0]: n for n in graph.nodes[segment.first : segment.last]}
@@ -169,12 +170,12 @@ def all_cuts(graph: Graph) -> Iterator[Graph]:
 
 @pytest.mark.parametrize("mode", ["resident", "rows"])
 @pytest.mark.parametrize("length", [2, 3, 4, 5])
-def test_cuts_are_the_best_of_all(length: int, mode: str) -> None:
+def test_cuts_are_the_best_of_all(length: int, mode: InputMode) -> None:
     """None of all ways to cut has a smaller live set."""
     found = 0
     for seed in range(200):
         graph = random_prefix(seed).finish()
-        graph.attrs["input"] = mode
+        graph.execution = Execution(mode)
         if prefix_length(graph) == length:
             bounds = [_bound(cut) for cut in all_cuts(graph)]
             assert _bound(stream(in_place(graph), scratch_rule)) == min(bounds), seed
@@ -224,7 +225,9 @@ SHAPES: dict[str, tuple[tuple[int, ...], list[Layer]]] = {
 @pytest.mark.parametrize("schedule_level", ["layers", "in-place", "stream"])
 @pytest.mark.parametrize("mode", ["resident", "rows"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_extreme_shapes(runtime: Path, shape: str, mode: str, schedule_level: Schedule) -> None:
+def test_extreme_shapes(
+    runtime: Path, shape: str, mode: InputMode, schedule_level: Schedule
+) -> None:
     prefix = RandomPrefix(5)
     prefix.builder = Builder(shape.replace(" ", "_").replace(",", ""))
     frame_shape, layers = SHAPES[shape]
@@ -239,7 +242,7 @@ def test_extreme_shapes(runtime: Path, shape: str, mode: str, schedule_level: Sc
         )  # fmt: skip
     graph = prefix.finish()
     expected = evaluate(graph, {"input": prefix.frame})["logits"].reshape(-1)
-    graph.attrs["input"] = mode
+    graph.execution = Execution(mode)
     scheduled = schedule(graph, schedule_level)
     plan = plan_graph(scheduled)
     assert len(set(expected.tolist())) > 1
@@ -255,7 +258,7 @@ def test_a_segment_has_no_more_stages_than_a_byte_numbers(
     for _ in range(9):
         prefix.x = prefix.conv(prefix.x, same=True)
     graph = prefix.finish()
-    graph.attrs["input"] = "rows"
+    graph.execution = Execution("rows")
     longest = max(len(s.stages) for s in segments_of(stream(graph, scratch_rule)))
     for module in ("memory.rings", "passes.stream"):
         monkeypatch.setattr(f"microtune.{module}.ALL_STAGES", 4)

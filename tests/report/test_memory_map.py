@@ -79,19 +79,20 @@ def test_kinds(built: tuple[Path, Project]) -> None:
     assert kinds["pool.dx"] is Kind.GRADIENT
     assert kinds["logits.grad"] is Kind.GRADIENT
     assert kinds["logits"] is Kind.RESULT
-    assert kinds["scratch.stem"] is Kind.SCRATCH
+    assert kinds["scratch of stem"] is Kind.SCRATCH
 
 
-def test_a_row_ring_is_known_by_its_name(built: tuple[Path, Project]) -> None:
+def test_a_row_ring_is_known_by_the_kind_of_its_buffer(built: tuple[Path, Project]) -> None:
     plan = read_plan(built[0])
-    plan["buffers"][0] |= {"name": "stem.ring"}
+    plan["buffers"][0] |= {"name": "stem ring", "kind": "ring"}
     blocks = memory_map(plan, built[1].graph).banks[0].blocks
     assert blocks[0].kind is Kind.RING
 
 
 def test_gaps_and_stated_arenas(built: tuple[Path, Project]) -> None:
     plan = read_plan(built[0])
-    first = {"name": "a", "offset": 8, "bytes": 80, "first": 0, "last": 9, "bank": "x"}
+    first = {"name": "a", "offset": 8, "bytes": 80, "first": 0, "last": 9, "bank": "x",
+             "kind": "tensor"}  # fmt: skip
     plan["buffers"] = [
         first | {"gaps": [[2, 4, 16, 24], [5, 6, 0, 0]]},
         first | {"name": "b", "bank": "y", "first": 3, "last": 5},

@@ -9,6 +9,7 @@ import pytest
 
 from microtune import pipeline
 from microtune.ir.evaluate import evaluate
+from microtune.ir.execution import Execution
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile
 from microtune.project.project import Project, write_project
@@ -31,7 +32,7 @@ MEGABYTE = 1 << 20
 
 def write_prefix(folder: Path, prefix: RandomPrefix, graph: Graph, core: str) -> None:
     """A project of the finished prefix, streamed or layer by layer, by frame or by rows."""
-    graph.attrs["input"] = "rows" if prefix.rng.integers(2) else "resident"
+    graph.execution = Execution("rows" if prefix.rng.integers(2) else "resident")
     graph = pipeline.schedule(graph, "stream" if prefix.rng.integers(3) else "in-place")
     project = Project(
         model=ModelFile(graph, {}, "", ""), graph=graph, plan=pipeline.plan_graph(graph),

@@ -15,7 +15,7 @@ from microtune.data import Preprocessing, Split, open_dataset
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.measure.measure import measure
-from microtune.memory.latent import replay_bytes, stored_samples
+from microtune.memory.latent import replay_bytes
 from microtune.run.host import HostLibrary
 from microtune.run.replay import ReplayMemory
 from microtune.run.runners import HostRunner, NumpyRunner, QemuRunner, Runner
@@ -90,7 +90,7 @@ def test_a_kept_sample_changes_no_bit(tmp_path: Path, train: Split) -> None:
 def test_the_planner_charges_what_the_linker_counts(tmp_path: Path) -> None:
     with_memory = compile_project(tmp_path / "a", "last-3", replay=MEMORY + 7)
     without = compile_project(tmp_path / "b", "last-3")
-    assert stored_samples(with_memory.graph) == SLOTS
+    assert with_memory.graph.execution.replay_slots == SLOTS
     assert replay_bytes(with_memory.graph) == MEMORY
     planned = [pipeline.planned_sram(p.graph, p.plan) for p in (with_memory, without)]
     linked = [measure(tmp_path / name).firmware.sizes.static_bytes for name in ("a", "b")]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from microtune import pipeline
 from microtune.codegen import layout
 from microtune.codegen.model_source import model_header, model_source
+from microtune.ir.execution import Execution
 from microtune.ir.graph import Graph
 from microtune.project.project import CONTEXT
 from microtune.run.interpreter import Interpreter
@@ -129,7 +130,7 @@ def training_case(seed: int) -> TrainingCase:
     graph = build_training_graph(case.graph, case.classes, drawn.scheme, drawn.formats)
     if drawn.scheme.head and rng.integers(2):
         _fill_head(graph, rng)
-    graph.attrs["input"] = drawn.input
+    graph.execution = Execution(drawn.input)
     graph = pipeline.schedule(graph, drawn.schedule)
     return TrainingCase(seed, graph, frames_of(case, rng), _labels(case, rng), _rates(rng))
 

@@ -13,7 +13,7 @@ from microtune import embedded, pipeline
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.memory.banks import MemoryPlan
-from microtune.project.project import Project, placement_on, read_plan
+from microtune.project.project import CONTEXT, STACK, Project, placement_on, read_plan
 from microtune.targets import (
     RISCV,
     MemoryBank,
@@ -110,11 +110,11 @@ def check_sections(project: Project, firmware: Firmware, target: Target) -> None
         assert inside(section, arena.bank)
         assert section.bytes == arena.plan.arena_bytes
         assert elf.symbols[f"mt_arena_{index}"] == section.address
-    assert inside(sections[".stack"], plan.resident_banks["stack"])
-    assert sections[".stack"].address == banks[plan.resident_banks["stack"]].origin
-    assert inside(sections[".context"], plan.resident_banks["context"])
+    assert inside(sections[".stack"], plan.resident_banks[STACK])
+    assert sections[".stack"].address == banks[plan.resident_banks[STACK]].origin
+    assert inside(sections[".context"], plan.resident_banks[CONTEXT])
     assert elf.symbols["mt_context_memory"] == sections[".context"].address
-    assert sections[".context"].bytes <= plan.residents["context"]
+    assert sections[".context"].bytes <= plan.residents[CONTEXT]
     assert dict(firmware.sizes.arenas) == {a.bank: a.plan.arena_bytes for a in plan.arenas}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from microtune.codegen import layout
 from microtune.ir.graph import Array, Graph, Node
 from microtune.memory.banks import MemoryPlan
-from microtune.memory.lifetimes import views
+from microtune.memory.lifetimes import scratch_name, views
 
 C_TYPES = {
     "i8": "int8_t", "u8": "uint8_t", "i16": "int16_t", "u16": "uint16_t", "i32": "int32_t",
@@ -149,7 +149,7 @@ class Emitter:
 
     def scratch(self, node: Node) -> str:
         """Address of the node's scratch, or NULL."""
-        name = f"scratch.{node.outputs[0]}"
+        name = scratch_name(node)
         return self.place(name) if name in self.plan.offsets else "NULL"
 
     # -- structs and calls ----------------------------------------------------------------------

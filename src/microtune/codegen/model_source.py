@@ -77,7 +77,7 @@ def model_header(
         outputs=graph.output_tensor.shape[1],
         input_bytes=graph.input_tensor.bytes,
         row_bytes=row_bytes(graph, graph.signature.input),
-        by_rows=int(_by_rows(graph)),
+        by_rows=int(graph.execution.by_rows),
         arena_count=len(sizes),
         arena_bytes="\n".join(f"#define MT_ARENA_BYTES_{i} {n}" for i, n in enumerate(sizes)),
         arena_list=" ".join(f"X({i}, MT_ARENA_BYTES_{i})" for i in range(len(sizes))),
@@ -89,10 +89,6 @@ def model_header(
         class_names=declaration(class_names),
         output_is_float=int(graph.output_tensor.dtype == "f32"),
     )
-
-
-def _by_rows(graph: Graph) -> bool:
-    return graph.attrs.get("input") == "rows"
 
 
 def model_source(
@@ -199,7 +195,7 @@ def _bytes_text(hexadecimal: str) -> str:
 
 
 def _input_place(emitter: Emitter) -> str:
-    if _by_rows(emitter.graph):
+    if emitter.graph.execution.by_rows:
         return struct_text({"offset": "MT_BY_ROWS"})
     return struct_text(emitter.place_fields(emitter.graph.signature.input))
 

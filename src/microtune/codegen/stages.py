@@ -6,7 +6,7 @@ from microtune.codegen.emitter import Emitter, struct_text
 from microtune.codegen.kernels import KERNELS
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Node
-from microtune.memory.lifetimes import ring_name
+from microtune.memory.lifetimes import ring_name, segment_rows_name, segment_scratch_name
 from microtune.memory.rings import Segment, image_height, row_bytes
 
 _BYTES_PER_LINE = 32
@@ -23,7 +23,7 @@ def emit_segment(e: Emitter, segment: Segment, number: int) -> None:
     symbol = f"segment{number}"
     e.structs.append(f"static const mt_stage {symbol}_stages[] = {{{body}\n}};")
     e.structs.append(_order_text(symbol, segment.order))
-    rows, scratch = f"rows.{symbol}", f"scratch.{symbol}"
+    rows, scratch = segment_rows_name(number), segment_scratch_name(number)
     fields = {
         "stages": f"{symbol}_stages", "order": f"{symbol}_order",
         "stage_count": len(stages), "order_count": len(segment.order),

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from microtune.ir.execution import Execution
 from microtune.ir.signature import StepSignature, signature_of
 
 Array = npt.NDArray[Any]
@@ -139,6 +140,7 @@ class Graph:
     """Nodes in execution order, the tensors they name, and the data of consts, params, states.
 
     `attrs["requantize"]` names the forward arithmetic: "device" or "mcunet" (docs/numerics.md).
+    `execution` says how the graph is executed, which no result depends on.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Graph:
     outputs: list[str] = field(default_factory=list)
     updates: dict[str, str] = field(default_factory=dict)
     data: dict[str, Array] = field(default_factory=dict)
+    execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
         self.attrs = {key: plain(value) for key, value in self.attrs.items()}
@@ -156,7 +159,7 @@ class Graph:
         """A graph that can be changed without changing this one (arrays are shared)."""
         return Graph(
             self.name, dict(self.attrs), dict(self.tensors), list(self.nodes),
-            list(self.outputs), dict(self.updates), dict(self.data),
+            list(self.outputs), dict(self.updates), dict(self.data), self.execution,
         )  # fmt: skip
 
     # -- building -------------------------------------------------------------------------------

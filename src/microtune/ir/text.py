@@ -10,6 +10,7 @@
 An input, a state or an output that is not the model's own says what it is for, as in
 `input(rate) %lr: f32[1]`, and a param of what it is a part: `param %w.trained: i8[4] of(w)`.
 
+A line such as `execution {"input": "rows"}` has the options of a run that are not the usual ones.
 Data is not part of the text: consts, params and states are named by it (see `modelfile`).
 """
 
@@ -20,6 +21,7 @@ import re
 from dataclasses import replace
 
 from microtune.errors import MicrotuneError
+from microtune.ir.execution import Execution
 from microtune.ir.graph import DTYPES, Graph, Kind, Node, Quant, Role, Tensor
 from microtune.ir.signature import INPUT_KINDS, OUTPUT_KINDS, STATE_KINDS
 from microtune.ir.written import NAME
@@ -64,6 +66,8 @@ def format_graph(graph: Graph) -> str:
     """The graph as text, one declaration or node a line, ending in a newline."""
     attrs = json.dumps(graph.attrs, sort_keys=True)
     lines = [f"microtune graph {TEXT_VERSION} {json.dumps(graph.name)} {attrs}"]
+    if options := graph.execution.changes():
+        lines.append(f"execution {json.dumps(options, sort_keys=True)}")
     for tensor in graph.tensors.values():
         if tensor.role != "value":
             lines.append(f"{_word(tensor.role, tensor.kind)} {_tensor_text(tensor)}")
@@ -143,6 +147,8 @@ def _parse_line(graph: Graph, line: str) -> None:
         if match is None:
             raise ValueError("expected 'update %param = %value'")
         graph.updates[match[1][1:]] = match[2][1:]
+    elif word == "execution":
+        graph.execution = Execution.of(json.loads(rest))
     elif word == "output":
         _parse_output(graph, rest, _kind(word, declared))
     else:

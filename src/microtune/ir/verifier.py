@@ -87,6 +87,10 @@ def _data(graph: Graph) -> Iterator[str]:
             yield f"%{tensor.name}: its scales %{scales} do not exist"
 
 
+def _execution(graph: Graph) -> Iterator[str]:
+    yield from graph.execution.problems()
+
+
 def _updates(graph: Graph) -> Iterator[str]:
     producers = graph.producers()
     for name, value in graph.updates.items():
@@ -138,7 +142,7 @@ def _accumulators(graph: Graph) -> Iterator[str]:
 
 RULES: tuple[Callable[[Graph], Iterator[str]], ...] = (
     written_rule, _known_ops, _single_assignment, signature_rule, _data, _shapes, _updates,
-    _schedule, _accumulators,
+    _execution, _schedule, _accumulators,
 )  # fmt: skip
 
 

@@ -21,20 +21,26 @@ from collections.abc import Mapping
 from microtune.ir.graph import Graph
 from microtune.ir.macs import node_macs
 from microtune.ir.ops import OPS, operand_names
-from microtune.memory.lifetimes import ring_name, views
+from microtune.memory.lifetimes import (
+    ring_name,
+    scratch_name,
+    segment_rows_name,
+    segment_scratch_name,
+    views,
+)
 from microtune.memory.rings import segments_of
 
 
 def accesses(graph: Graph) -> dict[str, float]:
-    """Buffer, parameter or `scratch.NAME` -> accesses in one step."""
+    """Name of a buffer or parameter -> accesses in one step."""
     owner = views(graph)
     total: dict[str, float] = {}
-    scratch = {node.outputs[0]: f"scratch.{node.outputs[0]}" for node in graph.nodes}
+    scratch = {node.outputs[0]: scratch_name(node) for node in graph.nodes}
     for number, segment in enumerate(segments_of(graph)):
         owner |= {name: ring_name(graph, segment, name) for name in segment.rings}
         made = (node.outputs[0] for node in graph.nodes[segment.first : segment.last])
-        scratch |= dict.fromkeys(made, f"scratch.segment{number}")
-        total[f"rows.segment{number}"] = 2.0 * len(segment.order)
+        scratch |= dict.fromkeys(made, segment_scratch_name(number))
+        total[segment_rows_name(number)] = 2.0 * len(segment.order)
 
     def count(name: str, times: float) -> None:
         key = owner.get(name, name)

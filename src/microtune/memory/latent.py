@@ -63,13 +63,7 @@ def replay_slots(graph: Graph, memory_bytes: int) -> int:
 
 def replay_bytes(graph: Graph) -> int:
     """Bytes of the replay memory that the graph asks for; 0 if it has none."""
-    slots = stored_samples(graph)
+    slots = graph.execution.replay_slots
     if slots == 0:
         return 0
     return REPLAY_HEADER_BYTES + slots * (latent_bytes(graph) + REPLAY_LABEL_BYTES)
-
-
-def stored_samples(graph: Graph) -> int:
-    """Samples that the graph's replay memory holds; 0 if it has none."""
-    slots = graph.attrs.get("replay_slots", 0)
-    return slots if isinstance(slots, int) else 0

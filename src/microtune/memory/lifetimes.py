@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops import Trait, has
 from microtune.memory.rings import Segment, image_height, row_bytes, segments_of
+
+
+# A whole tensor, rows of one, what a kernel needs beside its operands, row counters of a segment.
+BufferKind = Literal["tensor", "ring", "scratch", "rows"]
 
 
 class Gap(NamedTuple):
@@ -24,7 +28,8 @@ class Gap(NamedTuple):
 class Buffer:
     """`bytes` of arena that live in steps [first, last): from before step `first` to `last`.
 
-    `gaps` are the parts of that life, in order, in which less of the buffer is in use.
+    `gaps` are the parts of that life, in order, in which less of the buffer is in use. A tensor's
+    buffer has the tensor's name; the other kinds have names that no tensor can have.
     """
 
     name: str
@@ -33,6 +38,7 @@ class Buffer:
     last: int
     alignment: int = 8
     gaps: tuple[Gap, ...] = ()
+    kind: BufferKind = "tensor"
 
     def uses(self) -> tuple[Gap, ...]:
         """What is in use when: rectangles of steps [first, last) and bytes [lower, upper)."""
@@ -86,7 +92,22 @@ def in_segment(node: Node, number: int) -> Node:
 def ring_name(graph: Graph, segment: Segment, name: str) -> str:
     """The buffer that holds the rows of a segment's tensor."""
     whole = segment.rings[name] == image_height(graph, name)
-    return name if whole else f"{name}.ring"
+    return name if whole else f"{name} ring"
+
+
+def scratch_name(node: Node) -> str:
+    """The buffer that a node's kernel needs beside its operands."""
+    return f"scratch of {node.outputs[0]}"
+
+
+def segment_scratch_name(number: int) -> str:
+    """The scratch that the layers of a segment share."""
+    return f"scratch of segment {number}"
+
+
+def segment_rows_name(number: int) -> str:
+    """The row counters of a segment."""
+    return f"rows of segment {number}"
 
 
 def segment_buffers(
@@ -98,15 +119,20 @@ def segment_buffers(
     each node of the graph needs `in_segment`.
     """
     first, last = segment.first, max(segment.last, segment.first + 1)
-    buffers = [
-        Buffer(ring_name(graph, segment, name), rows * row_bytes(graph, name), first, last)
-        for name, rows in segment.rings.items()
-    ]
+    buffers = [_ring_buffer(graph, segment, name) for name in segment.rings]
     scratch = max(row_scratch[first : segment.last], default=0)
     if scratch:
-        buffers.append(Buffer(f"scratch.segment{number}", scratch, first, last))
-    buffers.append(Buffer(f"rows.segment{number}", 2 * len(segment.stages), first, last))
-    return buffers
+        name = segment_scratch_name(number)
+        buffers.append(Buffer(name, scratch, first, last, kind="scratch"))
+    name, size = segment_rows_name(number), 2 * len(segment.stages)
+    return [*buffers, Buffer(name, size, first, last, kind="rows")]
+
+
+def _ring_buffer(graph: Graph, segment: Segment, name: str) -> Buffer:
+    buffer, size = ring_name(graph, segment, name), segment.rings[name] * row_bytes(graph, name)
+    kind: BufferKind = "tensor" if buffer == name else "ring"
+    last = max(segment.last, segment.first + 1)
+    return Buffer(buffer, size, segment.first, last, kind=kind)
 
 
 def step_buffers(graph: Graph, scratch_bytes: Callable[[Node], int]) -> list[Buffer]:
@@ -126,8 +152,8 @@ def step_buffers(graph: Graph, scratch_bytes: Callable[[Node], int]) -> list[Buf
             buffers.setdefault(buffer.name, buffer)
     for step, (node, size) in enumerate(zip(graph.nodes, scratch, strict=True)):
         if size and step not in inside:
-            name = f"scratch.{node.outputs[0]}"
-            buffers[name] = Buffer(name, size, step, step + 1)
+            name = scratch_name(node)
+            buffers[name] = Buffer(name, size, step, step + 1, kind="scratch")
     return list(buffers.values())
 
 

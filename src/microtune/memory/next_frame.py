@@ -18,13 +18,9 @@ def with_next_frame(buffers: Sequence[Buffer], graph: Graph) -> list[Buffer]:
     call, nothing changes.
     """
     kept, end = _kept(graph), len(graph.nodes)
-    if _by_rows(graph):
+    if graph.execution.by_rows:
         return list(buffers)
     return [_until_after(b, end) if b.name in (graph.signature.input, kept) else b for b in buffers]
-
-
-def _by_rows(graph: Graph) -> bool:
-    return graph.attrs.get("input") == "rows"
 
 
 def _kept(graph: Graph) -> str:
@@ -41,7 +37,7 @@ def _until_after(buffer: Buffer, end: int) -> Buffer:
 
 def validate_logits(plan: MemoryPlan, graph: Graph) -> None:
     """Raise PlanError if the next frame would overwrite the logits."""
-    if _by_rows(graph):
+    if graph.execution.by_rows:
         return
     sizes = {buffer.name: buffer.bytes for buffer in plan.buffers}
     source, kept = graph.signature.input, _kept(graph)

@@ -185,7 +185,7 @@ def _make_row(stage: _Stage) -> None:
 def segments_of(graph: Graph) -> list[Segment]:
     """The segments that the nodes' `segment` attributes name, in order.
 
-    With `graph.attrs["input"] == "rows"` the first one starts with the input's rows; if the first
+    With `graph.execution.by_rows` the first one starts with the input's rows; if the first
     node is not streamed, a segment of its own collects the frame.
     """
     runs: list[tuple[int, int]] = []
@@ -196,7 +196,7 @@ def segments_of(graph: Graph) -> list[Segment]:
             runs[-1] = (runs[-1][0], index + 1)
         else:
             runs.append((index, index + 1))
-    by_rows, readers = graph.attrs.get("input") == "rows", last_readers(graph)
+    by_rows, readers = graph.execution.by_rows, last_readers(graph)
     if by_rows and (not runs or runs[0][0] > 0):
         runs.insert(0, (0, 0))
     return [

@@ -17,6 +17,7 @@ from microtune.memory.lifetimes import (
     Buffer,
     aligned,
     in_segment,
+    scratch_name,
     segment_buffers,
     step_buffers,
     tensor_buffer,
@@ -48,7 +49,7 @@ class _Cuts:
 
     def __init__(self, graph: Graph, scratch: Scratch, length: int) -> None:
         self.graph, self.scratch, self.length = graph, scratch, length
-        self.by_rows = graph.attrs.get("input") == "rows"
+        self.by_rows = graph.execution.by_rows
         self.readers = last_readers(graph)
         self._around: dict[int, list[Buffer]] = {}
         self._segments: dict[tuple[int, int], Segment] = {}
@@ -125,12 +126,13 @@ class _Cuts:
     def _by_rows(self, first: int, last: int) -> list[Buffer]:
         """Buffers of the run; what is kept whole has the alignment of its tensor."""
         buffers = segment_buffers(self.graph, self.segment(first, last), self._row_scratch)
-        whole = self.graph.tensors.keys()
-        return [tensor_buffer(self.graph, b.name, 0, 1) if b.name in whole else b for b in buffers]
+        return [
+            tensor_buffer(self.graph, b.name, 0, 1) if b.kind == "tensor" else b for b in buffers
+        ]
 
     def _at_once(self, first: int) -> list[Buffer]:
         node = self.graph.nodes[first]
-        scratch = Buffer("scratch", self.scratch(node), 0, 1)
+        scratch = Buffer(scratch_name(node), self.scratch(node), 0, 1, kind="scratch")
         if "in_place" in node.attrs:
             return [scratch]
         return [scratch, tensor_buffer(self.graph, node.outputs[0], 0, 1)]

@@ -42,7 +42,8 @@ from microtune.targets import Placement, Target, load_target, parse_target, writ
 from microtune.tools.names import printable
 
 PLAN_SCHEMA_VERSION = 4
-STACK, CONTEXT, REPLAY = "stack", "context", "replay"
+# What SRAM holds beside arenas: names that no tensor can have.
+STACK, CONTEXT, REPLAY = "the stack", "the context", "the replay memory"
 TEMPLATES = Path(__file__).parent / "templates"
 MARKER = "plan.json"
 TRAINING_FILE = "model/training.mt"
@@ -112,7 +113,7 @@ def plan_json(project: Project) -> dict[str, Any]:
             "sha256": learnt.sha256, "steps": learnt.steps,
         },
         "target": project.target.to_json(),
-        "input": str(graph.attrs.get("input", "resident")),
+        "input": graph.execution.input,
         "budget": {"sram_bytes": project.sram_bytes, "flash_bytes": project.flash_bytes},
         "arena_bytes": plan.arena_bytes,
         "lower_bound": plan.lower_bound,
@@ -132,7 +133,7 @@ def plan_json(project: Project) -> dict[str, Any]:
         "buffers": [
             {
                 "name": b.name, "offset": plan.offsets[b.name], "bytes": b.bytes,
-                "first": b.first, "last": b.last, "bank": plan.bank_of(b.name),
+                "first": b.first, "last": b.last, "bank": plan.bank_of(b.name), "kind": b.kind,
             }
             for b in sorted(plan.buffers, key=lambda b: (b.first, plan.offsets[b.name]))
         ],
@@ -223,7 +224,7 @@ def _fill(project: Project, root: Path) -> None:
         flags, gcc = " ".join(project.target.gcc_flags), project.target.architecture.gcc
         filled = text.safe_substitute(
             TARGET=project.target.name, GCC=gcc, FLAGS=flags, MODEL=graph.name,
-            INPUT="input by rows" if graph.attrs.get("input") == "rows" else "resident frame",
+            INPUT="input by rows" if graph.execution.by_rows else "resident frame",
             CLASSES=classes_text(project.class_names, project.classes),
             SENSOR=section_title(project.modality), CAMERA=readme_section(project.modality),
             PREFIX=project.prefix,
@@ -317,7 +318,7 @@ def _difference(plan: Mapping[str, Any], graph: Graph) -> str:
     classes = graph.tensors[graph.outputs[0]].shape[-1]
     if plan["classes"] != classes:
         return f"{plan['classes']} classes, not {classes}"
-    if plan["input"] != graph.attrs.get("input", "resident"):
+    if plan["input"] != graph.execution.input:
         return "another --input"
     if not plan["buffers"]:
         return "no buffers"

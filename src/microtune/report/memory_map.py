@@ -6,7 +6,6 @@ bytes from the start of a bank, times are steps (nodes of the training graph in 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -35,6 +34,9 @@ class Kind(StrEnum):
     GRADIENT = "gradient"
     RESULT = "logits, loss"
     SCRATCH = "scratch"
+
+
+_BUFFER_KINDS = {"ring": Kind.RING, "scratch": Kind.SCRATCH, "rows": Kind.SCRATCH}
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
     kinds = _kinds(graph, backward)
     blocks: dict[str, list[Block]] = {}
     for entry in plan["buffers"]:
-        kind = kinds.get(entry["name"]) or _kind_by_name(entry["name"])
+        kind = _BUFFER_KINDS.get(entry["kind"]) or kinds.get(entry["name"], Kind.ACTIVATION)
         blocks.setdefault(str(entry["bank"]), []).extend(_blocks(entry, kind))
     stated = plan.get("arenas") or [
         {"bank": name, "bytes": plan["arena_bytes"], "lower_bound": plan["lower_bound"]}
@@ -171,7 +173,7 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
         banks=banks,
         ops=tuple(node.op for node in graph.nodes),
         updates=tuple(has(node, Trait.UPDATE) for node in graph.nodes),
-        names=tuple(node.outputs[0] for node in graph.nodes),
+        names=_names(graph),
         backward=backward, proven=reached or bool(plan.get("optimal", False)),
         sram=sram_parts(plan, graph), sram_budget=int(plan["budget"]["sram_bytes"]),
     )  # fmt: skip
@@ -211,6 +213,13 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.1f} %" if share >= 0.05 else "< 0.1 %"
 
 
+def _names(graph: Graph) -> tuple[str, ...]:
+    """What each step makes: a tensor, or the new value of a parameter."""
+    updated = {value: name for name, value in graph.updates.items()}
+    first = (node.outputs[0] for node in graph.nodes)
+    return tuple(updated.get(name, name) for name in first)
+
+
 def _kinds(graph: Graph, backward: int) -> dict[str, Kind]:
     """The kind of every value; what the backward pass reads again is a saved input."""
     made = {name: step for step, node in enumerate(graph.nodes) for name in node.outputs}
@@ -230,20 +239,13 @@ def _kinds(graph: Graph, backward: int) -> dict[str, Kind]:
     return kinds
 
 
-def _kind_by_name(name: str) -> Kind:
-    """Buffers that are no value of the graph tell their kind by name."""
-    if name.startswith(("scratch.", "rows.")):
-        return Kind.SCRATCH
-    return Kind.RING if re.search(r"\.rings?\b", name) else Kind.ACTIVATION
-
-
 def sram_parts(plan: Mapping[str, Any], graph: Graph) -> dict[str, int]:
     """All planned SRAM in bytes by purpose."""
     parts = {"weights": 0, "biases": 0, "head": 0}
+    head = {name for node in graph.nodes if node.op == "head" for name in node.inputs}
     for slot in plan["parameters"]:
-        name = str(slot["name"])
-        purpose = "biases" if ".bias" in name else "weights"
-        parts["head" if name.startswith("head.") else purpose] += int(slot["bytes"])
+        purpose = "biases" if len(slot["shape"]) == 1 else "weights"
+        parts["head" if slot["name"] in head else purpose] += int(slot["bytes"])
     resident = sum(resident_bytes(graph).values())
     sizes = {
         "arena": int(plan["arena_bytes"]), "trained weights": parts["weights"],

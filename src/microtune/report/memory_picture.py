@@ -205,7 +205,7 @@ def _step_ticks(axis: Axes, memory: MemoryMap) -> None:
 
 
 def _tick(memory: MemoryMap, step: int) -> str:
-    return memory.names[step].removesuffix(".next")
+    return memory.names[step]
 
 
 def _peak(axis: Axes, bank: Bank) -> None:

@@ -71,7 +71,7 @@ def render_memory(memory: MemoryMap, *, colour: bool, width: int = WIDTH) -> Gro
 
 def _peak_title(memory: MemoryMap, bank: Bank) -> Text:
     step = bank.peak_step
-    what = f"{memory.ops[step]} {memory.names[step].removesuffix('.next')}"
+    what = f"{memory.ops[step]} {memory.names[step]}"
     place = f" in {bank.name}" if len(memory.banks) > 1 else ""
     return Text(
         f"Peak{place} at {bank.peak_words()} ({what}): {bank.live_bytes:,} B alive", style="bold"
@@ -284,12 +284,11 @@ def _axis(memory: MemoryMap, canvas: Canvas) -> str:
     free = 0
     for step, name in enumerate(memory.names):
         column = step * canvas.columns // memory.steps
-        label = name.removesuffix(".next")
-        fits = column >= free and column + len(label) <= canvas.columns
+        fits = column >= free and column + len(name) <= canvas.columns
         if fits and not memory.updates[step]:
-            ticks[column : column + len(label)] = label
+            ticks[column : column + len(name)] = name
             numbers[column : column + len(str(step))] = str(step)
-            free = column + max(len(label), len(str(step))) + 2
+            free = column + max(len(name), len(str(step))) + 2
     space = " " * _LEFT
     lines = ("".join(ticks).rstrip(), "".join(numbers).rstrip())
     return f"{space[:-1]}{corner}{phases}\n{space}{lines[0]}\n{space}{lines[1]}"

@@ -24,7 +24,6 @@ from microtune.data.augment import NONE, change_frame, draw_change
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
-from microtune.memory.latent import stored_samples
 from microtune.project.learnt import HEADER_BYTES, Learnt
 from microtune.project.project import TRAINING_FILE, chosen_target, placement_on, read_plan
 from microtune.run.emulator import run_firmware
@@ -156,7 +155,7 @@ class NumpyRunner:
     def __init__(self, project: Path, seed: int) -> None:
         self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
         self._shape = self.interpreter.graph.input_tensor.shape
-        slots = stored_samples(self.interpreter.graph)
+        slots = self.interpreter.graph.execution.replay_slots
         self.replay = ReplayMemory(slots, seed) if slots else None
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:

@@ -25,7 +25,6 @@ from microtune.data.augment import NONE, Augmentation
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.numerics import NUMERICS_VERSION
-from microtune.memory.latent import stored_samples
 from microtune.run.canonical import LogitsHash, parameters_sha256
 from microtune.run.job import Record, RecordKind, RecordResult
 from microtune.run.runners import NO_REPLAY, Runner
@@ -197,7 +196,7 @@ def check_classes(split: Split, classes: int) -> None:
 def _check_plan(plan: TrainingPlan, graph: Graph, train: Split, classes: int) -> None:
     """Raise MicrotuneError for a plan that cannot be run."""
     check_learning_rate(plan.learning_rate)
-    if plan.rehearse and not stored_samples(graph):
+    if plan.rehearse and not graph.execution.replay_slots:
         raise MicrotuneError(NO_REPLAY)
     check_classes(train, classes)
     total = plan.total_steps(len(train.labels))
