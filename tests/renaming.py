@@ -11,6 +11,7 @@ from microtune.ir.graph import Graph, Tensor
 WORDS = (
     "input", "logits", "label", "loss", "lr", "seed", "step", "head", "head.weight", "head.bias",
     "head.dx", "logits.grad", "target", "rate",
+    "stack", "context", "replay", "segment0",
 )  # fmt: skip
 ENDINGS = (
     "frozen", "trained", "order", "delta", "effective", "offset", "offset.next", "next",

@@ -16,6 +16,7 @@ from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.measure.measure import measure
 from microtune.memory.latent import replay_bytes
+from microtune.project.project import CONTEXT, REPLAY, STACK
 from microtune.run.host import HostLibrary
 from microtune.run.replay import ReplayMemory
 from microtune.run.runners import HostRunner, NumpyRunner, QemuRunner, Runner
@@ -104,7 +105,7 @@ def test_a_cold_memory_goes_to_the_slow_bank(tmp_path: Path) -> None:
     fast, slow = load_target("cortex-m7-banks").memories
     assert (fast.speed, slow.speed) == (1, 2) and fast.bytes > 50_000
     places = project.plan.resident_banks
-    assert places == {"stack": fast.name, "context": fast.name, "replay": slow.name}
+    assert places == {STACK: fast.name, CONTEXT: fast.name, REPLAY: slow.name}
     assert [arena.bank for arena in project.plan.arenas] == [fast.name]
 
 

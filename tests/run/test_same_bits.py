@@ -13,7 +13,7 @@ from microtune import embedded, pipeline
 from microtune.data import Split
 from microtune.importers import load_any
 from microtune.ir.numerics import NUMERICS_VERSION
-from microtune.project.project import Project
+from microtune.project.project import STACK, Project
 from microtune.run.host import HostCompiler
 from microtune.run.runners import HostRunner, NumpyRunner, QemuRunner
 from microtune.targets import MemoryBank, load_target
@@ -120,7 +120,7 @@ def test_several_memories_have_the_bits_of_one(
     expected = hashes(HostRunner(tmp_path / "one", 0), one, tops, STEPS)
     folder = tmp_path / "two"
     two = compile_project(folder, "last-7", input_mode=input_mode, target="cortex-m7-banks")
-    assert two.plan.resident_banks["stack"] == "dtcm"
+    assert two.plan.resident_banks[STACK] == "dtcm"
     runners = (
         HostRunner(folder, 0),
         QemuRunner(folder, 0),
