@@ -10,7 +10,6 @@ from microtune.ir.graph import Graph, Node
 from microtune.ir.ops import Trait, has
 from microtune.memory.rings import Segment, image_height, row_bytes, segments_of
 
-
 # A whole tensor, rows of one, what a kernel needs beside its operands, row counters of a segment.
 BufferKind = Literal["tensor", "ring", "scratch", "rows"]
 
