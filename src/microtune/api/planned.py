@@ -8,7 +8,7 @@ from typing import Any
 
 from microtune.ir.graph import Graph
 from microtune.ir.macs import graph_macs
-from microtune.memory.latent import replay_bytes, stored_samples
+from microtune.memory.latent import replay_bytes
 from microtune.pipeline import constant_bytes, resident_bytes
 
 
@@ -61,7 +61,7 @@ def planned_figures(plan: Mapping[str, Any], graph: Graph) -> PlannedFigures:
         arena_lower_bound=plan["lower_bound"],
         proven_minimal="yes, for this order" if proven else "no",
         trained_parameter_bytes=plan["parameter_bytes"],
-        replay_bytes=size, replay_samples=stored_samples(graph) if size else 0,
+        replay_bytes=size, replay_samples=graph.execution.replay_slots if size else 0,
         planned_sram_bytes=plan["arena_bytes"] + sum(resident_bytes(graph).values()),
         flash_constant_bytes=constant_bytes(graph), infer_macs=forward, train_macs=step,
     )  # fmt: skip
