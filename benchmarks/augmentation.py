@@ -20,7 +20,7 @@ from microtune import pipeline
 from microtune.data.augment import NONE, Augmentation
 from microtune.importers import load_any
 from microtune.run.emulator import run_firmware
-from microtune.run.job import JOB_NAME, Record, RecordKind, write_job
+from microtune.run.job import JOB_NAME, Call, Record, write_job
 from microtune.targets import load_target
 from microtune.tools.toolchain import build_firmware
 from microtune.training.calibrate import synthetic_frame
@@ -43,7 +43,7 @@ def count(mode: pipeline.InputMode) -> tuple[list[int], int]:
         firmware = build_firmware(folder / "p", chip, folder / "f.elf", augment=True)
         shape = graph.tensors["input"].shape
         records = [
-            Record(RecordKind.TRAIN, synthetic_frame(shape, 1000), 1, 0.001, change)
+            Record(Call.TRAIN, synthetic_frame(shape, 1000), 1, 0.001, change)
             for change in (NONE, *CHANGES.values())
         ]
         write_job(folder / JOB_NAME, 1, records, graph.tensors["input"].bytes, CLASSES)

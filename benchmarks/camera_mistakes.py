@@ -26,7 +26,7 @@ from microtune import pipeline
 from microtune.data import Preprocessing, open_dataset
 from microtune.importers import load_any
 from microtune.project.camera import MistakeCosts
-from microtune.run.job import Record, RecordKind
+from microtune.run.job import Call, Record
 from microtune.run.runners import HostRunner
 from microtune.targets import load_target
 from microtune.train.session import Session
@@ -155,7 +155,7 @@ def accuracies(data: Path, folder: Path) -> dict[str, float]:
     labels = [classes.index(name) for name in names]
     found = {}
     for name, frames in deliveries(images, Preprocessing.from_json(model.preprocessing)).items():
-        results = runner.run(Record(RecordKind.INFER, np.ascontiguousarray(f)) for f in frames)
+        results = runner.run(Record(Call.INFER, np.ascontiguousarray(f)) for f in frames)
         right = [r.predicted == label for r, label in zip(results, labels, strict=True)]
         found[name] = 100 * float(np.mean(right))
     return found

@@ -18,6 +18,7 @@ from microtune.memory.banks import MemoryPlan
 from microtune.memory.next_frame import validate_logits
 from microtune.memory.planner import PlanError
 from microtune.run.host import HostLibrary
+from microtune.run.job import Call
 from microtune.targets import load_target
 from microtune.training.build import Formats
 from microtune.training.calibrate import synthetic_frame
@@ -76,10 +77,10 @@ def test_a_plan_that_does_is_refused() -> None:
 CALLS: dict[str, Callable[[HostLibrary, Array, Array], object]] = {
     "infer": lambda c, frame, _: c.infer(frame),
     "train": lambda c, frame, _: c.train_step(frame, 1),
-    "infer_latent": lambda c, _, latent: c.infer_latent(latent),
-    "train_latent": lambda c, _, latent: c.train_latent(latent, 2),
-    "keep": lambda c, frame, _: c.train_keep(frame, 3),
-    "rehearse": lambda c, *_: c.rehearse(),
+    "infer_latent": lambda c, _, latent: c.step(Call.INFER_LATENT, latent),
+    "train_latent": lambda c, _, latent: c.step(Call.TRAIN_LATENT, latent, 2),
+    "keep": lambda c, frame, _: c.step(Call.TRAIN_KEEP, frame, 3),
+    "rehearse": lambda c, *_: c.step(Call.REHEARSE),
 }
 
 

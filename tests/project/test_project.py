@@ -27,8 +27,8 @@ from microtune.run.host import HostLibrary, library_sources
 from microtune.run.job import (
     JOB_NAME,
     RESULT_NAME,
+    Call,
     Record,
-    RecordKind,
     read_results,
     write_job,
 )
@@ -114,7 +114,7 @@ def test_makefile_builds_the_firmware(tmp_path: Path, core: str) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     frame = synthetic_frame(compiled.graph.tensors["input"].shape, 1)
-    record, size = Record(RecordKind.INFER, frame[0]), frame.nbytes
+    record, size = Record(Call.INFER, frame[0]), frame.nbytes
     job = write_job(tmp_path / JOB_NAME, 0, [record], size, compiled.classes)
     elf = tmp_path / "p/build/firmware.elf"
     run_firmware(elf, compiled.target, tmp_path).require_success()

@@ -17,8 +17,8 @@ from microtune.run.emulator import run_firmware
 from microtune.run.job import (
     JOB_NAME,
     RESULT_NAME,
+    Call,
     Record,
-    RecordKind,
     read_results,
     write_job,
 )
@@ -50,7 +50,7 @@ def firmware_logits(folder: Path, prefix: RandomPrefix, core: str) -> tuple[list
     expected = evaluate(graph, {"input": prefix.frame})["logits"].reshape(-1)
     write_prefix(folder / "p", prefix, graph, core)
     firmware = build_firmware(folder / "p", target, folder / "firmware.elf")
-    record = Record(RecordKind.INFER, np.ascontiguousarray(prefix.frame[0]))
+    record = Record(Call.INFER, np.ascontiguousarray(prefix.frame[0]))
     job = write_job(folder / JOB_NAME, 0, [record], prefix.frame.nbytes, CLASSES, measure=False)
     run_firmware(firmware.elf, target, folder).require_success()
     result = next(iter(read_results(folder / RESULT_NAME, job)))

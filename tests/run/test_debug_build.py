@@ -21,7 +21,7 @@ from microtune.project.project import read_plan
 from microtune.run.debug import MacCounts, overflow_error
 from microtune.run.emulator import run_firmware
 from microtune.run.host import HostLibrary, build_library
-from microtune.run.job import JOB_NAME, Record, RecordKind, write_job
+from microtune.run.job import JOB_NAME, Call, Record, write_job
 from microtune.run.runners import DEBUG_FLAGS, HostRunner, QemuRunner, make_runner
 from microtune.targets import load_target
 from microtune.tools.toolchain import build_firmware
@@ -106,7 +106,7 @@ def test_the_firmware_counts_the_same(tmp_path: Path, tops: Split, core: str) ->
     elf = tmp_path / "firmware.elf"
     build_firmware(folder, target, elf, debug=True)
     frame, label = tops.frames[0], int(tops.labels[0])
-    records = [Record(RecordKind.INFER, frame), Record(RecordKind.TRAIN, frame, label, 0.01)]
+    records = [Record(Call.INFER, frame), Record(Call.TRAIN, frame, label, 0.01)]
     write_job(tmp_path / JOB_NAME, 0, records, frame.nbytes, int(read_plan(folder)["classes"]))
     ended = run_firmware(elf, target, tmp_path)
     ended.require_success()
@@ -160,7 +160,7 @@ def test_an_overflow_is_an_error_on_the_host(
 ) -> None:
     compile_overflowing(tmp_path / "p", layer)
     runner = HostRunner(tmp_path / "p", 0, flags=DEBUG_FLAGS)
-    records = [Record(RecordKind.INFER, frame) for frame in tops.frames[:20]]
+    records = [Record(Call.INFER, frame) for frame in tops.frames[:20]]
     with pytest.raises(MicrotuneError, match=rf"accumulator overflowed at src/portable/{file}:\d"):
         list(runner.run(records))
 
@@ -170,7 +170,7 @@ def test_an_overflow_is_an_error_on_the_host(
 def test_an_overflow_stops_the_firmware(tmp_path: Path, tops: Split, core: str) -> None:
     compile_overflowing(tmp_path / "p", "block2_expand", core)
     runner = QemuRunner(tmp_path / "p", 0, debug=True)
-    records = [Record(RecordKind.INFER, frame) for frame in tops.frames[:20]]
+    records = [Record(Call.INFER, frame) for frame in tops.frames[:20]]
     with pytest.raises(MicrotuneError, match=r"accumulator overflowed at src/portable/mt_conv2d"):
         list(runner.run(records))
 

@@ -11,7 +11,7 @@ import pytest
 
 from microtune.errors import MicrotuneError
 from microtune.run.emulator import EmulatorRun, run_firmware
-from microtune.run.job import Job, Record, RecordKind, RecordResult, read_results, write_job
+from microtune.run.job import Call, Job, Record, RecordResult, read_results, write_job
 from microtune.targets import Placement, load_target, write_port
 from microtune.tools.elf import read_elf
 from microtune.tools.toolchain import Firmware, FirmwareCompiler, build_firmware
@@ -67,7 +67,7 @@ def run_records(
 
 
 def misbehave(elf: Path, core: str, folder: Path, how: int) -> EmulatorRun:
-    return run_records(elf, core, folder, [Record(RecordKind.TRAIN, FRAME, how, 0.5)])[0]
+    return run_records(elf, core, folder, [Record(Call.TRAIN, FRAME, how, 0.5)])[0]
 
 
 def results(folder: Path, job: Job) -> list[RecordResult]:
@@ -81,10 +81,10 @@ def test_a_job_runs_and_its_results_arrive(
 ) -> None:
     other = -FRAME
     records = [
-        Record(RecordKind.INFER, FRAME),
-        Record(RecordKind.TRAIN, other, label=2, learning_rate=0.25),
-        Record(RecordKind.TRAIN, FRAME, label=1, learning_rate=2.0),
-        Record(RecordKind.SAVE),
+        Record(Call.INFER, FRAME),
+        Record(Call.TRAIN, other, label=2, learning_rate=0.25),
+        Record(Call.TRAIN, FRAME, label=1, learning_rate=2.0),
+        Record(Call.SAVE),
     ]
     run, job = run_records(build(core, compiler).elf, core, tmp_path, records)
     run.require_success()
@@ -105,7 +105,7 @@ def test_a_job_runs_and_its_results_arrive(
 def test_counts_are_exact_and_stack_is_plausible(
     build: Build, tmp_path: Path, core: str, compiler: FirmwareCompiler
 ) -> None:
-    records = [Record(kind, FRAME) for kind in (RecordKind.INFER, RecordKind.TRAIN)] * 2
+    records = [Record(kind, FRAME) for kind in (Call.INFER, Call.TRAIN)] * 2
     elf = build(core, compiler).elf
     run, job = run_records(elf, core, tmp_path, records, measure=True)
     again, _ = run_records(elf, core, tmp_path, records, measure=True)
@@ -138,7 +138,7 @@ def test_an_empty_call_counts_its_own_instructions_only(
     text = text.replace("struct mt_context {", declared + "struct mt_context {", 1)
     source.write_text(text.replace("\nmt_status old_infer", "\nstatic mt_status old_infer"))
     firmware = build_firmware(project, load_target(core), tmp_path / "x.elf")
-    records = [Record(RecordKind.INFER, FRAME)]
+    records = [Record(Call.INFER, FRAME)]
     run, job = run_records(firmware.elf, core, tmp_path, records, measure=True)
     assert run.call_instructions == (count,)
     assert results(tmp_path, job)[0].stack_bytes == 0
@@ -189,7 +189,7 @@ def test_every_piece_lies_in_the_bank_it_was_given(
     ):  # fmt: skip
         assert bank.origin <= symbols[name] < bank.origin + bank.bytes, name
     assert dict(firmware.sizes.arenas) == {"sram": 4096, "dtcm": 1024}
-    records = [Record(RecordKind.INFER, FRAME)]
+    records = [Record(Call.INFER, FRAME)]
     run, job = run_records(elf, core, tmp_path, records)
     run.require_success()
     assert results(tmp_path, job)[0].predicted == 8 + 5
@@ -278,7 +278,7 @@ def test_jobs_that_cannot_run_end_with_a_reason(build: Build, tmp_path: Path) ->
     write_job(tmp_path / "job.bin", 0, [], INPUT_BYTES, CLASSES + 1)
     run = run_firmware(elf, target, tmp_path)
     assert (run.exit_code, "another model" in run.stdout) == (2, True)
-    write_job(tmp_path / "job.bin", 0, [Record(RecordKind.INFER, FRAME)], INPUT_BYTES, CLASSES)
+    write_job(tmp_path / "job.bin", 0, [Record(Call.INFER, FRAME)], INPUT_BYTES, CLASSES)
     data = (tmp_path / "job.bin").read_bytes()
     (tmp_path / "job.bin").write_bytes(data[:-1])
     run = run_firmware(elf, target, tmp_path)
@@ -298,7 +298,7 @@ def test_progress_timeout_and_interrupt(build: Build, tmp_path: Path) -> None:
     elf = build("cortex-m7", "gcc").elf
     target = load_target("cortex-m7")
     seen: list[tuple[int, int]] = []
-    records = [Record(RecordKind.INFER, FRAME), Record(RecordKind.TRAIN, FRAME, RUN_FOREVER)]
+    records = [Record(Call.INFER, FRAME), Record(Call.TRAIN, FRAME, RUN_FOREVER)]
     write_job(tmp_path / "job.bin", 0, records, INPUT_BYTES, CLASSES)
     before = children()
     with pytest.raises(MicrotuneError, match="after 1 seconds"):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from microtune.errors import MicrotuneError
 from microtune.run.emulator import plugin_api
-from microtune.run.job import Record, RecordKind, read_results, write_job
+from microtune.run.job import Call, Record, read_results, write_job
 from microtune.tools.compilers import find_program
 from microtune.tools.elf import read_elf
 
@@ -17,30 +17,30 @@ FRAME = np.arange(4, dtype=np.int8).reshape(2, 2)
 
 
 def test_job_bytes_are_as_documented(tmp_path: Path) -> None:
-    records = (r for r in (Record(RecordKind.TRAIN, FRAME, 2, 0.5), Record(RecordKind.SAVE)))
+    records = (r for r in (Record(Call.TRAIN, FRAME, 2, 0.5), Record(Call.SAVE)))
     job = write_job(tmp_path / "job.bin", 9, records, 4, 3, measure=True)
     expected = b"MTJB" + struct.pack("<7I", 1, 9, 2, 1, 4, 3, 0)
     expected += struct.pack("<B3xIf", 0, 2, 0.5) + bytes([0, 1, 2, 3])
     expected += struct.pack("<B3xIf", 2, 0, 0.0)
     assert (tmp_path / "job.bin").read_bytes() == expected
-    assert job.kinds == bytes([0, 2])
+    assert job.calls == (Call.TRAIN, Call.SAVE)
 
 
 @pytest.mark.parametrize("frame", [None, FRAME[0], FRAME.astype(np.uint8)])
 def test_wrong_frames_are_refused(tmp_path: Path, frame: NDArray[np.int8] | None) -> None:
     with pytest.raises(MicrotuneError, match="4 values of int8"):
-        write_job(tmp_path / "job.bin", 0, [Record(RecordKind.INFER, frame)], 4, 3)
+        write_job(tmp_path / "job.bin", 0, [Record(Call.INFER, frame)], 4, 3)
 
 
 def test_results_are_read_and_truncation_is_an_error(tmp_path: Path) -> None:
-    records = [Record(RecordKind.INFER, FRAME), Record(RecordKind.SAVE)]
+    records = [Record(Call.INFER, FRAME), Record(Call.SAVE)]
     job = write_job(tmp_path / "job.bin", 0, records, 4, 2, measure=True)
     data = struct.pack("<Iii2iI", 0, 1, 0, -5, 7, 64) + struct.pack("<II", 0, 3) + b"abc"
     path = tmp_path / "result.bin"
     path.write_bytes(data + struct.pack("<I", 0))
     infer, save = read_results(path, job)
     assert (infer.predicted, infer.logits.tolist(), infer.stack_bytes) == (1, [-5, 7], 64)
-    assert (save.kind, save.blob) == (RecordKind.SAVE, b"abc")
+    assert (save.call, save.blob) == (Call.SAVE, b"abc")
     path.write_bytes(data)
     with pytest.raises(MicrotuneError, match="ends early"):
         list(read_results(path, job))

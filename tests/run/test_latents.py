@@ -17,8 +17,8 @@ from microtune.run.host import HostLibrary
 from microtune.run.job import (
     JOB_NAME,
     RESULT_NAME,
+    Call,
     Record,
-    RecordKind,
     read_results,
     write_job,
 )
@@ -70,7 +70,7 @@ def test_a_latent_of_another_size_is_refused(tmp_path: Path) -> None:
     library = HostLibrary(tmp_path / "p")
     for wrong in (np.zeros(library.latent_bytes - 1, np.int8), np.zeros(640, np.int16)):
         with pytest.raises(MicrotuneError, match="640 values of int8"):
-            library.infer_latent(wrong)
+            library.step(Call.INFER_LATENT, wrong)
 
 
 @pytest.mark.chip
@@ -81,15 +81,15 @@ def test_the_chip_runs_from_latents(
     """Every second step from a latent; then inferences both ways. Fewer instructions, same bits."""
     project = compile_project(tmp_path / "p", scheme)
     train = splits[0]
-    kinds = [RecordKind.TRAIN, RecordKind.TRAIN_LATENT] if project.graph.updates else []
+    calls = [Call.TRAIN, Call.TRAIN_LATENT] if project.graph.updates else []
     frames = list(zip(train.frames[:STEPS], train.labels[:STEPS], strict=True))
     mixed = [
-        Record(kinds[i % 2], frame, int(label), 0.01)
+        Record(calls[i % 2], frame, int(label), 0.01)
         for i, (frame, label) in enumerate(frames)
-        if kinds
-    ] + [Record(kind, frames[0][0]) for kind in (RecordKind.INFER, RecordKind.INFER_LATENT)]
+        if calls
+    ] + [Record(call, frames[0][0]) for call in (Call.INFER, Call.INFER_LATENT)]
     plain = [
-        Record(RecordKind.TRAIN if record.learning_rate else RecordKind.INFER, record.frame,
+        Record(Call.TRAIN if record.learning_rate else Call.INFER, record.frame,
                record.label, record.learning_rate) for record in mixed
     ]  # fmt: skip
     found, counts = chip(tmp_path / "chip", project, tmp_path / "p", mixed)
@@ -97,7 +97,7 @@ def test_the_chip_runs_from_latents(
     assert found == expected
     assert found[-1] == found[-2]
     pairs = list(zip(mixed, counts, whole, strict=True))
-    assert all(n < m for record, n, m in pairs if record.kind >= RecordKind.TRAIN_LATENT)
+    assert all(n < m for record, n, m in pairs if record.call.source == "latent")
 
 
 def chip(

@@ -18,6 +18,7 @@ from microtune.measure.measure import measure
 from microtune.memory.latent import replay_bytes
 from microtune.project.project import CONTEXT, REPLAY, STACK
 from microtune.run.host import HostLibrary
+from microtune.run.job import Call
 from microtune.run.replay import ReplayMemory
 from microtune.run.runners import HostRunner, NumpyRunner, QemuRunner, Runner
 from microtune.targets import load_target
@@ -83,7 +84,9 @@ def test_a_kept_sample_changes_no_bit(tmp_path: Path, train: Split) -> None:
     for library in (keeping, plain):
         library.set_learning_rate(0.01)
     for frame, label in zip(train.frames, train.labels, strict=True):
-        assert keeping.train_keep(frame, int(label)) == plain.train_step(frame, int(label))
+        assert keeping.step(Call.TRAIN_KEEP, frame, int(label)) == plain.train_step(
+            frame, int(label)
+        )
     assert keeping.save() == plain.save()
 
 
@@ -130,11 +133,11 @@ def test_bad_calls_are_refused(tmp_path: Path, train: Split) -> None:
     compile_project(tmp_path / "p", "last-3", replay=MEMORY)
     library = HostLibrary(tmp_path / "p", 1)
     with pytest.raises(MicrotuneError, match="no row"):
-        library.rehearse()
+        library.step(Call.REHEARSE)
     with pytest.raises(MicrotuneError, match="bad argument"):
-        library.train_keep(train.frames[0], 5)
+        library.step(Call.TRAIN_KEEP, train.frames[0], 5)
     with pytest.raises(MicrotuneError, match="no row"):
-        library.rehearse()
+        library.step(Call.REHEARSE)
 
 
 @given(st.integers(1, 6), st.integers(0, 40), st.integers(0, 2**32 - 1))

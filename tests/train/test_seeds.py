@@ -14,7 +14,7 @@ import pytest
 from microtune import embedded
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
-from microtune.run.job import Record, RecordKind
+from microtune.run.job import Call, Record
 from microtune.run.runners import HostRunner, Runner
 from microtune.train.seeds import SeedRuns
 from microtune.train.trainer import Progress, TrainingPlan, TrainingReport
@@ -59,9 +59,9 @@ def test_seeds_have_the_bits_of_single_runs(project: Path, tmp_path: Path) -> No
 def test_inferences_on_several_cores_have_the_same_bits(project: Path) -> None:
     """Between training steps, in order, with the parameters of that moment."""
     train = load_train(embedded.DATA, load_any(embedded.MODEL))
-    records = [Record(RecordKind.TRAIN, train.frames[i], int(train.labels[i]), 0.01)
+    records = [Record(Call.TRAIN, train.frames[i], int(train.labels[i]), 0.01)
                for i in range(8)]  # fmt: skip
-    records += [Record(RecordKind.INFER, frame) for frame in train.frames[:50]]
+    records += [Record(Call.INFER, frame) for frame in train.frames[:50]]
     records += [records[0], *records[8:20]]
 
     def logits(threads: int) -> tuple[list[list[int]], bytes]:

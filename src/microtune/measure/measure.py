@@ -19,8 +19,8 @@ from microtune.run.emulator import run_firmware
 from microtune.run.job import (
     JOB_NAME,
     RESULT_NAME,
+    Call,
     Record,
-    RecordKind,
     RecordResult,
     read_results,
     write_job,
@@ -130,11 +130,11 @@ def measure(
     return Measurement(
         firmware, graph, plan, chip.name,
         max(result.stack_bytes or 0 for result in results), stack_bound,
-        counts[RecordKind.INFER][1],
-        counts[RecordKind.TRAIN][1] if counts[RecordKind.TRAIN] else None,
+        counts[Call.INFER][1],
+        counts[Call.TRAIN][1] if counts[Call.TRAIN] else None,
         {
-            kind.name.lower(): Spread.of(values[2:])
-            for kind, values in counts.items() if len(values) > 2
+            call.action: Spread.of(values[2:])
+            for call, values in counts.items() if len(values) > 2
         },
     )  # fmt: skip
 
@@ -149,24 +149,22 @@ def _stack_bound(firmware: Firmware, target: Target) -> int | None:
 def _records(graph: Graph, frames: Array | None, labels: Array | None) -> list[Record]:
     """Two calls of each on a fixed pseudo-random frame, then one of each on every real frame."""
     frame = synthetic_frame(graph.input_tensor.shape, _FRAME)
-    records = [Record(RecordKind.INFER, frame)] * 2
+    records = [Record(Call.INFER, frame)] * 2
     trainable = bool(graph.updates)
     if trainable:
-        records += [Record(RecordKind.TRAIN, frame, 1, _LEARNING_RATE)] * 2
+        records += [Record(Call.TRAIN, frame, 1, _LEARNING_RATE)] * 2
     if frames is not None and labels is not None:
         for real, label in zip(frames, labels, strict=True):
-            records.append(Record(RecordKind.INFER, real))
+            records.append(Record(Call.INFER, real))
             if trainable:
-                records.append(Record(RecordKind.TRAIN, real, int(label), _LEARNING_RATE))
+                records.append(Record(Call.TRAIN, real, int(label), _LEARNING_RATE))
     return records
 
 
-def _counts(
-    results: list[RecordResult], instructions: Sequence[int]
-) -> dict[RecordKind, list[int]]:
+def _counts(results: list[RecordResult], instructions: Sequence[int]) -> dict[Call, list[int]]:
     if len(instructions) != len(results) or any(r.status for r in results):
         raise MicrotuneError("the firmware did not finish every call that was measured")
-    counts: dict[RecordKind, list[int]] = {RecordKind.INFER: [], RecordKind.TRAIN: []}
+    counts: dict[Call, list[int]] = {Call.INFER: [], Call.TRAIN: []}
     for result, count in zip(results, instructions, strict=True):
-        counts[result.kind].append(count)
+        counts[result.call].append(count)
     return counts

@@ -22,7 +22,7 @@ from microtune.measure.codemap import CodeMap, kernel_text_bytes, read_code
 from microtune.memory.rings import Segment, segments_of
 from microtune.project.project import placement_on, read_plan, read_project
 from microtune.run.emulator import MAP_NAME, PROFILE_NAME, run_firmware
-from microtune.run.job import JOB_NAME, Record, RecordKind, write_job
+from microtune.run.job import JOB_NAME, Call, Record, write_job
 from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.tools.elf import memory_image
 from microtune.tools.toolchain import Firmware, FirmwareCompiler, build_firmware
@@ -127,7 +127,7 @@ def profile_project(project: Path, build: Build) -> Profile:
         calls = _read_profile(folder / PROFILE_NAME)
         text_bytes = kernel_text_bytes(firmware.elf)
     totals = [sum(sum(c.values()) for c in call.values()) for call in calls]
-    if len(calls) != len(job.kinds) or tuple(totals) != run.call_instructions:
+    if len(calls) != len(job.calls) or tuple(totals) != run.call_instructions:
         raise MicrotuneError(
             f"the profile of {project} does not add up to the instructions counted: "
             f"{totals} and {list(run.call_instructions)}"
@@ -158,9 +158,9 @@ def _build(project: Path, build: Build, elf: Path) -> Firmware:
 def _records(graph: Graph) -> list[Record]:
     """Two calls of each: a first training step may see other exponents than later ones."""
     frame = synthetic_frame(graph.input_tensor.shape, _FRAME)
-    records = [Record(RecordKind.INFER, frame)] * 2
+    records = [Record(Call.INFER, frame)] * 2
     if graph.updates:
-        records += [Record(RecordKind.TRAIN, frame, 1, _LEARNING_RATE)] * 2
+        records += [Record(Call.TRAIN, frame, 1, _LEARNING_RATE)] * 2
     return records
 
 

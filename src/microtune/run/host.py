@@ -19,6 +19,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.project.project import read_plan
 from microtune.run.debug import DebugLibrary, MacCounts
+from microtune.run.job import Call
 from microtune.runtime.files import PROJECT_INCLUDES
 from microtune.tools.compilers import Compiler, run_tool
 from microtune.tools.flags import DEBUG_FLAG, PLAIN_NAMES
@@ -37,6 +38,16 @@ STATUS = (
     "checksum mismatch", "nothing to train: the scheme is frozen", "no row of the input",
     "no learning rate was set",
 )  # fmt: skip
+
+
+_KEEP_LATENT = "mt_replay_keep"
+# The C function of each call. A latent is kept first and trained on then.
+_FUNCTIONS = {
+    Call.INFER: "mt_infer", Call.INFER_LATENT: "mt_infer_latent",
+    Call.TRAIN: "mt_train_step", Call.TRAIN_LATENT: "mt_train_latent",
+    Call.TRAIN_KEEP: "mt_replay_train", Call.REHEARSE: "mt_replay_rehearse",
+    Call("train", "latent", keep=True): _KEEP_LATENT,
+}  # fmt: skip
 
 
 class _Memory(ctypes.Structure):
@@ -253,64 +264,52 @@ class HostLibrary:
             raise MicrotuneError(f"build the library with {DEBUG_FLAG} to count")
         return self._debug.macs()
 
+    def step(
+        self, call: Call, data: Array | None = None, label: int = 0,
+        augmentation: Augmentation = NONE,
+    ) -> tuple[int, int]:  # fmt: skip
+        """One inference or training step; (class predicted by it or before it, loss in Q16).
+
+        `data` is an int8 frame (H, W, C), changed at random by `augmentation`, or an int8 latent
+        (latent_bytes,), or None for a sample of the replay memory. An inference has a loss of 0.
+        """
+        name, result = _FUNCTIONS[call], ctypes.byref(self._result)
+        given: list[object] = [self._replay] if name.startswith("mt_replay") else []
+        if call.source == "frame":
+            self._fill(_present(data), augmentation)
+        elif call.source == "latent":
+            data = self._checked(_present(data))
+            given.append(data.ctypes.data)
+        if call.trains and call.source != "memory":
+            given.append(_class_target(label))
+        if name == _KEEP_LATENT:
+            self._call(name, *given)
+            return self.step(Call.TRAIN_LATENT, data, label)
+        self._call(name, *given, result)
+        loss = int(self._result.loss_q16) if call.trains else 0
+        return int(self._result.predicted_class), loss
+
     def infer(self, frame: Array) -> int:
-        """Predicted class of an int8 frame (H, W, C)."""
-        self._fill(frame)
-        self._call("mt_infer", ctypes.byref(self._result))
-        return int(self._result.predicted_class)
+        """Class predicted for an int8 frame (H, W, C)."""
+        return self.step(Call.INFER, frame)[0]
 
     def train_step(
         self, frame: Array, label: int, augmentation: Augmentation = NONE
     ) -> tuple[int, int]:
-        """One step, on a changed frame if asked for; (class predicted before it, loss in Q16)."""
-        self._fill(frame, augmentation)
-        self._call("mt_train_step", _class_target(label), ctypes.byref(self._result))
-        return int(self._result.predicted_class), int(self._result.loss_q16)
+        """One training step on an int8 frame; what `step` returns."""
+        return self.step(Call.TRAIN, frame, label, augmentation)
 
     @property
     def latent_bytes(self) -> int:
-        """Bytes of a latent; 0 if nothing is frozen in front of what is trained."""
+        """Bytes of a latent; 0 if no layer is frozen in front of what is trained."""
         return int(self._c.mt_latent_bytes())
 
     def make_latent(self, frame: Array) -> Array:
-        """What the frozen prefix makes of a frame, int8 (latent_bytes,)."""
+        """Output of the frozen prefix for a frame, int8 (latent_bytes,)."""
         self._fill(frame)
         latent = np.empty(self.latent_bytes, np.int8)
         self._call("mt_make_latent", latent.ctypes.data)
         return latent
-
-    def infer_latent(self, latent: Array) -> int:
-        """`infer` from a latent."""
-        latent = self._checked(latent)
-        self._call("mt_infer_latent", latent.ctypes.data, ctypes.byref(self._result))
-        return int(self._result.predicted_class)
-
-    def train_latent(self, latent: Array, label: int) -> tuple[int, int]:
-        """`train_step` from a latent."""
-        latent = self._checked(latent)
-        target = _class_target(label)
-        self._call("mt_train_latent", latent.ctypes.data, target, ctypes.byref(self._result))
-        return int(self._result.predicted_class), int(self._result.loss_q16)
-
-    def train_keep(
-        self, frame: Array, label: int, augmentation: Augmentation = NONE
-    ) -> tuple[int, int]:
-        """`train_step`; the sample may be kept in the replay memory."""
-        self._fill(frame, augmentation)
-        target = _class_target(label)
-        self._call("mt_replay_train", self._replay, target, ctypes.byref(self._result))
-        return int(self._result.predicted_class), int(self._result.loss_q16)
-
-    def train_keep_latent(self, latent: Array, label: int) -> tuple[int, int]:
-        """`train_keep` from a latent."""
-        latent = self._checked(latent)
-        self._call("mt_replay_keep", self._replay, latent.ctypes.data, _class_target(label))
-        return self.train_latent(latent, label)
-
-    def rehearse(self) -> tuple[int, int]:
-        """One step on a stored sample; what `train_step` returns, of that sample."""
-        self._call("mt_replay_rehearse", self._replay, ctypes.byref(self._result))
-        return int(self._result.predicted_class), int(self._result.loss_q16)
 
     def _checked(self, latent: Array) -> Array:
         if latent.dtype != np.int8 or latent.size != self.latent_bytes:
@@ -338,6 +337,12 @@ class HostLibrary:
     def load(self, blob: bytes) -> None:
         """Restore what `save` wrote; a mismatch is an error and changes nothing."""
         _check(self._c.mt_load(self._context, blob, len(blob)), "mt_load")
+
+
+def _present(data: Array | None) -> Array:
+    if data is None:
+        raise MicrotuneError("an inference or a training step needs a frame or a latent")
+    return data
 
 
 def _class_target(label: int) -> object:

@@ -1,11 +1,12 @@
 """Jobs for the firmware's test harness and their results (format: runtime/port/harness.c)."""
 
+from __future__ import annotations
+
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
-from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,31 +23,54 @@ _HEADER = struct.Struct("<4s7I")
 _RECORD = struct.Struct("<B3BIf")
 
 
-class RecordKind(IntEnum):
-    """What the test harness does with a record."""
+Action = Literal["train", "infer", "save", "load"]
+Source = Literal["frame", "latent", "memory"]
 
-    TRAIN = 0
-    INFER = 1
-    SAVE = 2
-    TRAIN_LATENT = 3
-    INFER_LATENT = 4
-    TRAIN_KEEP = 5
-    REHEARSE = 6
-    LOAD = 7
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the generated C, or of its numpy meaning.
+
+    `source` says where a sample comes from: a frame, the latent of a frame, or the replay memory.
+    With `keep` the sample of a training step may be kept in the replay memory.
+    """
+
+    action: Action
+    source: Source = "frame"
+    keep: bool = False
+
+    TRAIN: ClassVar[Call]
+    INFER: ClassVar[Call]
+    SAVE: ClassVar[Call]
+    TRAIN_LATENT: ClassVar[Call]
+    INFER_LATENT: ClassVar[Call]
+    TRAIN_KEEP: ClassVar[Call]
+    REHEARSE: ClassVar[Call]
+    LOAD: ClassVar[Call]
 
     @property
     def has_frame(self) -> bool:
-        """Whether a record of this kind has a frame."""
-        return self not in (RecordKind.SAVE, RecordKind.REHEARSE, RecordKind.LOAD)
+        """Whether the caller gives a frame."""
+        return self.action in ("train", "infer") and self.source != "memory"
 
     @property
     def trains(self) -> bool:
-        """Whether a record of this kind is a training step."""
-        return self in _TRAINING
+        """Whether it is a training step."""
+        return self.action == "train"
 
 
-_TRAINING = (
-    RecordKind.TRAIN, RecordKind.TRAIN_LATENT, RecordKind.TRAIN_KEEP, RecordKind.REHEARSE,
+Call.TRAIN = Call("train")
+Call.INFER = Call("infer")
+Call.SAVE = Call("save")
+Call.TRAIN_LATENT = Call("train", "latent")
+Call.INFER_LATENT = Call("infer", "latent")
+Call.TRAIN_KEEP = Call("train", keep=True)
+Call.REHEARSE = Call("train", "memory")
+Call.LOAD = Call("load")
+# The calls that the harness knows, by the byte that names them in a job (harness_calls.h).
+_CALLS = (
+    Call.TRAIN, Call.INFER, Call.SAVE, Call.TRAIN_LATENT, Call.INFER_LATENT, Call.TRAIN_KEEP,
+    Call.REHEARSE, Call.LOAD,
 )  # fmt: skip
 
 
@@ -54,11 +78,11 @@ _TRAINING = (
 class Record:
     """One call that a job asks of the firmware.
 
-    `frame` has the int8 input bytes (any shape) if the kind has one; only TRAIN and TRAIN_KEEP
+    `frame` has the int8 input bytes (any shape) if the call has one; only TRAIN and TRAIN_KEEP
     augment it. `blob` is the state that a LOAD restores.
     """
 
-    kind: RecordKind
+    call: Call
     frame: NDArray[np.int8] | None = None
     label: int = 0
     learning_rate: float = 0.0
@@ -70,7 +94,7 @@ class Record:
 class Job:
     """The facts about a written job that the reading of its results needs."""
 
-    kinds: bytes
+    calls: tuple[Call, ...]
     classes: int
     measure: bool
 
@@ -84,7 +108,7 @@ class RecordResult:
     measuring job.
     """
 
-    kind: RecordKind
+    call: Call
     status: int
     predicted: int
     loss_q16: int
@@ -106,15 +130,15 @@ def write_job(
 
     Raises MicrotuneError for a frame that has not `input_bytes` bytes.
     """
-    kinds = bytearray()
+    calls: list[Call] = []
     with path.open("wb") as file:
         file.write(_header(seed, 0, measure, input_bytes, classes))
         for record in records:
             _write_record(file, record, input_bytes)
-            kinds.append(record.kind)
+            calls.append(record.call)
         file.seek(0)
-        file.write(_header(seed, len(kinds), measure, input_bytes, classes))
-    return Job(bytes(kinds), classes, measure)
+        file.write(_header(seed, len(calls), measure, input_bytes, classes))
+    return Job(tuple(calls), classes, measure)
 
 
 def _header(seed: int, records: int, measure: bool, input_bytes: int, classes: int) -> bytes:
@@ -124,10 +148,10 @@ def _header(seed: int, records: int, measure: bool, input_bytes: int, classes: i
 
 def _write_record(file: BinaryIO, record: Record, input_bytes: int) -> None:
     change = astuple(record.augmentation)
-    number = len(record.blob) if record.kind is RecordKind.LOAD else record.label
-    file.write(_RECORD.pack(record.kind, *change, number, record.learning_rate))
+    number = len(record.blob) if record.call.action == "load" else record.label
+    file.write(_RECORD.pack(_CALLS.index(record.call), *change, number, record.learning_rate))
     file.write(record.blob)
-    if not record.kind.has_frame:
+    if not record.call.has_frame:
         return
     if record.frame is None or record.frame.dtype != np.int8 or record.frame.size != input_bytes:
         raise MicrotuneError(f"a frame for the chip must be {input_bytes} values of int8")
@@ -137,14 +161,14 @@ def _write_record(file: BinaryIO, record: Record, input_bytes: int) -> None:
 def read_results(path: Path, job: Job) -> Iterator[RecordResult]:
     """The results of a job, in its order. Raises MicrotuneError if the file ends early."""
     with path.open("rb") as file:
-        for kind in job.kinds:
-            yield _read_result(file, RecordKind(kind), job)
+        for call in job.calls:
+            yield _read_result(file, call, job)
 
 
-def _read_result(file: BinaryIO, kind: RecordKind, job: Job) -> RecordResult:
+def _read_result(file: BinaryIO, call: Call, job: Job) -> RecordResult:
     predicted = loss_q16 = 0
     logits, blob = b"", b""
-    if kind in (RecordKind.SAVE, RecordKind.LOAD):
+    if call.action in ("save", "load"):
         status, size = struct.unpack("<II", _read(file, 8))
         blob = _read(file, size)
     else:
@@ -152,7 +176,7 @@ def _read_result(file: BinaryIO, kind: RecordKind, job: Job) -> RecordResult:
         logits = _read(file, 4 * job.classes)
     stack = struct.unpack("<I", _read(file, 4))[0] if job.measure else None
     words = np.frombuffer(logits, dtype="<i4").astype(np.int32)
-    return RecordResult(kind, status, predicted, loss_q16, words, blob, stack)
+    return RecordResult(call, status, predicted, loss_q16, words, blob, stack)
 
 
 def _read(file: BinaryIO, size: int) -> bytes:

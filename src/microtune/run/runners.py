@@ -32,8 +32,8 @@ from microtune.run.interpreter import Interpreter
 from microtune.run.job import (
     JOB_NAME,
     RESULT_NAME,
+    Call,
     Record,
-    RecordKind,
     RecordResult,
     read_results,
     write_job,
@@ -88,12 +88,12 @@ class HostRunner:
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order."""
         rate: float | None = None
-        for kind, group in itertools.groupby(records, lambda record: record.kind):
-            if kind is RecordKind.INFER and self.threads > 1:
+        for call, group in itertools.groupby(records, lambda record: record.call):
+            if call == Call.INFER and self.threads > 1:
                 yield from self._infer_on_cores(group)
                 continue
             for record in group:
-                if kind.trains and record.learning_rate != rate:
+                if call.trains and record.learning_rate != rate:
                     rate = record.learning_rate
                     self.library.set_learning_rate(rate)
                 yield _host_result(self.library, record, self.from_latents)
@@ -163,7 +163,7 @@ class NumpyRunner:
         for record in records:
             frame, label = self._sample(record)
             frame, loss = frame.reshape(self._shape), 0
-            if record.kind.trains:
+            if record.call.trains:
                 values = self.interpreter.train_step(frame, label, record.learning_rate)
                 signature = self.interpreter.graph.signature
                 logits = values[signature.output]
@@ -172,7 +172,7 @@ class NumpyRunner:
                 logits = self.interpreter.infer(frame)
             flat = logits.reshape(-1)
             words = flat.view(np.int32) if flat.dtype == np.float32 else flat.astype(np.int32)
-            yield RecordResult(record.kind, 0, int(flat.argmax()), loss, words, b"", None)
+            yield RecordResult(record.call, 0, int(flat.argmax()), loss, words, b"", None)
 
     def _sample(self, record: Record) -> tuple[Array, int]:
         """Frame and label, changed or from the replay memory where the record asks for it."""
@@ -181,11 +181,11 @@ class NumpyRunner:
             change = draw_change(record.augmentation, self.interpreter.seed, step)
             frame = change_frame(_frame(record).reshape(self._shape[1:]), change)
             record = replace(record, frame=frame, augmentation=NONE)
-        if record.kind not in (RecordKind.REHEARSE, RecordKind.TRAIN_KEEP):
+        if not record.call.keep and record.call.source != "memory":
             return _frame(record), record.label
         if self.replay is None:
             raise MicrotuneError(NO_REPLAY)
-        if record.kind is RecordKind.REHEARSE:
+        if record.call.source == "memory":
             return self.replay.rehearsed(step)
         self.replay.keep(_frame(record), record.label, step)
         return _frame(record), record.label
@@ -227,8 +227,8 @@ class QemuRunner:
         """One result a record, in order, after the job has run."""
         graph = load_model(self._project / TRAINING_FILE).graph
         first, records = _peek(records)
-        last = [Record(RecordKind.SAVE)] if graph.updates else []
-        before = [Record(RecordKind.LOAD, blob=self._learnt)] if self._learnt else []
+        last = [Record(Call.SAVE)] if graph.updates else []
+        before = [Record(Call.LOAD, blob=self._learnt)] if self._learnt else []
         with tempfile.TemporaryDirectory(prefix="microtune-chip-") as name:
             folder = Path(name)
             elf = folder / "firmware.elf"
@@ -246,9 +246,9 @@ class QemuRunner:
             for result in read_results(folder / RESULT_NAME, job):
                 if result.status != 0:
                     raise MicrotuneError(f"the firmware returned status {result.status}")
-                if result.kind is RecordKind.SAVE:
+                if result.call.action == "save":
                     self._blob = result.blob
-                elif result.kind is not RecordKind.LOAD:
+                elif result.call.action != "load":
                     yield result
 
     def parameters(self) -> dict[str, Array]:
@@ -304,20 +304,11 @@ def _lent(idle: Twins, use: Callable[[HostLibrary], T]) -> T:
 
 
 def _host_result(library: HostLibrary, record: Record, latents: bool) -> RecordResult:
-    kind, loss = record.kind, 0
-    if kind is RecordKind.REHEARSE:
-        predicted, loss = library.rehearse()
-    elif kind.trains and latents:
-        keeps = kind is RecordKind.TRAIN_KEEP
-        train = library.train_keep_latent if keeps else library.train_latent
-        predicted, loss = train(_frame(record), record.label)
-    elif kind.trains:
-        step = library.train_keep if kind is RecordKind.TRAIN_KEEP else library.train_step
-        predicted, loss = step(_frame(record), record.label, record.augmentation)
-    else:
-        infer = library.infer_latent if latents else library.infer
-        predicted = infer(_frame(record))
-    return RecordResult(kind, 0, predicted, loss, library.logits(), b"", None)
+    call = record.call
+    if latents and call.source == "frame":
+        call = replace(call, source="latent")
+    predicted, loss = library.step(call, record.frame, record.label, record.augmentation)
+    return RecordResult(record.call, 0, predicted, loss, library.logits(), b"", None)
 
 
 def _frame(record: Record) -> Array:

@@ -17,7 +17,7 @@ from microtune.data.listing import LeftOut, pictures_below
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.project.learnt import Learnt
-from microtune.run.job import Record, RecordKind
+from microtune.run.job import Call, Record
 from microtune.run.runners import BackEnd, Runner, make_runner
 from microtune.tools.names import natural, printable
 from microtune.train.outcome import Outcome
@@ -142,7 +142,7 @@ def predict_images(
     MicrotuneError."""
     runner = _runner(opened, on, progress, learnt)
     floats = opened.graph.tensors[opened.graph.outputs[0]].dtype == "f32"
-    records = (Record(RecordKind.INFER, frame) for frame in images.frames)
+    records = (Record(Call.INFER, frame) for frame in images.frames)
     for done, (image, result) in enumerate(zip(images.names, runner.run(records), strict=True)):
         if on != "qemu":
             progress(done + 1, len(images.names), "")

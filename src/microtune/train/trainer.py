@@ -26,7 +26,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.run.canonical import LogitsHash, parameters_sha256
-from microtune.run.job import Record, RecordKind, RecordResult
+from microtune.run.job import Call, Record, RecordResult
 from microtune.run.runners import NO_REPLAY, Runner
 from microtune.train.balance import balanced_order
 from microtune.train.outcome import Outcome, pooled
@@ -164,13 +164,13 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
         epoch, begun = divmod(step, samples)
         for index in plan.order(train.labels, epoch)[begun : begun + total - step]:
             rate = learning_rate(plan, step, planned)
-            kind = RecordKind.TRAIN_KEEP if plan.rehearse else RecordKind.TRAIN
+            kind = Call.TRAIN_KEEP if plan.rehearse else Call.TRAIN
             label = int(train.labels[index])
             yield Record(kind, train.frames[index], label, rate, plan.augmentation)
-            yield from (Record(RecordKind.REHEARSE, None, 0, rate) for _ in range(plan.rehearse))
+            yield from (Record(Call.REHEARSE, None, 0, rate) for _ in range(plan.rehearse))
             step += 1
         if test is not None and plan.evaluates(step, samples):
-            yield from (Record(RecordKind.INFER, f) for f in test.frames)
+            yield from (Record(Call.INFER, f) for f in test.frames)
 
 
 def check_learning_rate(rate: float) -> None:
@@ -223,9 +223,9 @@ def run_training(
     order = _labels_in_order(plan, train)
     start = time.monotonic()
     for result in runner.run(training_records(plan, train, test)):
-        if result.kind is RecordKind.REHEARSE:
+        if result.call == Call.REHEARSE:
             logits.update(result.logits)
-        elif result.kind is not RecordKind.INFER:
+        elif result.call != Call.INFER:
             logits.update(result.logits)
             tally.train(result, next(order))
             report.steps += 1
@@ -291,7 +291,7 @@ def evaluate_accuracy(
     runner: Runner, test: Split, on_progress: Progress | None = None
 ) -> tuple[float, Array]:
     """(accuracy, predictions) of the runner's present parameters."""
-    records = (Record(RecordKind.INFER, f) for f in test.frames)
+    records = (Record(Call.INFER, f) for f in test.frames)
     predictions = np.empty(len(test.labels), np.int64)
     for done, result in enumerate(runner.run(records)):
         predictions[done] = result.predicted

@@ -29,7 +29,7 @@ from microtune.run.builds import (
     host_runner,
     kept_latents,
 )
-from microtune.run.job import Record, RecordKind
+from microtune.run.job import Call, Record
 from microtune.run.runners import HostRunner
 from microtune.search.cache import Value
 from microtune.search.problem import Selection
@@ -246,7 +246,7 @@ def _logits(runner: HostRunner, split: Split, formats: Formats) -> Array:
 
     The words of an int16 head are Q16 fixed point, those of a float32 head are floats.
     """
-    records = (Record(RecordKind.INFER, frame) for frame in split.frames)
+    records = (Record(Call.INFER, frame) for frame in split.frames)
     words = np.stack([result.logits for result in runner.run(records)])
     if formats.head == "float32":
         return words.view(np.float32).astype(np.float64)
