@@ -9,6 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from microtune.run.emulator import run_firmware
@@ -19,9 +21,9 @@ from microtune.runtime.files import (
     runtime_includes,
 )
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, load_target, render_linker_script
-from microtune.tools.compilers import Compiler, version_of
+from microtune.tools.compilers import Compiler
 from microtune.tools.objects import Compilation, object_store
-from microtune.tools.toolchain import find_cross_gcc
+from microtune.tools.toolchain import find_clang, find_cross_gcc, find_host_gcc
 from tests.run.training_cases import (
     Step,
     TrainingCase,
@@ -30,24 +32,36 @@ from tests.run.training_cases import (
     training_case,
     write_batch,
 )
+from tests.runtime.runtime_native import COMMON, PORTABLE, SANITIZE, compilation
 
 HERE = Path(__file__).parent
 NATIVE_PORT = HERE.parent / "runtime" / "native_port.c"
 DRIVER = HERE / "training_batch.c"
 CORE = ("microtune.c", "mt_row_source.c", "mt_steps.c", "mt_crc32.c", "mt_learning_rate.c")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
-HOST = ["-std=c99", "-ffp-contract=off", "-fno-common", *WARNINGS]
 # The core takes the model that the driver points to: its declaration becomes one of a pointer.
 INDIRECT = "-Dmt_generated_model=(*training_batch_model)"
-ZIG = [sys.executable, "-m", "ziglang", "cc"]
-SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-HOST_BUILDS: dict[str, list[str]] = {
-    "portable": ["gcc", "-O1", "-DMT_PORTABLE"],
-    "avx2": ["gcc", "-O1", "-march=native"],
-    "clang": [*ZIG, "-O1", "-fno-sanitize=all"],
-    "sanitize": ["gcc", "-O1", "-DMT_PORTABLE", *SANITIZE],
-    "sanitize-avx2": ["gcc", "-O1", "-march=native", *SANITIZE],
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HostBuild:
+    """Flags of the runtime, and of the models: those only call it, so kernels of one build and of
+    another share them."""
+
+    runtime: list[str]
+    model: list[str]
+    compiler: Callable[[], Compiler] = find_host_gcc
+
+
+PLAIN, CHECKED = ["-O1"], ["-O1", *SANITIZE]
+UNCHECKED = ["-O1", "-fno-sanitize=all"]
+HOST_BUILDS = {
+    "portable": HostBuild(PORTABLE, PLAIN),
+    "avx2": HostBuild(["-O1", "-march=native"], PLAIN),
+    "clang": HostBuild(UNCHECKED, UNCHECKED, find_clang),
+    "sanitize": HostBuild([*PORTABLE, *SANITIZE], CHECKED),
+    "sanitize-avx2": HostBuild(["-O1", "-march=native", *SANITIZE], CHECKED),
+}
 STACK_BYTES = 8192
 
 
@@ -63,25 +77,23 @@ def includes() -> list[str]:
     return runtime_includes("port")
 
 
-def runtime_objects(compiler: list[str], folder: Path) -> list[str]:
-    """The kernels and the core, compiled once for this command by all tests."""
-    sources = [*kernel_sources(), *(Path("core", name) for name in CORE)]
-    command = Compiler(compiler[0], tuple(compiler), version_of((compiler[0],)))
-    compilation = Compilation(
-        command, (INDIRECT, *RUNTIME_INCLUDES, "-Iport"), RUNTIME, folder, object_store(),
-        placing=(f"-I{HERE}",),
-    )  # fmt: skip
-    return [str(path) for path in compilation.objects(sources)]
+def runtime_objects(compilation: Compilation) -> list[str]:
+    """The kernels and the core, compiled once for these flags by all tests."""
+    flags = (*compilation.flags, INDIRECT)
+    indirect = replace(compilation, flags=flags, placing=(f"-I{HERE}",))
+    core = [Path("core", name) for name in CORE]
+    objects = [*compilation.objects(kernel_sources()), *indirect.objects(core)]
+    return [str(path) for path in objects]
 
 
-def model_objects(compiler: list[str], folders: list[Path], tag: str) -> list[str]:
+def model_objects(command: list[str], folders: list[Path], tag: str) -> list[str]:
     """One object for each model, its public symbols numbered."""
     objects = []
     for i, folder in enumerate(folders):
         objects.append(str(folder / f"{tag}.o"))
         names = [f"-Dmt_generated_{name}=mt_{name}_{i}" for name in ("model", "frame")]
         source = str(folder / "microtune_model.c")
-        run([*compiler, *includes(), f"-I{folder}", *names, "-c", source, "-o", objects[-1]])
+        run([*command, *includes(), f"-I{folder}", *names, "-c", source, "-o", objects[-1]])
     return objects
 
 
@@ -90,14 +102,19 @@ def run_on_host(
 ) -> list[list[list[Step]]]:
     """For each of some HOST_BUILDS the steps of every case."""
     folders = write_batch(cases, folder)
+    models: dict[str, list[str]] = {}
     results = []
-    for build in builds:
-        compiler = [*HOST_BUILDS[build], *HOST]
-        objects = runtime_objects(compiler, folder / f"{build}-objects")
-        objects += model_objects(compiler, folders, build)
+    for name in builds:
+        build = HOST_BUILDS[name]
+        compiler = build.compiler()
+        objects = runtime_objects(compilation(compiler, build.runtime, folder / f"{name}-objects"))
+        command = [*compiler.command, *build.model, *COMMON]
+        if str(command) not in models:
+            models[str(command)] = model_objects(command, folders, name)
         sources = [str(DRIVER), str(folder / "cases.c"), str(NATIVE_PORT)]
-        program = str(folder / build)
-        run([*compiler, *includes(), f"-I{HERE}", *sources, *objects, "-o", program])
+        program = str(folder / name)
+        objects += models[str(command)]
+        run([*command, *includes(), f"-I{HERE}", *sources, *objects, "-o", program])
         results.append(parse_steps(run([program])))
     return results
 
@@ -105,10 +122,12 @@ def run_on_host(
 def run_on_core(cases: list[TrainingCase], folder: Path, core: str) -> list[list[Step]]:
     """The steps of every case in one firmware of an emulated core."""
     folders, target = write_batch(cases, folder), load_target(core)
-    gcc = find_cross_gcc(target.architecture).command[0]
-    compiler = [gcc, *target.gcc_flags, "-O2", *COMPILE_FLAGS, *WARNINGS]
-    objects = runtime_objects(compiler, folder / "objects")
-    objects += model_objects(compiler, folders, core)
+    gcc = find_cross_gcc(target.architecture)
+    flags = (*target.gcc_flags, "-O2", *COMPILE_FLAGS, *WARNINGS)
+    command = [*gcc.command, *flags]
+    within = (*flags, *RUNTIME_INCLUDES, "-Iport")
+    kept = Compilation(gcc, within, RUNTIME, folder / "objects", object_store())
+    objects = [*runtime_objects(kept), *model_objects(command, folders, core)]
     family = "riscv" if target.architecture.name == "riscv" else "arm"
     port = ("startup.c", f"startup_{family}.c", f"harness_{family}.c", "semihosting.c", "string.c")
     sources = [DRIVER, folder / "cases.c", *(RUNTIME / "port" / name for name in port)]
@@ -116,7 +135,7 @@ def run_on_core(cases: list[TrainingCase], folder: Path, core: str) -> list[list
     script.write_text(render_linker_script(target, stack_bytes=STACK_BYTES), encoding="utf-8")
     elf = folder / "batch.elf"
     link = [*LINK_FLAGS, f"-Wl,-T,{script}", *map(str, sources), *objects, "-lgcc"]
-    run([*compiler, *includes(), f"-I{HERE}", *link, "-o", str(elf)])
+    run([*command, *includes(), f"-I{HERE}", *link, "-o", str(elf)])
     done = run_firmware(elf, target, folder)
     assert done.exit_code == 0, done.stdout[-2000:]
     return parse_steps(done.stdout)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ def check(cases: list[TrainingCase], expected: list[list[Step]], found: list[lis
         assert got == wanted, f"seed {case.seed} differs; replay: {command}"
 
 
+@cache
 def built(seeds: range) -> tuple[list[TrainingCase], list[list[Step]]]:
+    """The cases, and their steps in numpy; once for all cores."""
     cases = [training_case(seed) for seed in seeds]
     return cases, [case.expected() for case in cases]
 

@@ -21,17 +21,18 @@ from microtune.tools.toolchain import find_clang, find_host_gcc
 Array = npt.NDArray[Any]
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
-COMMON = ["-std=c99", "-ffp-contract=off", "-fPIC", *WARNINGS]
+# All tests that compile the runtime by itself take these, so that they share the objects.
+COMMON = ["-std=c99", "-ffp-contract=off", "-fno-common", "-fPIC", *WARNINGS]
+PORTABLE = ["-O1", "-DMT_PORTABLE"]
+SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 BUILDS: dict[str, list[str]] = {
     "gcc-O0": ["-O0"],
     "gcc-O3": ["-O3", "-march=native"],
     "debug": ["-O2", "-DMT_DEBUG"],
     "clang-O2": ["-O2", "-fno-sanitize=all"],
-    "sanitize": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
-    "sanitize-native": [
-        "-O1", "-march=native", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
-    ],
-}  # fmt: skip
+    "sanitize": [*PORTABLE, *SANITIZE],
+    "sanitize-native": ["-O1", "-march=native", *SANITIZE],
+}
 
 TYPES: dict[str, Any] = {
     "h": ctypes.c_uint16, "i": ctypes.c_int32, "u": ctypes.c_uint32, "f": ctypes.c_float,
@@ -139,14 +140,21 @@ def compiler_of(build: str) -> Compiler:
     return find_clang() if build.startswith("clang") else find_host_gcc()
 
 
+def compilation(compiler: Compiler, flags: Sequence[str], folder: Path) -> Compilation:
+    """How files of the runtime become objects for this machine, kept for all tests; `folder` takes
+    them where nothing is kept."""
+    common = (*flags, *COMMON, *RUNTIME_INCLUDES, "-Iport")
+    return Compilation(compiler, common, RUNTIME, folder, object_store())
+
+
 def link(
     path: Path, compiler: Compiler, flags: Sequence[str], sources: Sequence[Path],
     *more: str | Path,
 ) -> ctypes.CDLL:  # fmt: skip
     """A library of these files of the runtime, whose objects are kept for all tests, and of `more`
     C files and flags."""
-    common = (*flags, *COMMON, *RUNTIME_INCLUDES)
-    objects = Compilation(compiler, common, RUNTIME, path.parent, object_store()).objects(sources)
+    objects = compilation(compiler, flags, path.parent).objects(sources)
+    common = [*flags, *COMMON, *RUNTIME_INCLUDES]
     command = [*compiler.command, *common, "-shared", *map(str, (*more, *objects))]
     run_tool([*command, "-o", str(path)], f"building {path.name}", cwd=RUNTIME)
     return ctypes.CDLL(str(path))

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from microtune.run.emulator import run_firmware
-from microtune.runtime.files import RUNTIME, kernel_sources, runtime_includes
+from microtune.runtime.files import (
+    RUNTIME,
+    RUNTIME_INCLUDES,
+    kernel_sources,
+    runtime_includes,
+)
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, Target, load_target, render_linker_script
+from microtune.tools.objects import Compilation, object_store
 from microtune.tools.toolchain import find_arm_gcc
 
 CASES = 600
@@ -26,20 +32,19 @@ def run(*command: str) -> str:
 
 def build(folder: Path, target: Target, cases: int) -> Path:
     """Both versions of all kernels and the cases in one firmware."""
-    gcc = find_arm_gcc().command[0]
+    gcc = find_arm_gcc()
     ld, nm, objcopy = (
-        run(gcc, f"-print-prog-name={tool}").strip() for tool in ("ld", "nm", "objcopy")
+        run(*gcc.command, f"-print-prog-name={tool}").strip() for tool in ("ld", "nm", "objcopy")
     )
-    includes = runtime_includes("port")
-    base = [gcc, *target.gcc_flags, "-O3", *COMPILE_FLAGS, *includes, f"-DCASES={cases}"]
-    kernels = [RUNTIME / path for path in kernel_sources() if path.name != "mt_stream.c"]
+    flags = (*target.gcc_flags, "-O3", *COMPILE_FLAGS, f"-DCASES={cases}")
+    base = [*gcc.command, *flags, *runtime_includes("port")]
+    kernels = [path for path in kernel_sources() if path.name != "mt_stream.c"]
     objects: list[str] = []
-    for prefix, flags in (("ref_", ["-DMT_PORTABLE"]), ("", [])):
+    for prefix, more in (("ref_", ["-DMT_PORTABLE"]), ("", [])):
         merged = folder / f"{prefix}kernels.o"
-        parts = []
-        for path in kernels:
-            parts.append(str(folder / f"{prefix}{path.stem}.o"))
-            run(*base, *flags, "-c", str(path), "-o", parts[-1])
+        within = (*flags, *more, *RUNTIME_INCLUDES)
+        kept = Compilation(gcc, within, RUNTIME, folder / prefix, object_store())
+        parts = map(str, kept.objects(kernels))
         run(ld, "-r", *parts, "-o", str(merged))
         names = run(nm, "--defined-only", "-g", "-j", str(merged)).split()
         renames = [f"--redefine-sym={name}={prefix}{name}" for name in names]

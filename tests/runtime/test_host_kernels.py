@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from microtune.runtime.files import RUNTIME, RUNTIME_INCLUDES, kernel_sources
-from microtune.tools.objects import Compilation, object_store
+from microtune.runtime.files import kernel_sources, runtime_includes
 from microtune.tools.toolchain import find_host_gcc
+from tests.runtime.runtime_native import COMMON, PORTABLE, SANITIZE, compilation
 
 HERE = Path(__file__).parent
-FLAGS = ("-std=c99", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion", "-Werror")
-SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def run(*command: str) -> str:
@@ -29,15 +27,13 @@ def macros(isa: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-def build(folder: Path, isa: str, more: tuple[str, ...], cases: int) -> Path:
+def build(folder: Path, isa: str, more: list[str], cases: int) -> Path:
     """Both versions of all kernels and the cases in one program."""
-    includes = [*RUNTIME_INCLUDES, "-Iport"]
     kernels = [path for path in kernel_sources() if path.name != "mt_stream.c"]
     merged: list[str] = []
-    for prefix, version in (("ref_", "-DMT_PORTABLE"), ("", isa)):
-        flags = (*FLAGS, *more, version, *includes)
-        compilation = Compilation(find_host_gcc(), flags, RUNTIME, folder / prefix, object_store())
-        parts = map(str, compilation.objects(kernels))
+    for prefix, version in (("ref_", PORTABLE), ("", ["-O1", isa])):
+        flags = [*version, *more]
+        parts = map(str, compilation(find_host_gcc(), flags, folder / prefix).objects(kernels))
         merged.append(str(folder / f"{prefix}kernels.o"))
         run("ld", "-r", *parts, "-o", merged[-1])
         names = run("nm", "--defined-only", "-g", "-j", merged[-1]).split()
@@ -45,16 +41,15 @@ def build(folder: Path, isa: str, more: tuple[str, ...], cases: int) -> Path:
         run("objcopy", *renames, merged[-1])
     program = folder / "cases"
     cases_c = [*sorted(HERE.glob("kernel_cases*.c")), HERE / "native_port.c"]
-    rooms = [f"-I{RUNTIME / flag.removeprefix('-I')}" for flag in includes]
-    base = [*FLAGS[:3], *more, *rooms, f"-DCASES={cases}"]
+    base = ["-O1", *more, *COMMON[:3], *runtime_includes("port"), f"-DCASES={cases}"]
     run("gcc", *base, *map(str, cases_c), *merged, "-o", str(program))
     return program
 
 
 @pytest.mark.parametrize("isa", ["-mavx2", "-march=native"])
-@pytest.mark.parametrize(("more", "cases"), [((), 3000), (SANITIZE, 400)], ids=["", "sanitize"])
+@pytest.mark.parametrize(("more", "cases"), [([], 3000), (SANITIZE, 400)], ids=["", "sanitize"])
 def test_host_kernels_equal_the_portable_ones(
-    tmp_path: Path, isa: str, more: tuple[str, ...], cases: int
+    tmp_path: Path, isa: str, more: list[str], cases: int
 ) -> None:
     """With and without the fused dot products that this machine may have."""
     if "__AVX2__" not in macros("-march=native"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +19,8 @@ C_TYPES = {
     "i8": "int8_t", "u8": "uint8_t", "i16": "int16_t", "u16": "uint16_t", "i32": "int32_t",
     "u32": "uint32_t", "f32": "float", "b1": "uint8_t",
 }  # fmt: skip
+_INDENT = "   "
 _COLUMNS = 96
-
 
 # What the generated source, its headers or C itself mean by a name.
 _TAKEN = re.compile(
@@ -66,16 +69,17 @@ def float_literal(value: float) -> str:
     return f"{float(np.float32(value)).hex()}f"
 
 
-def array_text(values: Iterable[int] | Iterable[float], is_float: bool = False) -> str:
+def array_text(values: Iterable[float], is_float: bool = False) -> str:
     """Initialiser lines of at most `_COLUMNS` columns."""
-    lines, line = [], "   "
-    for value in values:
-        word = float_literal(float(value)) if is_float else _int_literal(int(value))
-        if len(line) + len(word) + 2 > _COLUMNS:
-            lines.append(line)
-            line = "   "
-        line += f" {word},"
-    return "\n".join([*lines, line])
+    literal: Callable[[Any], str] = float_literal if is_float else _int_literal
+    words = [literal(value) for value in values]
+    ends = list(accumulate((len(word) + 2 for word in words), initial=0))
+    lines, start = [], 0
+    while start < len(words):
+        stop = max(bisect_right(ends, ends[start] + _COLUMNS - len(_INDENT)) - 1, start + 1)
+        lines.append(f"{_INDENT} {', '.join(words[start:stop])},")
+        start = stop
+    return "\n".join(lines or [_INDENT])
 
 
 def _int_literal(value: int) -> str:
