@@ -20,7 +20,7 @@ class CacheContent:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all entries."""
+        """Bytes of all entries of the cache together."""
         return sum(entry.bytes for entry in self.entries)
 
     def __repr__(self) -> str:

@@ -72,7 +72,7 @@ class Project:
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
+        """The number of classes that the project tells apart."""
         return self._read().classes
 
     @property

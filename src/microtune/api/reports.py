@@ -61,7 +61,7 @@ class Reporter:
             self.on_progress(event)
 
     def note(self, line: str) -> None:
-        """Say one line."""
+        """Pass one line on to the caller, if it asked for notes."""
         if self.on_note is not None:
             self.on_note(line)
         else:

@@ -25,7 +25,7 @@ class Emit(StrEnum):
 
 
 class ScheduleKind(StrEnum):
-    """How a step is executed."""
+    """How a training step is executed."""
 
     layers = "layers"
     in_place = "in-place"

@@ -17,7 +17,7 @@ from microtune.report.places import check_places
 
 
 class SplitName(StrEnum):
-    """Which images of a data set."""
+    """Which images of a data set are evaluated."""
 
     test = "test"
     val = "val"

@@ -26,7 +26,7 @@ Confusion = Annotated[
 
 
 class OnBackEnd(StrEnum):
-    """Where a network runs."""
+    """Where a network is executed."""
 
     host = "host"
     qemu = "qemu"
@@ -34,21 +34,21 @@ class OnBackEnd(StrEnum):
 
 
 class InputKind(StrEnum):
-    """Where the frame is."""
+    """How the network gets its input frame."""
 
     resident = "resident"
     rows = "rows"
 
 
 class BiasKind(StrEnum):
-    """Format of trained biases."""
+    """The number format of trained biases."""
 
     int32 = "int32"
     int16 = "int16"
 
 
 class HeadKind(StrEnum):
-    """Format of the head."""
+    """The number format of the head's parameters."""
 
     int16 = "int16"
     float32 = "float32"

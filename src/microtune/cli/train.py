@@ -18,7 +18,7 @@ from microtune.report.places import check_places
 
 
 class LrSchedule(StrEnum):
-    """Learning rate over the run."""
+    """How the learning rate changes over the run."""
 
     constant = "constant"
     cosine = "cosine"

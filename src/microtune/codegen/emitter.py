@@ -138,7 +138,7 @@ class Emitter:
         return self.arena(tensor.name, c_type)
 
     def arena(self, name: str, c_type: str) -> str:
-        """Address of an arena buffer."""
+        """A C expression: the address of an arena buffer as a pointer to `c_type`."""
         return f"({c_type} *)(void *)({self.place(name)})"
 
     def place(self, name: str) -> str:
@@ -174,7 +174,7 @@ class Emitter:
         self.calls.append(f"    {{\n{struct}\n        {function}(&{params}, &io);\n    }}")
 
     def line(self, text: str) -> None:
-        """A statement of its own."""
+        """Append a C statement to the calls of the step."""
         self.calls.append(f"    {text}")
 
 

@@ -30,12 +30,12 @@ class Slot:
     depthwise: bool
 
     def to_json(self) -> dict[str, Any]:
-        """As stored in plan.json."""
+        """The slot as plan.json stores it."""
         return asdict(self) | {"shape": list(self.shape)}
 
     @staticmethod
     def from_json(entry: dict[str, Any]) -> Slot:
-        """The reverse of `to_json`."""
+        """The slot that `to_json` wrote to plan.json."""
         return Slot(**(entry | {"shape": tuple(entry["shape"])}))
 
 

@@ -65,11 +65,14 @@ class Arrays:
         return low, high
 
     def to_json(self) -> dict[str, Any]:
-        """All that decides the codes."""
+        """The settings that decide the codes, as model files and plan.json store them."""
         return {"kind": KIND, "shape": self.shape, "scale": self.scale, "zero": self.zero_point}
 
     def codes(self, values: np.ndarray, name: str) -> tuple[Codes, tuple[str, ...]]:
-        """int8 (H, W, C) of one sample, and notes. Raises MicrotuneError that names the sample."""
+        """(codes of one sample, int8 (H, W, C), notes about it).
+
+        Raises MicrotuneError that names the sample.
+        """
         if frame_shape(values.shape) != self.shape:
             raise MicrotuneError(
                 f"{name}: a sample of shape {values.shape}; the network takes {self.shape} "

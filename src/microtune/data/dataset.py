@@ -27,8 +27,11 @@ _ORDER_SITE = 0x6F726472
 
 @dataclass(frozen=True)
 class Split:
-    """Frames int8 (N, H, W, C), labels int32 (N,), the samples' names, and what there is to say of
-    pictures that were read, a line each."""
+    """The decoded samples of a split.
+
+    `frames` are int8 (N, H, W, C), `labels` int32 (N,). `names` are the paths of the samples.
+    `notes` has lines about odd ones.
+    """
 
     frames: npt.NDArray[np.int8]
     labels: npt.NDArray[np.int32]
@@ -36,14 +39,14 @@ class Split:
     notes: tuple[str, ...] = ()
 
     def take(self, index: npt.NDArray[np.int64]) -> Split:
-        """The samples at these positions."""
+        """The samples at these positions, in this order."""
         names = [self.names[i] for i in index]
         return Split(self.frames[index], self.labels[index], names, self.notes)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a data set holds: images per split in label order, and what was left out or is odd."""
+    """What a data set holds: samples per split in label order, and lines about what is odd."""
 
     classes: list[str]
     images: dict[str, list[int]]
@@ -52,20 +55,26 @@ class Description:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Lazily decoded images; `classes` in label order: natural order (docs/data.md), or the order
-    that an npz gives."""
+    """A labelled data set whose samples are decoded when they are asked for.
+
+    `classes` are the names in label order: natural order (docs/data.md), or the order that an npz
+    gives.
+    """
 
     path: Path
     source: Source
     classes: list[str]
 
     def size(self, split: str) -> int:
-        """Number of images of a split."""
+        """The number of samples of a split."""
         return sum(s.split == split for s in self.source.samples)
 
     def describe(self, loaded: Sequence[Split] = ()) -> Description:
-        """Images per class and split, and notes: what was left out, twins, look-alike names, and
-        what is odd about pictures of the splits that were loaded."""
+        """Samples per class and split, and notes.
+
+        Notes name files that were left out, duplicates, look-alike names, and odd samples of the
+        splits that were loaded.
+        """
         counts = Counter((s.split, s.label) for s in self.source.samples)
         splits = [split for split in SPLITS if self.size(split)]
         images = {split: [counts[split, name] for name in self.classes] for split in splits}
@@ -79,7 +88,7 @@ class Dataset:
         return Description(self.classes, images, [*self.source.notes, *notes, *self._duplicates()])
 
     def say_notes(self, loaded: Sequence[Split] = ()) -> None:
-        """Each note of `describe` on stderr, once a process."""
+        """Print each note of `describe` on stderr, once a process."""
         for note in self.describe(loaded).notes:
             say_once(f"note: {self.path}: {note}")
 
@@ -106,7 +115,10 @@ class Dataset:
         return notes
 
     def load(self, split: str, modality: Modality, on_progress: Progress | None = None) -> Split:
-        """Decode a split (or take it from the cache); an absent split is empty."""
+        """Decode a split, or take it from the cache; an absent split is empty.
+
+        Raises MicrotuneError if a sample cannot be read.
+        """
         samples = [s for s in self.source.samples if s.split == split]
         places = {name: label for label, name in enumerate(self.classes)}
         labels = np.array([places[s.label] for s in samples], np.int32)
@@ -116,7 +128,11 @@ class Dataset:
     def load_choice(
         self, modality: Modality, on_progress: Progress | None = None
     ) -> tuple[Split, Split]:
-        """(train, val) for choices: the val split, or 10 % of train held out by name."""
+        """(training samples, validation samples) for choices such as a learning rate.
+
+        The validation samples are the val split, or 10 % of train, held out by name. Raises
+        MicrotuneError if a sample cannot be read.
+        """
         train = self.load("train", modality, on_progress)
         if self.size("val"):
             return train, self.load("val", modality, on_progress)
@@ -125,8 +141,10 @@ class Dataset:
 
 
 def open_dataset(path: Path) -> Dataset:
-    """Open a folder, `.tar`, `.zip` or `.npz` and read the bytes of all images; raises
-    MicrotuneError on a set that cannot be trained on."""
+    """Open a folder, `.tar`, `.zip` or `.npz` and read the bytes of all samples.
+
+    Raises MicrotuneError for a data set that cannot be trained on.
+    """
     source = open_source(path)
     train = {s.label for s in source.samples if s.split == "train"}
     if not train:
@@ -146,8 +164,11 @@ def open_dataset(path: Path) -> Dataset:
 
 
 def open_images(path: Path) -> Dataset:
-    """Open data to be looked at, not trained on: there may be any of the splits, and the classes
-    are those of all images. Raises MicrotuneError if there are none."""
+    """Open samples to be evaluated, not trained on.
+
+    Any of the splits may be missing; the classes are those of all samples. Raises MicrotuneError if
+    there are none.
+    """
     source = open_source(path)
     if not source.samples:
         said = f"; left out: {'; '.join(source.notes)}" if source.notes else ""
@@ -157,17 +178,17 @@ def open_images(path: Path) -> Dataset:
 
 
 def hold_out(names: Sequence[str], fraction: float = HOLD_OUT_FRACTION) -> npt.NDArray[np.bool_]:
-    """Which samples to hold out: by the hash of the file's name, whatever the order."""
+    """Which samples to hold out, bool (N,): by the hash of the file's name, whatever the order."""
     limit = int(fraction * 2**32)
     values = [int.from_bytes(hashlib.sha256(to_bytes(n)).digest()[:4], "big") for n in names]
     return np.array([value < limit for value in values], dtype=np.bool_)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """The order of an epoch's samples on every back end.
+    """The order of an epoch's samples: indices, int (count,), equal on every back end.
 
-    A sort by the random words of docs/numerics.md, ties by index: no library's generator can change
-    it.
+    A sort by the random words of docs/numerics.md, ties by index. It depends on no library's random
+    generator.
     """
     key = numerics.random_key(seed, epoch, _ORDER_SITE)
     words = numerics.random_word(key, np.arange(count, dtype=np.int64))

@@ -26,9 +26,10 @@ _VERSION = 3
 def frames_of(
     samples: Sequence[Sample], modality: Modality, on_progress: Progress | None = None
 ) -> tuple[Frames, list[str]]:
-    """int8 (N, H, W, C) of the samples, decoded or from the cache, and notes about pictures.
+    """(frames of the samples, int8 (N, H, W, C), lines about odd ones).
 
-    The key is the content of every picture in order, the settings, and the decoders' versions.
+    Frames are decoded or taken from the cache. Their key is the content of every sample in order,
+    the settings, and the decoders' versions. Raises MicrotuneError if a sample cannot be read.
     """
     path = _path(samples, modality)
     kept = None if path is None else read_array(path)

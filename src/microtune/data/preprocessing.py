@@ -1,4 +1,4 @@
-"""Image -> int8 codes: one mapping everywhere, pixel - 128."""
+"""Preprocessing of images to int8 codes: resize, crop, pixel - 128; the same everywhere."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ Codes = npt.NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Shorter side to size/resize_ratio (Pillow bilinear), centre crop, pixel - 128.
+    """How an image becomes an int8 frame.
 
-    `channels` is 3 (RGB) or 1 (grey). A ratio of 1 neither resizes nor crops an image that already
-    has the target size.
+    The shorter side is scaled to size/resize_ratio (Pillow bilinear), the centre is cropped, and
+    the codes are pixel - 128. `channels` is 3 (RGB) or 1 (grey). With a ratio of 1 an image of the
+    target size is neither resized nor cropped.
     """
 
     height: int
@@ -41,12 +42,15 @@ class Preprocessing:
         return "picture"
 
     def to_json(self) -> dict[str, Any]:
-        """As stored in model files and plans."""
+        """The settings as model files and plan.json store them."""
         return asdict(self)
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> Preprocessing:
-        """The reverse of `to_json`; raises MicrotuneError on missing or odd values."""
+        """The settings that `to_json` wrote.
+
+        Raises MicrotuneError if a value is missing or wrong.
+        """
         try:
             result = Preprocessing(
                 int(content["height"]), int(content["width"]), int(content["channels"]),
@@ -61,11 +65,11 @@ class Preprocessing:
         return result
 
     def apply(self, image: Image.Image) -> Codes:
-        """int8 (height, width, channels)."""
+        """The frame of an image, int8 (height, width, channels)."""
         return self._codes(self._resize_and_crop(self._coloured(image)))
 
     def apply_raw(self, image: Image.Image) -> Codes:
-        """Like `apply`, but an image of exactly the target size is taken as it is.
+        """As `apply`, but an image of exactly the target size is taken as it is.
 
         For data sets of ready-made frames, where a resize would only blur and cut.
         """
@@ -81,8 +85,10 @@ class Preprocessing:
         return (pixels - 128).astype(np.int8)
 
     def placement(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """What becomes of an image of this size: (width, height) that it is scaled to, and (left,
-        top) of the crop in that, all in pixels."""
+        """Where an image of this size ends up: (scaled width and height), (left, top) of the crop.
+
+        All in pixels.
+        """
         scale = max(
             self.width / self.resize_ratio / width, self.height / self.resize_ratio / height
         )
@@ -101,11 +107,14 @@ class Preprocessing:
         return image.crop((left, top, left + self.width, top + self.height))
 
     def decode(self, content: bytes, name: str) -> Codes:
-        """Decode an encoded image; MicrotuneError names one that is empty or cannot be read."""
+        """The frame of an encoded image, int8 (height, width, channels).
+
+        Raises MicrotuneError naming an image that is empty or cannot be read.
+        """
         return self.decode_noted(content, name)[0]
 
     def decode_noted(self, content: bytes, name: str) -> tuple[Codes, tuple[str, ...]]:
-        """As `decode`, with what there is to say of the picture (pictures.NOTES)."""
+        """As `decode`, with notes about the picture (pictures.NOTES)."""
         smallest = 2 * math.ceil(max(self.height, self.width) / self.resize_ratio)
         picture = read_picture(content, name, self.channels, smallest)
         try:
@@ -115,4 +124,4 @@ class Preprocessing:
 
 
 class _TooNarrowError(Exception):
-    """A picture that is nothing but an edge."""
+    """A picture is so narrow that it would have too many pixels once it is scaled."""

@@ -1,4 +1,4 @@
-"""A labelled sample, and where its bytes are."""
+"""A labelled sample, and the file or array that holds it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ Frame = tuple[Codes, tuple[str, ...]]
 
 
 class Content(Protocol):
-    """A sample's bytes; `sha256` is that of all of them."""
+    """The bytes of a sample, wherever they are stored."""
 
     @property
     def sha256(self) -> str:
-        """Equal for equal samples, whatever holds them."""
+        """A hash that is equal for equal samples, wherever they are stored."""
 
     def frame(self, modality: Modality) -> Frame:
-        """The network's input. Raises MicrotuneError that names the sample, also where the network
-        takes another kind of data."""
+        """The network's input: (int8 (H, W, C), notes).
+
+        Raises MicrotuneError that names the sample, also if the network takes another kind of data.
+        """
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """An image file's bytes. They are asked for again at each use, and must not have changed."""
+    """The content of an image file, read when it is asked for.
+
+    Raises MicrotuneError if the file has changed since it was opened.
+    """
 
     read: Callable[[], bytes]
     name: str
@@ -43,16 +48,19 @@ class Encoded:
 
     @staticmethod
     def of(content: bytes, name: str) -> Encoded:
-        """Of bytes in memory."""
+        """The content of an image file whose bytes are in memory."""
         return Encoded.opened(lambda: content, name)
 
     @staticmethod
     def opened(read: Callable[[], bytes], name: str) -> Encoded:
-        """Of bytes that are read now for their hash, and later to decode them."""
+        """The content of a file that is read now for its hash, and later to be decoded."""
         return Encoded(read, name, hashlib.sha256(read()).hexdigest())
 
     def frame(self, modality: Modality) -> Frame:
-        """Decode."""
+        """Decode the file: (int8 (H, W, C), notes about the picture).
+
+        Raises MicrotuneError if the file has changed or cannot be read.
+        """
         preprocessing = _of_pictures(modality, self.name)
         content = self.read()
         if hashlib.sha256(content).hexdigest() != self.sha256:
@@ -62,18 +70,21 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Pixels:
-    """A ready picture: uint8 or uint16 (H, W), (H, W, 3) or (H, W, 4)."""
+    """A decoded picture: uint8 or uint16 (H, W), (H, W, 3) or (H, W, 4)."""
 
     pixels: np.ndarray
     name: str
 
     @cached_property
     def sha256(self) -> str:
-        """Of shape, type and values."""
+        """A hash of the array's shape, type and values."""
         return _sha256("pixels", self.pixels)
 
     def frame(self, modality: Modality) -> Frame:
-        """A picture of exactly the target size is taken as it is."""
+        """The frame of the picture: (int8 (H, W, C), no notes); see `Preprocessing.apply_raw`.
+
+        Raises MicrotuneError if the network takes no pictures.
+        """
         preprocessing = _of_pictures(modality, self.name)
         pixels = self.pixels
         if pixels.dtype == np.uint16:
@@ -83,18 +94,21 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Values:
-    """A sample of numbers, of any shape and type."""
+    """A sample of numbers, an array of any shape and type."""
 
     values: np.ndarray
     name: str
 
     @cached_property
     def sha256(self) -> str:
-        """Of shape, type and values."""
+        """A hash of the array's shape, type and values."""
         return _sha256("values", self.values)
 
     def frame(self, modality: Modality) -> Frame:
-        """Real values are quantised, int8 codes taken as they are."""
+        """The network's input: (int8 (H, W, C), notes); real values are quantised.
+
+        Raises MicrotuneError if the network takes pictures.
+        """
         if not isinstance(modality, Arrays):
             raise MicrotuneError(f"{self.name}: an array of numbers; the network takes pictures")
         return modality.codes(self.values, self.name)
@@ -117,7 +131,7 @@ def _of_pictures(modality: Modality, name: str) -> Preprocessing:
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled sample; `name` is its path within the data."""
+    """One labelled sample; `name` is its path within the data set."""
 
     split: str
     label: str
@@ -125,14 +139,17 @@ class Sample:
     content: Content
 
     def read(self, modality: Modality) -> Codes:
-        """The network's input, int8 (H, W, C)."""
+        """The network's input, int8 (H, W, C). Raises MicrotuneError naming the sample."""
         return self.content.frame(modality)[0]
 
 
 @dataclass(frozen=True)
 class Source:
-    """All samples; the class names in label order (None: natural order of those in train); a hash
-    of all content; what was left out or is odd, a line each."""
+    """What a data set's listing says.
+
+    All samples; the class names in label order (None: the natural order of those in train); a hash
+    of all content; lines about what was left out or is odd.
+    """
 
     samples: list[Sample]
     classes: list[str] | None
@@ -141,6 +158,6 @@ class Source:
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file's bytes."""
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,7 @@ _LOCAL_HEADER, _NAME_LENGTH, _NAME_AT = b"PK\x03\x04", slice(26, 28), 30
 
 
 class Importer(Protocol):
-    """One format of model files."""
+    """A reader of one format of model files."""
 
     @property
     def format(self) -> str:

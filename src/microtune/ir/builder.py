@@ -46,7 +46,11 @@ class Builder:
         *, stride: Sequence[int] = (1, 1), padding: Sequence[int] = (0, 0, 0, 0), groups: int = 1,
         clamp: tuple[int, int] = (-128, 127),
     ) -> str:  # fmt: skip
-        """weight int8 O·KH·KW·I/groups, scales (O,), bias int32 (O,); padding t, l, b, r."""
+        """Append a convolution; returns the name of its result.
+
+        `weight` is int8 (O, KH, KW, I/groups), `scales` are float (O,), `bias` is int32 (O,).
+        `padding` is (top, left, bottom, right), `quant` that of the result.
+        """
         w, b = self._parameters(name, weight, scales, bias)
         attrs: dict[str, Attr] = {
             "stride": list(stride), "padding": list(padding), "groups": groups,
@@ -58,12 +62,15 @@ class Builder:
     def fully_connected(
         self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant
     ) -> str:
-        """weight int8 (O, I), x (1, I)."""
+        """Append a fully connected layer of x (1, I); returns the name of its result.
+
+        `weight` is int8 (O, I), `scales` are float (O,), `bias` is int32 (O,).
+        """
         w, b = self._parameters(name, weight, scales, bias)
         return self.apply("fully_connected", name, (x, w, b), quant, {})
 
     def add(self, name: str, a: str, b: str, quant: Quant) -> str:
-        """Residual add."""
+        """Append a residual add of two tensors; returns the name of its result."""
         return self.apply("add", name, (a, b), quant, {})
 
     def average_pool(
@@ -76,7 +83,7 @@ class Builder:
         return self.apply("average_pool", name, (x,), self.graph.tensors[x].quant, attrs)
 
     def clamp(self, name: str, x: str, lo: int, hi: int) -> str:
-        """ReLU and its kin, on codes."""
+        """Append a clamp of codes to lo..hi, such as a ReLU; returns the name of its result."""
         return self.apply("clamp", name, (x,), self.graph.tensors[x].quant, {"clamp": [lo, hi]})
 
     def reshape(self, name: str, x: str, shape: Sequence[int]) -> str:

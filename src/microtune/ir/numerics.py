@@ -153,7 +153,10 @@ def gradient_lane_limit(kernel_elements: int, outputs_per_group: int) -> int:
 
 
 def lane_multipliers(ratio: npt.NDArray[np.float64], limit: int) -> Ints:
-    """m[o] = floor(r·G/127·2^8 + 1/2), the factor from mantissas << 24 to int16 lanes."""
+    """The factors from mantissas << 24 to int16 lanes, int64 (O,).
+
+    m[o] = floor(r·G/127·2^8 + 1/2), where r is `ratio` (O,) and G is `limit`.
+    """
     return np.floor(ratio * (limit * 256.0 / 127.0) + 0.5).astype(np.int64)
 
 
@@ -320,7 +323,10 @@ def softmax_q15(logits: Ints, label: int) -> tuple[Ints, int]:
 
 
 def exp32(x: Floats) -> Floats:
-    """exp for float32 x <= 0 from +, ·, and the bits of the exponent (Cephes' polynomial)."""
+    """The exponential of float32 x <= 0, equal on every machine, float32.
+
+    Made of +, · and the bits of the exponent (Cephes' polynomial).
+    """
     f = np.float32
     x = np.maximum(x, f(-87.0))
     n = np.trunc(x * f(1.44269504) - f(0.5)).astype(np.int32)
@@ -373,7 +379,7 @@ def softmax_float32(logits: Floats, label: int) -> tuple[Floats, np.float32]:
 
 
 def ordered_dot32(rows: Callable[[int], Floats], count: int, start: Floats) -> Floats:
-    """start + rows(0) + rows(1) + ... in float32, one rounding per product and per sum."""
+    """The sum start + rows(0) + rows(1) + ... in float32, with one rounding for each sum."""
     acc: Floats = start.astype(np.float32)
     for j in range(count):
         acc = acc + rows(j)

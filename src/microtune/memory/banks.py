@@ -46,7 +46,7 @@ class MemoryPlan:
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes of all arenas."""
+        """Bytes of the arenas of all banks together."""
         return sum(arena.plan.arena_bytes for arena in self.arenas)
 
     @property

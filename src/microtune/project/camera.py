@@ -31,7 +31,7 @@ _WORTH_A_ROW = 2.0
 
 @dataclass(frozen=True)
 class MistakeCosts:
-    """Points of test accuracy lost by each mistake, one figure a data set."""
+    """The loss of test accuracy by each mistake, in percentage points, one figure a data set."""
 
     model: str
     data: tuple[str, ...]
@@ -40,7 +40,7 @@ class MistakeCosts:
 
     @staticmethod
     def read() -> MistakeCosts:
-        """What was measured."""
+        """The measured costs that ship with the package."""
         content = json.loads(COSTS.read_text(encoding="utf-8"))
         mistakes = {name: tuple(values) for name, values in content["mistakes"].items()}
         return MistakeCosts(
@@ -48,7 +48,7 @@ class MistakeCosts:
         )
 
     def write(self) -> None:
-        """The reverse of `read`."""
+        """Write the costs to the file that `read` reads."""
         content = json.dumps(asdict(self), indent=1, ensure_ascii=False)
         COSTS.write_text(content + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What the commands print: progress bars and tables (rich)."""
+"""Progress bars and tables that the commands print (rich)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def in_colour() -> bool:
 
 
 def map_width() -> int:
-    """Columns for a map: what the terminal has, within reason; 100 where there is none."""
+    """Columns for a memory map: those of the terminal, within reason; 100 without a terminal."""
     return max(40, min(console.width, 140)) if console.is_terminal else 100
 
 
@@ -55,11 +55,13 @@ Update = Callable[[int, int, str], None]
 
 @contextmanager
 def progress(title: str, *, resumable: bool = False) -> Iterator[Update]:
-    """A bar with time left; call the result with (done, total, note). Ctrl-C within says that the
-    same command goes on where this one ended, if that is `resumable`.
+    """A context with a progress bar and the time left; its value is called with (done, total,
+    note).
 
-    Time left comes from all steps of this run: those of a search take minutes, and their total
-    grows; rich's own estimate forgets what is older than half a minute, or than the last total.
+    On Ctrl-C it says that the same command continues where this one ended, if that is `resumable`.
+    The time left is estimated from all steps of this run. rich's own estimate forgets what is older
+    than half a minute, or than the last total; steps of a search take minutes, and their total
+    grows.
     """
     columns = (
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
@@ -82,15 +84,17 @@ def progress(title: str, *, resumable: bool = False) -> Iterator[Update]:
 
 
 class _TimeLeft:
-    """Of steps at a steady rate. Where most of the time went into few of them, only those count:
-    the others came out of a cache."""
+    """The time left, for steps at a steady rate.
+
+    If few steps took most of the time, only these count: the others came out of a cache.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._at, self._done = clock, clock(), 0
         self._all, self._slow = _Rate(), _Rate()
 
     def __call__(self, done: int, total: int) -> str:
-        """ "0:12:30 left", empty before there is a rate."""
+        """The time left in words, "0:12:30 left"; empty before there is a rate."""
         now = self._clock()
         seconds, steps = now - self._at, done - self._done
         self._at, self._done = now, done
@@ -121,7 +125,7 @@ _CLASS_ROWS = 100
 
 
 def images_table(images: Description) -> Table:
-    """Images per class and split."""
+    """A table of the images of each class and split."""
     table = Table(title="Images", title_justify="left")
     for name in ("label", "class", *images.images):
         table.add_column(name, justify="left" if name == "class" else "right")
@@ -136,7 +140,7 @@ def images_table(images: Description) -> Table:
 
 
 def training_table(report: TrainingReport) -> Table:
-    """One row an epoch."""
+    """The table of a training run, with one row for each epoch."""
     table = Table(title="Training", title_justify="left")
     for name in ("epoch", "train loss", "train accuracy", "test accuracy"):
         table.add_column(name, justify="right")
@@ -149,7 +153,7 @@ def training_table(report: TrainingReport) -> Table:
 
 
 def seeds_table(reports: Sequence[TrainingReport]) -> Table:
-    """One row a run after its last epoch; then mean and standard deviation."""
+    """The table of several runs: one row for each after its last epoch, mean and deviation."""
     table = Table(title="Training", title_justify="left")
     names = ("seed", "train loss", "train accuracy", "test accuracy", "parameters sha256")
     for name in names:
@@ -168,7 +172,7 @@ def seeds_table(reports: Sequence[TrainingReport]) -> Table:
 
 
 def figures_table(title: str, figures: dict[str, Any]) -> Table:
-    """Name and value, integers with thousands separators."""
+    """A table of names and values; integers have thousands separators."""
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -188,7 +192,7 @@ def _number(value: object) -> str:
 
 
 def cache_table(limit: int, entries: Sequence[Entry]) -> Table:
-    """Size and limit of the cache, and what is in it by kind."""
+    """A table of the cache: its size and limit, and what is in it by kind."""
     table = Table()
     for name in ("kind", "entries", "bytes"):
         table.add_column(name, justify="left" if name == "kind" else "right")

@@ -1,4 +1,4 @@
-"""`microtune inspect`: layers, shapes, MACs, parameters and quantisation of a model."""
+"""What `microtune inspect` shows: layers, shapes, MACs, parameters and quantisation of a model."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Inspection:
 
 
 def inspect_model(model: ModelFile) -> Inspection:
-    """Everything `inspect` shows."""
+    """All figures that `inspect` shows, as values for JSON."""
     graph = model.graph
     channels = {report.layer: report for report in channel_reports(graph)}
     index = {name: number for number, name in enumerate(backbone_layers(graph))}
@@ -122,7 +122,7 @@ def _layer(
 
 
 def render(figures: Inspection) -> Group:
-    """A table of layers and a few totals."""
+    """The figures of `inspect_model` as tables: one of all layers, one of totals."""
     title = f"{figures.name}  ({figures.source})"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("#", "layer", "kernel", "output", "MACs", "bytes", "scale", "zero", "dead"):

@@ -1,4 +1,4 @@
-"""The rows of the instruction tables: one a layer, and their sums by class of kernel."""
+"""The rows of the instruction tables: one for each layer, and sums by class of kernel."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ RUNTIME = "between kernels"
 
 @dataclass(frozen=True)
 class Row:
-    """Exact counts of one layer or of a sum of layers; `elements` are those that it makes
-    (those that it reads if it multiplies nothing).
+    """Exact counts of one layer or of a sum of layers.
 
-    `bound` is None where no bound is known; in a sum, `bounded` are the instructions of the
-    layers that have one.
+    `elements` are those of the result (those of the input if the layer multiplies nothing). `bound`
+    is a lower bound of instructions, None if none is known; in a sum, `bounded` are the
+    instructions of the layers that have one.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def per_mac(self) -> float | None:
-        """Instructions per MAC."""
+        """Instructions per multiply-accumulate (MAC)."""
         return self.instructions / self.macs if self.macs else None
 
     @property
@@ -48,22 +48,22 @@ class Row:
 
     @property
     def bound_per_mac(self) -> float | None:
-        """The bound per MAC."""
+        """The lower bound of instructions per MAC."""
         return self.bound / self.macs if self.macs and self.bound is not None else None
 
     @property
     def over_bound(self) -> float | None:
-        """Times the bound."""
+        """Instructions as a multiple of their lower bound."""
         return self.bounded / self.bound if self.bound else None
 
     def to_json(self) -> dict[str, Any]:
-        """Fields and the derived figures."""
+        """All fields and the derived figures, for JSON."""
         derived = {"per_mac": self.per_mac, "over_bound": self.over_bound}
         return {**asdict(self), **derived}
 
 
 def layer_rows(profile: Profile, parts: Sequence[Part], build: Build) -> list[Row]:
-    """One row a node in the order of the calls; what lies between them is one row, the last."""
+    """One row for each node in the order of the calls; the last row is what lies between them."""
     isa = instruction_set(build.target.isa, build.portable)
     rows = [_row(profile, part, isa) for part in parts if part.node is not None]
     rest = sum(part.instructions for part in parts if part.node is None)
@@ -82,7 +82,7 @@ def _row(profile: Profile, part: Part, isa: InstructionSet) -> Row:
 
 
 def sum_rows(rows: Iterable[Row], name: str = "total") -> Row:
-    """The sum of rows."""
+    """The sum of several rows, under a name."""
     listed = list(rows)
     bounds = [row.bound for row in listed if row.bound is not None]
     return Row(
@@ -93,7 +93,7 @@ def sum_rows(rows: Iterable[Row], name: str = "total") -> Row:
 
 
 def rows_by_kind(rows: Iterable[Row]) -> list[Row]:
-    """The sums of each class of kernel, most instructions first."""
+    """The sum of each class of kernel, most instructions first."""
     kinds: dict[str, list[Row]] = {}
     for row in rows:
         kinds.setdefault(row.kind, []).append(row)
@@ -102,7 +102,7 @@ def rows_by_kind(rows: Iterable[Row]) -> list[Row]:
 
 
 def rows_by_shape(rows: Iterable[Row]) -> list[Row]:
-    """One row for each kernel and shape, `name` says how many layers share it."""
+    """The sum of each kernel and shape; `name` says how many layers share it."""
     shapes: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         shapes.setdefault((row.kind, row.shape), []).append(row)

@@ -1,4 +1,4 @@
-"""The instruction tables in the terminal."""
+"""The instruction tables as the terminal shows them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _number(value: float | None, form: str = ".2f") -> str:
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    """Names fold where the terminal is narrow; figures are never cut."""
+    """An empty table; names wrap if the terminal is narrow, figures are never cut."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in left:
         table.add_column(name, overflow="fold")
@@ -38,7 +38,10 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 
 def rows_table(title: str, rows: Sequence[Row], *, layers: bool = True) -> Table:
-    """Rows with their total; `layers`: with name and shape of each, else their number."""
+    """The table of some rows and their total.
+
+    With `layers` each row has a name and a shape, else a number of layers.
+    """
     left = ["layer", "kernel", "shape"] if layers else ["kernel"]
     right = [] if layers else ["layers"]
     right += ["MAC", "instructions", "per MAC", "bound", "times", "per element"]
@@ -57,7 +60,7 @@ def rows_table(title: str, rows: Sequence[Row], *, layers: bool = True) -> Table
 
 
 def _cells(row: Row) -> dict[str, str]:
-    """What a row says, by column; the number of layers stands where the shape of one does."""
+    """The cells of a row; the number of layers stands in the column of the shape."""
     return {
         "layer": row.name,
         "kernel": row.kind,
@@ -73,7 +76,7 @@ def _cells(row: Row) -> dict[str, str]:
 
 
 def functions_table(title: str, counts: Mapping[str, int]) -> Table:
-    """Instructions by C function, the largest ones."""
+    """The table of the C functions with most instructions."""
     table = _table(title, ["function"], ["instructions", "share"])
     total = sum(counts.values())
     for name, count in list(counts.items())[:_TOP]:

@@ -1,4 +1,4 @@
-"""What a classifier got right, class by class, as text."""
+"""The accuracy of each class, confusions and warnings, as text."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ _NAME_COLUMNS, _MATRIX_NAME_COLUMNS = 24, 12
 
 
 def name_text(name: str, columns: int = _NAME_COLUMNS) -> Text:
-    """A class's name as it is, without markup or control characters; of a long one the middle is
-    left out, because names often differ at their ends."""
+    """A class's name without markup and control characters, shortened in the middle.
+
+    Names often differ at their ends.
+    """
     shown = printable(name)
     keep = len(shown)
     while cell_len(shown) > columns:
@@ -35,13 +37,16 @@ def name_text(name: str, columns: int = _NAME_COLUMNS) -> Text:
 
 
 def percent(share: float | None) -> str:
-    """A share as it is printed everywhere."""
+    """A fraction as it is printed everywhere, such as "85.3 %"; "-" for None."""
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def outcome_tables(outcome: Outcome, console: Console) -> list[Table | Text]:
-    """Accuracy by class, and the confusion matrix, or the most frequent confusions where there are
-    many classes or the console is too narrow."""
+    """The accuracy of each class, and the confusion matrix.
+
+    The most frequent confusions stand for the matrix if there are many classes or the console is
+    too narrow.
+    """
     by_class = _class_table(outcome)
     if len(outcome.classes) <= MATRIX_CLASSES:
         matrix = _matrix_table(outcome)
@@ -80,7 +85,7 @@ def _class_table(outcome: Outcome) -> list[Table | Text]:
 
 
 def _matrix_table(outcome: Outcome) -> Table:
-    """Rows are the true classes, columns the predicted ones, by label."""
+    """The confusion matrix; rows are the true classes, columns the predicted ones, by label."""
     table = Table(padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("class", no_wrap=True)
@@ -110,7 +115,7 @@ def _pairs_table(outcome: Outcome) -> list[Table | Text]:
 
 
 def predictions_table(predictions: Sequence[Prediction], names: Sequence[str], top: int) -> Table:
-    """One row an image: what the network answers, then the next classes."""
+    """One row for each image: its predicted class, then the next probable ones."""
     table = Table(title="Predictions", title_justify="left")
     table.add_column("image", overflow="fold")
     columns = min(top, len(names))
@@ -126,8 +131,10 @@ def predictions_table(predictions: Sequence[Prediction], names: Sequence[str], t
 
 
 def unseen_warnings(reports: Sequence[TrainingReport], trained: Sequence[int]) -> list[str]:
-    """Which classes a run never predicts, and what helps. `trained` counts the training images of
-    each class."""
+    """Warnings of classes that a run never predicts, with advice.
+
+    `trained` has the number of training images of each class.
+    """
     known = [(report, report.outcome) for report in reports if report.outcome is not None]
     runs = Counter(name for _, outcome in known for name in outcome.never_predicted)
     if not runs:
@@ -160,7 +167,7 @@ def divergence_warnings(reports: Sequence[TrainingReport]) -> list[str]:
 
 
 def unseen_notes(outcome: Outcome) -> list[str]:
-    """Which classes are never predicted."""
+    """Notes about classes that are never predicted."""
     counts = dict(zip(outcome.classes, outcome.images_by_class, strict=True))
     lines = [
         f"class '{printable(name)}' is never predicted for any of {len(outcome.labels):,} images, "

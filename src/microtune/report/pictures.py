@@ -25,7 +25,7 @@ _NUMBERED_CLASSES, _NAMED_CLASSES, _PICTURE_NAME = 30, 120, 28
 
 
 def choose_samples(labels: Array, count: int) -> Array:
-    """Positions of `count` samples, the classes in turn, in the split's own order."""
+    """Positions of `count` samples, taken from the classes in turn, in the split's order."""
     queues = [np.flatnonzero(labels == c).tolist() for c in np.unique(labels)]
     chosen: list[int] = []
     while len(chosen) < count and any(queues):
@@ -36,7 +36,7 @@ def choose_samples(labels: Array, count: int) -> Array:
 def save_predictions(
     path: Path, test: Split, classes: Sequence[str], before: Array, after: Array
 ) -> None:
-    """A grid of test images with the prediction before and after training under each."""
+    """Draw test images, each with its prediction before and after training below it."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -71,7 +71,8 @@ def save_predictions(
 
 
 def check_confusion_place(path: Path) -> None:
-    """Raise MicrotuneError unless `path` is free or a confusion matrix that was drawn here."""
+    """Raise MicrotuneError unless `path` is free or has a confusion matrix drawn by this
+    program."""
     if path.suffix.lower() != ".png":
         raise MicrotuneError(f"{path}: the picture of the confusion matrix is called NAME.png")
     check_place(path)
@@ -90,9 +91,11 @@ def check_confusion_place(path: Path) -> None:
 
 
 def save_confusion(path: Path, outcome: Outcome) -> None:
-    """The confusion matrix as a picture: each row is a true class, coloured by the share of its
-    images that were given each predicted class. Raises MicrotuneError if it cannot be written or
-    would replace another file."""
+    """Draw the confusion matrix as a PNG.
+
+    Each row is a true class, coloured by the share of its images that each class was predicted for.
+    Raises MicrotuneError if it cannot be written or would replace another file.
+    """
     from matplotlib.figure import Figure
 
     check_confusion_place(path)

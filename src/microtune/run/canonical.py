@@ -40,7 +40,7 @@ def canonical_parameters(graph: Graph, data: Mapping[str, Array]) -> dict[str, A
 
 
 def parameters_sha256(graph: Graph, data: Mapping[str, Array]) -> str:
-    """Canonical SHA-256 of all trained parameters."""
+    """The canonical SHA-256 of all trained parameters, in hexadecimal digits."""
     digest = hashlib.sha256()
     for name, value in canonical_parameters(graph, data).items():
         digest.update(name.encode() + b"\0")
@@ -60,5 +60,5 @@ class LogitsHash:
         self._digest.update(little.tobytes())
 
     def hexdigest(self) -> str:
-        """The hash so far."""
+        """The hash of all logits so far, in hexadecimal digits."""
         return self._digest.hexdigest()

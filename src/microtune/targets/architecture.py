@@ -15,7 +15,7 @@ class Architecture:
 
     @property
     def gcc(self) -> str:
-        """The cross compiler."""
+        """The name of the cross compiler for this architecture."""
         return f"{self.tool_prefix}gcc"
 
     @property

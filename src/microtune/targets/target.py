@@ -68,7 +68,7 @@ class Target:
 
     @property
     def ram_bytes(self) -> int:
-        """Bytes of all banks."""
+        """Bytes of all memories of the target together."""
         return sum(bank.bytes for bank in self.memories)
 
     def to_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def hwc(graph: Graph, name: str) -> tuple[int, int, int]:
 
 
 def clamp_fields(node: Node) -> dict[str, str]:
-    """clamp_lo and clamp_hi."""
+    """The C fields clamp_lo and clamp_hi with the node's bounds."""
     lo, hi = clamp_bounds(node)
     return {"clamp_lo": str(lo), "clamp_hi": str(hi)}
 
@@ -41,7 +41,7 @@ def round_params(node: Node, delta: int) -> str:
 
 
 def round_io(e: Emitter, node: Node, rounding: Rounding[str], mask: str | None) -> str:
-    """Initialiser of mt_round_io."""
+    """A C initialiser of mt_round_io: addresses of exponent, offset and mask."""
     return struct_text({
         "exponent": e.address(node.outputs[1]), "offset": e.address(rounding.offset),
         "base": e.address(rounding.base), "state": STATE, "mask": address_or_null(e, mask),

@@ -39,7 +39,7 @@ def conv_shape(
 
 
 def split_fields(e: Emitter, split: Split[str] | None, depthwise: bool) -> dict[str, str]:
-    """channel_order and trained_channels."""
+    """The C fields channel_order and trained_channels of a partly trained layer."""
     if split is None:
         return {"channel_order": "NULL", "trained_channels": "0"}
     count = e.graph.tensors[split.trained].shape[0 if depthwise else -1]

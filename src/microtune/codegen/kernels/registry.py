@@ -74,7 +74,7 @@ def elementwise(kind: str, cost: CostClass | None = None) -> WorkRule:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The C of an op.
+    """What code generation knows of an op.
 
     emit      appends the parameters and the call
     work      class and shape of its work, for reports and bounds

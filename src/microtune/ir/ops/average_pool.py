@@ -18,7 +18,7 @@ from microtune.ir.ops.rules import Lowering, Tape
 
 @dataclass(frozen=True)
 class QAveragePoolGrad(Operands[T]):
-    """q_average_pool_grad; `rounding` only where windows overlap."""
+    """Operands of q_average_pool_grad; `rounding` only where windows overlap."""
 
     g: Gradient[T]
     rounding: Rounding[T] | None
@@ -105,7 +105,7 @@ def _lower(low: Lowering, node: Node) -> None:
     lowering=_lower,
 )  # fmt: skip
 def average_pool_grad(ctx: Context, o: Single[Array]) -> list[Array]:
-    """g/n to each element of its window."""
+    """Distribute g/n to each of the n elements of its window."""
     shape, kernel = ctx.node.ints("shape"), ctx.node.ints("kernel")
     dx = _spread_windows(as_hwc(o.x), (shape[1], shape[2]), ctx.node)
     return [dx[None] / ctx.real(kernel[0] * kernel[1])]

@@ -15,7 +15,7 @@ from microtune.ir.ops.rules import Lowering, Tape
 
 @dataclass(frozen=True)
 class MaskGradient(Operands[T]):
-    """mask_gradient, q_mask_gradient."""
+    """Operands of mask_gradient and q_mask_gradient."""
 
     g: T
     mask: T
@@ -47,7 +47,7 @@ def _lower_mask(low: Lowering, node: Node) -> None:
 
 @op("mask_gradient", MaskGradient, same_as("g"), Trait.FLOAT, Trait.MASK, lowering=_lower_mask)
 def mask_gradient(ctx: Context, o: MaskGradient[Array]) -> list[Array]:
-    """g where the clamp was not active, else 0."""
+    """The gradient g where the clamp was not active, else 0."""
     return [np.where(o.mask, o.g, np.zeros((), o.g.dtype))]
 
 

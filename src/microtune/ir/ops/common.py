@@ -24,7 +24,7 @@ def scalar(array: Array) -> int:
 
 
 def real_attr(node: Node, name: str) -> float:
-    """A float attribute."""
+    """A float attribute of a node. Raises TypeError if it is no number."""
     value = node.attrs[name]
     if isinstance(value, (list, str)):
         raise TypeError(f"{node.op}: attribute {name} is not a number")
@@ -65,5 +65,5 @@ def clamped(ctx: Context, v: Array) -> list[Array]:
 
 
 def centred(ctx: Context, name: str, codes: Array) -> Array:
-    """q - z as int64, flattened."""
+    """The codes minus their zero point, int64, flattened."""
     return codes.reshape(-1).astype(np.int64) - ctx.graph.quant(name).zero_point

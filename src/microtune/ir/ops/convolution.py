@@ -195,7 +195,7 @@ def _conv2d_shapes(graph: Graph, node: Node) -> ShapeList:
     proof=layer_proof, overwrites=_overwrites, clamps=layer_clamps, window=_window,
 )  # fmt: skip
 def conv2d(ctx: Context, o: Layer[Array]) -> list[Array]:
-    """y = conv2d(x, weight, bias); the accumulator is int32."""
+    """The convolution y = conv2d(x, weight, bias) with an int32 accumulator, requantised."""
     zero = ctx.graph.quant(layer_of(ctx.node).x).zero_point
     weight = full_weight(ctx.node.int("groups"), o.weight, o.split)
     acc = convolution.convolve(as_hwc(o.x).astype(np.int64) - zero, weight, geometry_of(ctx.node))
@@ -218,7 +218,7 @@ def _fully_connected_shapes(graph: Graph, node: Node) -> ShapeList:
     clamps=layer_clamps,
 )  # fmt: skip
 def fully_connected(ctx: Context, o: Layer[Array]) -> list[Array]:
-    """y = fully_connected(x (1,I), weight (O,I), bias)."""
+    """The layer y = fully_connected(x (1, I), weight (O, I), bias), requantised."""
     zero = ctx.graph.quant(layer_of(ctx.node).x).zero_point
     acc = (o.x.astype(np.int64) - zero) @ o.weight.astype(np.int64).T + o.bias.astype(np.int64)
     return _requantized(ctx, acc, ctx.node.outputs[0])
@@ -260,6 +260,6 @@ def layer_with(graph: Graph, param: str) -> Node:
 
 @op("bias_from_delta", BiasFromDelta, same_as("base", "i32"), attrs="shift")
 def bias_from_delta(ctx: Context, o: BiasFromDelta[Array]) -> list[Array]:
-    """bias = base + (delta << shift): the int16 format of a trained bias."""
+    """The bias base + (delta << shift), int32, of the int16 format of a trained bias."""
     base, delta = o.base.astype(np.int64), o.delta.astype(np.int64)
     return [(base + (delta << ctx.node.int("shift"))).astype(np.int32)]

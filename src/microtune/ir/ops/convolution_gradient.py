@@ -82,7 +82,7 @@ def _lower_input_grad(low: Lowering, node: Node) -> None:
     attrs=CONV_ATTRS + " shape x_scale y_scale", lowering=_lower_input_grad, proof=_float_proof,
 )  # fmt: skip
 def conv2d_input_grad(ctx: Context, o: ConvInputGrad[Array]) -> list[Array]:
-    """dx = convᵀ(g·M, w)."""
+    """The input gradient dx = convᵀ(g·M, w) in reals."""
     shape = ctx.node.ints("shape")
     weight = full_weight(ctx.node.int("groups"), o.weight, o.split)
     scaled = as_hwc(o.g).astype(np.float64) * multipliers(ctx.node, o.scales)
@@ -157,7 +157,7 @@ def _overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
     macs=_macs, reads=_reads, proof=_proof, overwrites=_overwrites,
 )  # fmt: skip
 def q_conv2d_input_grad(ctx: Context, o: QConvInputGrad[Array]) -> list[Array]:
-    """dx of int8 codes, rounded by the exponent rule."""
+    """The input gradient dx of int8 codes, rounded by the exponent rule."""
     node = ctx.node
     weight = full_weight(node.int("groups"), o.weight, o.split)
     constants, size = InputGradConstants(ctx.graph, node), _size(node.ints("shape"))
@@ -201,7 +201,7 @@ def _lower_weight_grad(low: Lowering, node: Node) -> None:
     lowering=_lower_weight_grad, proof=update_proof,
 )  # fmt: skip
 def conv2d_weight_grad(ctx: Context, o: ConvWeightGrad[Array]) -> list[Array]:
-    """dW = M·corr(q_x - z_x, g).
+    """The weight gradient dW = M·corr(q_x - z_x, g) in reals.
 
     With `order` x holds the trained channels only; a depthwise layer then needs their g.
     """
@@ -240,6 +240,6 @@ def _lower_bias_grad(low: Lowering, node: Node) -> None:
     lowering=_lower_bias_grad,
 )  # fmt: skip
 def conv2d_bias_grad(ctx: Context, o: ConvBiasGrad[Array]) -> list[Array]:
-    """db = M·Σ g over the pixels."""
+    """The bias gradient db = M·Σ g over the pixels, in reals."""
     total = as_hwc(o.g).astype(np.float64).sum(axis=(0, 1))
     return [(total * multipliers(ctx.node, o.scales)).astype(ctx.real)]

@@ -22,7 +22,7 @@ class Split(Operands[T]):
 
 @dataclass(frozen=True)
 class Layer(Operands[T]):
-    """conv2d, fully_connected."""
+    """Operands of conv2d and fully_connected."""
 
     x: T
     weight: T
@@ -32,7 +32,7 @@ class Layer(Operands[T]):
 
 @dataclass(frozen=True)
 class Gather(Operands[T]):
-    """gather_channels."""
+    """Operands of gather_channels."""
 
     x: T
     order: T
@@ -40,7 +40,7 @@ class Gather(Operands[T]):
 
 @dataclass(frozen=True)
 class BiasFromDelta(Operands[T]):
-    """bias_from_delta."""
+    """Operands of bias_from_delta."""
 
     base: T
     delta: T
@@ -48,7 +48,7 @@ class BiasFromDelta(Operands[T]):
 
 @dataclass(frozen=True)
 class ConvInputGrad(Operands[T]):
-    """conv2d_input_grad."""
+    """Operands of conv2d_input_grad."""
 
     g: T
     weight: T
@@ -58,7 +58,7 @@ class ConvInputGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class ConvWeightGrad(Operands[T]):
-    """conv2d_weight_grad; with `order`, `x` holds the trained channels only."""
+    """Operands of conv2d_weight_grad; with `order`, `x` holds the trained channels only."""
 
     g: T
     x: T
@@ -68,7 +68,7 @@ class ConvWeightGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class ConvBiasGrad(Operands[T]):
-    """conv2d_bias_grad."""
+    """Operands of conv2d_bias_grad."""
 
     g: T
     scales: T
@@ -76,7 +76,7 @@ class ConvBiasGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class QConvInputGrad(Operands[T]):
-    """q_conv2d_input_grad."""
+    """Operands of q_conv2d_input_grad."""
 
     g: Gradient[T]
     weight: T
@@ -88,7 +88,10 @@ class QConvInputGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class WeightUpdate(Operands[T]):
-    """conv2d_weight_update; with `order`, `x` and `weight` hold the trained channels only."""
+    """Operands of conv2d_weight_update.
+
+    With `order`, `x` and `weight` hold the trained channels only.
+    """
 
     g: Gradient[T]
     x: T
@@ -102,7 +105,7 @@ class WeightUpdate(Operands[T]):
 
 @dataclass(frozen=True)
 class BiasUpdate(Operands[T]):
-    """bias_update; `bias` is int32, or the int16 delta."""
+    """Operands of bias_update; `bias` is int32, or the int16 delta."""
 
     g: Gradient[T]
     bias: T

@@ -16,7 +16,7 @@ from microtune.ir.ops.rules import Lowering
 
 @dataclass(frozen=True)
 class CrossEntropy(Operands[T]):
-    """softmax_cross_entropy."""
+    """Operands of softmax_cross_entropy."""
 
     logits: T
     label: T

@@ -22,9 +22,10 @@ Factors = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class FactorTable:
-    """f[o] = scale/M[o] with the forward pass's M[o] = multiplier·2^(shift-32), each (O,) int64.
+    """The factors f[o] = scale/M[o] of a parameter's update.
 
-    `scale` is (mantissa, exponent), constant over the tensor.
+    M[o] = multiplier·2^(shift-32) is that of the forward pass, each int64 (O,). `scale` is
+    (mantissa, exponent), constant over the tensor.
     """
 
     multiplier: npt.NDArray[np.int64]
@@ -47,14 +48,14 @@ def _table(node: Node, scales: Array, scale: float) -> FactorTable:
 
 
 def weight_factors(graph: Graph, node: Node) -> FactorTable:
-    """f[o] = M[o]·c_g/s_w[o]² = c_g·(s_x/s_y)²/M[o] of a conv2d_weight_update node."""
+    """The factors f[o] = M[o]·c_g/s_w[o]² = c_g·(s_x/s_y)²/M[o] of a conv2d_weight_update node."""
     o = WeightUpdate[str].of(node.inputs)
     ratio = real_attr(node, "x_scale") / real_attr(node, "y_scale")
     return _table(node, graph.data[o.scales], graph.factor(o.g.codes) * ratio**2)
 
 
 def bias_factors(graph: Graph, node: Node) -> FactorTable:
-    """f[o] = M[o]·c_g/(s_x·s_w[o])² = c_g/s_y²/M[o], over 2^shift, of a bias_update node."""
+    """The factors f[o] = M[o]·c_g/(s_x·s_w[o])² = c_g/s_y²/M[o], over 2^shift, of a bias_update."""
     o = BiasUpdate[str].of(node.inputs)
     real = graph.factor(o.g.codes) / real_attr(node, "y_scale") ** 2
     return _table(node, graph.data[o.scales], real * 2.0 ** -node.int("shift", 0))
@@ -113,7 +114,7 @@ def _reads(graph: Graph, node: Node) -> dict[str, float]:
     attrs=CONV_ATTRS + " x_zero x_scale y_scale site", macs=_macs, reads=_reads, proof=update_proof,
 )  # fmt: skip
 def conv2d_weight_update(ctx: Context, o: WeightUpdate[Array]) -> list[Array]:
-    """weight - lr·dW, rounded stochastically; x holds the trained channels."""
+    """The next weight: weight - lr·dW, rounded stochastically; x holds the trained channels."""
     weight = as_ohwi(o.weight)
     geometry, groups = geometry_of(ctx.node), ctx.node.int("groups")
     fm, fe = weight_factors(ctx.graph, ctx.node).factors()
@@ -140,7 +141,7 @@ def conv2d_weight_update(ctx: Context, o: WeightUpdate[Array]) -> list[Array]:
     optional="shift",
 )  # fmt: skip
 def bias_update(ctx: Context, o: BiasUpdate[Array]) -> list[Array]:
-    """bias (int32, or the int16 delta) - lr·db, rounded stochastically."""
+    """The next bias, int32 or the int16 delta: bias - lr·db, rounded stochastically."""
     b = o.bias
     acc = as_hwc(o.g.codes).astype(np.int64).sum(axis=(0, 1))
     fm, fe = bias_factors(ctx.graph, ctx.node).factors()

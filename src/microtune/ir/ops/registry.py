@@ -97,7 +97,7 @@ def overwrites_nothing(graph: Graph, node: Node) -> tuple[str, ...]:
 
 
 def never(graph: Graph, node: Node) -> bool:
-    """An op without a clamp."""
+    """False for every node: the answer of an op without a clamp."""
     return False
 
 
@@ -113,7 +113,7 @@ def row_by_row(graph: Graph, node: Node) -> Window:
 
 @dataclass(frozen=True)
 class Op:
-    """An op.
+    """What the program knows of an op, in one entry.
 
     operands     class of its named operands
     attrs        attributes that it must have; `optional` may be there

@@ -19,7 +19,7 @@ from microtune.ir.ops.rules import Lowering, Tape
 
 @dataclass(frozen=True)
 class Add(Operands[T]):
-    """add."""
+    """Operands of add, the residual sum."""
 
     x1: T
     x2: T
@@ -27,7 +27,7 @@ class Add(Operands[T]):
 
 @dataclass(frozen=True)
 class GradientSum(Operands[T]):
-    """gradient_sum."""
+    """Operands of gradient_sum, in reals."""
 
     a: T
     b: T
@@ -35,7 +35,7 @@ class GradientSum(Operands[T]):
 
 @dataclass(frozen=True)
 class QGradientSum(Operands[T]):
-    """q_gradient_sum."""
+    """Operands of q_gradient_sum, in int8 codes."""
 
     a: Gradient[T]
     b: Gradient[T]
@@ -45,7 +45,7 @@ class QGradientSum(Operands[T]):
 
 @dataclass(frozen=True)
 class QScaleGradient(Operands[T]):
-    """q_scale_gradient."""
+    """Operands of q_scale_gradient."""
 
     g: Gradient[T]
 
@@ -113,7 +113,7 @@ def _lower_scale(low: Lowering, node: Node) -> None:
 
 @op("scale_gradient", Single, same_as("x"), Trait.FLOAT, attrs="factor", lowering=_lower_scale)
 def scale_gradient(ctx: Context, o: Single[Array]) -> list[Array]:
-    """g·factor: the way back through one input of a residual add."""
+    """The gradient g·factor of one input of a residual add."""
     return [o.x * ctx.real(real_attr(ctx.node, "factor"))]
 
 
@@ -149,7 +149,7 @@ def gradient_sum(ctx: Context, o: GradientSum[Array]) -> list[Array]:
 
 
 def sum_multiplier(graph: Graph, node: Node) -> int:
-    """m_b = c_b/c_a in Q12."""
+    """The factor m_b = c_b/c_a of a q_gradient_sum node, in Q12."""
     o = QGradientSum[str].of(node.inputs)
     ratio = graph.factor(o.b.codes) / graph.factor(o.a.codes)
     return int(np.floor(ratio * 4096 + 0.5))
