@@ -29,7 +29,7 @@ golden: setup ## record the generated C sources anew, after a deliberate change 
 mutants: setup ## put one fault after the other into a copy: does the test named for it fail?
 	@$(PY) benchmarks/mutants.py
 
-lint: setup ## ruff, mypy, clang-format, walls between rooms, size limits
+lint: setup ## ruff, mypy, clang-format, walls between rooms, size limits, docstrings
 	@scripts/setup.sh lint
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -37,6 +37,7 @@ lint: setup ## ruff, mypy, clang-format, walls between rooms, size limits
 	@.venv/bin/lint-imports --no-logo
 	@git ls-files '*.c' '*.h' | xargs .venv/bin/clang-format --dry-run --Werror
 	@$(PY) scripts/check_sizes.py
+	@$(PY) scripts/check_docstrings.py
 	@$(PY) scripts/check_ops.py
 
 format: setup ## rewrite the code in the house style

@@ -158,7 +158,7 @@ def plan_graph(graph: Graph, request: Request | None = None) -> MemoryPlan:
 
 
 def planned_sram(graph: Graph, plan: MemoryPlan) -> int:
-    """arenas + parameters + context + stack reserve, in bytes."""
+    """Bytes of SRAM of a plan: arenas, parameters, context and the reserve of the stack."""
     return plan.arena_bytes + sum(resident_bytes(graph).values())
 
 

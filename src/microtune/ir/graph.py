@@ -43,9 +43,10 @@ DTYPES: dict[str, tuple[type[np.generic], float]] = {
 
 @dataclass(frozen=True)
 class Quant:
-    """real = scale·(code - zero_point), or per output channel with the scales in a const tensor.
+    """The quantisation of a tensor: real = scale·(code - zero_point).
 
-    `factor` is used by int8 gradient tensors instead: real = code·factor·2^exponent.
+    Per output channel the scales are in a const tensor. `factor` is used by int8 gradient tensors
+    instead: real = code·factor·2^exponent.
     """
 
     scale: float | None = None
@@ -82,12 +83,12 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        """Number of elements."""
+        """The number of elements of the tensor."""
         return int(math.prod(self.shape))
 
     @property
     def numpy(self) -> type[np.generic]:
-        """The element type in numpy."""
+        """The element type of the tensor in numpy."""
         return DTYPES[self.dtype][0]
 
     @property
@@ -121,14 +122,14 @@ class Node:
         return [int(v) for v in value]
 
     def int(self, name: str, default: int | None = None) -> int:
-        """An integer attribute."""
+        """An integer attribute of the node. Raises TypeError if it is none."""
         value = self.attrs.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{self.op}: attribute {name} is not an integer")
         return value
 
     def str(self, name: str) -> str:
-        """A text attribute."""
+        """A text attribute of the node. Raises TypeError if it is none."""
         value = self.attrs[name]
         if not isinstance(value, str):
             raise TypeError(f"{self.op}: attribute {name} is not text")
@@ -246,7 +247,7 @@ class Graph:
         return quant
 
     def scale(self, name: str) -> float:
-        """The per-tensor scale."""
+        """The scale of a tensor with a single one. Raises ValueError if it has none."""
         scale = self.quant(name).scale
         if scale is None:
             raise ValueError(f"tensor {name} has no per-tensor scale")

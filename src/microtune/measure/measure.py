@@ -74,7 +74,10 @@ class Measurement:
         return "\n".join(["Measurement", *rows])
 
     def to_json(self) -> dict[str, Any]:
-        """sram = arena + static + stack; instructions of the second call of each."""
+        """The figures as `--json` writes them.
+
+        SRAM is arena + static + stack; instructions are those of the second call of each kind.
+        """
         sizes = self.firmware.sizes
         infer_macs, train_macs = graph_macs(self.graph)
         result: dict[str, Any] = {

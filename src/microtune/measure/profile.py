@@ -68,7 +68,7 @@ class Part:
 
     @property
     def instructions(self) -> int:
-        """Instructions of the part."""
+        """The number of instructions executed in the part."""
         return sum(self.counts.values())
 
 
@@ -97,7 +97,7 @@ class Profile:
 
 
 def merge(counts: Iterator[Counts]) -> Counts:
-    """The sum of several counts."""
+    """The sum, by address, of several instruction counts."""
     total: Counts = {}
     for one in counts:
         for address, count in one.items():

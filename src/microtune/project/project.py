@@ -63,7 +63,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Project:
-    """What goes into a C project.
+    """Everything that goes into the folder of a C project.
 
     `class_names` are in label order (empty: not known); `prefix` stands before every external name
     of the C; `learnt` is where the graph's initial values came from.

@@ -114,7 +114,7 @@ class MemoryMap:
 
     @property
     def steps(self) -> int:
-        """Number of steps."""
+        """The number of steps: nodes of the graph."""
         return len(self.names)
 
     @property
@@ -208,7 +208,7 @@ def _bank(name: str, blocks: list[Block], arena: Mapping[str, Any]) -> Bank:
 
 
 def percent(part: int, whole: int) -> str:
-    """A share as people write it."""
+    """A fraction of the whole in words, such as "12.0 %"."""
     share = 100 * part / whole
     return f"{share:.1f} %" if share >= 0.05 else "< 0.1 %"
 

@@ -98,7 +98,7 @@ def host_runner(folder: Path, seed: int, flags: tuple[str, ...]) -> tuple[HostRu
 
 
 def frames_sha256(split: Split) -> str:
-    """Of the frames alone."""
+    """A hash of the frames of a split, without labels and names."""
     return hashlib.sha256(np.ascontiguousarray(split.frames).data).hexdigest()
 
 

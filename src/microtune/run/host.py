@@ -141,7 +141,7 @@ class HostLibrary:
     """A built project: init, infer, train_step, save, load; parameters by name.
 
     An instance is for one thread at a time. The calls release the interpreter's lock, so that
-    instances (`twin`) in several threads run on several cores.
+    instances (`new_instance`) in several threads run on several cores.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class HostLibrary:
         self._arenas = [_aligned(self._c.mt_arena_bytes(i)) for i in range(count)]
         self._replay_memory = _aligned(self._replay_bytes)
 
-    def twin(self) -> HostLibrary:
+    def new_instance(self) -> HostLibrary:
         """Another instance of the same code, with memory of its own and in the compiled state."""
         other = copy.copy(self)
         other._allocate()

@@ -45,7 +45,7 @@ from microtune.tools.toolchain import build_firmware
 
 BackEnd = Literal["host", "qemu", "numpy"]
 Progress = Callable[[int, int], None]
-Twins = queue.SimpleQueue[HostLibrary]
+Instances = queue.SimpleQueue[HostLibrary]
 T = TypeVar("T")
 DEBUG_FLAGS = ("-O2", DEBUG_FLAG)
 NO_REPLAY = "rehearsing needs a project compiled with --replay"
@@ -107,7 +107,7 @@ class HostRunner:
         latents = np.empty((count, self.library.latent_bytes), np.int8)
         done = 0
         with ThreadPoolExecutor(self.threads) as pool:
-            idle = self._twins(self.library.save())
+            idle = self._instances(self.library.save())
             for latent in pool.map(lambda f: _lent(idle, lambda c: c.make_latent(f)), split.frames):
                 latents[done] = latent
                 done += 1
@@ -116,18 +116,18 @@ class HostRunner:
         self.from_latents = True
         return Split(latents, split.labels, split.names)
 
-    def _twins(self, learnt: bytes) -> Twins:
-        """Instances with these parameters, one for each thread."""
-        idle: Twins = queue.SimpleQueue()
+    def _instances(self, learnt: bytes) -> Instances:
+        """A queue of instances with these parameters, one for each thread."""
+        idle: Instances = queue.SimpleQueue()
         for _ in range(self.threads):
-            twin = self.library.twin()
-            twin.load(learnt)
-            idle.put(twin)
+            instance = self.library.new_instance()
+            instance.load(learnt)
+            idle.put(instance)
         return idle
 
     def _infer_on_cores(self, records: Iterator[Record]) -> Iterator[RecordResult]:
         """The parameters stay, so instances that loaded them share the records."""
-        idle, latents = self._twins(self.library.save()), self.from_latents
+        idle, latents = self._instances(self.library.save()), self.from_latents
 
         def infer(record: Record) -> RecordResult:
             return _lent(idle, lambda library: _host_result(library, record, latents))
@@ -141,7 +141,7 @@ class HostRunner:
         return self.library.parameters()
 
     def saved(self) -> bytes:
-        """What `mt_save` writes now."""
+        """The present state as `mt_save` writes it."""
         return self.library.save()
 
     def load(self, learnt: Learnt) -> None:
@@ -202,7 +202,7 @@ class NumpyRunner:
         self.interpreter.seed, self.interpreter.step = learnt.seed, learnt.steps
 
     def saved(self) -> bytes:
-        """Only the generated C saves."""
+        """Raises MicrotuneError: only the generated C can save its state."""
         raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
 
 
@@ -294,7 +294,7 @@ def _peek(records: Iterable[Record]) -> tuple[Record | None, Iterator[Record]]:
     return first, iterator if first is None else itertools.chain([first], iterator)
 
 
-def _lent(idle: Twins, use: Callable[[HostLibrary], T]) -> T:
+def _lent(idle: Instances, use: Callable[[HostLibrary], T]) -> T:
     """Use an idle instance."""
     library = idle.get()
     try:

@@ -58,7 +58,7 @@ class OpenProject:
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
+        """The number of classes that the project tells apart."""
         return int(self.plan["classes"])
 
     @property

@@ -149,7 +149,7 @@ def seeds_json(reports: Sequence[TrainingReport], *, predictions: bool = False) 
 
 
 def learning_rate(plan: TrainingPlan, step: int, total: int) -> float:
-    """float32 learning rate of a step; the cosine ends at zero after `total` steps."""
+    """The learning rate of a step as a float32; a cosine ends at zero after `total` steps."""
     if plan.schedule == "constant":
         return float(np.float32(plan.learning_rate))
     return float(np.float32(plan.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))))

@@ -49,7 +49,7 @@ class Tape:
         self.saved.setdefault(self.graph.nodes.index(reader), []).append(node)
 
     def shape(self, name: str) -> list[int]:
-        """Shape as an attribute."""
+        """The shape of a tensor, as an attribute of a node."""
         return list(self.graph.tensors[name].shape)
 
 

@@ -19,7 +19,7 @@ from microtune.ir.ops.rules import Lowering, Tape
 
 @dataclass(frozen=True)
 class Head(Operands[T]):
-    """head."""
+    """Operands of head, the classifier."""
 
     x: T
     weight: T
@@ -28,7 +28,7 @@ class Head(Operands[T]):
 
 @dataclass(frozen=True)
 class HeadInputGrad(Operands[T]):
-    """head_input_grad; `d` is the gradient of the logits."""
+    """Operands of head_input_grad; `d` is the gradient of the logits."""
 
     d: T
     weight: T
@@ -36,7 +36,7 @@ class HeadInputGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class HeadWeightGrad(Operands[T]):
-    """head_weight_grad."""
+    """Operands of head_weight_grad, in reals."""
 
     d: T
     x: T
@@ -44,7 +44,7 @@ class HeadWeightGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class QHeadInputGrad(Operands[T]):
-    """q_head_input_grad."""
+    """Operands of q_head_input_grad, in int8 codes."""
 
     d: T
     weight: T
@@ -54,7 +54,7 @@ class QHeadInputGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class HeadUpdate(Operands[T]):
-    """head_update."""
+    """Operands of head_update, weight and bias together."""
 
     d: T
     x: T
@@ -270,7 +270,7 @@ def _update_shapes(graph: Graph, node: Node) -> ShapeList:
     reads=_twice,
 )  # fmt: skip
 def head_update(ctx: Context, o: HeadUpdate[Array]) -> list[Array]:
-    """Next weight and next bias."""
+    """The next weight and the next bias of the head."""
     names, w, b = HeadUpdate[str].of(ctx.node.inputs), o.weight, o.bias
     features = centred(ctx, names.x, o.x)
     if w.dtype == np.float32:
