@@ -20,7 +20,7 @@ from microtune.cli import app
 from microtune.errors import MicrotuneError
 from microtune.project.project import Project, read_plan
 from microtune.report.memory_labels import spread
-from microtune.report.memory_map import Block, Kind, MemoryMap, load_memory_map, memory_map
+from microtune.report.memory_map import Block, BufferKind, MemoryMap, load_memory_map, memory_map
 from microtune.report.memory_picture import save_memory_picture
 from microtune.report.memory_text import occupancy, render_memory
 from tests.projects import compile_project
@@ -72,21 +72,21 @@ def test_all_sram_adds_up_to_what_compile_planned(built: tuple[Path, Project]) -
 
 def test_kinds(built: tuple[Path, Project]) -> None:
     kinds = {b.name: b.kind for b in load_memory_map(built[0]).banks[0].blocks}
-    assert kinds["input"] is Kind.INPUT
-    assert kinds["stem"] is Kind.ACTIVATION
-    assert kinds["block6_expand"] is Kind.SAVED
-    assert kinds["last.mask"] is Kind.MASK
-    assert kinds["pool.dx"] is Kind.GRADIENT
-    assert kinds["logits.grad"] is Kind.GRADIENT
-    assert kinds["logits"] is Kind.RESULT
-    assert kinds["scratch of stem"] is Kind.SCRATCH
+    assert kinds["input"] is BufferKind.INPUT
+    assert kinds["stem"] is BufferKind.ACTIVATION
+    assert kinds["block6_expand"] is BufferKind.SAVED
+    assert kinds["last.mask"] is BufferKind.MASK
+    assert kinds["pool.dx"] is BufferKind.GRADIENT
+    assert kinds["logits.grad"] is BufferKind.GRADIENT
+    assert kinds["logits"] is BufferKind.RESULT
+    assert kinds["scratch of stem"] is BufferKind.SCRATCH
 
 
 def test_a_row_ring_is_known_by_the_kind_of_its_buffer(built: tuple[Path, Project]) -> None:
     plan = read_plan(built[0])
     plan["buffers"][0] |= {"name": "stem ring", "kind": "ring"}
     blocks = memory_map(plan, built[1].graph).banks[0].blocks
-    assert blocks[0].kind is Kind.RING
+    assert blocks[0].kind is BufferKind.RING
 
 
 def test_gaps_and_stated_arenas(built: tuple[Path, Project]) -> None:
@@ -189,9 +189,9 @@ def test_plan_json_alone_is_enough(built: tuple[Path, Project]) -> None:
 
 
 def test_a_cell_shows_the_block_that_fills_most_of_it() -> None:
-    low = Block("low", Kind.ACTIVATION, 0, 50, 0, 4)
-    thin = Block("thin", Kind.MASK, 50, 2, 0, 4)
-    late = Block("late", Kind.GRADIENT, 50, 50, 2, 4)
+    low = Block("low", BufferKind.ACTIVATION, 0, 50, 0, 4)
+    thin = Block("thin", BufferKind.MASK, 50, 2, 0, 4)
+    late = Block("late", BufferKind.GRADIENT, 50, 50, 2, 4)
     cells = occupancy((low, thin, late), 4, 100, 4, 4)
     assert cells[0] == cells[1] == [0, 0, 0, 0]
     assert cells[2] == cells[3] == [None, None, 2, 2]

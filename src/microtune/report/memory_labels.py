@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from microtune.report.memory_map import Bank, Block, Kind
+from microtune.report.memory_map import BankMap, Block, BufferKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, FAINT = "#222222", "#8A8A8A"
 SMALL, TINY = 7.0, 5.0
-_DARK = frozenset({Kind.INPUT, Kind.RESULT})
+_DARK = frozenset({BufferKind.INPUT, BufferKind.RESULT})
 _CALLOUTS, _CALLOUT_SHARE = 12, 0.06
 _FAR_POINTS = 64.0
 _HEIGHTS = (0.5, 0.35, 0.65, 0.2, 0.8, 0.92)
@@ -84,7 +84,7 @@ class _Box:
         return (self.left + self.right) / 2, (self.low + self.high) / 2
 
 
-def block_labels(axis: Axes, bank: Bank) -> None:
+def block_labels(axis: Axes, bank: BankMap) -> None:
     """Write a name into every rectangle that has room, and beside the largest of the others."""
     per_step, per_byte = points(axis)
     boxes = [

@@ -1,7 +1,7 @@
-"""What lives where and when: the memory map of a compiled project, as data for the views.
+"""The memory map of a compiled project as data: which buffer lies where, and when.
 
 `memory_text` draws it in the terminal and `memory_picture` as SVG or PNG. Addresses and sizes are
-bytes from the start of a bank, times are steps (nodes of the training graph in order), half-open.
+bytes from the start of a bank. Times are steps (nodes of the training graph in order), half-open.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from microtune.targets import DEFAULT_STACK_BYTES
 LARGEST = 10
 
 
-class Kind(StrEnum):
-    """What a buffer is for; the value is its name in legends."""
+class BufferKind(StrEnum):
+    """The purpose of a buffer; the value is its name in legends."""
 
     INPUT = "input"
     ACTIVATION = "activation"
@@ -36,15 +36,15 @@ class Kind(StrEnum):
     SCRATCH = "scratch"
 
 
-_BUFFER_KINDS = {"ring": Kind.RING, "scratch": Kind.SCRATCH, "rows": Kind.SCRATCH}
+_BUFFER_KINDS = {"ring": BufferKind.RING, "scratch": BufferKind.SCRATCH, "rows": BufferKind.SCRATCH}
 
 
 @dataclass(frozen=True)
 class Block:
-    """`bytes` at `offset` of one bank, alive in steps [first, last)."""
+    """A buffer of `bytes` at `offset` of one bank that is live in the steps [first, last)."""
 
     name: str
-    kind: Kind
+    kind: BufferKind
     offset: int
     bytes: int
     first: int
@@ -52,16 +52,16 @@ class Block:
 
     @property
     def end(self) -> int:
-        """First byte behind the block."""
+        """The offset of the first byte after the block."""
         return self.offset + self.bytes
 
 
 @dataclass(frozen=True)
-class Bank:
-    """The part of the arena in one memory; `lower_bound` is None where the plan states none.
+class BankMap:
+    """The part of the arena in one memory.
 
-    Steps [peak_step, peak_last) have the most bytes alive. `beside` names what else of the product
-    the memory holds.
+    `lower_bound` is None if the plan states none. The steps [peak_step, peak_last) have the most
+    live bytes. `beside` names what else of the product the memory has.
     """
 
     name: str
@@ -73,37 +73,37 @@ class Bank:
     beside: tuple[str, ...] = ()
 
     def at_peak(self) -> list[Block]:
-        """The blocks alive in the peak step, largest first."""
+        """The blocks that are live in the peak step, the largest first."""
         alive = [b for b in self.blocks if b.first <= self.peak_step < b.last]
         return sorted(alive, key=lambda b: (-b.bytes, b.name))
 
     def peak_words(self) -> str:
-        """The peak in words: "step 3" or "steps 0 to 9"."""
+        """The steps of the peak in words: "step 3" or "steps 0 to 9"."""
         if self.peak_last == self.peak_step + 1:
             return f"step {self.peak_step}"
         return f"steps {self.peak_step} to {self.peak_last - 1}"
 
     def label(self) -> str:
-        """The bank's name, with what it holds besides the arena."""
+        """The bank's name, with what it holds beside the arena."""
         return self.name + (f" (beside {' and '.join(self.beside)})" if self.beside else "")
 
     @property
     def live_bytes(self) -> int:
-        """Bytes alive in the peak step."""
+        """Bytes that are live in the peak step."""
         return sum(b.bytes for b in self.at_peak())
 
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """Everything the views show. `ops`, `updates` (parameters are updated) and `names` have
-    one entry a step.
+    """Everything that the views show.
 
-    `backward` is the first step after the loss (the number of steps for inference only). `sram`
-    holds the planned parts of all SRAM in bytes.
+    `ops`, `updates` (whether parameters are updated) and `names` have one entry for each step.
+    `backward` is the first step after the loss (for inference only: the number of steps). `sram`
+    has the planned parts of all SRAM in bytes.
     """
 
     title: str
-    banks: tuple[Bank, ...]
+    banks: tuple[BankMap, ...]
     ops: tuple[str, ...]
     updates: tuple[bool, ...]
     names: tuple[str, ...]
@@ -119,11 +119,11 @@ class MemoryMap:
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes of all banks together."""
+        """Bytes of the arena in all banks together."""
         return sum(bank.bytes for bank in self.banks)
 
     def verdict(self) -> str:
-        """The arena beside its lower bound, in one sentence."""
+        """One sentence that compares the arena with its lower bound."""
         if len(self.banks) > 1:
             text = f"arenas {self.arena_bytes:,} B in {len(self.banks)} memories"
             proof = ": each proven minimal for its buffers in this order"
@@ -135,7 +135,10 @@ class MemoryMap:
 
 
 def load_memory_map(project: Path) -> MemoryMap:
-    """The map of the project that `compile` wrote. MicrotuneError if `project` is none."""
+    """The memory map of a project folder.
+
+    Raises MicrotuneError if the folder is none that `compile` wrote.
+    """
     plan, graph = read_project(project)
     try:
         return memory_map(plan, graph)
@@ -146,13 +149,13 @@ def load_memory_map(project: Path) -> MemoryMap:
 
 
 def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
-    """The map from the contents of plan.json and the graph that was planned."""
+    """The memory map of the content of plan.json and the graph that was planned."""
     losses = [step for step, node in enumerate(graph.nodes) if has(node, Trait.LOSS)]
     backward = losses[0] + 1 if losses else len(graph.nodes)
     kinds = _kinds(graph, backward)
     blocks: dict[str, list[Block]] = {}
     for entry in plan["buffers"]:
-        kind = _BUFFER_KINDS.get(entry["kind"]) or kinds.get(entry["name"], Kind.ACTIVATION)
+        kind = _BUFFER_KINDS.get(entry["kind"]) or kinds.get(entry["name"], BufferKind.ACTIVATION)
         blocks.setdefault(str(entry["bank"]), []).extend(_blocks(entry, kind))
     stated = plan.get("arenas") or [
         {"bank": name, "bytes": plan["arena_bytes"], "lower_bound": plan["lower_bound"]}
@@ -179,8 +182,8 @@ def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
     )  # fmt: skip
 
 
-def _blocks(entry: Mapping[str, Any], kind: Kind) -> list[Block]:
-    """A buffer as one block, or as several where gaps (first, last, lower, upper) shrink it."""
+def _blocks(entry: Mapping[str, Any], kind: BufferKind) -> list[Block]:
+    """The blocks of a buffer: one, or several if gaps (first, last, lower, upper) shrink it."""
     name, offset, size = str(entry["name"]), int(entry["offset"]), int(entry["bytes"])
     step, last = int(entry["first"]), int(entry["last"])
     pieces: list[tuple[int, int, int, int]] = []
@@ -194,8 +197,8 @@ def _blocks(entry: Mapping[str, Any], kind: Kind) -> list[Block]:
     ]  # fmt: skip
 
 
-def _bank(name: str, blocks: list[Block], arena: Mapping[str, Any]) -> Bank:
-    """A bank with size and bound as the plan states them, else as its blocks need."""
+def _bank(name: str, blocks: list[Block], arena: Mapping[str, Any]) -> BankMap:
+    """A bank with the size and bound that the plan states, else those that its blocks need."""
     live = [0] * max(b.last for b in blocks)
     for b in blocks:
         for step in range(b.first, b.last):
@@ -204,7 +207,7 @@ def _bank(name: str, blocks: list[Block], arena: Mapping[str, Any]) -> Bank:
     bound = int(arena["lower_bound"]) if "lower_bound" in arena else None
     peak = live.index(max(live))
     last = next((s for s in range(peak, len(live)) if live[s] < live[peak]), len(live))
-    return Bank(name, size, bound, tuple(blocks), peak, last)
+    return BankMap(name, size, bound, tuple(blocks), peak, last)
 
 
 def percent(part: int, whole: int) -> str:
@@ -220,27 +223,29 @@ def _names(graph: Graph) -> tuple[str, ...]:
     return tuple(updated.get(name, name) for name in first)
 
 
-def _kinds(graph: Graph, backward: int) -> dict[str, Kind]:
-    """The kind of every value; what the backward pass reads again is a saved input."""
+def _kinds(graph: Graph, backward: int) -> dict[str, BufferKind]:
+    """The kind of every value; one that the backward pass reads again is a saved input."""
     made = {name: step for step, node in enumerate(graph.nodes) for name in node.outputs}
     reread = {name for node in graph.nodes[backward:] for name in node.inputs}
-    kinds: dict[str, Kind] = {tensor.name: Kind.INPUT for tensor in graph.with_role("input")}
+    kinds: dict[str, BufferKind] = {
+        tensor.name: BufferKind.INPUT for tensor in graph.with_role("input")
+    }
     for name, step in made.items():
         if name in graph.outputs:
-            kinds[name] = Kind.RESULT
+            kinds[name] = BufferKind.RESULT
         elif graph.tensors[name].dtype == "b1":
-            kinds[name] = Kind.MASK
+            kinds[name] = BufferKind.MASK
         elif step >= backward - 1 and backward < len(graph.nodes):
-            kinds[name] = Kind.GRADIENT
+            kinds[name] = BufferKind.GRADIENT
         elif name in reread:
-            kinds[name] = Kind.SAVED
+            kinds[name] = BufferKind.SAVED
         else:
-            kinds[name] = Kind.ACTIVATION
+            kinds[name] = BufferKind.ACTIVATION
     return kinds
 
 
 def sram_parts(plan: Mapping[str, Any], graph: Graph) -> dict[str, int]:
-    """All planned SRAM in bytes by purpose."""
+    """All planned SRAM in bytes, by purpose."""
     parts = {"weights": 0, "biases": 0, "head": 0}
     head = {name for node in graph.nodes if node.op == "head" for name in node.inputs}
     for slot in plan["parameters"]:

@@ -1,7 +1,7 @@
-"""The memory map as a picture (matplotlib, no display): SVG or PNG, one panel a bank.
+"""The memory map as a picture, SVG or PNG, with one panel a bank (matplotlib, no display).
 
-Left, address over time. Right of it the peak step, enlarged on the same address axis, with the
-names of its largest blocks; far right, what all SRAM is made of.
+On the left is address over time. Beside it stands the peak step, enlarged on the same address axis,
+with the names of its largest blocks. On the right is what all SRAM is made of.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from microtune.report.memory_labels import (
     side_labels,
     text_points,
 )
-from microtune.report.memory_map import LARGEST, Bank, Block, Kind, MemoryMap, percent
+from microtune.report.memory_map import LARGEST, BankMap, Block, BufferKind, MemoryMap, percent
 from microtune.tools.files import write_whole
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 FORMATS = (".svg", ".png")
 COLOURS = {
-    Kind.INPUT: "#5B6FA8", Kind.ACTIVATION: "#A6C8E4", Kind.RING: "#5FB3A1",
-    Kind.SAVED: "#E9B949", Kind.MASK: "#B07AA1", Kind.GRADIENT: "#E07B67",
-    Kind.RESULT: "#6B6B6B", Kind.SCRATCH: "#C9C9C9",
+    BufferKind.INPUT: "#5B6FA8", BufferKind.ACTIVATION: "#A6C8E4", BufferKind.RING: "#5FB3A1",
+    BufferKind.SAVED: "#E9B949", BufferKind.MASK: "#B07AA1", BufferKind.GRADIENT: "#E07B67",
+    BufferKind.RESULT: "#6B6B6B", BufferKind.SCRATCH: "#C9C9C9",
 }  # fmt: skip
 _SRAM_COLOURS = ("#93A5B5", "#3F7F5F", "#7DB58F", "#BBD9C4", "#555555", "#DEDEDE")
 _UPDATE = "#B5654F"
@@ -97,7 +97,9 @@ def _legend(figure: Figure, memory: MemoryMap, height: float) -> None:
     from matplotlib.patches import Patch
 
     used = {block.kind for bank in memory.banks for block in bank.blocks}
-    handles = [Patch(facecolor=COLOURS[kind], label=kind.value) for kind in Kind if kind in used]
+    handles = [
+        Patch(facecolor=COLOURS[kind], label=kind.value) for kind in BufferKind if kind in used
+    ]
     if any(memory.updates):
         handles.append(Patch(facecolor=_UPDATE, label="step that updates parameters"))
     figure.legend(
@@ -106,8 +108,8 @@ def _legend(figure: Figure, memory: MemoryMap, height: float) -> None:
     )  # fmt: skip
 
 
-def _map(axis: Axes, memory: MemoryMap, bank: Bank) -> None:
-    """Address over time."""
+def _map(axis: Axes, memory: MemoryMap, bank: BankMap) -> None:
+    """Draw address over time."""
     axis.set_xlim(0, memory.steps)
     axis.set_ylim(0, bank.bytes * _HEADROOM)
     for block in bank.blocks:
@@ -126,8 +128,8 @@ def _map(axis: Axes, memory: MemoryMap, bank: Bank) -> None:
     _bound_label(axis, bank, memory.steps)
 
 
-def _bound_label(axis: Axes, bank: Bank, steps: int) -> None:
-    """Above the bound, on the side where the peak is not."""
+def _bound_label(axis: Axes, bank: BankMap, steps: int) -> None:
+    """Write the lower bound's label above it, on the side where the peak is not."""
     if bank.lower_bound is None:
         return
     at_left = bank.peak_step > steps / 2
@@ -151,7 +153,7 @@ def _rectangle(axis: Axes, block: Block, left: float, width: float) -> None:
 
 
 def _address_ticks(axis: Axes, size: int) -> None:
-    """Round binary addresses, five to ten of them."""
+    """Five to ten round binary addresses."""
     step = 256
     while size / step > 9:
         step *= 2
@@ -165,7 +167,7 @@ def _size(tick: int) -> str:
 
 
 def _phases(axis: Axes, memory: MemoryMap) -> None:
-    """A strip under the time axis; marks in it are steps that update parameters."""
+    """Draw a strip below the time axis, with marks at the steps that update parameters."""
     spans = [("forward", 0, memory.backward, "#D9E6F2")]
     if memory.backward < memory.steps:
         spans.append(("backward", memory.backward, memory.steps, "#F6DAD3"))
@@ -208,8 +210,8 @@ def _tick(memory: MemoryMap, step: int) -> str:
     return memory.names[step]
 
 
-def _peak(axis: Axes, bank: Bank) -> None:
-    """The peak step enlarged, with the names of its largest blocks beside it."""
+def _peak(axis: Axes, bank: BankMap) -> None:
+    """Draw the peak step enlarged, with the names of its largest blocks beside it."""
     axis.set_xlim(0, 1)
     axis.set_ylim(0, bank.bytes * _HEADROOM)
     axis.set_xticks([])
@@ -229,8 +231,8 @@ def _peak(axis: Axes, bank: Bank) -> None:
     axis.set_title(bank.peak_words(), fontsize=SMALL + 0.5, color=_ACCENT, pad=4)
 
 
-def _join(figure: Figure, axis: Axes, zoom: Axes, bank: Bank) -> None:
-    """Thin lines from the peak step to its enlargement."""
+def _join(figure: Figure, axis: Axes, zoom: Axes, bank: BankMap) -> None:
+    """Draw thin lines from the peak step to its enlargement."""
     from matplotlib.patches import ConnectionPatch
 
     top = bank.bytes * _HEADROOM
@@ -243,7 +245,7 @@ def _join(figure: Figure, axis: Axes, zoom: Axes, bank: Bank) -> None:
 
 
 def _sram(axis: Axes, memory: MemoryMap) -> None:
-    """All SRAM as one stacked bar, with the budget as a line where it is near."""
+    """Draw all SRAM as one stacked bar, with the budget as a line if it is near."""
     total = sum(memory.sram.values())
     axis.set_xlim(0, 1)
     axis.set_ylim(0, total * _HEADROOM)

@@ -14,21 +14,22 @@ from rich.table import Table
 from rich.text import Text
 
 from microtune.report.memory_labels import spread
-from microtune.report.memory_map import LARGEST, Bank, Block, Kind, MemoryMap, percent
+from microtune.report.memory_map import LARGEST, BankMap, Block, BufferKind, MemoryMap, percent
 
 MAP_ROWS = 24
 WIDTH = 100
 _LEFT, _PEAK = 9, 22
 _NARROW = 72  # below this the peak step has no names beside the map, and the table no kinds
 _SHADES = {
-    Kind.INPUT: ("#6F86C9", "#5B6FA8"), Kind.ACTIVATION: ("#A6C8E4", "#7FAED4"),
-    Kind.RING: ("#6CC4B0", "#4FA08F"), Kind.SAVED: ("#E9B949", "#C99A2E"),
-    Kind.MASK: ("#C08AB1", "#9C6A8F"), Kind.GRADIENT: ("#E88B78", "#CB6450"),
-    Kind.RESULT: ("#9A9A9A", "#7F7F7F"), Kind.SCRATCH: ("#D0D0D0", "#B4B4B4"),
+    BufferKind.INPUT: ("#6F86C9", "#5B6FA8"), BufferKind.ACTIVATION: ("#A6C8E4", "#7FAED4"),
+    BufferKind.RING: ("#6CC4B0", "#4FA08F"), BufferKind.SAVED: ("#E9B949", "#C99A2E"),
+    BufferKind.MASK: ("#C08AB1", "#9C6A8F"), BufferKind.GRADIENT: ("#E88B78", "#CB6450"),
+    BufferKind.RESULT: ("#9A9A9A", "#7F7F7F"), BufferKind.SCRATCH: ("#D0D0D0", "#B4B4B4"),
 }  # fmt: skip
 _SIGNS = {
-    Kind.INPUT: "@@", Kind.ACTIVATION: "#=", Kind.RING: "o0", Kind.SAVED: "+*", Kind.MASK: "~^",
-    Kind.GRADIENT: "%&", Kind.RESULT: "::", Kind.SCRATCH: "..",
+    BufferKind.INPUT: "@@", BufferKind.ACTIVATION: "#=", BufferKind.RING: "o0",
+    BufferKind.SAVED: "+*", BufferKind.MASK: "~^", BufferKind.GRADIENT: "%&",
+    BufferKind.RESULT: "::", BufferKind.SCRATCH: "..",
 }  # fmt: skip
 _SRAM_SHADES = ("#93A5B5", "#3F9F6F", "#7DC58F", "#BBE9C4", "#888888", "#DEDEDE")
 _SRAM_SIGNS = "#WBHCs"
@@ -46,7 +47,7 @@ class Canvas:
 
     @property
     def lines(self) -> int:
-        """Rows of cells: two a character in colour."""
+        """Rows of cells; in colour a character has two of them."""
         return self.rows * 2 if self.colour else self.rows
 
 
@@ -55,7 +56,7 @@ Char = tuple[str, str]
 
 
 def render_memory(memory: MemoryMap, *, colour: bool, width: int = WIDTH) -> Group:
-    """Everything `microtune plan` prints, `width` columns wide."""
+    """All that `microtune plan` prints, `width` columns wide."""
     right = _PEAK if width >= _NARROW else 6
     canvas = Canvas(width - _LEFT - right, MAP_ROWS, colour)
     parts: list[RenderableType] = [Text(memory.title, style="bold"), Text(memory.verdict()), ""]
@@ -69,7 +70,7 @@ def render_memory(memory: MemoryMap, *, colour: bool, width: int = WIDTH) -> Gro
     return Group(*parts, "", _sram_bar(memory, width, colour))
 
 
-def _peak_title(memory: MemoryMap, bank: Bank) -> Text:
+def _peak_title(memory: MemoryMap, bank: BankMap) -> Text:
     step = bank.peak_step
     what = f"{memory.ops[step]} {memory.names[step]}"
     place = f" in {bank.name}" if len(memory.banks) > 1 else ""
@@ -78,8 +79,8 @@ def _peak_title(memory: MemoryMap, bank: Bank) -> Text:
     )
 
 
-def peak_table(bank: Bank, *, narrow: bool = False) -> Table:
-    """The ten largest buffers of the peak step with bytes and share; narrow: only these."""
+def peak_table(bank: BankMap, *, narrow: bool = False) -> Table:
+    """The ten largest buffers of the peak step, with bytes and share of the arena."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1 if narrow else 2, 0, 0), pad_edge=not narrow)
     shown = ("tensor", "bytes", "share") if narrow else _COLUMNS
     for name in shown:
@@ -94,7 +95,10 @@ def peak_table(bank: Bank, *, narrow: bool = False) -> Table:
 
 
 def occupancy(blocks: tuple[Block, ...], steps: int, size: int, columns: int, lines: int) -> Cells:
-    """Which block dominates each cell; None where less than half of it is used. Line 0 is low."""
+    """The block that fills most of each cell; None if less than half of it is used.
+
+    Line 0 has the lowest addresses.
+    """
     used = [[0.0] * columns for _ in range(lines)]
     most = [[0.0] * columns for _ in range(lines)]
     owner: Cells = [[None] * columns for _ in range(lines)]
@@ -113,7 +117,7 @@ def occupancy(blocks: tuple[Block, ...], steps: int, size: int, columns: int, li
 
 
 def _overlaps(first: int, last: int, extent: int, cells: int) -> list[tuple[int, float]]:
-    """The cells that [first, last) of `extent` meets, each with the covered share."""
+    """The cells that [first, last) of `extent` meets, each with the share that is covered."""
     low, high = first * cells / extent, last * cells / extent
     return [
         (cell, min(high, cell + 1) - max(low, cell))
@@ -122,8 +126,8 @@ def _overlaps(first: int, last: int, extent: int, cells: int) -> list[tuple[int,
     ]
 
 
-def _panel(memory: MemoryMap, bank: Bank, canvas: Canvas, *, named: bool) -> Text:
-    """One bank: the map, the enlarged peak step with its names, and the time axis."""
+def _panel(memory: MemoryMap, bank: BankMap, canvas: Canvas, *, named: bool) -> Text:
+    """The lines of one bank: the map, the enlarged peak step with names, and the time axis."""
     blocks = tuple(sorted(bank.blocks, key=lambda b: (b.first, b.offset)))
     looks = _looks(blocks, memory.steps / canvas.columns, bank.bytes / canvas.lines, canvas)
     cells = occupancy(blocks, memory.steps, bank.bytes, canvas.columns, canvas.lines)
@@ -155,7 +159,7 @@ def _append(text: Text, chars: list[Char]) -> None:
 
 
 def _looks(blocks: tuple[Block, ...], wide: float, tall: float, canvas: Canvas) -> list[str]:
-    """The colour or sign of each block; neighbours of a kind differ as far as two can."""
+    """The colour or sign of each block, chosen so that neighbours of a kind differ."""
     chosen: list[int] = []
     for number, b in enumerate(blocks):
         contact = [0.0, 0.0]
@@ -170,7 +174,7 @@ def _looks(blocks: tuple[Block, ...], wide: float, tall: float, canvas: Canvas) 
 
 
 def _row(cells: Cells, looks: list[str], canvas: Canvas, row: int) -> list[Char]:
-    """Row `row` from the top as characters."""
+    """The characters of row `row`, counted from the top."""
     if not canvas.colour:
         return [(" " if i is None else looks[i], "") for i in cells[canvas.rows - 1 - row]]
     low = 2 * (canvas.rows - 1 - row)
@@ -191,7 +195,7 @@ def _write_names(
     rows: list[list[Char]], cells: Cells, blocks: tuple[Block, ...], looks: list[str],
     canvas: Canvas,
 ) -> None:  # fmt: skip
-    """Write the name of each block into its longest run of whole characters, where it fits."""
+    """Write the name of each block into its longest run of whole characters, if it fits."""
     runs: dict[int, list[tuple[int, int, int]]] = {}
     for row in range(canvas.rows):
         for index, start, length in _runs(cells, canvas, row):
@@ -207,7 +211,7 @@ def _write_names(
 
 
 def _runs(cells: Cells, canvas: Canvas, row: int) -> list[tuple[int, int, int]]:
-    """(block, first column, length) of whole characters of one block in a row."""
+    """(block, first column, length) of each run of characters that one block fills."""
     each = canvas.lines // canvas.rows
     low = each * (canvas.rows - 1 - row)
     runs: list[tuple[int, int, int]] = []
@@ -224,14 +228,14 @@ def _runs(cells: Cells, canvas: Canvas, row: int) -> list[tuple[int, int, int]]:
 
 
 def _mark(rows: list[list[Char]], peak: int, canvas: Canvas) -> None:
-    """A thin line over the empty part of the peak step."""
+    """Draw a thin line over the unused part of the peak step."""
     for chars in rows:
         if chars[peak][0] == " ":
             chars[peak] = ("│" if canvas.colour else "|", _PEAK_STYLE)
 
 
-def _header(bank: Bank, peak: int, canvas: Canvas) -> list[Char]:
-    """The line above the map: the bound and where the peak is."""
+def _header(bank: BankMap, peak: int, canvas: Canvas) -> list[Char]:
+    """The line above the map: the lower bound and the steps of the peak."""
     dash = "╌" if canvas.colour else "-"
     line = [dash] * canvas.columns
     line[peak] = "▼" if canvas.colour else "v"
@@ -246,7 +250,7 @@ def _header(bank: Bank, peak: int, canvas: Canvas) -> list[Char]:
 
 
 def _address(size: int, row: int, canvas: Canvas) -> str:
-    """Every fourth row carries the address of its upper edge."""
+    """The address of a row's upper edge, in every fourth row."""
     if row % 4:
         return " " * (_LEFT - 1) + ("│" if canvas.colour else "|")
     address = size * (canvas.rows - row) / canvas.rows
@@ -254,8 +258,9 @@ def _address(size: int, row: int, canvas: Canvas) -> str:
     return label.rjust(_LEFT - 2) + (" ┤" if canvas.colour else " +")
 
 
-def _peak_names(bank: Bank, canvas: Canvas) -> dict[int, str]:
-    """Row -> the name of one of the largest blocks of the peak, moved apart where they meet."""
+def _peak_names(bank: BankMap, canvas: Canvas) -> dict[int, str]:
+    """Row -> name of one of the largest blocks of the peak; names that would meet are moved
+    apart."""
     largest = sorted(bank.at_peak()[:LARGEST], key=lambda b: b.offset)
     heights = [(b.offset + b.bytes / 2) / bank.bytes * canvas.rows - 0.5 for b in largest]
     places = spread(heights, 1.0, 0.0, canvas.rows - 1.0)
@@ -266,7 +271,7 @@ def _peak_names(bank: Bank, canvas: Canvas) -> dict[int, str]:
 
 
 def _shortened(name: str, room: int, canvas: Canvas) -> str:
-    """The name, or its beginning and its end."""
+    """The name, shortened in the middle to `room` characters."""
     if len(name) <= room:
         return name
     more, end = "…" if canvas.colour else "..", room // 3
@@ -274,7 +279,7 @@ def _shortened(name: str, room: int, canvas: Canvas) -> str:
 
 
 def _axis(memory: MemoryMap, canvas: Canvas) -> str:
-    """The phases, then step numbers with the tensor each makes."""
+    """The time axis: phases, then step numbers with the tensor each makes."""
     corner, flat, end = ("└", "─", "┴") if canvas.colour else ("+", "-", "+")
     turn = memory.backward * canvas.columns // memory.steps
     phases = _phase("forward", turn, flat, end)
@@ -304,13 +309,13 @@ def _legend(memory: MemoryMap, width: int, colour: bool) -> Text:
     used = {block.kind for bank in memory.banks for block in bank.blocks}
     keys: list[tuple[Char, str]] = [
         (("██", _SHADES[kind][0]) if colour else (_SIGNS[kind], ""), kind.value)
-        for kind in Kind if kind in used
+        for kind in BufferKind if kind in used
     ]  # fmt: skip
     return _keys(keys, width - _LEFT, " " * _LEFT)
 
 
 def _keys(keys: list[tuple[Char, str]], width: int, indent: str) -> Text:
-    """Signs with their meaning, as many a line as `width` holds."""
+    """The legend: signs with their meaning, as many in a line as `width` allows."""
     text, column = Text(indent), 0
     for (sign, style), meaning in keys:
         size = len(sign) + len(meaning) + 3

@@ -1,4 +1,4 @@
-"""Projects compiled once for many runs, and what their frozen prefix makes of images."""
+"""Projects compiled once for many runs, and the cached latents of their images."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ DECIDING_ROOMS = (
 
 @cache
 def code_version(rooms: Sequence[str] = ()) -> str:
-    """Changes with any file of these rooms or modules of the package (none: of all of it).
+    """A hash of all source files in these rooms or modules (none: of the whole package).
 
-    Raises FileNotFoundError for a room that is not there: its changes would go unnoticed.
+    Raises FileNotFoundError for a room that does not exist: its changes would go unnoticed.
     """
     root = Path(microtune.__file__).parent
     roots = [root / room for room in rooms] or [root]
@@ -55,14 +55,17 @@ def code_version(rooms: Sequence[str] = ()) -> str:
 
 
 def digest(*parts: str) -> str:
-    """24 hexadecimal digits of the parts' hash."""
+    """A hash of several texts, as 24 hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 def compiled(
     model: ModelFile, request: pipeline.Request, flags: tuple[str, ...], kept: Path
 ) -> Path:
-    """A folder within `kept` with `project` and its library for this machine, made once."""
+    """A folder below `kept` with `project` and its library for this machine, compiled once.
+
+    Raises MicrotuneError if the model cannot be compiled as requested.
+    """
     scheme = resolve_scheme(request.scheme, model.graph, model.graph.name).sha256()
     content = [code_version(), model.sha256(), scheme, str(request), str(flags), platform.node()]
     folder = kept / f"compiled-{digest(*content)}"
@@ -83,7 +86,7 @@ def compiled(
 
 
 def _sweep(kept: Path) -> None:
-    """Remove what processes that were killed left half compiled, a day ago or longer."""
+    """Remove compilations that a killed process left unfinished a day ago or longer."""
     for left in kept.glob(f"{_STAGING}*"):
         with suppress(OSError):  # another process sweeps too
             if time.time() - left.stat().st_mtime > _DAY:
@@ -91,7 +94,7 @@ def _sweep(kept: Path) -> None:
 
 
 def host_runner(folder: Path, seed: int, flags: tuple[str, ...]) -> tuple[HostRunner, Graph]:
-    """A fresh context of what `compiled` returned, and its training graph."""
+    """A runner with a fresh context of a project that `compiled` returned, and its graph."""
     project = folder / "project"
     graph = load_model(project / TRAINING_FILE).graph
     return HostRunner(project, seed, flags=flags, built=folder / LIBRARY), graph
@@ -105,8 +108,11 @@ def frames_sha256(split: Split) -> str:
 def kept_latents(
     runner: HostRunner, graph: Graph, split: Split, of: tuple[str, str], kept: Path
 ) -> Split:
-    """The split with latents, each image through the frozen layers once for all runs that are cut
-    at the same tensor; as it is where nothing is frozen. `of` names the model and the frames."""
+    """The split with latents instead of frames; unchanged if no layer is frozen.
+
+    Each image goes through the frozen layers once for all runs that are cut at the same tensor.
+    `of` has the hashes of the model and of the frames.
+    """
     cut = latent_cut(graph)
     if cut is None:
         return split

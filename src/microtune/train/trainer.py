@@ -44,10 +44,13 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What to run. `steps` stops anywhere; `evaluate` says when the test split is run; `rehearse`
-    steps on stored samples follow each step on a new one, and are not counted in `steps`. Samples
-    that are not `shuffled` come as the split has them; `balance` shows every class equally often
-    (`balanced_order`). The run begins behind the first `done` steps: they were taken before."""
+    """How a network is trained.
+
+    `steps` ends the run after so many steps. `evaluate` says when the test split is evaluated.
+    `rehearse` steps on stored samples follow each step on a new one; they do not count as `steps`.
+    Samples that are not `shuffled` come in the split's order. `balance` shows every class equally
+    often (`balanced_order`). The run begins after the first `done` steps, which were taken before.
+    """
 
     epochs: int
     learning_rate: float
@@ -62,7 +65,7 @@ class TrainingPlan:
     done: int = 0
 
     def evaluates(self, step: int, samples: int) -> bool:
-        """Whether the test split is run when `step` steps are done."""
+        """Whether the test split is evaluated once `step` steps are done."""
         last = step == self.total_steps(samples)
         return last or (self.evaluate == "each epoch" and step % samples == 0)
 
@@ -75,14 +78,14 @@ class TrainingPlan:
         return [int(index) for index in epoch_order(len(labels), self.seed, epoch)]
 
     def total_steps(self, samples: int) -> int:
-        """Training steps of the whole run; the schedule always spans all epochs."""
+        """Training steps of the whole plan; the schedule always spans all epochs."""
         full = self.epochs * samples
         return full if self.steps is None else min(self.steps, full)
 
 
 @dataclass
 class Epoch:
-    """Figures of one epoch; the accuracies are fractions, the loss is in nats."""
+    """The figures of one epoch: accuracies as fractions, the loss in nats."""
 
     train_loss: float
     train_accuracy: float
@@ -91,9 +94,12 @@ class Epoch:
 
 @dataclass
 class TrainingReport:
-    """What `train` prints and writes as JSON. `steps` are those of the plan, with those that were
-    done before the run began. `last_epoch` has labels and predictions of the last epoch's training
-    images, `predictions` are those of the test images, `outcome` says it with names."""
+    """The results of a training run, as `train` prints them and writes them as JSON.
+
+    `steps` counts the plan's steps, those before this run included. `last_epoch` has labels and
+    predictions of the last epoch's training images, `predictions` are those of the test images,
+    `outcome` has them by class.
+    """
 
     plan: TrainingPlan
     steps: int = 0
@@ -113,11 +119,11 @@ class TrainingReport:
 
     @property
     def test_accuracy(self) -> float | None:
-        """Accuracy on the test split after the last epoch (never the best one)."""
+        """The accuracy on the test split after the last epoch, not that of the best epoch."""
         return self.epochs[-1].test_accuracy if self.epochs else None
 
     def to_json(self, *, predictions: bool = False) -> dict[str, Any]:
-        """The fields that `--json` promises, on request with the predictions image by image."""
+        """The fields of `--json`; on request with the prediction of every image."""
         by_class = {} if self.outcome is None else self.outcome.to_json(predictions=predictions)
         return {
             "epochs": [vars(epoch) for epoch in self.epochs],
@@ -131,13 +137,16 @@ class TrainingReport:
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard deviation of a sample (of one value: 0)."""
+    """Mean and sample standard deviation; the deviation of a single value is 0."""
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def seeds_json(reports: Sequence[TrainingReport], *, predictions: bool = False) -> dict[str, Any]:
-    """Every run as `to_json` has it, mean and deviation of the test accuracy if it is known, and of
-    all runs together what `Outcome.to_json` has."""
+    """The fields of `--json` of several runs.
+
+    Every run as `to_json` has it, mean and deviation of the test accuracy if it is known, and the
+    fields of `Outcome.to_json` of all runs together.
+    """
     known = [r.test_accuracy for r in reports if r.test_accuracy is not None]
     mean, deviation = mean_and_deviation(known) if known else (None, None)
     together = pooled([r.outcome for r in reports if r.outcome is not None])
@@ -156,7 +165,7 @@ def learning_rate(plan: TrainingPlan, step: int, total: int) -> float:
 
 
 def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> Iterator[Record]:
-    """The stream of records of a run."""
+    """The records of a run, in order: training steps and evaluations."""
     samples = len(train.labels)
     planned, total = plan.epochs * samples, plan.total_steps(samples)
     step = plan.done
@@ -174,7 +183,7 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
 
 
 def check_learning_rate(rate: float) -> None:
-    """Raise MicrotuneError for a rate that the device refuses."""
+    """Raise MicrotuneError for a learning rate that the device refuses."""
     if not 0 <= rate <= MAX_LEARNING_RATE:
         raise MicrotuneError(
             f"learning rate {rate}: it must lie between 0 and {MAX_LEARNING_RATE:g}"
@@ -182,7 +191,7 @@ def check_learning_rate(rate: float) -> None:
 
 
 def check_classes(split: Split, classes: int) -> None:
-    """Raise MicrotuneError if a label does not fit the compiled head."""
+    """Raise MicrotuneError if a label has no class in the compiled head."""
     if len(split.labels) == 0:
         raise MicrotuneError("the data has no training images")
     largest = int(split.labels.max())
@@ -212,8 +221,11 @@ def run_training(
     runner: Runner, graph: Graph, plan: TrainingPlan, train: Split, test: Split | None,
     on_progress: Progress | None = None, on_epoch: Callable[[], None] | None = None,
 ) -> TrainingReport:  # fmt: skip
-    """Train and evaluate; `graph` is the project's training graph (for the canonical hash).
-    `on_epoch` is called behind every epoch."""
+    """Train by a plan and evaluate; the report of the run.
+
+    `graph` is the project's training graph, for the hash of the parameters. `on_epoch` is called
+    after every epoch. Raises MicrotuneError for a plan that cannot be run.
+    """
     classes = graph.output_tensor.shape[1]
     _check_plan(plan, graph, train, classes)
     samples = len(train.labels)
@@ -255,7 +267,7 @@ def _labels_in_order(plan: TrainingPlan, train: Split) -> Iterator[int]:
 
 
 class _Tally:
-    """Running figures of the epoch under way."""
+    """The figures of the current epoch."""
 
     def __init__(self, report: TrainingReport) -> None:
         self._report = report
@@ -290,7 +302,7 @@ class _Tally:
 def evaluate_accuracy(
     runner: Runner, test: Split, on_progress: Progress | None = None
 ) -> tuple[float, Array]:
-    """(accuracy, predictions) of the runner's present parameters."""
+    """(accuracy as a fraction, predictions, int (N,)) of a split with the present parameters."""
     records = (Record(Call.INFER, f) for f in test.frames)
     predictions = np.empty(len(test.labels), np.int64)
     for done, result in enumerate(runner.run(records)):
