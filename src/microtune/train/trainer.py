@@ -44,7 +44,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a network is trained.
+    """How a training run proceeds.
 
     `steps` ends the run after so many steps. `evaluate` says when the test split is evaluated.
     `rehearse` steps on stored samples follow each step on a new one; they do not count as `steps`.
