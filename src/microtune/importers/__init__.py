@@ -1,4 +1,4 @@
-"""One file per format -> Graph; which format a file has is told by its content."""
+"""Importers: one module for each model format; a file's format is told by its content."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FOREIGN = (
 
 
 def load_any(path: Path) -> ModelFile:
-    """Read a model of any known format, whatever its name.
+    """Read a model of any known format, whatever its file is called.
 
-    Raises MicrotuneError: absent, of no known format (the message lists those that are), damaged;
-    UnsupportedError: it has nodes that cannot be taken.
+    Raises MicrotuneError if the file is absent, damaged or of no known format (the message lists
+    the known ones), and UnsupportedError if it has nodes that cannot be imported.
     """
     start = _start(path)
     for importer in IMPORTERS:
@@ -50,7 +50,7 @@ def _start(path: Path) -> bytes:
 
 
 def _what(start: bytes, path: Path) -> str:
-    """What a file of no known format looks like."""
+    """A description of a file of no known format."""
     if not start:
         return "it is empty"
     for place, magic, name in _FOREIGN:

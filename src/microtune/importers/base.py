@@ -1,4 +1,4 @@
-"""What an importer is, and how it says what it cannot take."""
+"""The protocol of importers, and the error for nodes that cannot be imported."""
 
 from __future__ import annotations
 
@@ -21,22 +21,27 @@ class Importer(Protocol):
 
     @property
     def format(self) -> str:
-        """The format in words, for lists of known formats."""
+        """The name of the format, for lists of known formats."""
 
     def sniff(self, start: bytes, path: Path) -> bool:
-        """Whether this is a file of the format, however it is called; `start` are its first
-        SNIFFED bytes. A damaged file of the format counts too: `load` says what is wrong."""
+        """Whether the file has this format, whatever its name; `start` are its first SNIFFED bytes.
+
+        True for a damaged file of the format too: `load` then says what is wrong.
+        """
 
     def load(self, path: Path) -> ModelFile:
-        """The model, verified. Raises MicrotuneError: `UnsupportedError` with all nodes of the
-        file that cannot be taken, or what is damaged."""
+        """Read and verify the model of a file.
+
+        Raises UnsupportedError with all nodes that cannot be imported, and MicrotuneError for a
+        damaged file.
+        """
 
 
 @dataclass(frozen=True)
 class Unsupported:
-    """A node of a model file that cannot be taken: which, why, and what to do instead.
+    """A node that cannot be imported: its name, the reason, and what to do instead.
 
-    `frozen_possible`: whether the node could stand in front of all that is trained.
+    `frozen_possible` says whether the node could be used before the first trained layer.
     """
 
     node: str
@@ -46,8 +51,10 @@ class Unsupported:
 
 
 class UnsupportedError(MicrotuneError):
-    """A model has nodes that cannot be taken: `problems` has all of them, and so has the message,
-    as a table."""
+    """A model has nodes that cannot be imported.
+
+    `problems` has all of them; the message has them as a table.
+    """
 
     def __init__(self, path: Path, problems: Sequence[Unsupported]) -> None:
         self.path, self.problems = path, tuple(problems)
@@ -55,7 +62,7 @@ class UnsupportedError(MicrotuneError):
 
 
 def _table(problems: Sequence[Unsupported]) -> str:
-    """The problems as lines of three columns below a sentence."""
+    """The problems as a table of three columns, below a sentence."""
     count = len(problems)
     head = f"{count} node{'s' * (count > 1)} of the model cannot be taken"
     rows = [("node", "why", "instead")]
@@ -68,7 +75,10 @@ def _table(problems: Sequence[Unsupported]) -> str:
 
 
 def zip_members(start: bytes, path: Path) -> set[str]:
-    """Names in a zip; of a damaged one the first, which its first bytes have; empty: no zip."""
+    """The names of the members of a zip; empty if it is none.
+
+    Of a damaged zip only the first name is known, from its first bytes.
+    """
     if not start.startswith(_LOCAL_HEADER):
         return set()
     try:

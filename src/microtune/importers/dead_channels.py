@@ -25,7 +25,7 @@ _MARGIN = 1e-6
 
 @dataclass(frozen=True)
 class ChannelReport:
-    """Channels of one layer: dead ones, and tiny ones whose QAS factor is bounded."""
+    """The channels of one layer that are dead, and those whose QAS factor is bounded."""
 
     layer: str
     dead: int
@@ -79,7 +79,7 @@ def _unit_scale(graph: Graph, node: Node) -> np.float32:
 
 
 def neutralize_dead_channels(graph: Graph) -> None:
-    """Rewrite the dead channels of every layer in place; the forward pass keeps every bit."""
+    """Rewrite the dead channels of every layer in place, without changing a bit of the output."""
     for node in _layers(graph):
         codes = dead_codes(graph, node)
         w, b = layer_of(node).weight, layer_of(node).bias
@@ -95,7 +95,7 @@ def neutralize_dead_channels(graph: Graph) -> None:
 
 
 def channel_reports(graph: Graph) -> list[ChannelReport]:
-    """Dead and tiny channels of every layer."""
+    """The dead and the tiny channels of every layer."""
     reports = []
     for node in _layers(graph):
         o = layer_of(node)

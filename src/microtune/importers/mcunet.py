@@ -36,7 +36,7 @@ class _Reader:
         self.unsupported: list[Unsupported] = []
 
     def refuse(self, node: str, why: str, instead: str) -> None:
-        """Remember a node that cannot be taken. Reading goes on, so that all of them are found."""
+        """Record a node that cannot be imported; reading continues, so that all are found."""
         self.unsupported.append(Unsupported(node, why, instead))
 
     def fail(self, what: str) -> MicrotuneError:
@@ -135,7 +135,10 @@ class _Reader:
 
 
 def import_mcunet(path: Path) -> ModelFile:
-    """The network as a model file; raises MicrotuneError on anything unexpected."""
+    """Read a network of the MCUNet family.
+
+    Raises MicrotuneError if the file is not as expected.
+    """
     reader = _Reader(path, read_numpy_pickle(path))
     graph = _read(reader)
     size = graph.input_tensor.shape[1]
@@ -167,21 +170,24 @@ def _read(reader: _Reader) -> Graph:
 
 
 class McunetImporter:
-    """A zip with one pickle of arrays, which is read without running anything in it."""
+    """The importer of a zip with one pickle of arrays, which is read without executing it."""
 
     format = ".pkl (int8 networks of the MCUNet family)"
 
     def sniff(self, start: bytes, path: Path) -> bool:
-        """Whether it holds, or begins with, the pickle."""
+        """Whether the zip has a pickle, or begins with one."""
         return PICKLE in zip_members(start, path)
 
     def load(self, path: Path) -> ModelFile:
-        """The network as a model file. Raises MicrotuneError on anything unexpected."""
+        """Read a network of the MCUNet family.
+
+        Raises MicrotuneError if the file is not as expected.
+        """
         return import_mcunet(path)
 
 
 def _licence(path: Path) -> str:
-    """The LICENSE that lies beside the file, if any."""
+    """The text of a file LICENSE beside the model, if there is one."""
     beside = path.with_name("LICENSE")
     if beside.is_file():
         return beside.read_text(encoding="utf-8")

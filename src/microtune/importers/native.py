@@ -11,17 +11,20 @@ from microtune.ir.ops import OPS
 
 
 class NativeImporter:
-    """A zip with the graph's text, its tensors and its papers."""
+    """The importer of native models: a zip with the graph's text, tensors and metadata."""
 
     format = ".mt (native models of microtune)"
 
     def sniff(self, start: bytes, path: Path) -> bool:
-        """Whether it holds, or begins with, a manifest of ours."""
+        """Whether the zip has a manifest of this program, or begins with one."""
         return "manifest.json" in zip_members(start, path)
 
     def load(self, path: Path) -> ModelFile:
-        """The model. Raises MicrotuneError; UnsupportedError lists all nodes of unknown ops, which
-        another version of microtune may have written."""
+        """Read and verify the model of a file.
+
+        Raises MicrotuneError for a damaged file, and UnsupportedError with all nodes of unknown
+        ops, which another version of microtune may have written.
+        """
 
         def check(graph: Graph) -> None:
             unknown = [

@@ -43,11 +43,11 @@ _OPCODES = {
 
 
 class RefusedPickleError(pickle.UnpicklingError):
-    """The pickle asks for something that a file of arrays does not need."""
+    """A pickle asks for something that a file of arrays does not need."""
 
 
 class _Budget:
-    """Counts the bytes that are rebuilt, across one file."""
+    """Counts the bytes that are rebuilt from one file, and refuses too many."""
 
     def __init__(self) -> None:
         self.left = MAX_BYTES
@@ -59,7 +59,7 @@ class _Budget:
 
 
 class _DType:
-    """Stands in for numpy.dtype: a checked type code and its byte order."""
+    """Replaces numpy.dtype: a checked type code and its byte order."""
 
     def __init__(self, code: object) -> None:
         if not isinstance(code, str) or code not in _DTYPES:
@@ -72,7 +72,7 @@ class _DType:
 
 
 class _Array:
-    """Stands in for numpy.ndarray until its state arrives."""
+    """Replaces numpy.ndarray until its state arrives."""
 
     def __init__(self, budget: _Budget) -> None:
         self.budget = budget
@@ -98,7 +98,8 @@ class _Array:
 
 
 class _Name:
-    """What a name in the pickle resolves to: it can be called or passed on, never altered."""
+    """The object that a name in the pickle stands for; it can be called or passed on, not
+    altered."""
 
     __slots__ = ("_answer",)
 
@@ -187,7 +188,7 @@ class _Plain:
 
 
 def _member(path: Path) -> bytes:
-    """The pickle inside the zip."""
+    """The bytes of the pickle inside the zip."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if PICKLE not in names or set(names) - _MEMBERS or len(names) != len(set(names)):
@@ -200,8 +201,8 @@ def _member(path: Path) -> bytes:
 def read_numpy_pickle(path: Path) -> dict[str, Any]:
     """The dictionary of arrays in a zip that holds one pickle (`archive/data.pkl`).
 
-    Tuples come back as lists. Raises MicrotuneError if the file is not such a zip, is cut off, or
-    asks for anything but arrays, numbers, text and containers; nothing in it is ever executed.
+    Tuples come back as lists. Nothing in the pickle is executed. Raises MicrotuneError if the file
+    is not such a zip, is truncated, or asks for anything but arrays, numbers, text and containers.
     """
     try:
         raw = _member(path)

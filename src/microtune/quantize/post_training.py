@@ -27,9 +27,10 @@ def fold_batch_norm(
     weight: Floats, bias: Floats | None, gamma: Floats, beta: Floats, mean: Floats, var: Floats,
     eps: float,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:  # fmt: skip
-    """Weight O·I·KH·KW and bias (O,) of the convolution that equals conv, then batch norm.
+    """(weight, bias) of the convolution that equals a convolution followed by batch norm.
 
-    gamma, beta, mean, var are (O,): y = gamma·(conv(x) + bias - mean)/sqrt(var + eps) + beta.
+    `weight` is (O, I, KH, KW), all others are (O,): y = gamma·(conv(x) + bias - mean)/sqrt(var +
+    eps) + beta.
     """
     factor = gamma.astype(np.float64) / np.sqrt(var.astype(np.float64) + eps)
     before = 0.0 if bias is None else bias.astype(np.float64)
@@ -39,7 +40,10 @@ def fold_batch_norm(
 
 
 def quantize_weight(weight: Floats) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Codes of the same shape (axis 0 = output channel) within ±127, and scales (O,)."""
+    """(codes, scales) of a weight whose axis 0 is the output channel.
+
+    Codes are int8 of the weight's shape within ±127, scales float32 (O,).
+    """
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     scales = np.maximum(largest / WEIGHT_MAX, MIN_WEIGHT_SCALE).astype(np.float32)
     codes = np.rint(weight / scales.reshape(-1, *[1] * (weight.ndim - 1)))
@@ -47,13 +51,19 @@ def quantize_weight(weight: Floats) -> tuple[npt.NDArray[np.int8], npt.NDArray[n
 
 
 def quantize_bias(bias: Floats, s_x: float, s_w: Floats) -> npt.NDArray[np.int32]:
-    """Codes (O,) with scale s_x·s_w[c], saturated to ±2^30 so that accumulators fit in int32."""
+    """The codes of a bias, int32 (O,), with scale s_x·s_w[c].
+
+    They are saturated to ±2^30, so that accumulators fit in int32.
+    """
     codes = np.rint(bias.astype(np.float64) / (s_x * s_w.astype(np.float64)))
     return np.clip(codes, -BIAS_MAX, BIAS_MAX).astype(np.int32)
 
 
 def observed_range(values: Floats, percentile: float = 100.0) -> tuple[float, float]:
-    """(min, max) of calibration values; below 100 the rarest values on both sides are cut off."""
+    """(minimum, maximum) of calibration values.
+
+    With a percentile below 100 the rarest values on both sides are left out.
+    """
     if not 50.0 < percentile <= 100.0:
         raise ValueError(f"percentile {percentile} is not in (50, 100]")
     low, high = np.percentile(values, [100.0 - percentile, percentile])
@@ -61,10 +71,10 @@ def observed_range(values: Floats, percentile: float = 100.0) -> tuple[float, fl
 
 
 def choose_activation(minimum: float, maximum: float) -> tuple[float, int]:
-    """(scale, zero_point) that covers [minimum, maximum] and represents real zero exactly.
+    """(scale, zero_point) that covers [minimum, maximum] and represents 0 exactly.
 
-    A range without negative values (after ReLU) gets zero_point -128. Raises ValueError where the
-    range is not finite or is the wrong way round.
+    A range without negative values (after ReLU) has zero_point -128. Raises ValueError if the range
+    is not finite, or if the minimum is above the maximum.
     """
     if not (math.isfinite(minimum) and math.isfinite(maximum) and minimum <= maximum):
         raise ValueError(f"[{minimum}, {maximum}] is not a finite range")

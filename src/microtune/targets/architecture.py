@@ -1,11 +1,11 @@
-"""Families of cores: whose compiler builds for them and whose emulator runs them."""
+"""Processor architectures: the compiler that builds for them and the emulator that runs them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Names of programs, and of the Debian packages that they come in."""
+    """The names of an architecture's programs, and of the Debian packages that have them."""
 
     name: str
     tool_prefix: str
@@ -20,7 +20,7 @@ class Architecture:
 
     @property
     def objdump(self) -> str:
-        """The disassembler that comes with it."""
+        """The name of the disassembler for this architecture."""
         return f"{self.tool_prefix}objdump"
 
 

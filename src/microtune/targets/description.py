@@ -1,4 +1,4 @@
-"""Targets as users name them: one of ours, a TOML file of their own, or what a plan recorded."""
+"""Targets by name, by a TOML file of the user's, or as a plan recorded them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ _SHOWN = 160
 
 
 def target_names() -> tuple[str, ...]:
-    """Names of the targets that come with microtune, sorted."""
+    """The names of the targets that come with microtune, sorted."""
     return tuple(sorted(path.stem for path in _DATA.glob("*.toml")))
 
 
 def load_target(target: str | os.PathLike[str] | Target) -> Target:
-    """The target of a name (case-insensitive), or of a TOML file: a path, or text that ends in
-    .toml or holds a slash. A Target stands for itself, checked.
+    """The target of a name (case-insensitive) or of a TOML file.
 
-    Raises MicrotuneError: no such target or file, a field that is unknown, absent or nonsense.
+    A file is a path, or text that ends in .toml or has a slash. A Target is checked and returned.
+    Raises MicrotuneError if there is no such target or file, or if a field is unknown, missing or
+    wrong.
     """
     if isinstance(target, Target):
         return parse_target(target.to_json(), f"target {target.name}")
@@ -64,8 +65,10 @@ def _from_file(path: Path) -> Target:
 
 
 def parse_target(data: Mapping[str, Any], where: str) -> Target:
-    """The target that these fields describe. Raises MicrotuneError, which names `where` and all
-    that is wrong."""
+    """The target that these fields describe.
+
+    Raises MicrotuneError, which names `where` and lists all that is wrong.
+    """
     if wrong := list(_form(data)):
         raise MicrotuneError(f"{where}: {'; '.join(wrong)}")
     target = _target(data)
@@ -82,7 +85,7 @@ def _schema() -> Any:  # noqa: ANN401
 
 
 def _form(data: Mapping[str, Any]) -> Iterator[str]:
-    """Fields that are unknown, absent, or of another kind than they should be."""
+    """Lines about fields that are unknown, missing, or of the wrong type."""
     for error in sorted(_schema().iter_errors(data), key=lambda e: list(map(str, e.absolute_path))):
         place = ".".join(map(str, error.absolute_path))
         known = error.schema.get("properties", {})
@@ -130,7 +133,7 @@ def _bank(name: str, data: Mapping[str, Any]) -> MemoryBank:
 
 
 def _sense(target: Target) -> Iterator[str]:
-    """Memories that cannot be what they say."""
+    """Lines about memories that contradict themselves or each other."""
     names = [bank.name for bank in target.memories]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"two memories are called '{name}'"

@@ -30,8 +30,10 @@ FIRST_VECTORS = (
 
 @dataclass(frozen=True)
 class Placement:
-    """The names of the banks that hold the stack (with static data), the context, each arena and
-    the replay memory, if there is one."""
+    """The names of the banks that hold stack (with static data), context, arenas and replay memory.
+
+    `replay` is None if there is no replay memory.
+    """
 
     stack: str
     context: str
@@ -87,7 +89,7 @@ def render_linker_script(
 
 
 def _arena_inputs(placement: Placement, everything: bool) -> dict[str, str]:
-    """Bank -> the input sections of its arenas."""
+    """Bank -> the input sections of the arenas in it."""
     if everything:
         return {placement.stack: "*(.bss.mt_arena_*)"}
     inputs: dict[str, str] = {}
@@ -97,7 +99,10 @@ def _arena_inputs(placement: Placement, everything: bool) -> dict[str, str]:
 
 
 def _regions(target: Target, flash: MemoryBank, banks: Sequence[MemoryBank]) -> str:
-    """The MEMORY lines. A harness without memories of its own shares the product's."""
+    """The MEMORY lines of a linker script.
+
+    A harness without memories of its own shares the product's.
+    """
     flash_banks, ram_banks, aliases = [flash], list(banks), ""
     if target.harness_flash is not None and target.harness_ram is not None:
         flash_banks.append(target.harness_flash)
@@ -134,7 +139,7 @@ def _fence(read_only: Sequence[MemoryBank], writable: Sequence[MemoryBank]) -> s
 
 
 def _neighbours(banks: Sequence[MemoryBank]) -> list[list[MemoryBank]]:
-    """The banks by address, those without a gap between them together."""
+    """The banks by address, with adjacent ones grouped together."""
     groups: list[list[MemoryBank]] = []
     for bank in sorted(banks, key=lambda bank: bank.origin):
         if groups and groups[-1][-1].origin + groups[-1][-1].bytes == bank.origin:
@@ -164,7 +169,7 @@ def write_port(
     directory: Path, target: Target, *, stack_bytes: int = DEFAULT_STACK_BYTES,
     placement: Placement | None = None,
 ) -> list[Path]:  # fmt: skip
-    """Fill `directory` (a project's `port/`) with the C sources and `linker.ld`; the new files."""
+    """Write the C sources and `linker.ld` into a project's `port/`; returns the new files."""
     directory.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for source in sorted([*PORT_DIRECTORY.glob("*.c"), *PORT_DIRECTORY.glob("*.h")]):

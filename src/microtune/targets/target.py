@@ -1,4 +1,4 @@
-"""What the compiler, the linker and the emulator need to know of a chip."""
+"""The description of a chip for compiler, linker and emulator."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class MemoryBank:
 
     @property
     def region(self) -> str:
-        """Its name in the linker script."""
+        """The name of the bank in the linker script."""
         return self.name.upper()
 
     @property
     def end(self) -> int:
-        """The address behind its last byte."""
+        """The address after the bank's last byte."""
         return self.origin + self.bytes
 
     def to_json(self) -> dict[str, Any]:
-        """Its place, as a target file has it."""
+        """The bank as a target file describes it."""
         return {"origin": self.origin, "bytes": self.bytes}
 
 
@@ -63,7 +63,7 @@ class Target:
 
     @property
     def ram(self) -> MemoryBank:
-        """The fastest bank, in a one-bank target the only one."""
+        """The fastest bank; the only one if the target has a single bank."""
         return self.memories[0]
 
     @property
@@ -72,7 +72,7 @@ class Target:
         return sum(bank.bytes for bank in self.memories)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, with the fields of a target file (docs/targets.md): plan.json records it."""
+        """All fields, as in a target file (docs/targets.md) and in plan.json."""
         harness = {
             name: bank.to_json()
             for name, bank in (
