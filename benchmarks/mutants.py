@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "benchmarks/mutants.toml"
 PAGE = DOCS / "tests.md"
 MARKS = ("<!-- mutants -->\n", "<!-- end -->")
-COPIED = ("src", "tests", "benchmarks", "pyproject.toml")
+COPIED = ("src", "tests", "benchmarks", "docs", "pyproject.toml")
 TIMEOUT_S = 900
 
 

@@ -39,12 +39,12 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> tuple[mt.Project, Path
     project = mt.compile(
         mt.load(embedded.MODEL), data=embedded.DATA, scheme="last-3", target="cortex-m7-banks",
         sram=256 * 1024, flash="1MB", input="rows", prefix="tops_", replay="8KB",
-        class_names=True, output=folder / "python",
+        bias="int32", head="float32", class_names=True, output=folder / "python",
     )  # fmt: skip
     done = microtune(
         "compile", embedded.MODEL, "--data", embedded.DATA, "--scheme", "last-3", "--target",
         "cortex-m7-banks", "--input", "rows", "--prefix", "tops_", "--replay", "8KB",
-        "--class-names", "-o", folder / "command",
+        "--bias", "int32", "--head", "float32", "--class-names", "-o", folder / "command",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return project, folder / "command"
@@ -66,6 +66,22 @@ def test_a_project_has_the_same_bytes(projects: tuple[mt.Project, Path]) -> None
     ours, theirs = contents(projects[0].path), contents(projects[1])
     assert ours.keys() == theirs.keys() and len(ours) > 30
     assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_every_option_reaches_the_project(projects: tuple[mt.Project, Path]) -> None:
+    """Both ways share one path: what is equal may be equally wrong."""
+    folder = projects[0].path
+    plan = json.loads((folder / "plan.json").read_text())
+    assert (plan["prefix"], plan["input"], plan["target"]["name"], plan["scheme"]["name"]) == (
+        "tops_", "rows", "cortex-m7-banks", "last-3"
+    )  # fmt: skip
+    assert plan["budget"] == {"sram_bytes": 2**18, "flash_bytes": 2**20}
+    assert plan["formats"] == {"bias": "int32", "head": "float32"}
+    assert 0 < plan["replay_bytes"] <= 8 * 1024
+    assert plan["class_names"] == list(projects[0].class_names) and len(plan["class_names"]) == 5
+    assert "mt_class_names" in (folder / "model/tops_microtune_model.h").read_text()
+    layers = mt.emit(embedded.MODEL, "training", scheme="last-3", classes=5, schedule="layers")
+    assert layers != mt.emit(embedded.MODEL, "training", scheme="last-3", classes=5)
 
 
 def test_a_training_has_the_same_hashes_and_state(
