@@ -43,6 +43,12 @@ def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
         for node in graph.nodes
     ]
     result.outputs = list(all_of(graph.outputs))
+    options = graph.execution
+    result.execution = replace(
+        options,
+        segments={of(name): number for name, number in options.segments.items()},
+        in_place={of(name): of(old) for name, old in options.in_place.items()},
+    )
     result.updates = {of(old): of(new) for old, new in graph.updates.items()}
     return result
 

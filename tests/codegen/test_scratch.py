@@ -24,8 +24,6 @@ from microtune.codegen.model_source import model_source
 from microtune.codegen.scratch import scratch_rule
 from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import Graph, Node
-from microtune.memory.lifetimes import in_segment
-from microtune.memory.rings import segments_of
 from microtune.run.emulator import run_firmware
 from microtune.runtime.files import RUNTIME, kernel_sources, runtime_includes
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, load_target, render_linker_script
@@ -68,16 +66,17 @@ def cases_of(graph: Graph) -> list[Case]:
     """One for each kernel with scratch; a layer that is streamed makes one row at a time."""
     source = model_source(graph, pipeline.plan_graph(graph), "00" * 32, "00" * 32)
     rule = scratch_rule(graph)
-    inside = {i: n for n, s in enumerate(segments_of(graph)) for i in range(s.first, s.last)}
+    options = graph.execution
     found = []
-    for step, node in enumerate(graph.nodes):
+    for node in graph.nodes:
         if node.op in OPS:
-            planned = rule(in_segment(node, inside[step]) if step in inside else node)
-            found.append(_case(node, source, planned, step in inside))
+            streamed = node.outputs[0] in options.segments
+            in_place = node.outputs[0] in options.in_place
+            found.append(_case(node, source, rule(node), streamed, in_place))
     return found
 
 
-def _case(node: Node, source: str, planned: int, streamed: bool) -> Case:
+def _case(node: Node, source: str, planned: int, streamed: bool, in_place: bool) -> Case:
     kind = OPS[node.op]
     name = node.inputs[3] if kind == UPDATE else node.outputs[0]
     symbol = f"{identifier(name)}_{STRUCTS[kind]}"
@@ -90,7 +89,6 @@ def _case(node: Node, source: str, planned: int, streamed: bool) -> Case:
     fields: dict[str, str | int] = dict(re.findall(r"\.(\w+) = (-?\w+)", shape[1]))
     fields["kind"] = KIND_NAMES.index(str(fields["kind"]))
     values = tuple(int(fields[name]) for name, *_ in ConvShape._fields_)
-    in_place = "in_place" in node.attrs and not streamed
     return Case(ROW if streamed else kind, values, order[1] != "NULL", int(trained[1]), in_place,
                 planned)  # fmt: skip
 

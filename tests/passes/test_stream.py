@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -102,7 +101,7 @@ def random_cuts(graph: Graph, rng: np.random.Generator) -> Graph:
     for index in range(prefix_length(graph)):
         number += int(rng.random() < 0.4)
         if number % 3:
-            result.nodes[index] = in_segment(result.nodes[index], number)
+            result = in_segment(result, [result.nodes[index]], number)
     return verify(result)
 
 
@@ -164,7 +163,7 @@ def all_cuts(graph: Graph) -> Iterator[Graph]:
         for index, kind in enumerate(kinds):
             number += kind == "new"
             if kind != "whole":
-                result.nodes[index] = in_segment(result.nodes[index], number)
+                result = in_segment(result, [result.nodes[index]], number)
         yield verify(result)
 
 
@@ -203,8 +202,7 @@ def test_a_broken_segment_is_refused() -> None:
         prefix.x = prefix.conv(prefix.x, same=True)
     graph = prefix.finish()
     for index, number in ((0, 1), (1, 2), (2, 1)):
-        node = graph.nodes[index]
-        graph.nodes[index] = replace(node, attrs=node.attrs | {"segment": number})
+        graph = in_segment(graph, [graph.nodes[index]], number)
     with pytest.raises(InvalidGraphError, match="not one run"):
         verify(graph)
 

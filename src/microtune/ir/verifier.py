@@ -10,9 +10,6 @@ from microtune.ir.ops import OPS
 from microtune.ir.signature import signature_rule
 from microtune.ir.written import written_rule
 
-# Attributes of any node that say how it is executed and never what it means.
-SCHEDULE_ATTRS = frozenset({"segment", "in_place"})
-
 
 class InvalidGraphError(MicrotuneError, ValueError):
     """A rule of the verifier does not hold; the message names it and the place."""
@@ -29,7 +26,7 @@ def _known_ops(graph: Graph) -> Iterator[str]:
         except ValueError as error:
             yield f"{node.op} %{node.outputs[0]}: {error}"
         missing = definition.attrs - node.attrs.keys()
-        unknown = node.attrs.keys() - definition.attrs - definition.optional - SCHEDULE_ATTRS
+        unknown = node.attrs.keys() - definition.attrs - definition.optional
         if missing or unknown:
             yield f"{node.op} %{node.outputs[0]}: attributes missing {sorted(missing)}, " \
                 f"unknown {sorted(unknown)}"  # fmt: skip
@@ -89,6 +86,10 @@ def _data(graph: Graph) -> Iterator[str]:
 
 def _execution(graph: Graph) -> Iterator[str]:
     yield from graph.execution.problems()
+    made = {node.outputs[0] for node in graph.nodes}
+    for name in [*graph.execution.segments, *graph.execution.in_place]:
+        if name not in made:
+            yield f"%{name} is executed in a way of its own, but is the first result of no node"
 
 
 def _updates(graph: Graph) -> Iterator[str]:
@@ -113,20 +114,19 @@ def _schedule(graph: Graph) -> Iterator[str]:
     """Segments are unbroken runs; what is overwritten in place is not read again."""
     seen: list[object] = []
     for node in graph.nodes:
-        segment = node.attrs.get("segment")
+        segment = graph.execution.segments.get(node.outputs[0])
         if segment is not None and segment in seen[:-1]:
             yield f"{node.op} %{node.outputs[0]}: segment {segment} is not one run of nodes"
         if not seen or seen[-1] != segment:
             seen.append(segment)
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
     for i, node in enumerate(graph.nodes):
-        position = node.attrs.get("in_place")
-        if position is None:
+        name = graph.execution.in_place.get(node.outputs[0])
+        if name is None:
             continue
-        if not isinstance(position, int) or not 0 <= position < len(node.inputs):
-            yield f"{node.op} %{node.outputs[0]}: in_place names no input"
+        if name not in node.inputs:
+            yield f"{node.op} %{node.outputs[0]}: in place of %{name}, which it does not read"
             continue
-        name = node.inputs[position]
         old, new = graph.tensors[name], graph.tensors[node.outputs[0]]
         if old.role not in ("value", "input") or old.bytes != new.bytes:
             yield f"{node.op} %{node.outputs[0]}: cannot take the memory of %{name}"

@@ -33,9 +33,9 @@ def latent_cut(graph: Graph) -> LatentCut | None:
 def _cuts(graph: Graph) -> Iterator[LatentCut]:
     source = graph.signature.input
     for index in range(1, prefix_length(graph) + 1):
-        segment = graph.nodes[index - 1].attrs.get("segment")
-        inside = index < len(graph.nodes) and "segment" in graph.nodes[index].attrs
-        if segment is not None and inside and graph.nodes[index].attrs["segment"] == segment:
+        around = graph.nodes[index - 1 : index + 1]
+        segments = [graph.execution.segments.get(node.outputs[0]) for node in around]
+        if segments[0] is not None and segments[0] == segments[-1] and len(segments) == 2:
             continue
         made = {source, *(name for node in graph.nodes[:index] for name in node.outputs)}
         read = {name for node in graph.nodes[index:] for name in node.inputs} | set(graph.outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from microtune.ir.graph import Graph, Node
@@ -68,24 +68,25 @@ def aligned(size: int, alignment: int = 8) -> int:
 def views(graph: Graph) -> dict[str, str]:
     """Value -> the tensor whose memory it is (itself, a viewed value or an updated param).
 
-    A node's attribute `in_place` says which input's memory its first output takes.
+    The execution options say which operand's memory a node's first result takes.
     """
     owner: dict[str, str] = {}
     for node in graph.nodes:
-        for position, name in enumerate(node.outputs):
-            viewed = 0 if has(node, Trait.VIEW) else node.attrs.get("in_place")
-            if position == 0 and isinstance(viewed, int):
-                owner[name] = owner.get(node.inputs[viewed], node.inputs[viewed])
-            else:
-                owner[name] = name
+        first, *rest = node.outputs
+        taken = graph.execution.in_place.get(first)
+        viewed = node.inputs[0] if has(node, Trait.VIEW) else taken
+        owner[first] = first if viewed is None else owner.get(viewed, viewed)
+        owner.update((name, name) for name in rest)
     owner.update({value: target for target, value in graph.updates.items()})
     return owner
 
 
-def in_segment(node: Node, number: int) -> Node:
-    """The node as a part of a segment: with a ring of its own, one row at a time."""
-    attrs = {k: v for k, v in node.attrs.items() if k != "in_place"}
-    return replace(node, attrs=attrs | {"segment": number})
+def in_segment(graph: Graph, nodes: Sequence[Node], number: int) -> Graph:
+    """The graph with these nodes as a segment: each with a ring of its own, one row at a time."""
+    result = graph.copy()
+    names = (node.outputs[0] for node in nodes)
+    result.execution = graph.execution.in_segment(names, number)
+    return result
 
 
 def ring_name(graph: Graph, segment: Segment, name: str) -> str:

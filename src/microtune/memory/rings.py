@@ -183,16 +183,17 @@ def _make_row(stage: _Stage) -> None:
 
 
 def segments_of(graph: Graph) -> list[Segment]:
-    """The segments that the nodes' `segment` attributes name, in order.
+    """The segments of the execution options, in order.
 
     With `graph.execution.by_rows` the first one starts with the input's rows; if the first
     node is not streamed, a segment of its own collects the frame.
     """
     runs: list[tuple[int, int]] = []
-    for index, node in enumerate(graph.nodes):
-        if "segment" not in node.attrs:
+    numbers = [graph.execution.segments.get(node.outputs[0]) for node in graph.nodes]
+    for index, number in enumerate(numbers):
+        if number is None:
             continue
-        if index and graph.nodes[index - 1].attrs.get("segment") == node.attrs["segment"]:
+        if index and numbers[index - 1] == number:
             runs[-1] = (runs[-1][0], index + 1)
         else:
             runs.append((index, index + 1))

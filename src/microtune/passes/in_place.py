@@ -15,13 +15,13 @@ from microtune.memory.lifetimes import views
 
 
 def in_place(graph: Graph) -> Graph:
-    """The graph with `in_place` attributes wherever that saves memory and changes no bit."""
+    """The graph with results in place of operands wherever that saves memory and no bit changes."""
     result = graph.copy()
     for step, node in enumerate(graph.nodes):
         for position in _candidates(result, node):
             if _is_last_use(result, step, node.inputs[position]):
-                attrs = node.attrs | {"in_place": position}
-                result.nodes[step] = replace(node, attrs=attrs)
+                taken = {**result.execution.in_place, node.outputs[0]: node.inputs[position]}
+                result.execution = replace(result.execution, in_place=taken)
                 break
     return verify(result)
 

@@ -137,7 +137,7 @@ def _follows(
     target = {value: name for name, value in graph.updates.items()}
     overwriter: dict[str, list[int]] = {}
     for i, node in enumerate(nodes):
-        if "in_place" in node.attrs:
+        if node.outputs[0] in graph.execution.in_place:
             overwriter.setdefault(owner[node.outputs[0]], []).append(i)
     for i, node in enumerate(nodes):
         earlier = {maker[name] for name in node.inputs if name in maker}

@@ -32,7 +32,7 @@ from microtune.memory.rings import (
     row_bytes,
 )
 
-Scratch = Callable[[Node], int]
+ScratchRule = Callable[[Graph], Callable[[Node], int]]
 _ENDLESS = 1 << 62
 
 
@@ -47,8 +47,9 @@ def _live(buffers: list[Buffer]) -> int:
 class _Cuts:
     """Bytes alive in each run first .. last - 1 of the prefix's nodes, and the best paths."""
 
-    def __init__(self, graph: Graph, scratch: Scratch, length: int) -> None:
-        self.graph, self.scratch, self.length = graph, scratch, length
+    def __init__(self, graph: Graph, scratch_rule: ScratchRule, length: int) -> None:
+        self.graph, self.scratch, self.length = graph, scratch_rule(graph), length
+        self._scratch_rule = scratch_rule
         self.by_rows = graph.execution.by_rows
         self.readers = last_readers(graph)
         self._around: dict[int, list[Buffer]] = {}
@@ -59,7 +60,9 @@ class _Cuts:
     @cached_property
     def _row_scratch(self) -> list[int]:
         """Bytes of scratch of each node of the prefix as a part of a segment."""
-        return [self.scratch(in_segment(node, 0)) for node in self.graph.nodes[: self.length]]
+        nodes = self.graph.nodes[: self.length]
+        scratch = self._scratch_rule(in_segment(self.graph, nodes, 0))
+        return [scratch(node) for node in nodes]
 
     @cached_property
     def _row_bytes(self) -> list[int]:
@@ -133,7 +136,7 @@ class _Cuts:
     def _at_once(self, first: int) -> list[Buffer]:
         node = self.graph.nodes[first]
         scratch = Buffer(scratch_name(node), self.scratch(node), 0, 1, kind="scratch")
-        if "in_place" in node.attrs:
+        if node.outputs[0] in self.graph.execution.in_place:
             return [scratch]
         return [scratch, tensor_buffer(self.graph, node.outputs[0], 0, 1)]
 
@@ -168,19 +171,18 @@ class _Cuts:
                 yield path[0] + rows, [*path[1], (first, last)]
 
 
-def stream(graph: Graph, scratch_rule: Callable[[Graph], Scratch]) -> Graph:
-    """The graph with `segment` attributes on the nodes of its frozen prefix that are streamed."""
+def stream(graph: Graph, scratch_rule: ScratchRule) -> Graph:
+    """The graph with the nodes of its frozen prefix that are streamed in segments."""
     scratch = scratch_rule(graph)
     length = prefix_length(graph)
     if length == 0:
         return graph
-    cuts = _Cuts(graph, scratch, length)
+    cuts = _Cuts(graph, scratch_rule, length)
     after = [b for b in step_buffers(graph, scratch) if b.last > length]
     floor = largest_live_set([replace(b, first=max(b.first, length)) for b in after])[0]
     limit = max(cuts.smallest_peak(), floor)
-    result = graph.copy()
+    result = graph
     for number, (first, last) in enumerate(cuts.fewest_rows(limit)):
         if cuts.is_streamed(first, last):
-            for index in range(first, last):
-                result.nodes[index] = in_segment(graph.nodes[index], number)
+            result = in_segment(result, graph.nodes[first:last], number)
     return verify(result)

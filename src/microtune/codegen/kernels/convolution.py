@@ -75,7 +75,7 @@ def image_size(graph: Graph, name: str) -> tuple[int, int]:
 
 def block_copy(graph: Graph, node: Node, name: str) -> int:
     """A block of channels of what a depthwise kernel overwrites."""
-    if "in_place" not in node.attrs:
+    if node.outputs[0] not in graph.execution.in_place:
         return 0
     tensor = graph.tensors[name]
     return tensor.elements // tensor.shape[-1] * BLOCK
@@ -107,7 +107,7 @@ def _lines(graph: Graph, node: Node, kh: int, kw: int) -> int:
     """Four channels of the weights and of the rows under the kernel, widened and padded."""
     out_w, in_h = image_size(graph, node.outputs[0])[1], image_size(graph, node.inputs[0])[0]
     pitch = (-(-out_w // 4) * 4 - 1) * geometry_of(node).stride[1] + kw
-    spare = 1 if "segment" in node.attrs else 2
+    spare = 1 if node.outputs[0] in graph.execution.segments else 2
     return 8 * (kh * kw + min(in_h, spare * kh) * pitch)
 
 
