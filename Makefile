@@ -39,6 +39,7 @@ lint: setup ## ruff, mypy, clang-format, walls between rooms, size limits, docst
 	@$(PY) scripts/check_sizes.py
 	@$(PY) scripts/check_docstrings.py
 	@$(PY) scripts/check_ops.py
+	@$(PY) scripts/check_names.py
 
 format: setup ## rewrite the code in the house style
 	@scripts/setup.sh lint
