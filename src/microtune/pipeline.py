@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from warnings import warn
 
 from microtune.codegen import class_names, layout
@@ -15,19 +15,21 @@ from microtune.errors import MicrotuneError
 from microtune.ir.execution import InputMode
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile
+from microtune.ir.stages import Stage
 from microtune.memory.banks import Bank, MemoryPlan, assign_banks
 from microtune.memory.heat import accesses, heat
 from microtune.memory.latent import replay_bytes, replay_slots
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.next_frame import validate_logits, with_next_frame
-from microtune.passes.early_updates import early_updates
-from microtune.passes.in_place import in_place
-from microtune.passes.order import minimise_peak_order
-from microtune.passes.stream import stream
+from microtune.passes.base import Pass, run_passes
+from microtune.passes.early_updates import EarlyUpdates
+from microtune.passes.in_place import InPlace
+from microtune.passes.order import MinimisePeak
+from microtune.passes.stream import Stream
 from microtune.project.learnt import Learnt, start_from
 from microtune.project.project import CONTEXT, REPLAY, STACK, Note, Project, write_project
 from microtune.targets import DEFAULT_STACK_BYTES, Target
-from microtune.training.build import Formats, build_training_graph
+from microtune.training.build import Formats, training_passes
 from microtune.training.classes import own_classes
 from microtune.training.scheme import Scheme, analytic_kb, published_schemes, resolve_scheme
 
@@ -68,19 +70,78 @@ class Request:
     names_in_c: bool = False
 
 
-def training_graph(model: ModelFile, request: Request) -> tuple[Graph, Scheme]:
-    """The device's training graph, scheduled, and the scheme it follows."""
+def training_graph(
+    model: ModelFile, request: Request, after: str | None = None
+) -> tuple[Graph, Scheme]:
+    """The device's training graph, scheduled, and the scheme it follows; with `after` the graph
+    behind the pass of this name."""
     scheme = resolve_scheme(request.scheme, model.graph, model.graph.name)
     _check_own_classes(model, request, scheme)
-    graph = build_training_graph(model.graph, request.classes, scheme, request.formats)
-    graph.execution = replace(graph.execution, input=request.input)
-    graph = schedule(graph, request.schedule)
+    return run_passes(model.graph, compiler_passes(model, request, scheme), after), scheme
+
+
+def compiler_passes(model: ModelFile, request: Request, scheme: Scheme) -> tuple[Pass, ...]:
+    """All passes of a request, in order. Raises MicrotuneError for what cannot be trained."""
+    passes: list[Pass] = [
+        *training_passes(model.graph, request.classes, scheme, request.formats),
+        ChooseInput(request.input), *SCHEDULES[request.schedule],
+    ]  # fmt: skip
     if request.replay_bytes:
-        slots = replay_slots(graph, request.replay_bytes)
-        graph.execution = replace(graph.execution, replay_slots=slots)
+        passes.append(AddReplayMemory(request.replay_bytes))
     if request.learnt is not None:
-        start_from(graph, request.learnt, model.sha256(), scheme)
-    return graph, scheme
+        passes.append(StartFromLearnt(request.learnt, model.sha256(), scheme))
+    return tuple(passes)
+
+
+@dataclass(frozen=True)
+class ChooseInput:
+    """Say how the input arrives."""
+
+    input: InputMode
+    name: ClassVar[str] = "choose-input"
+    needs: ClassVar[Stage] = Stage.TRAINING
+    gives: ClassVar[Stage] = Stage.SCHEDULED
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with this way of input."""
+        result = graph.copy()
+        result.execution = replace(graph.execution, input=self.input)
+        return result
+
+
+@dataclass(frozen=True)
+class AddReplayMemory:
+    """Reserve memory for stored samples, as many as fit into so many `bytes`."""
+
+    bytes: int
+    name: ClassVar[str] = "add-replay-memory"
+    needs: ClassVar[Stage] = Stage.SCHEDULED
+    gives: ClassVar[Stage] = Stage.SCHEDULED
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with its number of samples. Raises MicrotuneError where none fits."""
+        result = graph.copy()
+        slots = replay_slots(graph, self.bytes)
+        result.execution = replace(graph.execution, replay_slots=slots)
+        return result
+
+
+@dataclass(frozen=True)
+class StartFromLearnt:
+    """Start from a saved state instead of the model's own weights."""
+
+    learnt: Learnt
+    model_sha256: str
+    scheme: Scheme
+    name: ClassVar[str] = "start-from-learnt"
+    needs: ClassVar[Stage] = Stage.SCHEDULED
+    gives: ClassVar[Stage] = Stage.SCHEDULED
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with what was learnt. Raises MicrotuneError where it was not learnt with it."""
+        result = graph.copy()
+        start_from(result, self.learnt, self.model_sha256, self.scheme)
+        return result
 
 
 def _check_own_classes(model: ModelFile, request: Request, scheme: Scheme) -> None:
@@ -113,14 +174,19 @@ def _head_note(model: ModelFile, request: Request) -> str:
     )
 
 
+_IN_PLACE: tuple[Pass, ...] = (EarlyUpdates(), InPlace())
+_ORDER: tuple[Pass, ...] = (MinimisePeak(scratch_rule),)
+# Order and memory of the step's nodes; no bit of any result depends on it.
+SCHEDULES: dict[Schedule, tuple[Pass, ...]] = {
+    "layers": (),
+    "in-place": (*_IN_PLACE, *_ORDER),
+    "stream": (*_IN_PLACE, Stream(scratch_rule), *_ORDER),
+}
+
+
 def schedule(graph: Graph, level: Schedule) -> Graph:
-    """Order and memory of the step's nodes; no bit of any result depends on it."""
-    if level == "layers":
-        return graph
-    graph = in_place(early_updates(graph))
-    if level == "stream":
-        graph = stream(graph, scratch_rule)
-    return minimise_peak_order(graph, scratch_rule(graph))
+    """A training graph with the order and memory of its nodes chosen."""
+    return run_passes(graph, SCHEDULES[level])
 
 
 def resident_bytes(graph: Graph) -> dict[str, int]:

@@ -89,6 +89,7 @@ WRONG_CALLS: list[Call] = [
     lambda p, f: mt.save(mt.load(embedded.MODEL), f / "model.zip"),
     lambda p, f: mt.open(f), lambda p, f: mt.open(f / "absent"),
     lambda p, f: mt.emit(embedded.MODEL, "nothing", classes=5, scheme="last-2"),
+    lambda p, f: mt.emit(embedded.MODEL, "after:nothing", classes=5, scheme="last-2"),
     lambda p, f: mt.emit(embedded.MODEL, "graph", classes=5),
     lambda p, f: p.train(f / "absent"),
     lambda p, f: p.train(embedded.DATA, epochs=0),

@@ -122,6 +122,7 @@ def _plan(loaded: ModelFile, request: pipeline.Request) -> str:
     return pipeline.plan_text(graph, pipeline.plan_graph(graph, request))
 
 
+_AFTER = "after:"
 _STAGES: dict[str, Callable[[ModelFile, pipeline.Request], str]] = {
     "graph": _int8, "training": _training, "plan": _plan,
 }  # fmt: skip
@@ -133,15 +134,19 @@ def emit(model: ModelFile | Place, stage: str, **options: Unpack[CompileOptions]
 
     Args:
         model: what `load` returns, or a path.
-        stage: "graph" (the int8 graph), "training" (the training graph) or "plan" (the memory
-            plan).
+        stage: "graph" (the int8 graph), "training" (the training graph), "plan" (the memory
+            plan) or "after:NAME" (the graph behind the pass of this name, docs/architecture.md).
         options: those of `compile`.
 
     Raises:
-        MicrotuneError: as `compile`, budgets apart, or an unknown stage.
+        MicrotuneError: as `compile`, budgets apart, or an unknown stage or pass.
     """
+    stage = str(stage)
+    if stage.startswith(_AFTER):
+        name = stage.removeprefix(_AFTER)
+        return format_graph(pipeline.training_graph(*_request(model, **options), name)[0])
     if stage not in _STAGES:
-        raise MicrotuneError(f"stage {stage!r}: there are {', '.join(_STAGES)}")
+        raise MicrotuneError(f"stage {stage!r}: there are {', '.join(_STAGES)} and {_AFTER}NAME")
     return _STAGES[stage](*_request(model, **options))
 
 

@@ -16,14 +16,6 @@ from microtune.cli.options import BiasKind, HeadKind, InputKind, Target
 from microtune.report.console import console, figures_table
 
 
-class Emit(StrEnum):
-    """What `compile --emit` prints instead of writing a project."""
-
-    graph = "graph"
-    training = "training"
-    plan = "plan"
-
-
 class ScheduleKind(StrEnum):
     """How a training step is executed."""
 
@@ -70,22 +62,23 @@ def compile_command(
                           "networks; for instance faces_.")
     ] = "",
     emit: Annotated[
-        Emit | None, typer.Option(help="Print this and stop: the int8 graph, the training graph, "
-                                  "or the plan.")
+        str | None, typer.Option(metavar="STAGE", help="Print a stage and stop: graph (int8), "
+                                 "training (the training graph), plan, or after:NAME (the graph "
+                                 "behind a pass, such as after:differentiate).")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Project.")] = None,
 ) -> None:  # fmt: skip
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
-    if emit is None and output is None:
-        raise mt.MicrotuneError("say where to write the project: -o DIR (or use --emit)")
     options = CompileOptions(
         scheme=scheme, classes=classes, data=data, target=target, sram=sram, flash=flash,
         bias=bias.value, head=head.value, input=input_mode.value, schedule=schedule.value,
         replay=replay, class_names=class_names, learnt=learnt, prefix=prefix,
     )  # fmt: skip
-    if emit is not None or output is None:
-        sys.stdout.write(mt.emit(model, str(emit), **options))
+    if emit is not None:
+        sys.stdout.write(mt.emit(model, emit, **options))
         return
+    if output is None:
+        raise mt.MicrotuneError("say where to write the project: -o DIR (or use --emit)")
     notes: list[str] = []
     with console.status("compiling"):
         project = mt.compile(model, output=output, note=notes.append, **options)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops import Trait, has
-from microtune.ir.verifier import verify
+from microtune.ir.stages import Stage
 
 
 def early_updates(graph: Graph) -> Graph:
@@ -17,10 +20,23 @@ def early_updates(graph: Graph) -> Graph:
             while place > 0 and not _must_follow(graph, node, result.nodes[place - 1]):
                 place -= 1
         result.nodes.insert(place, node)
-    return verify(result)
+    return result
 
 
 def _must_follow(graph: Graph, update: Node, other: Node) -> bool:
     """Whether `other` makes what the update reads, or reads what the update overwrites."""
     updated = {param for param, value in graph.updates.items() if value in update.outputs}
     return bool(set(other.outputs) & set(update.inputs) or updated & set(other.inputs))
+
+
+@dataclass(frozen=True)
+class EarlyUpdates:
+    """Update each parameter as soon as its gradient is there."""
+
+    name: ClassVar[str] = "early-updates"
+    needs: ClassVar[Stage] = Stage.SCHEDULED
+    gives: ClassVar[Stage] = Stage.SCHEDULED
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with each update moved up."""
+        return early_updates(graph)

@@ -6,11 +6,12 @@ transposed, overwrite their image and keep a copy of one block of channels meanw
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops import OPS, operand_names
-from microtune.ir.verifier import verify
+from microtune.ir.stages import Stage
 from microtune.memory.lifetimes import views
 
 
@@ -23,7 +24,7 @@ def in_place(graph: Graph) -> Graph:
                 taken = {**result.execution.in_place, node.outputs[0]: node.inputs[position]}
                 result.execution = replace(result.execution, in_place=taken)
                 break
-    return verify(result)
+    return result
 
 
 def _candidates(graph: Graph, node: Node) -> tuple[int, ...]:
@@ -41,3 +42,16 @@ def _is_last_use(graph: Graph, step: int, name: str) -> bool:
     later = {n for node in graph.nodes[step + 1 :] for n in node.inputs} | set(graph.outputs)
     here = [n for n in graph.nodes[step].inputs if owner.get(n, n) == buffer]
     return len(here) == 1 and all(owner.get(n, n) != buffer for n in later)
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """Let results take the memory of an operand that nobody reads afterwards."""
+
+    name: ClassVar[str] = "in-place"
+    needs: ClassVar[Stage] = Stage.SCHEDULED
+    gives: ClassVar[Stage] = Stage.SCHEDULED
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with results in place of operands."""
+        return in_place(graph)

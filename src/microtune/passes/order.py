@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops import Trait, has
-from microtune.ir.verifier import verify
+from microtune.ir.stages import Stage
 from microtune.memory.lifetimes import Buffer, step_buffers, views
 from microtune.memory.planner import Plan, granule, live_bytes, plan_arena
 from microtune.memory.solver import InitialPlan, available, smaller_arena, smaller_peak
@@ -90,7 +91,7 @@ def minimise_peak_order(
     best = min((_improved(tasks, quick), quick, given), key=backward.full_cost)
     if solve and available():
         best = _solved(backward, best, deterministic_seconds)
-    return verify(backward.reordered(best))
+    return backward.reordered(best)
 
 
 def backward_part(graph: Graph, scratch_bytes: Scratch) -> Backward | None:
@@ -229,3 +230,17 @@ def _solved(backward: Backward, order: Order, deterministic_seconds: float) -> O
         return best
     smaller = backward.plan(together, solve=True).arena_bytes < plan.arena_bytes
     return together if smaller else best
+
+
+@dataclass(frozen=True)
+class MinimisePeak:
+    """Order the nodes behind the loss; `scratch_rule` tells what else kernels need."""
+
+    scratch_rule: Callable[[Graph], Scratch]
+    name: ClassVar[str] = "order"
+    needs: ClassVar[Stage] = Stage.SCHEDULED
+    gives: ClassVar[Stage] = Stage.SCHEDULED
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with its backward nodes in the order of least memory."""
+        return minimise_peak_order(graph, self.scratch_rule(graph))

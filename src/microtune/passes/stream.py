@@ -8,11 +8,12 @@ anyway is free: among the paths below that floor, the one that streams the fewes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 from microtune.ir.graph import Graph, Node
-from microtune.ir.verifier import verify
+from microtune.ir.stages import Stage
 from microtune.memory.lifetimes import (
     Buffer,
     aligned,
@@ -185,4 +186,18 @@ def stream(graph: Graph, scratch_rule: ScratchRule) -> Graph:
     for number, (first, last) in enumerate(cuts.fewest_rows(limit)):
         if cuts.is_streamed(first, last):
             result = in_segment(result, graph.nodes[first:last], number)
-    return verify(result)
+    return result
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Execute the frozen prefix row by row; `scratch_rule` tells what else kernels need."""
+
+    scratch_rule: ScratchRule
+    name: ClassVar[str] = "stream"
+    needs: ClassVar[Stage] = Stage.SCHEDULED
+    gives: ClassVar[Stage] = Stage.SCHEDULED
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with segments in its frozen prefix."""
+        return stream(graph, self.scratch_rule)

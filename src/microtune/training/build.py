@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
-from microtune.ir.verifier import verify
+from microtune.ir.stages import Stage, gradients_of
+from microtune.passes.base import Pass, run_passes
 from microtune.passes.lower_gradients import BiasFormat, lower_gradients
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
@@ -31,26 +32,112 @@ def build_training_graph(
 ) -> Graph:
     """The graph that is planned and generated: forward, backward, update, in device arithmetic.
 
+    Raises what `training_passes` and the passes raise.
+    """
+    return run_passes(graph, training_passes(graph, classes, scheme, formats, calibrate=calibrate))
+
+
+def training_passes(
+    graph: Graph, classes: int, scheme: Scheme, formats: Formats, *, calibrate: bool = True
+) -> tuple[Pass, ...]:
+    """The passes from an int8 model to its training graph.
+
     A scheme that trains nothing gives the forward graph. A frozen head is the model's own
     classifier where that knows as many classes; else it is empty, and a scheme that trains
     something in front of it is a MicrotuneError: it would learn nothing. Without `calibrate` the
     gradients' offsets start at 0, which changes no shape and is made much faster.
     """
-    device = graph.copy()
-    device.attrs["requantize"] = "device"
-    own = not scheme.head and knows(device, classes)
+    own = not scheme.head and knows(graph, classes)
     if not scheme.head and not own and (scheme.biases or scheme.weights):
         raise MicrotuneError(
             f"scheme {scheme.name}: with head = false nothing can be learnt: the head for "
             f"{classes} classes is empty, and passes no gradient to the layers in front of it. "
             "Leave head = false out"
         )
-    prepared = apply_scheme(replace_head(device, classes, formats.head, own=own), scheme)
-    if not any(prepared.with_role("param")):
-        return verify(prepared)
-    backward, gradients = differentiate(prepared)
-    training = lower_gradients(backward, gradients, formats.bias, "offset")
-    if calibrate:
-        exact = lower_gradients(backward, gradients, formats.bias, "exact")
-        training.data.update(calibrated_offsets(exact))
-    return verify(training)
+    return (
+        DeviceArithmetic(), ReplaceHead(classes, formats.head, own), ApplyScheme(scheme),
+        Differentiate(), LowerGradients(formats.bias, calibrate),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DeviceArithmetic:
+    """Requantise in integers, as the device does, whatever the model was made for."""
+
+    name: ClassVar[str] = "device-arithmetic"
+    needs: ClassVar[Stage] = Stage.MODEL
+    gives: ClassVar[Stage] = Stage.MODEL
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph in device arithmetic."""
+        result = graph.copy()
+        result.attrs["requantize"] = "device"
+        return result
+
+
+@dataclass(frozen=True)
+class ReplaceHead:
+    """Put a head of `classes` outputs in the classifier's place, or with `own` make it the head."""
+
+    classes: int
+    format: HeadFormat
+    own: bool
+    name: ClassVar[str] = "replace-head"
+    needs: ClassVar[Stage] = Stage.MODEL
+    gives: ClassVar[Stage] = Stage.TRAINABLE
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with a head."""
+        return replace_head(graph, self.classes, self.format, own=self.own)
+
+
+@dataclass(frozen=True)
+class ApplyScheme:
+    """Make params of what a scheme trains."""
+
+    scheme: Scheme
+    name: ClassVar[str] = "apply-scheme"
+    needs: ClassVar[Stage] = Stage.TRAINABLE
+    gives: ClassVar[Stage] = Stage.TRAINABLE
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with its params."""
+        return apply_scheme(graph, self.scheme)
+
+
+@dataclass(frozen=True)
+class Differentiate:
+    """Append the loss and the float gradients of all params, if there are any."""
+
+    name: ClassVar[str] = "differentiate"
+    needs: ClassVar[Stage] = Stage.TRAINABLE
+    gives: ClassVar[Stage] = Stage.BACKWARD
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph with its gradients as outputs."""
+        return differentiate(graph)[0] if any(graph.with_role("param")) else graph
+
+
+@dataclass(frozen=True)
+class LowerGradients:
+    """Replace float gradients by int8 ones and by updates in place.
+
+    With `calibrate` the exponent offsets start where synthetic frames put them, else at 0.
+    """
+
+    bias: BiasFormat
+    calibrate: bool = True
+    name: ClassVar[str] = "lower-gradients"
+    needs: ClassVar[Stage] = Stage.BACKWARD
+    gives: ClassVar[Stage] = Stage.TRAINING
+
+    def run(self, graph: Graph) -> Graph:
+        """The device's training graph."""
+        if not any(graph.with_role("param")):
+            return graph
+        gradients = gradients_of(graph)
+        result = lower_gradients(graph, gradients, self.bias, "offset")
+        if self.calibrate:
+            exact = lower_gradients(graph, gradients, self.bias, "exact")
+            result.data.update(calibrated_offsets(exact))
+        return result
