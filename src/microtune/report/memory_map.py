@@ -247,7 +247,7 @@ def _kinds(graph: Graph, backward: int) -> dict[str, BufferKind]:
 def sram_parts(plan: Mapping[str, Any], graph: Graph) -> dict[str, int]:
     """All planned SRAM in bytes, by purpose."""
     parts = {"weights": 0, "biases": 0, "head": 0}
-    head = {name for node in graph.nodes if node.op == "head" for name in node.inputs}
+    head = {name for node in graph.nodes if has(node, Trait.HEAD) for name in node.inputs}
     for slot in plan["parameters"]:
         purpose = "biases" if len(slot["shape"]) == 1 else "weights"
         parts["head" if slot["name"] in head else purpose] += int(slot["bytes"])
