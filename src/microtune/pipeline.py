@@ -95,7 +95,7 @@ def compiler_passes(model: ModelFile, request: Request, scheme: Scheme) -> tuple
 
 @dataclass(frozen=True)
 class ChooseInput:
-    """Say how the input arrives."""
+    """Say how the input arrives: whole in memory, or row by row."""
 
     input: InputMode
     name: ClassVar[str] = "choose-input"

@@ -87,7 +87,7 @@ class ReplaceHead:
     gives: ClassVar[Stage] = Stage.TRAINABLE
 
     def run(self, graph: Graph) -> Graph:
-        """The graph with a head."""
+        """The graph with a head instead of its classifier."""
         return replace_head(graph, self.classes, self.format, own=self.own)
 
 
@@ -101,7 +101,7 @@ class ApplyScheme:
     gives: ClassVar[Stage] = Stage.TRAINABLE
 
     def run(self, graph: Graph) -> Graph:
-        """The graph with its params."""
+        """The graph with params where the scheme trains."""
         return apply_scheme(graph, self.scheme)
 
 
