@@ -36,6 +36,7 @@ lint: setup ## ruff, mypy, clang-format, walls between rooms, size limits, docst
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-logo
 	@git ls-files '*.c' '*.h' | xargs .venv/bin/clang-format --dry-run --Werror
+	@$(PY) scripts/check_c_walls.py
 	@$(PY) scripts/check_sizes.py
 	@$(PY) scripts/check_docstrings.py
 	@$(PY) scripts/check_ops.py

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common import DOCS, data_folder, put_tables, run
+from microtune_studies.overlay import lay_over
 from microtune_studies.sources import Sources
 from rich.console import Console
 from rich.table import Table
@@ -47,7 +48,7 @@ def compiled(model: ModelFile, formats: Formats, project: Path) -> int:
 
 
 def step_instructions(project: Path, *macros: str) -> int:
-    """Of one training step, counted."""
+    """Of one training step, counted. The macros are those of the study overlay, or MT_PORTABLE."""
     flags = CHIP.gcc_flags + tuple(f"-D{macro}" for macro in macros)
     profile = profile_project(project, Build(replace(CHIP, gcc_flags=flags)))
     return profile.total(profile.train)
@@ -66,6 +67,7 @@ def costs(model: ModelFile, folder: Path) -> Table:
             step_instructions(folder / "law", *m) for m in ((), ("MT_PORTABLE",))
         )
         table.add_row("the law", f"{reference:,}", "", f"{sram:,}")
+        lay_over(folder / "law/src")
         for done, (label, macro) in enumerate(RULES.items(), 2):
             bar(done, everything, label)
             other = step_instructions(folder / "law", "MT_PORTABLE", macro) - portable

@@ -25,6 +25,7 @@ from microtune.targets import load_target
 from microtune.train.trainer import TrainingPlan, evaluate_accuracy, run_training
 from microtune.training.build import Formats
 from microtune_studies.domains import DOMAINS, changed
+from microtune_studies.overlay import rule_flags, study_overlay
 from microtune_studies.runs import Result, Run
 from microtune_studies.sources import Sources
 
@@ -45,16 +46,15 @@ def request_of(run: Run, classes: int) -> pipeline.Request:
 def run_device(run: Run, sources: Sources) -> Result:
     """Compile, train, and evaluate after the last epoch or along the stream."""
     classes, train, asked = sources.splits(run)
-    broken = (*FLAGS, *(f"-D{rule}" for rule in run.rule.split()))
-    flags = FLAGS if run.then_lr else broken
-    runner, graph = _runner(run, sources, len(classes), flags)
+    first = "" if run.then_lr else run.rule
+    runner, graph = _runner(run, sources, len(classes), first)
     train = _few(train, run.per_class, run.seed)
     if run.order == "class by class":
         train = _class_by_class(train, run.seed)
     prepare = _preparation(run, runner, graph, sources)
     result = _learn(run, runner, graph, prepare(train), prepare(asked))
     if run.then_lr:
-        last, _ = _runner(run, sources, len(classes), broken)
+        last, _ = _runner(run, sources, len(classes), run.rule)
         last.library.load(runner.saved())
         return _go_on(
             run, last, graph, result, _preparation(run, last, graph, sources), train, asked
@@ -78,10 +78,10 @@ def _preparation(
     )
 
 
-def _runner(
-    run: Run, sources: Sources, classes: int, flags: tuple[str, ...]
-) -> tuple[HostRunner, Graph]:
-    folder = compiled(sources.model(run.model), request_of(run, classes), flags, sources.cache)
+def _runner(run: Run, sources: Sources, classes: int, rule: str) -> tuple[HostRunner, Graph]:
+    flags, overlay = (*FLAGS, *rule_flags(rule)), study_overlay() if rule else None
+    request, model = request_of(run, classes), sources.model(run.model)
+    folder = compiled(model, request, flags, sources.cache, overlay)
     return host_runner(folder, run.seed, flags)
 
 

@@ -1,14 +1,15 @@
-"""Builds with one rule replaced (mt_study.h): each kernel does what the rule's name says.
+"""Builds with one rule replaced by the overlay: each kernel does what the rule's name says.
 
 What is expected is written out here from the rule's words, or is the reference rule's own kernel
 with other operands; nothing of the product is patched. Whole runs with replaced rules are in
-tests/run/test_study_builds.py.
+test_overlay.py.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -17,9 +18,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from microtune_studies.overlay import lay_over, rule_flags
 
 from microtune.ir import convolution, numerics
-from microtune.runtime.files import RUNTIME, kernel_sources, runtime_includes
+from microtune.runtime.files import RUNTIME, RUNTIME_INCLUDES, kernel_sources
 from tests.runtime import runtime_native as native
 from tests.runtime.runtime_cases import Array, RoundCase, codes, factors, random_case, round_case
 from tests.runtime.runtime_native import RoundParams, Struct, fill
@@ -35,19 +37,23 @@ REFERENCE = "MT_PORTABLE"
 
 
 @functools.cache
+def overlaid_runtime() -> Path:
+    """A copy of the runtime with the overlay."""
+    copy = Path(tempfile.mkdtemp(prefix="microtune-overlay-")) / "runtime"
+    shutil.copytree(RUNTIME, copy)
+    lay_over(copy)
+    return copy
+
+
+@functools.cache
 def library(rule: str) -> ctypes.CDLL:
     """The portable kernels with a rule replaced."""
     path = Path(tempfile.mkdtemp(prefix="microtune-rules-")) / "library.so"
-    sources = [str(RUNTIME / source) for source in kernel_sources()]
-    flags = [
-        *native.COMMON,
-        "-shared",
-        "-O0",
-        f"-D{REFERENCE}",
-        *([] if rule == REFERENCE else [f"-D{rule}"]),
-        *runtime_includes(),
-    ]
-    subprocess.run(["gcc", *flags, *sources, "-o", str(path)], check=True, capture_output=True)
+    runtime = overlaid_runtime()
+    flags = [*native.COMMON, "-shared", "-O0", f"-D{REFERENCE}", *RUNTIME_INCLUDES]
+    macros = [] if rule == REFERENCE else rule_flags(rule)
+    command = ["gcc", *flags, *macros, *map(str, kernel_sources(runtime)), "-o", str(path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=runtime)
     return ctypes.CDLL(str(path))
 
 

@@ -44,12 +44,12 @@ MUTATIONS = {
         "src/portable/mt_rate.h", r"f->exponent \+ 2", "f->exponent - 5", 0.1,
     ),
     "weights cut off": Mutation(
-        "src/portable/mt_study.h", r"#define MT_STUDY_WEIGHTS MT_STOCHASTIC",
-        "#define MT_STUDY_WEIGHTS MT_TOWARDS_ZERO", 0.3,
+        "src/portable/mt_dense_weight_update.c", r"\(w \* 65536 - d \+ r16\) >> 16",
+        "((void)r16, (w * 65536 - d) / 65536)", 0.3,
     ),
     "gradients cut off": Mutation(
-        "src/portable/mt_study.h", r"#define MT_STUDY_GRADIENTS MT_STOCHASTIC",
-        "#define MT_STUDY_GRADIENTS MT_TOWARDS_ZERO", 0.01,
+        "src/portable/mt_numerics.h", r"return \(v \+ \(\(r8 << left\) >> right\) \+ half\) >> k",
+        "(void)r8; (void)left; (void)right; (void)half; return v / (INT32_C(1) << k)", 0.01,
     ),
     "no gradient sum": Mutation(
         "model/microtune_model.c", r"mt_gradient_sum\(&\w+, &io\);", "(void)io;", 0.03,

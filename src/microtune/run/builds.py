@@ -7,8 +7,9 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -59,15 +60,26 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
+@dataclass(frozen=True)
+class Overlay:
+    """A change of a project's sources before they are compiled: `lay` changes the folder of a fresh
+    project, `key` stands for all that decides what it does."""
+
+    key: str
+    lay: Callable[[Path], None]
+
+
 def compiled(
-    model: ModelFile, request: pipeline.Request, flags: tuple[str, ...], kept: Path
-) -> Path:
+    model: ModelFile, request: pipeline.Request, flags: tuple[str, ...], kept: Path,
+    overlay: Overlay | None = None,
+) -> Path:  # fmt: skip
     """A folder below `kept` with `project` and its library for this machine, compiled once.
 
     Raises MicrotuneError if the model cannot be compiled as requested.
     """
     scheme = resolve_scheme(request.scheme, model.graph, model.graph.name).sha256()
     content = [code_version(), model.sha256(), scheme, str(request), str(flags), platform.node()]
+    content += [overlay.key] if overlay is not None else []
     folder = kept / f"compiled-{digest(*content)}"
     touch(folder)
     if not (folder / LIBRARY).is_file():
@@ -77,6 +89,8 @@ def compiled(
         staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=kept))
         try:
             pipeline.compile_model(model, request, staging / "project")
+            if overlay is not None:
+                overlay.lay(staging / "project")
             build_library(staging / "project", staging / LIBRARY, flags=flags, kept=kept)
             with suppress(OSError):  # another process was faster
                 staging.rename(folder)

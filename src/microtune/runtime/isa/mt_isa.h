@@ -1,47 +1,76 @@
-/* Which kernels are compiled: the compiler's flags decide, so that the same sources serve every
- * core. A kernel with a faster version for an instruction set leaves its portable one out there.
- * -DMT_PORTABLE takes the portable kernels everywhere. The kernels in assembler for Arm read words
- * at any address: where the compiler may not (-mno-unaligned-access) they are left out too. */
+/* Which instruction set's kernels are compiled: the compiler's flags decide, so that the same
+ * sources serve every core.
+ *
+ * A set is a folder beside this file. Its header mt_isa_<set>.h says for which flags the set is
+ * made and which kernels it has. Of the sets that the flags allow, the first one listed here is
+ * taken, and no other. The op's dispatcher calls its kernels where they fit (mt_conv2d.c,
+ * mt_conv2d_input_grad.c, mt_weight_update.c, mt_elementwise.c); everything else stays portable.
+ * -DMT_PORTABLE takes no set, and neither does -DMT_DEBUG: only portable kernels count and check.
+ */
 #ifndef MT_ISA_H
 #define MT_ISA_H
 
 #include "mt_names.h"
 
-#if defined(MT_PORTABLE) || defined(MT_DEBUG) /* its kernels count and check (mt_debug.h) */
-#define MT_ISA_ANY 0
-#elif defined(__arm__) && !defined(__ARM_FEATURE_UNALIGNED)
-#define MT_ISA_ANY 0
-#else
-#define MT_ISA_ANY 1
+/* What a set says of a kernel: it has a version for the calls for which mt_<kernel>_fits, or for
+ * every call. Then the portable version is left out. */
+#define MT_SOME 1
+#define MT_ALL 2
+
+#if defined(MT_PORTABLE) || defined(MT_DEBUG)
+#define MT_ISA_NAME "portable"
 #endif
 
-/* The integer vectors of Armv8.1-M (Helium). At -O0 compilers find no registers for the assembler.
- */
-#if MT_ISA_ANY && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
-#define MT_ISA_MVE 1
-#else
-#define MT_ISA_MVE 0
+/* The list of sets. */
+#include "mve/mt_isa_mve.h"
+#include "dsp/mt_isa_dsp.h"
+#include "avx2/mt_isa_avx2.h"
+
+#ifndef MT_ISA_NAME
+#define MT_ISA_NAME "portable"
 #endif
 
-/* The 16-bit pairs of Armv7E-M and Armv8-M Main. */
-#if MT_ISA_ANY && defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32)
-#define MT_ISA_DSP 1
-#else
-#define MT_ISA_DSP 0
+/* The kernels that a set may have. The set's version of a kernel is mt_<kernel>_isa. */
+#ifndef MT_HAS_DENSE_ROWS
+#define MT_HAS_DENSE_ROWS 0
+#endif
+#ifndef MT_HAS_DEPTHWISE_ROWS
+#define MT_HAS_DEPTHWISE_ROWS 0
+#endif
+#ifndef MT_HAS_ADD
+#define MT_HAS_ADD 0
+#endif
+#ifndef MT_HAS_POINTWISE_INPUT_GRAD
+#define MT_HAS_POINTWISE_INPUT_GRAD 0
+#endif
+#ifndef MT_HAS_DENSE_INPUT_GRAD
+#define MT_HAS_DENSE_INPUT_GRAD 0
+#endif
+#ifndef MT_HAS_DEPTHWISE_INPUT_GRAD
+#define MT_HAS_DEPTHWISE_INPUT_GRAD 0
+#endif
+#ifndef MT_HAS_DENSE_WEIGHT_UPDATE
+#define MT_HAS_DENSE_WEIGHT_UPDATE 0
 #endif
 
-/* The 256-bit integer vectors of x86 hosts. */
-#if MT_ISA_ANY && defined(__AVX2__) && defined(__GNUC__)
-#define MT_ISA_AVX2 1
-#else
-#define MT_ISA_AVX2 0
+/* Steps that kernels share. A set has all of one or nothing, under the step's own name. */
+#ifndef MT_HAS_POINTWISE_SUMS
+#define MT_HAS_POINTWISE_SUMS 0
+#endif
+#ifndef MT_HAS_CHANNEL_SUMS
+#define MT_HAS_CHANNEL_SUMS 0
+#endif
+#ifndef MT_HAS_ROUND_RUN
+#define MT_HAS_ROUND_RUN 0
+#endif
+
+/* Bytes behind an int8 table that a kernel may read, and multiply by 0. */
+#ifndef MT_TABLE_PAD
+#define MT_TABLE_PAD 0
 #endif
 
 /* The name that the linker sees, as a text for the assembler (mt_names.h). */
 #define MT_LINK_NAME(name) MT_LINK_TEXT(name)
 #define MT_LINK_TEXT(name) #name
-
-/* Bytes behind an int8 table that a kernel may read, and multiply by 0. */
-#define MT_TABLE_PAD (MT_ISA_DSP ? 7 : 0)
 
 #endif

@@ -5,7 +5,7 @@
 #include "mt_numerics.h"
 #include "mt_rate.h"
 
-#if !MT_ISA_MVE && !MT_ISA_DSP
+#if !MT_HAS_CHANNEL_SUMS
 void mt_channel_sums(const int8_t *g, int32_t pixels, int32_t channels, int32_t n, int32_t *acc) {
     for (int32_t i = 0; i < n; i++) {
         acc[i] = 0;

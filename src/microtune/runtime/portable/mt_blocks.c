@@ -58,48 +58,24 @@ void mt_mask_read(uint8_t *inside, const uint8_t *mask, int32_t index, int32_t c
     }
 }
 
-#if !MT_ROUND_HELD
-#if MT_STUDY_EXPONENT == MT_PREVIOUS_SAMPLE
-/* The offset is the exponent itself. */
-static int32_t exponent_of(const mt_round_io *io) { return *io->offset; }
-
-static int32_t next_offset(const mt_rounder *r) {
-    const int32_t fits = mt_shift_to_mantissa((uint64_t)r->largest << r->k);
-    return r->largest == 0 ? *r->io->offset : r->acc_exponent + fits;
-}
-#else
-static int32_t exponent_of(const mt_round_io *io) {
-    return *io->base + *io->offset + (MT_STUDY_EXPONENT == MT_HEADROOM);
-}
-
-static int32_t next_offset(const mt_rounder *r) {
-    const int32_t low = MT_STUDY_EXPONENT == MT_HEADROOM ? 16 : 32;
-    if (MT_STUDY_EXPONENT == MT_FIXED_OFFSET) {
-        return *r->io->offset;
-    }
-    const int32_t high = MT_STUDY_EXPONENT == MT_HEADROOM ? MT_GRADIENT_MAX / 2 : MT_GRADIENT_MAX;
-    return *r->io->offset + (r->largest > high) - (r->largest > 0 && r->largest < low);
-}
-#endif
-
 mt_rounder mt_round_begin(uint32_t site, const mt_round_io *io, int32_t acc_exponent, int8_t *y) {
     mt_rounder r;
     r.io = io;
     r.y = y;
     r.key = mt_random_key(io->state, site);
     r.acc_exponent = acc_exponent;
-    r.k = mt_clamp_int32(exponent_of(io) - acc_exponent, 0, 30);
+    r.k = mt_clamp_int32(*io->base + *io->offset - acc_exponent, 0, 30);
     r.largest = 0;
     return r;
 }
 
 void mt_round_end(const mt_rounder *r) {
-    *r->io->offset = (int8_t)mt_clamp_int32(next_offset(r), -64, 63);
+    const int32_t higher = r->largest > MT_GRADIENT_MAX, lower = r->largest > 0 && r->largest < 32;
+    *r->io->offset = (int8_t)mt_clamp_int32(*r->io->offset + higher - lower, -64, 63);
     *r->io->exponent = r->acc_exponent + r->k;
 }
-#endif
 
-#if MT_ROUND_PORTABLE
+#if !MT_HAS_ROUND_RUN
 void mt_round_run(mt_rounder *r, const int32_t *acc, int32_t index, int32_t count) {
     const int32_t k = r->k;
     int32_t largest = r->largest;

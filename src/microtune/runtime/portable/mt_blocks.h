@@ -3,47 +3,38 @@
 #define MT_BLOCKS_H
 
 #include "mt_kernels_gradient.h"
-#include "mt_study.h"
 
-/* Run `call` with an int32_t `width` equal to n: the length of a block (n <= MT_BLOCK), or of any
- * row. On hosts, whose compilers vectorise, the frequent widths are constants, so that no remainder
- * loops are left; a microcontroller would only get copies of the same code. */
+/* function(arguments, n): `n` is the length of a block (MT_WITH_BLOCK, n <= MT_BLOCK) or of any
+ * row. On hosts, whose compilers vectorise, the frequent lengths are constants, so that no
+ * remainder loops are left; a microcontroller would only get copies of the same code. */
 #if defined(__x86_64__) || defined(__aarch64__)
-#define MT_WIDTH_CASE(n, call)                                                                     \
-    case n: {                                                                                      \
-        const int32_t width = n;                                                                   \
-        call;                                                                                      \
-        break;                                                                                     \
-    }
-#define MT_WIDTH_CASES(n, call)                                                                    \
-    MT_WIDTH_CASE(8, call)                                                                         \
-    MT_WIDTH_CASE(16, call)                                                                        \
-    MT_WIDTH_CASE(24, call)                                                                        \
-    MT_WIDTH_CASE(32, call)                                                                        \
-    default: {                                                                                     \
-        const int32_t width = n;                                                                   \
-        call;                                                                                      \
-    }
-#define MT_WITH_BLOCK(n, call)                                                                     \
+#define MT_CASE(length, function, ...)                                                             \
+    case length:                                                                                   \
+        function(__VA_ARGS__, length);                                                             \
+        break;
+#define MT_CASES(n, function, ...)                                                                 \
+    MT_CASE(8, function, __VA_ARGS__)                                                              \
+    MT_CASE(16, function, __VA_ARGS__)                                                             \
+    MT_CASE(24, function, __VA_ARGS__)                                                             \
+    MT_CASE(32, function, __VA_ARGS__)                                                             \
+    default:                                                                                       \
+        function(__VA_ARGS__, n);
+#define MT_WITH_BLOCK(n, function, ...)                                                            \
     do {                                                                                           \
-        switch (n) { MT_WIDTH_CASES(n, call) }                                                     \
+        switch (n) { MT_CASES(n, function, __VA_ARGS__) }                                          \
     } while (0)
-#define MT_WITH_ROW(n, call)                                                                       \
+#define MT_WITH_ROW(n, function, ...)                                                              \
     do {                                                                                           \
         switch (n) {                                                                               \
-            MT_WIDTH_CASE(27, call)                                                                \
-            MT_WIDTH_CASE(40, call)                                                                \
-            MT_WIDTH_CASE(48, call)                                                                \
-            MT_WIDTH_CASES(n, call)                                                                \
+            MT_CASE(27, function, __VA_ARGS__)                                                     \
+            MT_CASE(40, function, __VA_ARGS__)                                                     \
+            MT_CASE(48, function, __VA_ARGS__)                                                     \
+            MT_CASES(n, function, __VA_ARGS__)                                                     \
         }                                                                                          \
     } while (0)
 #else
-#define MT_WITH_BLOCK(n, call)                                                                     \
-    do {                                                                                           \
-        const int32_t width = n;                                                                   \
-        call;                                                                                      \
-    } while (0)
-#define MT_WITH_ROW(n, call) MT_WITH_BLOCK(n, call)
+#define MT_WITH_BLOCK(n, function, ...) function(__VA_ARGS__, n)
+#define MT_WITH_ROW(n, function, ...) function(__VA_ARGS__, n)
 #endif
 
 /* Bytes or halves of whole random words around a block that starts anywhere. */

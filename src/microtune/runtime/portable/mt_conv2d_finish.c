@@ -2,12 +2,6 @@
 #include "mt_conv2d_finish.h"
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-int32_t mt_conv2d_is_plain(const mt_conv2d_params *p) {
-    const mt_conv_shape *s = &p->shape;
-    return s->k_h * s->k_w == 1 && p->channel_order == NULL && s->pad_top == 0 &&
-           s->pad_left == 0 && (s->out_h - 1) * s->stride_h < s->in_h &&
-           (s->out_w - 1) * s->stride_w < s->in_w;
-}
 
 /* `kernels`: of how many kernels' height the rows are that a depthwise layer keeps widened. */
 static size_t scratch_bytes(const mt_conv2d_params *p, int in_place, int32_t kernels) {
@@ -35,7 +29,7 @@ size_t mt_conv2d_row_scratch_bytes(const mt_conv2d_params *p) { return scratch_b
 
 /* v[0 .. n-1] = zero point + requantised acc, n <= MT_BLOCK channels from o on. */
 static inline void requantize_block(const mt_conv2d_params *p, const int32_t *acc, int32_t o,
-                                    int32_t n, int32_t *v) {
+                                    int32_t *v, int32_t n) {
     const int32_t *multiplier = p->multiplier + o;
     const uint8_t *shift = p->shift + o;
     const int32_t zero = p->y_zero;
@@ -45,7 +39,7 @@ static inline void requantize_block(const mt_conv2d_params *p, const int32_t *ac
     }
 }
 
-static inline void clamp_block(const int32_t *v, int32_t lo, int32_t hi, int32_t n, int8_t *y) {
+static inline void clamp_block(const int32_t *v, int32_t lo, int32_t hi, int8_t *y, int32_t n) {
     MT_KEEP_LOOP
     for (int32_t i = 0; i < n; i++) {
         y[i] = (int8_t)mt_clamp_int32(v[i], lo, hi);
@@ -59,7 +53,7 @@ void mt_conv2d_finish(const mt_conv2d_params *p, const mt_conv2d_io *io, const m
     const int32_t slot = run.pixel.row % rows->y_rows;
     int8_t *y = io->y + (slot * s->out_w + run.pixel.column) * s->out_c + run.first;
     int32_t v[MT_BLOCK];
-    MT_WITH_BLOCK(n, requantize_block(p, acc, run.first, width, v));
+    MT_WITH_BLOCK(n, requantize_block, p, acc, run.first, v);
     if (io->mask != NULL) {
         uint8_t inside[MT_BLOCK];
         for (int32_t i = 0; i < n; i++) {
@@ -68,5 +62,5 @@ void mt_conv2d_finish(const mt_conv2d_params *p, const mt_conv2d_io *io, const m
         const int32_t pixel = run.pixel.row * s->out_w + run.pixel.column;
         mt_mask_write(io->mask, pixel * s->out_c + run.first, inside, n);
     }
-    MT_WITH_BLOCK(n, clamp_block(v, lo, hi, width, y));
+    MT_WITH_BLOCK(n, clamp_block, v, lo, hi, y);
 }

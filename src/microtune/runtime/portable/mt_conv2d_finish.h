@@ -24,15 +24,16 @@ typedef struct {
 void mt_conv2d_finish(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows,
                       mt_run run, const int32_t *acc);
 
-/* Whether every output pixel reads one pixel of the input as it lies there. */
-int32_t mt_conv2d_is_plain(const mt_conv2d_params *p);
+/* mt_conv2d_rows for dense and grouped shapes: portable, and of the instruction set where it fits.
+ */
+void mt_dense_rows_any(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
+int32_t mt_dense_rows_fits(const mt_conv2d_params *p);
+void mt_dense_rows_isa(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
 
-/* mt_conv2d_rows for dense and grouped shapes; the second is the portable version, of any size. */
-void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
-void mt_dense_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
-
-/* mt_conv2d_rows for depthwise shapes; the second is the portable version, of any size. */
-void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
-void mt_depthwise_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
+/* The same for depthwise shapes. */
+void mt_depthwise_rows_any(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
+int32_t mt_depthwise_rows_fits(const mt_conv2d_params *p, const mt_conv2d_io *io,
+                               const mt_rows *rows);
+void mt_depthwise_rows_isa(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
 
 #endif

@@ -24,18 +24,25 @@ static inline int32_t mt_output_of(int32_t in, int32_t k, int32_t pad, int32_t s
     return position / stride;
 }
 
-/* The gradient of a pointwise shape; 0 and nothing done for any other. */
-int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
-                                const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
+/* Versions of the instruction set: of pointwise shapes (mt_input_grad_is_pointwise) that fit. */
+int32_t mt_pointwise_input_grad_fits(const mt_conv2d_input_grad_params *p);
+void mt_pointwise_input_grad_isa(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
 
-/* The gradient of any dense or grouped shape; 0 and nothing done where there is no such kernel. */
-int32_t mt_tapped_input_grad(const mt_conv2d_input_grad_params *p,
+/* Of dense and grouped shapes. */
+int32_t mt_dense_input_grad_fits(const mt_conv2d_input_grad_params *p);
+void mt_dense_input_grad_isa(const mt_conv2d_input_grad_params *p,
                              const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
 
-/* The gradient of a depthwise shape; the second is the portable version, of any size. */
-void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
+/* Of depthwise shapes. */
+int32_t mt_depthwise_input_grad_fits(const mt_conv2d_input_grad_params *p);
+void mt_depthwise_input_grad_isa(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
+
+/* The portable versions. */
+void mt_dense_input_grad_any(const mt_conv2d_input_grad_params *p,
                              const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
-void mt_depthwise_any_input_grad(const mt_conv2d_input_grad_params *p,
+void mt_depthwise_input_grad_any(const mt_conv2d_input_grad_params *p,
                                  const mt_conv2d_input_grad_io *io, mt_rounder *rounder);
 
 #endif

@@ -1,8 +1,9 @@
-/* Forward depthwise convolution by blocks of channels. */
+/* Forward depthwise convolution by blocks of channels, portable. */
 #include "mt_conv2d_finish.h"
 #include "mt_isa.h"
 #include "mt_memory.h"
 
+#if MT_HAS_DEPTHWISE_ROWS != MT_ALL
 /* Some channels of the input, a ring of x_rows rows with x_stride bytes a pixel, and of the
  * weights, [taps][weight_stride]. */
 typedef struct {
@@ -22,7 +23,7 @@ static inline void multiply_accumulate(int32_t *acc, const int8_t *x, const int8
 
 /* acc[i] += the taps of one output pixel for n channels. */
 static inline void depthwise_taps(const mt_conv2d_params *p, const mt_columns *columns,
-                                  mt_pixel pixel, int32_t n, int32_t *acc) {
+                                  mt_pixel pixel, int32_t *acc, int32_t n) {
     const mt_conv_shape *s = &p->shape;
     const int32_t top = pixel.row * s->stride_h - s->pad_top;
     const int32_t left = pixel.column * s->stride_w - s->pad_left;
@@ -38,7 +39,7 @@ static inline void depthwise_taps(const mt_conv2d_params *p, const mt_columns *c
     }
 }
 
-void mt_depthwise_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+void mt_depthwise_rows_any(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     int8_t *scratch = (int8_t *)io->scratch;
     const mt_depthwise_weights weights = {
@@ -58,15 +59,10 @@ void mt_depthwise_any_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, co
                 const mt_run run = {{row, column}, o, n};
                 int32_t acc[MT_BLOCK];
                 memcpy(acc, io->bias + o, (size_t)n * sizeof *acc);
-                MT_WITH_BLOCK(n, depthwise_taps(p, &columns, run.pixel, width, acc));
+                MT_WITH_BLOCK(n, depthwise_taps, p, &columns, run.pixel, acc);
                 mt_conv2d_finish(p, io, rows, run, acc);
             }
         }
     }
-}
-
-#if !MT_ISA_MVE && !MT_ISA_DSP && !MT_ISA_AVX2
-void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
-    mt_depthwise_any_rows(p, io, rows);
 }
 #endif

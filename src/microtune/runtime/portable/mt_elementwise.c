@@ -15,7 +15,7 @@ static void store_block(const int32_t *v, int32_t n, int32_t lo, int32_t hi, int
     }
 }
 
-#if !MT_ISA_MVE
+#if MT_HAS_ADD != MT_ALL
 void mt_add_any(const mt_add_params *p, const mt_add_io *io) {
     const int64_t half = INT64_C(1) << (p->shift - 1);
     const int64_t offset = half - (int64_t)p->x1_zero * p->a1 - (int64_t)p->x2_zero * p->a2;
@@ -45,10 +45,21 @@ void mt_add_any(const mt_add_params *p, const mt_add_io *io) {
     }
 }
 
-#if !MT_ISA_DSP
-void mt_add(const mt_add_params *p, const mt_add_io *io) { mt_add_any(p, io); }
 #endif
+
+void mt_add(const mt_add_params *p, const mt_add_io *io) {
+#if MT_HAS_ADD == MT_ALL
+    mt_add_isa(p, io);
+#else
+#if MT_HAS_ADD == MT_SOME
+    if (mt_add_fits(p)) {
+        mt_add_isa(p, io);
+        return;
+    }
 #endif
+    mt_add_any(p, io);
+#endif
+}
 
 void mt_clamp(const mt_clamp_params *p, const mt_clamp_io *io) {
     if (io->mask != NULL) {

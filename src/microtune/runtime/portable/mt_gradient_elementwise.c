@@ -17,9 +17,7 @@ void mt_gradient_sum(const mt_gradient_sum_params *p, const mt_gradient_sum_io *
         const int8_t *a = io->a + start, *b = io->b + start;
         int32_t acc[MT_BLOCK];
         for (int32_t i = 0; i < n; i++) {
-            /* a flows over the shortcut: the autodiff meets the add before the branch's layers. */
-            const int32_t over = MT_STUDY_SHORTCUTS == MT_LOST ? 0 : a[i];
-            acc[i] = aligned(over * (1 << 12), e_a - lowest) +
+            acc[i] = aligned(a[i] * (1 << 12), e_a - lowest) +
                      aligned(b[i] * p->b_multiplier, e_b - lowest);
         }
         mt_round_run(&rounder, acc, start, n);

@@ -144,17 +144,6 @@ void mt_head_input_grad_float32(const mt_head_input_grad_params *p,
     *io->exponent = vanishes ? 0 : top - 127 - 6 + p->exponent_delta;
 }
 
-/* The next weight; with fewer bits a multiple of a power of two, rounded the same way. */
-static int16_t head_weight(int16_t w, int64_t step, int32_t r16) {
-#if MT_STUDY_HEAD_BITS == 16
-    return (int16_t)mt_apply_step(w, step, r16, 32767);
-#else
-    const int32_t drop = 16 - MT_STUDY_HEAD_BITS, top = 32767 >> drop;
-    const int64_t exact = (int64_t)w * 65536 - step + (int64_t)r16 * (1 << drop);
-    return (int16_t)(mt_clamp_int64(exact >> (16 + drop), -top, top) * (1 << drop));
-#endif
-}
-
 void mt_head_update_int16(const mt_head_update_params *p, const mt_head_update_int16_io *io) {
     const int32_t features = p->head.features;
     const mt_rate weight = mt_rate_of(io->state, p->weight_mantissa, p->weight_exponent, 0);
@@ -169,7 +158,7 @@ void mt_head_update_int16(const mt_head_update_params *p, const mt_head_update_i
             MT_PERFORMED(1);
             const int64_t step = mt_step16(acc, weight, MT_INT16_STEP_LIMIT);
             const int32_t r16 = mt_random16(weight_key, (uint32_t)(i * features + j));
-            w[j] = head_weight(w[j], step, r16);
+            w[j] = (int16_t)mt_apply_step(w[j], step, r16, 32767);
         }
         const int64_t step = mt_step16(d, bias, MT_BIAS_STEP_LIMIT);
         const int32_t r16 = mt_random16(bias_key, (uint32_t)i);

@@ -30,7 +30,7 @@ static int32_t log2_q16(uint32_t s) {
 
 /* log2(e)*(logit - max) in Q16, at least -64*log2(e) */
 static int32_t exponent_q16(int32_t logit, int32_t max) {
-    const int64_t below = ((int64_t)logit - max) * MT_STUDY_LOGIT_GAIN;
+    const int64_t below = (int64_t)logit - max;
     const int64_t t = mt_clamp_int64(below, -(INT64_C(1) << 22), 0);
     return (int32_t)((t * 94548 + 32768) >> 16);
 }

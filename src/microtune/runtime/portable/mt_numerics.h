@@ -4,7 +4,6 @@
 
 #include "mt_debug.h"
 #include "mt_memory.h"
-#include "mt_study.h"
 #include "mt_types.h"
 
 /* Elements that a kernel treats at once on its stack. */
@@ -124,17 +123,9 @@ static inline int32_t mt_random16(uint32_t key, uint32_t index) {
 
 /* (v + noise) >> k, 0 <= k <= 30, |v| < 2^30 */
 static inline int32_t mt_stochastic_round(int32_t v, int32_t k, int32_t r8) {
-#if MT_STUDY_GRADIENTS == MT_STOCHASTIC
     const int32_t left = mt_max(k - 8, 0), right = mt_max(8 - k, 0);
     const int32_t half = k >= 9 ? INT32_C(1) << (k - 9) : 0;
     return (v + ((r8 << left) >> right) + half) >> k;
-#elif MT_STUDY_GRADIENTS == MT_NEAREST
-    (void)r8;
-    return (v + ((INT32_C(1) << k) >> 1)) >> k;
-#else
-    (void)r8;
-    return v / (INT32_C(1) << k);
-#endif
 }
 
 /* The smallest k >= 0 with largest >> k <= 127 */
@@ -174,12 +165,10 @@ static inline int64_t mt_step16(int64_t acc, mt_rate rate, int64_t limit) {
     return product < -bound ? -limit : mt_shift_left(product, left);
 }
 
-/* clamp((value*2^16 - d + r16) >> 16, +-limit); weights are those with the limit 127. */
+/* clamp((value*2^16 - d + r16) >> 16, +-limit) */
 static inline int32_t mt_apply_step(int32_t value, int64_t d, int32_t r16, int32_t limit) {
     const int64_t exact = (int64_t)value * 65536 - d;
-    const int64_t moved =
-        limit == MT_GRADIENT_MAX ? MT_ROUND_WEIGHT(exact, r16) : (exact + r16) >> 16;
-    return (int32_t)mt_clamp_int64(moved, -limit, limit);
+    return (int32_t)mt_clamp_int64((exact + r16) >> 16, -limit, limit);
 }
 
 static inline uint32_t mt_float_bits(float v) {

@@ -1,8 +1,8 @@
-/* Where the weight gradient of pointwise convolutions has a faster kernel. */
+/* A faster way to the weight gradient of pointwise convolutions, where the instruction set has one.
+ */
 #ifndef MT_WEIGHT_SUMS_H
 #define MT_WEIGHT_SUMS_H
 
-#include "mt_isa.h"
 #include "mt_numerics.h"
 
 /* Outputs whose gradients are summed together, so that x is read once for all of them. */
@@ -18,21 +18,8 @@ typedef struct {
 } mt_sum_shape;
 
 /* acc[j][i] = sum over the pixels of g[j] * (x[i] - zero), i < n <= MT_BLOCK, j < rows; the rest of
- * acc is anything. 0 and nothing done if there is no such kernel. */
-#if MT_ISA_AVX2 || (MT_ISA_DSP && !MT_ISA_MVE)
-int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
-                          int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room);
-#else
-static inline int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g,
-                                        int32_t n, int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room) {
-    (void)s;
-    (void)x;
-    (void)g;
-    (void)n;
-    (void)acc;
-    (void)room;
-    return 0;
-}
-#endif
+ * acc is anything. Only where MT_HAS_POINTWISE_SUMS. */
+void mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
+                       int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room);
 
 #endif

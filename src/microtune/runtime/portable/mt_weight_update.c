@@ -1,4 +1,5 @@
-/* Weight gradient and SGD step of a convolution: the gradient lives in a block on the stack. */
+/* Weight gradient and SGD step of a convolution: its scratch, which version is taken, and that of
+ * depthwise shapes. */
 #include "mt_blocks.h"
 #include "mt_isa.h"
 #include "mt_memory.h"
@@ -10,164 +11,9 @@ size_t mt_conv2d_weight_update_scratch_bytes(const mt_conv2d_weight_update_param
     return mt_is_depthwise(&p->shape) ? 0 : MT_SUM_BYTES + MT_SUM_ROOM;
 }
 
-/* One tap of the kernel and the run of channels that is summed now. */
-typedef struct {
-    const mt_conv2d_weight_update_params *p;
-    const mt_conv2d_weight_update_io *io;
-    int32_t kh, kw;
-    int32_t x_channels; /* channels of one pixel of x */
-    int32_t x_first;    /* first channel of x */
-    int32_t output;     /* first output channel */
-} mt_tap;
-
-#if !MT_ISA_MVE
-/* A function of its own: within the loops below GCC would keep its pointers in memory. */
-static MT_NOINLINE void add_lane_products(const int16_t *x, int16_t g, int32_t n, int32_t *acc) {
-    for (int32_t i = 0; i < n; i++) {
-        MT_ACCUMULATE(acc[i], (int16_t)(g * x[i]), 1);
-    }
-}
-
-/* acc[j][i] = sum over the pixels of g[output + j] * (x[x_first + i] - zero), i < n, j < rows.
- * The product of 8 and 9 bits fits in 16. */
-static inline void sum_block(const mt_tap *t, int32_t rows, int32_t n,
-                             int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
-    const mt_conv_shape *s = &t->p->shape;
-    const int32_t zero = t->p->x_zero;
-    const mt_tap_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
-    const mt_tap_span wide = mt_span_of(t->kw, s->pad_left, s->stride_w, s->in_w, s->out_w);
-    memset(acc, 0, MT_SUM_ROWS * sizeof acc[0]);
-    MT_SKIPPED((s->out_h * s->out_w -
-                mt_max(high.end - high.begin, 0) * mt_max(wide.end - wide.begin, 0)) *
-               rows * n);
-    for (int32_t oh = high.begin; oh < high.end; oh++) {
-        const int32_t ih = oh * s->stride_h + t->kh - s->pad_top;
-        for (int32_t ow = wide.begin; ow < wide.end; ow++) {
-            const int32_t iw = ow * s->stride_w + t->kw - s->pad_left;
-            const int8_t *x = t->io->x + (ih * s->in_w + iw) * t->x_channels + t->x_first;
-            const int8_t *g = t->io->g + (oh * s->out_w + ow) * s->out_c + t->output;
-            int16_t centred[MT_BLOCK];
-            MT_KEEP_LOOP
-            for (int32_t i = 0; i < n; i++) {
-                centred[i] = (int16_t)(x[i] - zero);
-            }
-            for (int32_t j = 0; j < rows; j++) {
-                const int16_t gj = g[j];
-                if (gj == 0) {
-                    MT_SKIPPED(n);
-                    continue;
-                }
-                add_lane_products(centred, gj, n, acc[j]);
-            }
-        }
-    }
-}
-
-/* The same by a faster kernel; 0 and nothing done if there is none for the shape. */
-static int32_t pointwise_block(const mt_tap *t, int32_t rows, int32_t n,
-                               int32_t acc[MT_SUM_ROWS][MT_BLOCK]) {
-    const mt_conv_shape *s = &t->p->shape;
-    const int32_t pixels = s->in_h * s->in_w;
-    const mt_sum_shape sums = {pixels, t->x_channels, s->out_c, t->p->x_zero, rows};
-    return s->k_h * s->k_w == 1 && s->stride_h == 1 && s->stride_w == 1 && s->in_h == s->out_h &&
-           s->in_w == s->out_w && s->pad_top == 0 && s->pad_left == 0 &&
-           mt_pointwise_sums(&sums, t->io->x + t->x_first, t->io->g + t->output, n, acc,
-                             (uint8_t *)t->io->scratch + MT_SUM_BYTES);
-}
-
-/* Steps w[0 .. n-1], whose gradients are acc; r16 are their random bits. */
-static void step_block(int8_t *w, const int32_t *acc, const uint16_t *r16, int32_t n,
-                       mt_rate rate) {
-    if (rate.shift >= 32 && rate.shift <= 62) {
-        /* The high word of the product decides. */
-        const int64_t half = INT64_C(1) << (rate.shift - 1);
-        const int32_t limit = (int32_t)MT_WEIGHT_STEP_LIMIT;
-        for (int32_t i = 0; i < n; i++) {
-            const int32_t high = (int32_t)(((int64_t)acc[i] * rate.multiplier + half) >> 32);
-            const int32_t bounded = mt_clamp_int32(high >> (rate.shift - 32), -limit, limit);
-            const int32_t moved = MT_ROUND_WEIGHT(w[i] * 65536 - bounded, r16[i]);
-            w[i] = (int8_t)mt_clamp_int32(moved, -MT_GRADIENT_MAX, MT_GRADIENT_MAX);
-        }
-        return;
-    }
-    if (rate.shift >= 1 && rate.shift < 32) {
-        const int64_t half = INT64_C(1) << (rate.shift - 1);
-        for (int32_t i = 0; i < n; i++) {
-            const int64_t d = ((int64_t)acc[i] * rate.multiplier + half) >> rate.shift;
-            const int32_t bounded =
-                (int32_t)mt_clamp_int64(d, -MT_WEIGHT_STEP_LIMIT, MT_WEIGHT_STEP_LIMIT);
-            const int32_t moved = MT_ROUND_WEIGHT(w[i] * 65536 - bounded, r16[i]);
-            w[i] = (int8_t)mt_clamp_int32(moved, -MT_GRADIENT_MAX, MT_GRADIENT_MAX);
-        }
-        return;
-    }
-    for (int32_t i = 0; i < n; i++) {
-        const int64_t d = mt_step16(acc[i], rate, MT_WEIGHT_STEP_LIMIT);
-        w[i] = (int8_t)mt_apply_step(w[i], d, r16[i], MT_GRADIENT_MAX);
-    }
-}
-
-/* Random bits of the weights of output `o`, tap `tap`, stored channels first .. first + n - 1. */
-static void random_block(const mt_conv2d_weight_update_params *p, uint32_t key, int32_t row,
-                         int32_t first, int32_t n, uint16_t *r16) {
-    const uint32_t start = (uint32_t)(row * (p->shape.in_c / p->shape.groups));
-    if (p->channel_order == NULL) {
-        mt_random16_run(r16, key, start + (uint32_t)first, n);
-        return;
-    }
-    for (int32_t i = 0; i < n; i++) {
-        r16[i] = (uint16_t)mt_random16(key, start + p->channel_order[first + i]);
-    }
-}
-
-/* Sums and steps `rows` outputs at one tap, all channels. `stored` channels per row. */
-static void dense_rows(mt_tap *t, uint32_t key, int32_t first, int32_t rows, int32_t stored) {
-    const mt_conv2d_weight_update_params *p = t->p;
-    const int32_t taps = p->shape.k_h * p->shape.k_w, tap = t->kh * p->shape.k_w + t->kw;
-    int32_t (*acc)[MT_BLOCK] = (int32_t (*)[MT_BLOCK])t->io->scratch;
-    uint16_t r16[MT_BLOCK];
-    for (int32_t i = 0; i < stored; i += MT_BLOCK) {
-        const int32_t n = mt_min(MT_BLOCK, stored - i);
-        t->x_first = first + i;
-        if (!pointwise_block(t, rows, n, acc)) {
-            MT_WITH_BLOCK(n, sum_block(t, rows, width, acc));
-        }
-        for (int32_t j = 0; j < rows; j++) {
-            const int32_t o = t->output + j, row = o * taps + tap;
-            if (mt_is_dead(&p->factor, o)) {
-                continue;
-            }
-            const mt_rate rate = mt_channel_rate(&p->factor, o, t->io->state, *t->io->g_exponent);
-            random_block(p, key, row, i, n, r16);
-            step_block(t->io->weight + row * stored + i, acc[j], r16, n, rate);
-        }
-    }
-}
-
-void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
-                            const mt_conv2d_weight_update_io *io, uint32_t key) {
-    const mt_conv_shape *s = &p->shape;
-    const int32_t outputs = s->out_c / s->groups, inputs = s->in_c / s->groups;
-    const int32_t width = p->channel_order == NULL ? inputs : p->trained_channels;
-    mt_tap tap = {p, io, 0, 0, p->channel_order == NULL ? s->in_c : width, 0, 0};
-    mt_tap *t = &tap;
-    for (int32_t group = 0; group < s->groups; group++) {
-        for (int32_t o = 0; o < outputs; o += MT_SUM_ROWS) {
-            t->output = group * outputs + o;
-            for (t->kh = 0; t->kh < s->k_h; t->kh++) {
-                for (t->kw = 0; t->kw < s->k_w; t->kw++) {
-                    dense_rows(t, key, group * inputs, mt_min(MT_SUM_ROWS, outputs - o), width);
-                }
-            }
-        }
-    }
-}
-
-#endif
-
 /* acc[i] = sum of g*(x - zero) of the stored channels x_first .. x_first + n - 1. `order` names the
  * output channel of each, or is NULL. */
-static inline void sum_gradients(const mt_tap *t, const uint16_t *order, int32_t n, int32_t *acc) {
+static inline void sum_gradients(const mt_tap *t, const uint16_t *order, int32_t *acc, int32_t n) {
     const mt_conv_shape *s = &t->p->shape;
     const int32_t zero = t->p->x_zero;
     const mt_tap_span high = mt_span_of(t->kh, s->pad_top, s->stride_h, s->in_h, s->out_h);
@@ -202,7 +48,7 @@ static void depthwise_block(mt_tap *t, uint32_t key, int32_t n) {
     int8_t *w = t->io->weight + tap * t->x_channels + t->x_first;
     const uint16_t *order = p->channel_order == NULL ? NULL : p->channel_order + t->x_first;
     int32_t acc[MT_BLOCK];
-    MT_WITH_BLOCK(n, sum_gradients(t, order, width, acc));
+    MT_WITH_BLOCK(n, sum_gradients, t, order, acc);
     const mt_factor_params factor = p->factor; /* not read anew after each store */
     const int32_t exponent = *t->io->g_exponent;
     for (int32_t i = 0; i < n; i++) {
@@ -231,16 +77,15 @@ static void depthwise(mt_tap *t, uint32_t key) {
 void mt_conv2d_weight_update(const mt_conv2d_weight_update_params *p,
                              const mt_conv2d_weight_update_io *io) {
     const uint32_t key = mt_random_key(io->state, p->site);
-#if MT_STUDY_INPUTS == MT_RAW_CODES
-    mt_conv2d_weight_update_params raw = *p;
-    raw.x_zero = 0;
-    p = &raw;
-#endif
     if (mt_is_depthwise(&p->shape)) {
         const int32_t stored = p->channel_order == NULL ? p->shape.in_c : p->trained_channels;
         mt_tap tap = {p, io, 0, 0, stored, 0, 0};
         depthwise(&tap, key);
     } else {
-        mt_dense_weight_update(p, io, key);
+#if MT_HAS_DENSE_WEIGHT_UPDATE
+        mt_dense_weight_update_isa(p, io, key);
+#else
+        mt_dense_weight_update_any(p, io, key);
+#endif
     }
 }

@@ -19,8 +19,21 @@ static inline mt_tap_span mt_span_of(int32_t k, int32_t pad, int32_t stride, int
     return span;
 }
 
-/* mt_conv2d_weight_update for dense and grouped shapes; `key` of the random bits. */
-void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
-                            const mt_conv2d_weight_update_io *io, uint32_t key);
+/* One tap of the kernel and the run of channels that is summed now. */
+typedef struct {
+    const mt_conv2d_weight_update_params *p;
+    const mt_conv2d_weight_update_io *io;
+    int32_t kh, kw;
+    int32_t x_channels; /* channels of one pixel of x */
+    int32_t x_first;    /* first channel of x */
+    int32_t output;     /* first output channel */
+} mt_tap;
+
+/* mt_conv2d_weight_update for dense and grouped shapes, portable and of the instruction set; `key`
+ * of the random bits. */
+void mt_dense_weight_update_any(const mt_conv2d_weight_update_params *p,
+                                const mt_conv2d_weight_update_io *io, uint32_t key);
+void mt_dense_weight_update_isa(const mt_conv2d_weight_update_params *p,
+                                const mt_conv2d_weight_update_io *io, uint32_t key);
 
 #endif

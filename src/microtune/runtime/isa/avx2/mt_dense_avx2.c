@@ -192,24 +192,30 @@ static void dense_row(const mt_layer *l, int32_t row) {
     }
 }
 
-void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+/* Widened inputs of all taps, those of each part an even number. */
+static int32_t lanes_of(const mt_conv2d_params *p) {
+    const int32_t taps = p->shape.k_h * p->shape.k_w;
+    const int32_t trained = p->channel_order == NULL ? p->shape.in_c : p->trained_channels;
+    return even(taps * trained) + even(taps * (p->shape.in_c - trained));
+}
+
+int32_t mt_dense_rows_fits(const mt_conv2d_params *p) {
     const mt_conv_shape *s = &p->shape;
-    const int32_t taps = s->k_h * s->k_w;
+    const int32_t lanes = lanes_of(p), tiles = (s->out_c + TILE - 1) / TILE;
+    return s->groups == 1 && s->out_w >= DENSE_PIXELS && lanes <= DENSE_LANES &&
+           lanes * tiles * TILE <= DENSE_WEIGHTS;
+}
+
+void mt_dense_rows_isa(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    const mt_conv_shape *s = &p->shape;
     const int32_t trained = p->channel_order == NULL ? s->in_c : p->trained_channels;
     const int8_t *weight =
         io->trained_weight != NULL && trained > 0 ? io->trained_weight : io->weight;
-    const int32_t lanes = even(taps * trained) + even(taps * (s->in_c - trained));
-    const int32_t tiles = (s->out_c + TILE - 1) / TILE;
-    if (s->groups != 1 || s->out_w < DENSE_PIXELS || lanes > DENSE_LANES ||
-        lanes * tiles * TILE > DENSE_WEIGHTS) {
-        mt_dense_any_rows(p, io, rows);
-        return;
-    }
     int16_t widened[DENSE_WEIGHTS];
     const uint16_t *order = p->channel_order;
-    mt_layer l = {p,     io,
-                  rows,  {{weight, order, trained}, {io->weight, NULL, s->in_c - trained}},
-                  lanes, widened};
+    mt_layer l = {p,           io,
+                  rows,        {{weight, order, trained}, {io->weight, NULL, s->in_c - trained}},
+                  lanes_of(p), widened};
     l.parts[1].order = order == NULL ? NULL : order + trained;
     widen_all_weights(&l);
     for (int32_t row = rows->first; row < rows->last; row++) {

@@ -47,7 +47,16 @@ static void depthwise_row(const mt_conv2d_params *p, const mt_conv2d_io *io, con
     }
 }
 
-void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+/* In place a row must have been read when it is written. */
+int32_t mt_depthwise_rows_fits(const mt_conv2d_params *p, const mt_conv2d_io *io,
+                               const mt_rows *rows) {
+    const mt_conv_shape *s = &p->shape;
+    (void)io;
+    (void)rows;
+    return mt_lines_suffice(s->out_w, s->stride_w, s) && s->pad_top < s->k_h;
+}
+
+void mt_depthwise_rows_isa(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     const mt_depthwise_weights weights = {s,
                                           io->weight,
@@ -68,11 +77,7 @@ void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
                           .pad_left = s->pad_left,
                           .out_w = s->out_w};
     mt_tap_lines lines;
-    /* In place a row must have been read when it is written. */
-    if (!mt_lines_begin(&lines, &plane) || s->pad_top >= s->k_h) {
-        mt_depthwise_any_rows(p, io, rows);
-        return;
-    }
+    mt_lines_begin(&lines, &plane);
     for (int32_t o = 0; o < s->out_c; o += MT_CHANNELS) {
         int32_t stride;
         plane.n = mt_min(MT_CHANNELS, s->out_c - o);

@@ -33,8 +33,14 @@ static void grad_row(const mt_conv2d_input_grad_params *p, mt_rounder *rounder,
     }
 }
 
-void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
-                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+int32_t mt_depthwise_input_grad_fits(const mt_conv2d_input_grad_params *p) {
+    const mt_conv_shape *s = &p->shape;
+    return s->stride_h == 1 && s->stride_w == 1 && s->pad_top >= 0 && s->pad_top < s->k_h &&
+           s->pad_left < s->k_w && mt_lines_suffice(s->in_w, 1, s);
+}
+
+void mt_depthwise_input_grad_isa(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const mt_depthwise_weights weights = {s,
                                           io->weight,
@@ -55,11 +61,7 @@ void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
                           .pad_left = left,
                           .out_w = s->in_w};
     mt_tap_lines lines;
-    const int32_t fits = s->stride_h == 1 && s->stride_w == 1 && top >= 0 && left >= 0;
-    if (!fits || s->pad_top < 0 || !mt_lines_begin(&lines, &plane)) {
-        mt_depthwise_any_input_grad(p, io, rounder);
-        return;
-    }
+    mt_lines_begin(&lines, &plane);
     for (int32_t c = 0; c < s->in_c; c += MT_CHANNELS) {
         int32_t stride;
         plane.n = mt_min(MT_CHANNELS, s->in_c - c);

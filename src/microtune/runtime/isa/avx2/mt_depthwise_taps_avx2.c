@@ -6,11 +6,18 @@
 #if MT_ISA_AVX2
 #include "mt_depthwise_taps_avx2.h"
 
-int32_t mt_lines_begin(mt_tap_lines *lines, const mt_tap_plane *p) {
-    const int32_t columns = (p->out_w + MT_PIXELS - 1) / MT_PIXELS * MT_PIXELS;
-    lines->pitch = (columns - 1) * p->stride_w + p->k_w;
+static int32_t pitch_of(int32_t width, int32_t stride, int32_t k_w) {
+    return ((width + MT_PIXELS - 1) / MT_PIXELS * MT_PIXELS - 1) * stride + k_w;
+}
+
+int32_t mt_lines_suffice(int32_t width, int32_t stride, const mt_conv_shape *s) {
+    return s->k_h * pitch_of(width, stride, s->k_w) <= MT_LINE_PIXELS &&
+           s->k_h * ((s->k_w + 1) / 2) <= MT_TAP_PAIRS;
+}
+
+void mt_lines_begin(mt_tap_lines *lines, const mt_tap_plane *p) {
+    lines->pitch = pitch_of(p->out_w, p->stride_w, p->k_w);
     lines->pairs = (p->k_w + 1) / 2;
-    return p->k_h * lines->pitch <= MT_LINE_PIXELS && p->k_h * lines->pairs <= MT_TAP_PAIRS;
 }
 
 /* Stores two vectors of channels as pairs. */

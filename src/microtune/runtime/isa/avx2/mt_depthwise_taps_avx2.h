@@ -36,8 +36,11 @@ typedef struct {
     __m256i low, high;
 } mt_tap_sums;
 
-/* Sets pitch and pairs; returns 0 if there is not enough room. */
-int32_t mt_lines_begin(mt_tap_lines *lines, const mt_tap_plane *p);
+/* Whether there is room for the lines under a row of `width` outputs. */
+int32_t mt_lines_suffice(int32_t width, int32_t stride, const mt_conv_shape *s);
+
+/* Sets pitch and pairs. */
+void mt_lines_begin(mt_tap_lines *lines, const mt_tap_plane *p);
 
 /* Takes the weights of the plane's channels, tap_step bytes from tap to tap. */
 void mt_lines_weights(mt_tap_lines *lines, const mt_tap_plane *p, const int8_t *w,

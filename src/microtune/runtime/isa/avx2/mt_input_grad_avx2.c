@@ -113,16 +113,17 @@ static void sum_pixels(const mt_conv2d_input_grad_params *p, const mt_conv2d_inp
     }
 }
 
-int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
-                                const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+int32_t mt_pointwise_input_grad_fits(const mt_conv2d_input_grad_params *p) {
+    return mt_input_grad_is_pointwise(p) && p->shape.out_c < GRAD_OUTPUTS &&
+           p->shape.in_c <= GRAD_INPUTS - 16;
+}
+
+void mt_pointwise_input_grad_isa(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const int32_t pixels = s->in_h * s->in_w;
     mt_pair_lanes lanes;
     mt_grad_sums sums;
-    if (!mt_input_grad_is_pointwise(p) || s->out_c > GRAD_OUTPUTS - 1 ||
-        s->in_c > GRAD_INPUTS - 16) {
-        return 0;
-    }
     for (int32_t pixel = 0; pixel < pixels; pixel += GRAD_PIXELS) {
         const int32_t count = mt_min(GRAD_PIXELS, pixels - pixel);
         find_lanes(p, io->g + pixel * s->out_c, count, &lanes);
@@ -131,6 +132,5 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
             mt_round_run(rounder, sums.original[k], (pixel + k) * s->in_c, s->in_c);
         }
     }
-    return 1;
 }
 #endif

@@ -2,7 +2,7 @@
 #include "mt_blocks.h"
 #include "mt_isa.h"
 
-#if MT_ROUND_AVX2
+#if MT_ISA_AVX2
 #include "mt_avx2.h"
 
 /* The words first .. first + 7 */

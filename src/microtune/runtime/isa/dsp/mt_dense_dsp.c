@@ -6,7 +6,7 @@
 #include "mt_finish_dsp.h"
 #include "mt_patches_dsp.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 /* acc[4*lane] += the patches times the weights of one output channel; returns the end of them. */
 static const int8_t *dot(const mt_patch *patch, const int8_t *weight, int32_t *acc) {
@@ -143,7 +143,7 @@ static void make_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const m
     }
 }
 
-void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+void mt_dense_rows_isa(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     const int32_t n = rows->last - rows->first, pixels = n * s->out_w;
     const int32_t x_slot = rows->first % rows->x_rows, y_slot = rows->first % rows->y_rows;

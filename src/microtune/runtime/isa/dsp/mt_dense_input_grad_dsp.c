@@ -5,7 +5,7 @@
 #include "mt_memory.h"
 #include "mt_pairs_dsp.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 #define DENSE_GRAD_PIXELS MT_PAIR_PIXELS
 
@@ -99,22 +99,19 @@ static void make_quad(const mt_grad_quad *q, mt_rounder *rounder) {
 }
 
 /* Outputs go in pairs, and so do the inputs of each part. */
-static int32_t serves_dense(const mt_conv2d_input_grad_params *p) {
+int32_t mt_dense_input_grad_fits(const mt_conv2d_input_grad_params *p) {
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups, t = p->trained_channels;
     return s->out_c / s->groups % 2 == 0 && inputs >= 2 &&
            (p->channel_order == NULL || (t != 1 && inputs - t != 1));
 }
 
-int32_t mt_tapped_input_grad(const mt_conv2d_input_grad_params *p,
+void mt_dense_input_grad_isa(const mt_conv2d_input_grad_params *p,
                              const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     uint32_t *lanes = (uint32_t *)io->scratch;
     mt_grad_quad q = {
         p, io, 0, 0, 0, 0, lanes, lanes + s->out_c / s->groups / 2 * DENSE_GRAD_PIXELS, NULL};
-    if (!serves_dense(p)) {
-        return 0;
-    }
     q.acc = (int32_t *)q.lanes_end;
     for (q.row = 0; q.row < s->in_h; q.row++) {
         for (int32_t phase = 0; phase < mt_min(s->stride_w, s->in_w); phase++) {
@@ -128,6 +125,5 @@ int32_t mt_tapped_input_grad(const mt_conv2d_input_grad_params *p,
             }
         }
     }
-    return 1;
 }
 #endif

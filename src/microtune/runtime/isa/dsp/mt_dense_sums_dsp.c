@@ -4,7 +4,7 @@
 
 /* In assembler, because compilers split the double loads and spill. Weights at r1, patches at r2,
  * one sum of each pixel from r4 on. */
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 #define DENSE_FUNCTION(name, body)                                                                 \
     __asm__(".syntax unified\n.thumb\n"                                                            \

@@ -5,7 +5,7 @@
 #include "mt_finish_dsp.h"
 #include "mt_lines_dsp.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 /* Output pixels of the inner loop. */
 #define DEPTHWISE_PIXELS 4
@@ -204,7 +204,7 @@ static void make_channels(mt_channel_group *g, const int8_t *w, int32_t row_stri
     }
 }
 
-void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+void mt_depthwise_rows_isa(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     const int32_t taps = s->k_h * s->k_w;
     const mt_depthwise_weights weights = {s,

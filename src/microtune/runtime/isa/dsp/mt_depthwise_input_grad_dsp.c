@@ -5,7 +5,7 @@
 #include "mt_lines_dsp.h"
 #include "mt_memory.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 /* Input pixels of the inner loop. */
 #define DEPTHWISE_GRAD_PIXELS 4
@@ -108,8 +108,8 @@ static void make_grad_channels(mt_grad_group *g, const int8_t *w, int32_t row_st
     }
 }
 
-void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
-                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+void mt_depthwise_input_grad_isa(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const int32_t taps = s->k_h * s->k_w, left = s->k_w - 1 - s->pad_left;
     const mt_depthwise_weights weights = {s,

@@ -2,7 +2,7 @@
 
 #include "mt_isa.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 #define PRODUCTS(a, b, c, d)                                                                       \
     "smlabb " a ", r0, r3, " a "\n"                                                                \

@@ -4,7 +4,7 @@
 #include "mt_dsp.h"
 #include "mt_numerics.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 typedef struct {
     int32_t a1, a2, offset, shift;
@@ -29,15 +29,23 @@ static inline uint32_t add_four(const mt_sum *s, const int8_t *x1, const int8_t 
     return inside;
 }
 
-void mt_add(const mt_add_params *p, const mt_add_io *io) {
+/* What is added to x1*a1 + x2*a2 before the shift. */
+static inline int64_t offset_of(const mt_add_params *p) {
     const int64_t half = INT64_C(1) << (p->shift - 1);
-    const int64_t offset = half - (int64_t)p->x1_zero * p->a1 - (int64_t)p->x2_zero * p->a2 +
-                           (int64_t)p->y_zero * 2 * half;
-    /* |x| <= 128 */
+    return half - (int64_t)p->x1_zero * p->a1 - (int64_t)p->x2_zero * p->a2 +
+           (int64_t)p->y_zero * 2 * half;
+}
+
+/* Where the sum has 32 bits, |x| <= 128, and is cut to int8 alone. */
+int32_t mt_add_fits(const mt_add_params *p) {
+    const int64_t offset = offset_of(p);
     const int64_t most = 128 * ((int64_t)p->a1 + p->a2) + (offset < 0 ? -offset : offset);
-    const int32_t fits = most <= MT_INT32_MAX && p->clamp_lo == -128 && p->clamp_hi == 127;
-    const int32_t whole = fits ? p->count & ~7 : 0;
-    const mt_sum sum = {p->a1, p->a2, (int32_t)offset, p->shift};
+    return most <= MT_INT32_MAX && p->clamp_lo == -128 && p->clamp_hi == 127;
+}
+
+void mt_add_isa(const mt_add_params *p, const mt_add_io *io) {
+    const int32_t whole = p->count & ~7;
+    const mt_sum sum = {p->a1, p->a2, (int32_t)offset_of(p), p->shift};
     if (io->mask == NULL) {
         for (int32_t i = 0; i < whole; i += 4) {
             (void)add_four(&sum, io->x1 + i, io->x2 + i, io->y + i, 0);

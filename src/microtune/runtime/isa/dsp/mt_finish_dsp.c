@@ -1,6 +1,6 @@
 #include "mt_finish_dsp.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 mt_quad_finish mt_begin_finish(const mt_conv2d_params *p, const mt_conv2d_io *io, int32_t first,
                                int32_t count) {
     mt_quad_finish f = {{0}, {0}, {0}, p->y_zero, p->clamp_lo, p->clamp_hi, count, 0, 0, io->mask};

@@ -3,7 +3,7 @@
 #include "mt_memory.h"
 #include "mt_numerics.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 /* For the assembler, in this order. */
 typedef struct {

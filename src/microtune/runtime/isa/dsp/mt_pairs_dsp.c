@@ -2,7 +2,7 @@
 
 #include "mt_dsp.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 #define PAIRS_PIXEL(a, b)                                                                          \
     "ldr lr, [r2], #4\n"                                                                           \

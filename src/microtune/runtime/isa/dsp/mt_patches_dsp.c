@@ -3,7 +3,7 @@
 #include "mt_dsp.h"
 #include "mt_memory.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 /* Inputs of one pixel to its lane, n > 0 a multiple of 8; `zero_point` decides which way. */
 static inline void widen_as(uint32_t *to, const int8_t *from, int32_t n, int32_t step,

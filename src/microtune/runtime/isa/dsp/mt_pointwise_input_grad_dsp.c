@@ -5,7 +5,7 @@
 #include "mt_memory.h"
 #include "mt_pairs_dsp.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 #define POINTWISE_PIXELS MT_PAIR_PIXELS
 #define COLUMNS 16 /* inputs that are rounded together */
@@ -73,20 +73,17 @@ static void weight_part(const mt_quad_pixels *q, const int8_t *weight, const uin
     }
 }
 
-static int32_t serves_pointwise(const mt_conv2d_input_grad_params *p) {
+int32_t mt_pointwise_input_grad_fits(const mt_conv2d_input_grad_params *p) {
     const mt_conv_shape *s = &p->shape;
     const int32_t t = p->trained_channels;
     return mt_input_grad_is_pointwise(p) && s->out_c % 2 == 0 && s->in_c >= 2 &&
            (p->channel_order == NULL || (t != 1 && s->in_c - t != 1));
 }
 
-int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
-                                const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+void mt_pointwise_input_grad_isa(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const int32_t t = p->trained_channels, all = s->out_h * s->out_w;
-    if (!serves_pointwise(p)) {
-        return 0;
-    }
     uint32_t *lanes = (uint32_t *)io->scratch;
     mt_quad_pixels q = {p, io, rounder, lanes, lanes + s->out_c / 2 * POINTWISE_PIXELS, 0, 0};
     int32_t *acc = (int32_t *)q.lanes_end;
@@ -103,6 +100,5 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
             mt_round_run(rounder, acc + lane * s->in_c, (q.pixel + lane) * s->in_c, s->in_c);
         }
     }
-    return 1;
 }
 #endif

@@ -3,7 +3,7 @@
 #include "mt_dsp.h"
 #include "mt_numerics.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 /* What is constant in a tensor: noise = ((r8 << left) >> right) + half. */
 typedef struct {
     int32_t k, left, right, half;

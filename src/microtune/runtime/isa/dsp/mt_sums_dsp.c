@@ -3,7 +3,7 @@
 #include "mt_dsp.h"
 #include "mt_numerics.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 #define MOST_CHANNELS 256 /* int8 that a lane can take */
 

@@ -5,7 +5,7 @@
 #include "mt_dsp.h"
 #include "mt_memory.h"
 
-#if MT_ISA_DSP && !MT_ISA_MVE
+#if MT_ISA_DSP
 
 /* Pairs of pixels that are widened at once. */
 #define SUM_PAIRS 16
@@ -95,8 +95,8 @@ static void add_products(const mt_widened *w, const uint32_t *g, int32_t *acc) {
     next[0] = b0, next[1] = b1, next[2] = b2, next[3] = b3;
 }
 
-int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
-                          int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room) {
+void mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, int32_t n,
+                       int32_t acc[MT_SUM_ROWS][MT_BLOCK], void *room) {
     mt_widened *w = (mt_widened *)room;
     int32_t sums[MT_SUM_ROWS] = {0};
     memset(acc, 0, MT_SUM_ROWS * sizeof acc[0]);
@@ -115,6 +115,5 @@ int32_t mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *
             acc[j][i] -= s->zero * sums[j];
         }
     }
-    return 1;
 }
 #endif

@@ -101,14 +101,15 @@ static void place_channels(const grad_job *j, const int8_t *weight, int32_t n,
     }
 }
 
-int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
-                                const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+int32_t mt_pointwise_input_grad_fits(const mt_conv2d_input_grad_params *p) {
+    return mt_input_grad_is_pointwise(p);
+}
+
+void mt_pointwise_input_grad_isa(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     const int32_t pixels = s->in_h * s->in_w, inputs = s->in_c;
     const int8_t *weight = io->weight != NULL ? io->weight : io->trained_weight;
-    if (!mt_input_grad_is_pointwise(p)) {
-        return 0;
-    }
     grad_job j = {p, io, (s->out_c - 1) % GRAD_LANES + 1, (s->out_c - 1) / GRAD_LANES, NULL, NULL};
     j.lanes = (int16_t *)io->scratch;
     j.sums = (int32_t *)(void *)(j.lanes + (j.blocks + 1) * GRAD_PIXELS * GRAD_LANES);
@@ -132,6 +133,5 @@ int32_t mt_pointwise_input_grad(const mt_conv2d_input_grad_params *p,
             }
         }
     }
-    return 1;
 }
 #endif

@@ -206,7 +206,7 @@ static void dense_pixels(const mt_dense_job *j) {
     }
 }
 
-void mt_dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+void mt_dense_rows_isa(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     const mt_conv_shape *s = &p->shape;
     const int32_t inputs = s->in_c / s->groups, taps = s->k_h * s->k_w;
     const int32_t per_group = s->out_c / s->groups;

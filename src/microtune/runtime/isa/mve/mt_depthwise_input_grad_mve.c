@@ -77,8 +77,8 @@ static __attribute__((noinline)) void tail_pixels(const grad_block *b, mt_rounde
     grad_pixels(b, r, 0);
 }
 
-void mt_depthwise_input_grad(const mt_conv2d_input_grad_params *p,
-                             const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
+void mt_depthwise_input_grad_isa(const mt_conv2d_input_grad_params *p,
+                                 const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
     const mt_conv_shape *s = &p->shape;
     int8_t *scratch = (int8_t *)io->scratch;
     const mt_depthwise_weights weights = {

@@ -96,17 +96,23 @@ static __attribute__((noinline)) void tuned_rows(const mt_conv2d_params *p, cons
     }
 }
 
-void mt_depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
-    const mt_conv_shape *s = &p->shape;
-    mt_image_plane plane = {s->in_c, s->in_w * s->in_c, rows->x_rows};
+/* The input, or the copy of it that is read in place. */
+static mt_image_plane plane_of(const mt_conv_shape *s, const mt_conv2d_io *io,
+                               const mt_rows *rows) {
     if (io->x == io->y) {
-        plane = (mt_image_plane){1, s->in_w, s->in_h};
+        return (mt_image_plane){1, s->in_w, s->in_h};
     }
-    /* Two pixels with bits in one byte of a mask, or too large for lines: the portable code. */
-    if ((io->mask != NULL && s->out_c < 8) || !mt_lines_fit(s, plane)) {
-        mt_depthwise_any_rows(p, io, rows);
-    } else {
-        tuned_rows(p, io, rows, plane);
-    }
+    return (mt_image_plane){s->in_c, s->in_w * s->in_c, rows->x_rows};
+}
+
+/* Not where two pixels have bits in one byte of a mask. */
+int32_t mt_depthwise_rows_fits(const mt_conv2d_params *p, const mt_conv2d_io *io,
+                               const mt_rows *rows) {
+    const mt_conv_shape *s = &p->shape;
+    return (io->mask == NULL || s->out_c >= 8) && mt_lines_fit(s, plane_of(s, io, rows));
+}
+
+void mt_depthwise_rows_isa(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+    tuned_rows(p, io, rows, plane_of(&p->shape, io, rows));
 }
 #endif

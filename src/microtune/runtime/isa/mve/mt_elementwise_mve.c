@@ -12,7 +12,7 @@ MT_INLINE int32x4_t scaled(const int8_t *x, int32_t zero, int32_t a, mve_pred16_
     return vmulq_n_s32(vsubq_n_s32(vldrbq_z_s32(x, lanes), zero), a);
 }
 
-void mt_add(const mt_add_params *p, const mt_add_io *io) {
+void mt_add_isa(const mt_add_params *p, const mt_add_io *io) {
     const int32x4_t lo = vdupq_n_s32(p->clamp_lo), hi = vdupq_n_s32(p->clamp_hi);
     if (io->mask != NULL) {
         memset(io->mask, 0, mt_mask_bytes(p->count));

@@ -219,8 +219,8 @@ static void update_outputs(const update_job *j, int32_t o, int32_t count, int32_
     }
 }
 
-void mt_dense_weight_update(const mt_conv2d_weight_update_params *p,
-                            const mt_conv2d_weight_update_io *io, uint32_t key) {
+void mt_dense_weight_update_isa(const mt_conv2d_weight_update_params *p,
+                                const mt_conv2d_weight_update_io *io, uint32_t key) {
     const mt_conv_shape *s = &p->shape;
     const int32_t outputs = s->out_c / s->groups, inputs = s->in_c / s->groups;
     const update_job j = {p, io, key, inputs,

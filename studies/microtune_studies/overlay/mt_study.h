@@ -1,10 +1,9 @@
 /* Rules of the arithmetic replaced, for studies of what each is worth (docs/accuracy.md): compile
- * the portable or the AVX2 kernels with some of these macros. Without them the law of
- * docs/numerics.md holds; no product is ever built with them. */
+ * the overlaid sources with some of these macros. Without them the rules of docs/numerics.md hold.
+ * A replaced rule exists in the portable and the AVX2 kernels; on a chip all kernels are then the
+ * portable ones. */
 #ifndef MT_STUDY_H
 #define MT_STUDY_H
-
-#include "mt_isa.h"
 
 /* How weights of the backbone, and how gradients are rounded. */
 #define MT_STOCHASTIC 0
@@ -20,7 +19,7 @@
 /* Where the exponent of a gradient comes from. */
 #define MT_ADAPTED_OFFSET 0  /* the entering maximum, and an offset that follows the maxima */
 #define MT_FIXED_OFFSET 1    /* the offset stays as calibrated */
-#define MT_HEADROOM 2        /* the law, and one bit more */
+#define MT_HEADROOM 2        /* the reference rule, and one bit more */
 #define MT_PREVIOUS_SAMPLE 3 /* what the tensor of the sample before would have needed */
 #define MT_EXACT_MAXIMUM 4   /* the tensor's own maximum: needs it whole in int32 */
 #ifndef MT_STUDY_EXPONENT
@@ -51,17 +50,11 @@
 #define MT_STUDY_HEAD_BITS 16
 #endif
 
-/* Which version of the rounding (mt_round_run) is compiled. */
+/* Whether the gradient waits for its maximum (mt_study_exact.c), and whether any rule differs. */
 #define MT_ROUND_HELD (MT_STUDY_EXPONENT == MT_EXACT_MAXIMUM)
-#define MT_ROUND_AVX2 (MT_ISA_AVX2 && MT_STUDY_GRADIENTS == MT_STOCHASTIC && !MT_ROUND_HELD)
-#define MT_ROUND_PORTABLE (!MT_ISA_MVE && !MT_ISA_DSP && !MT_ROUND_AVX2 && !MT_ROUND_HELD)
-
-#if MT_ISA_DSP || MT_ISA_MVE
-#if MT_STUDY_WEIGHTS || MT_STUDY_GRADIENTS || MT_STUDY_EXPONENT || MT_STUDY_INPUTS ||              \
-    MT_STUDY_SHORTCUTS || MT_STUDY_LOGIT_GAIN != 1 || MT_STUDY_HEAD_BITS != 16
-#error "study builds are for hosts: the kernels of this core know only the law"
-#endif
-#endif
+#define MT_STUDY_REPLACES                                                                          \
+    (MT_STUDY_WEIGHTS || MT_STUDY_GRADIENTS || MT_STUDY_EXPONENT || MT_STUDY_INPUTS ||             \
+     MT_STUDY_SHORTCUTS || MT_STUDY_LOGIT_GAIN != 1 || MT_STUDY_HEAD_BITS != 16)
 
 /* exact / 2^16, int32_t or int64_t */
 #if MT_STUDY_WEIGHTS == MT_STOCHASTIC

@@ -1,16 +1,20 @@
-"""Whole runs with one rule replaced (mt_study.h); what each rule does is in study/test_rules.py."""
+"""Whole runs with one rule replaced by the overlay; what each rule does is in test_rules.py."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from microtune_studies.overlay import lay_over, rule_flags
 
 from microtune import embedded
 from microtune.data import Split
+from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.project.project import Project
 from microtune.run.runners import HostRunner
+from microtune.runtime.files import RUNTIME
 from tests.projects import compile_project, hashes, load_train
 
 STEPS = 32
@@ -30,22 +34,36 @@ Reference = tuple[Path, Project, Split, object]
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """A project with dense and depthwise layers, a residual and the head, and what it learns."""
+    """A project with dense and depthwise layers, a residual and the head, overlaid; and what it
+    learns without the overlay."""
     folder, model = tmp_path_factory.mktemp("study") / "p", load_any(embedded.MODEL)
     tops = load_train(embedded.DATA, model)
     project = compile_project(folder, "last-10", model=model)
-    runner = HostRunner(folder, 0, flags=FAST)
-    return folder, project, tops, hashes(runner, project, tops, STEPS)
+    expected = hashes(HostRunner(folder, 0, flags=FAST), project, tops, STEPS)
+    lay_over(folder / "src")
+    return folder, project, tops, expected
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_replaced_rule_has_the_same_bits_in_all_kernels(reference: Reference, rule: str) -> None:
     """Portable and AVX2, over a whole run; and they are not those of the reference rule."""
-    folder, project, tops, reference_hash = reference
-    fast = (*FAST, f"-D{rule}")
+    folder, project, tops, expected = reference
     found, portable = (
-        hashes(HostRunner(folder, 0, flags=flags), project, tops, STEPS)
-        for flags in (fast, (*fast, "-DMT_PORTABLE"))
+        hashes(HostRunner(folder, 0, flags=(*FAST, *more)), project, tops, STEPS)
+        for more in (rule_flags(rule), (*rule_flags(rule), "-DMT_PORTABLE"))
     )
     assert found == portable
-    assert found != reference_hash
+    assert found != expected
+
+
+def test_the_overlay_without_a_rule_has_the_shipped_bits(reference: Reference) -> None:
+    folder, project, tops, expected = reference
+    assert hashes(HostRunner(folder, 0, flags=FAST), project, tops, STEPS) == expected
+
+
+def test_an_edit_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    shutil.copytree(RUNTIME, tmp_path / "src")
+    loss = tmp_path / "src/portable/mt_loss.c"
+    loss.write_text(loss.read_text().replace("(int64_t)logit - max;", "(int64_t)(logit - max);"))
+    with pytest.raises(MicrotuneError, match=r"mt_loss\.c: .* there 0 times"):
+        lay_over(tmp_path / "src")

@@ -1,4 +1,4 @@
-/* Study builds only: the exponent of each gradient from the tensor's own exact maximum. The whole
+/* The exponent of each gradient from the tensor's own exact maximum. The whole
  * tensor waits in int32, which is what a microcontroller has no room for. */
 #include "mt_blocks.h"
 #include "mt_numerics.h"
