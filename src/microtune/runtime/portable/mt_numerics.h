@@ -31,7 +31,7 @@
 #define MT_INT16_STEP_LIMIT (INT64_C(1) << 32)
 
 /* Every `>>` of a negative number below is meant as floor division. */
-typedef char mt_shift_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
+MT_ASSERT(mt_shift_is_arithmetic, ((-3) >> 1) == -2);
 
 /* A float32 that is rounded here. Compilers fuse a product with the sum behind it where they may
  * (GNU mode, -ffp-contract=fast, a core with FMA), and the sum then has other bits. */

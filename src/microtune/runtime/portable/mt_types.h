@@ -8,6 +8,11 @@
 
 #include "mt_names.h"
 
+/* A claim that the compiler checks, and that a structure's member lies so many bytes from its
+ * start: what assembler, or another language, relies on. */
+#define MT_ASSERT(name, claim) typedef char name[(claim) ? 1 : -1]
+#define MT_AT(type, member, bytes) (offsetof(type, member) == (bytes))
+
 /* What C leaves open and the arithmetic needs. */
 #if CHAR_BIT != 8 || INT_MAX < 2147483647
 #error "microtune needs bytes of 8 bits and an int of 32 bits or more"

@@ -5,13 +5,19 @@
 #ifndef MT_DEPTHWISE_TAPS_DSP_H
 #define MT_DEPTHWISE_TAPS_DSP_H
 
+#include "mt_isa.h"
 #include "mt_types.h"
+
+#if MT_ISA_DSP
 
 /* acc[2*pixel], acc[2*pixel + 1]: the two channels of four pixels, over `rows` > 0 kernel rows;
  * w [rows][width], x `pitch` bytes a row. Widths 3, 5 and 7 start from `bias`, 1 adds to acc. */
 typedef struct {
     int32_t pitch, rows, bias[2];
 } mt_span;
+
+MT_ASSERT(mt_span_offsets,
+          MT_AT(mt_span, pitch, 0) && MT_AT(mt_span, rows, 4) && MT_AT(mt_span, bias, 8));
 
 void mt_taps_1_stride_1(int32_t *acc, const uint32_t *w, const uint32_t *x, const mt_span *span);
 void mt_taps_1_stride_2(int32_t *acc, const uint32_t *w, const uint32_t *x, const mt_span *span);
@@ -34,11 +40,19 @@ typedef struct {
     const uint32_t *w, *x;
 } mt_plane;
 
+MT_ASSERT(mt_plane_offsets,
+          MT_AT(mt_plane, pitch, 0) && MT_AT(mt_plane, rows, 4) && MT_AT(mt_plane, bias, 8) &&
+              MT_AT(mt_plane, multiplier, 16) && MT_AT(mt_plane, shift, 24) &&
+              MT_AT(mt_plane, zero, 32) && MT_AT(mt_plane, y, 36) && MT_AT(mt_plane, stride, 40) &&
+              MT_AT(mt_plane, masked, 44) && MT_AT(mt_plane, bits, 48) &&
+              MT_AT(mt_plane, quads, 52) && MT_AT(mt_plane, w, 56) && MT_AT(mt_plane, x, 60));
+
 void mt_plane_3_stride_1(mt_plane *plane);
 void mt_plane_3_stride_2(mt_plane *plane);
 void mt_plane_5_stride_1(mt_plane *plane);
 void mt_plane_5_stride_2(mt_plane *plane);
 void mt_plane_7_stride_1(mt_plane *plane);
 void mt_plane_7_stride_2(mt_plane *plane);
+#endif
 
 #endif

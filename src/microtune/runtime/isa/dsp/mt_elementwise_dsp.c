@@ -29,23 +29,26 @@ static inline uint32_t add_four(const mt_sum *s, const int8_t *x1, const int8_t 
     return inside;
 }
 
-/* What is added to x1*a1 + x2*a2 before the shift. */
-static inline int64_t offset_of(const mt_add_params *p) {
-    const int64_t half = INT64_C(1) << (p->shift - 1);
-    return half - (int64_t)p->x1_zero * p->a1 - (int64_t)p->x2_zero * p->a2 +
-           (int64_t)p->y_zero * 2 * half;
+/* Where x1*a1 + x2*a2 + offset has 32 bits, |x| <= 128, and is cut to int8 alone. */
+int32_t mt_add_fits(const mt_add_params *p) {
+    const int32_t half = INT32_C(1) << (p->shift - 1);
+    const int64_t offset = (int64_t)half * (2 * p->y_zero + 1) - (int64_t)p->x1_zero * p->a1 -
+                           (int64_t)p->x2_zero * p->a2;
+    const int64_t room = MT_INT32_MAX - 128 * ((int64_t)p->a1 + p->a2);
+    return p->clamp_lo == -128 && p->clamp_hi == 127 && offset <= room && -offset <= room;
 }
 
-/* Where the sum has 32 bits, |x| <= 128, and is cut to int8 alone. */
-int32_t mt_add_fits(const mt_add_params *p) {
-    const int64_t offset = offset_of(p);
-    const int64_t most = 128 * ((int64_t)p->a1 + p->a2) + (offset < 0 ? -offset : offset);
-    return most <= MT_INT32_MAX && p->clamp_lo == -128 && p->clamp_hi == 127;
+/* The offset of a call that fits, for which arithmetic modulo 2^32 is enough. */
+static inline int32_t offset_of(const mt_add_params *p) {
+    const uint32_t half = UINT32_C(1) << (p->shift - 1);
+    const uint32_t zeros =
+        (uint32_t)p->x1_zero * (uint32_t)p->a1 + (uint32_t)p->x2_zero * (uint32_t)p->a2;
+    return (int32_t)(half - zeros + (uint32_t)p->y_zero * 2 * half);
 }
 
 void mt_add_isa(const mt_add_params *p, const mt_add_io *io) {
     const int32_t whole = p->count & ~7;
-    const mt_sum sum = {p->a1, p->a2, (int32_t)offset_of(p), p->shift};
+    const mt_sum sum = {p->a1, p->a2, offset_of(p), p->shift};
     if (io->mask == NULL) {
         for (int32_t i = 0; i < whole; i += 4) {
             (void)add_four(&sum, io->x1 + i, io->x2 + i, io->y + i, 0);

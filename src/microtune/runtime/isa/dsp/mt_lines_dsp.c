@@ -13,6 +13,10 @@ typedef struct {
     int32_t quads;
 } mt_quads;
 
+MT_ASSERT(mt_quads_offsets, MT_AT(mt_quads, from, 0) && MT_AT(mt_quads, stride, 4) &&
+                                MT_AT(mt_quads, even, 8) && MT_AT(mt_quads, odd, 12) &&
+                                MT_AT(mt_quads, quads, 16));
+
 /* Four times `quads` > 0 pixels. Zero point -128, that of a ReLU: v + 128 is v with its
  * highest bit turned, without sign. 23 instructions for four pixels. */
 void mt_widen_quads(const mt_quads *quads);

@@ -73,11 +73,9 @@ static void weight_part(const mt_quad_pixels *q, const int8_t *weight, const uin
     }
 }
 
+/* Outputs and inputs go in pairs here too. */
 int32_t mt_pointwise_input_grad_fits(const mt_conv2d_input_grad_params *p) {
-    const mt_conv_shape *s = &p->shape;
-    const int32_t t = p->trained_channels;
-    return mt_input_grad_is_pointwise(p) && s->out_c % 2 == 0 && s->in_c >= 2 &&
-           (p->channel_order == NULL || (t != 1 && s->in_c - t != 1));
+    return mt_input_grad_is_pointwise(p) && mt_dense_input_grad_fits(p);
 }
 
 void mt_pointwise_input_grad_isa(const mt_conv2d_input_grad_params *p,

@@ -18,7 +18,7 @@ typedef struct {
     int32_t pairs;
 } mt_widened;
 
-typedef char mt_room_suffices[sizeof(mt_widened) <= MT_SUM_ROOM ? 1 : -1];
+MT_ASSERT(mt_room_suffices, sizeof(mt_widened) <= MT_SUM_ROOM);
 
 /* Byte i of both words. */
 typedef struct {

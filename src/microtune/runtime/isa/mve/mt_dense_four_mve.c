@@ -4,14 +4,7 @@
 
 #if MT_ISA_MVE
 
-/* The offsets below are those of the structures in mt_dense_four_mve.h. */
-typedef char mt_dense_offsets_hold
-    [offsetof(mt_dense_fixed, y) == 24 && offsetof(mt_dense_fixed, at) == 40 &&
-             offsetof(mt_dense_fixed, fours) == 64 && offsetof(mt_dense_general, table) == 36 &&
-             offsetof(mt_dense_general, mask) == 60 && offsetof(mt_dense_general, at) == 64
-         ? 1
-         : -1];
-
+/* The offsets below are asserted in mt_dense_four_mve.h. */
 #define FOUR_FUNCTION(name, body)                                                                  \
     __asm__(".syntax unified\n.thumb\n"                                                            \
             ".section .text." name ", \"ax\", %progbits\n"                                         \

@@ -33,6 +33,10 @@ typedef struct {
     int32_t plain; /* no mask, no clamp but that to int8, rows of fours, gathers in pairs */
 } mt_depthwise_run;
 
+/* The weights: their four vectors; all other offsets go to the assembler as operands. */
+MT_ASSERT(mt_depthwise_run_offsets, MT_AT(mt_depthwise_run, l.weight, 32) &&
+                                        sizeof(((mt_depthwise_run *)NULL)->l.weight) == 64);
+
 /* Some rows of one channel. */
 typedef struct {
     int32_t channel, bias;

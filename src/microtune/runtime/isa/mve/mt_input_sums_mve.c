@@ -4,8 +4,6 @@
 
 #if MT_ISA_MVE
 
-typedef char mt_input_sums_offsets_hold[offsetof(mt_input_sums, pairs) == 28 ? 1 : -1];
-
 /* The sums of the first channel are in r0, r2, r4, r6, of the second in r8, r10, r12, lr: all the
  * registers that VMLADAV can take. */
 #define INPUT_PIXEL(mac, first, second)                                                            \
