@@ -16,10 +16,10 @@ from microtune.codegen.names import check_prefix
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.measure.measure import measure
-from microtune.project.learnt import HEADER_BYTES
 from microtune.project.project import Project
 from microtune.run.host import HostLibrary, library_sources
 from microtune.run.runners import HostRunner, QemuRunner
+from microtune.runtime.facts import SAVE_HEADER_BYTES
 from microtune.runtime.files import PROJECT_INCLUDES
 from microtune.tools.toolchain import find_arm_gcc
 from tests.projects import compile_project, hashes, load_train
@@ -132,7 +132,7 @@ def test_two_networks_in_one_file_of_c_and_cpp_train_as_each_alone(
         for n in range(STEPS):
             frame = (np.arange(28 * 28) * (n + 3)).astype(np.uint8).view(np.int8)
             alone.train_step(frame.reshape(28, 28, 1), n % 5)
-        expected.append(alone.save()[HEADER_BYTES:].hex())
+        expected.append(alone.save()[SAVE_HEADER_BYTES:].hex())
     libraries = [archive(folder) for folder, _ in prefixed.values()]
     includes = [f"-I{f / part}" for f, _ in prefixed.values() for part in ("include", "model")]
     for suffix, compiler in (("c", ["gcc", "-std=c99"]), ("cpp", ["g++", "-std=c++17"])):

@@ -10,8 +10,8 @@ import numpy as np
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.numerics import random_key, random_word
+from microtune.runtime.facts import SITE_AUGMENT
 
-_SITE = 0xFFFF0003
 _MOST = 127
 
 
@@ -53,7 +53,7 @@ def parse_augmentation(text: str) -> Augmentation:
 
 def draw_change(most: Augmentation, seed: int, step: int) -> Change:
     """The change for the training step that `step` others came before, from random words."""
-    words = random_word(random_key(seed, step, _SITE), np.arange(3))
+    words = random_word(random_key(seed, step, SITE_AUGMENT), np.arange(3))
     flip = most.flip & (int(words[0]) >> 31)
     shift, brightness = (
         (int(word) * (2 * limit + 1) >> 32) - limit

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.memory.rings import prefix_length
-
-# mt_replay of core/mt_replay.c, and the label of a stored sample.
-REPLAY_HEADER_BYTES, REPLAY_LABEL_BYTES = 24, 2
+from microtune.runtime.facts import REPLAY_HEADER_BYTES, REPLAY_LABEL_BYTES
 
 
 @dataclass(frozen=True)

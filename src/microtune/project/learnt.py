@@ -14,14 +14,14 @@ from microtune.codegen import layout
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Array, Graph
+from microtune.runtime.facts import SAVE_FORMAT_VERSION, SAVE_HEADER_BYTES
 from microtune.training.scheme import Scheme
 
 # core/mt_save.c: magic, format, numerics, model and scheme hash, payload bytes, two checksums.
 _HEADER = struct.Struct("<4sII32s32sIII")
-_MAGIC, _FORMAT = b"MTSV", 1
+_MAGIC = b"MTSV"
 # Seed, step, learning rate, last loss.
 _STATE = struct.Struct("<IIfi")
-HEADER_BYTES = _HEADER.size
 _AGAIN = "compile with the model, scheme, classes and formats that it was learnt with"
 
 
@@ -39,7 +39,7 @@ class Learnt:
     @property
     def payload(self) -> bytes:
         """The bytes of parameters, offsets and state, without the header."""
-        return self.content[HEADER_BYTES:]
+        return self.content[SAVE_HEADER_BYTES:]
 
     @property
     def seed(self) -> int:
@@ -99,8 +99,10 @@ def read_learnt(path: Path) -> Learnt:
         raise MicrotuneError(f"{path} is no saved state; `train --save` and mt_save write one")
     fields = _HEADER.unpack_from(content)
     version, arithmetic, model, scheme, size, sums, header_sum = fields[1:]
-    if version != _FORMAT:
-        raise MicrotuneError(f"{path}: format version {version} is unknown; known is {_FORMAT}")
+    if version != SAVE_FORMAT_VERSION:
+        raise MicrotuneError(
+            f"{path}: format version {version} is unknown; known is {SAVE_FORMAT_VERSION}"
+        )
     payload = content[_HEADER.size : _HEADER.size + size]
     whole = len(payload) == size >= _STATE.size and zlib.crc32(payload) == sums
     if zlib.crc32(content[: _HEADER.size - 4]) != header_sum or not whole:

@@ -7,8 +7,7 @@ import numpy as np
 
 from microtune.ir.graph import Array
 from microtune.ir.numerics import random_key, random_word
-
-_SITE_KEEP, _SITE_REHEARSE = 0xFFFF0001, 0xFFFF0002
+from microtune.runtime.facts import SITE_KEEP, SITE_REHEARSE
 
 
 class ReplayMemory:
@@ -29,7 +28,7 @@ class ReplayMemory:
         if slot < self.slots:
             self.samples.append((sample, label))
         else:
-            slot = self._draw(step, _SITE_KEEP, self.seen + 1)
+            slot = self._draw(step, SITE_KEEP, self.seen + 1)
             if slot < self.slots:
                 self.samples[slot] = (sample, label)
         self._last = slot if slot < self.slots else None
@@ -38,7 +37,7 @@ class ReplayMemory:
     def rehearsed(self, step: int) -> tuple[Array, int]:
         """A random stored sample with its label, not the last one stored if there are others."""
         others = self._last is not None and len(self.samples) > 1
-        slot = self._draw(step, _SITE_REHEARSE, len(self.samples) - others)
+        slot = self._draw(step, SITE_REHEARSE, len(self.samples) - others)
         if self._last is not None and others and slot >= self._last:
             slot += 1
         return self.samples[slot]

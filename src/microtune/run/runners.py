@@ -24,7 +24,7 @@ from microtune.data.augment import NONE, change_frame, draw_change
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
-from microtune.project.learnt import HEADER_BYTES, Learnt
+from microtune.project.learnt import Learnt
 from microtune.project.project import TRAINING_FILE, chosen_target, placement_on, read_plan
 from microtune.run.emulator import run_firmware
 from microtune.run.host import HostCompiler, HostLibrary
@@ -39,6 +39,7 @@ from microtune.run.job import (
     write_job,
 )
 from microtune.run.replay import ReplayMemory
+from microtune.runtime.facts import SAVE_HEADER_BYTES
 from microtune.targets import Target
 from microtune.tools.flags import DEBUG_FLAG
 from microtune.tools.toolchain import build_firmware
@@ -254,7 +255,7 @@ class QemuRunner:
     def parameters(self) -> dict[str, Array]:
         """Trained parameters by graph name, from the blob saved at the end."""
         slots = [Slot.from_json(entry) for entry in self._plan["parameters"]]
-        return unpack_block(self._blob[HEADER_BYTES:], slots)
+        return unpack_block(self._blob[SAVE_HEADER_BYTES:], slots)
 
     def saved(self) -> bytes:
         """The blob that the firmware saved at the end of the job."""

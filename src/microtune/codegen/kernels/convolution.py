@@ -16,10 +16,7 @@ from microtune.ir.ops.layer import (
     multipliers_of,
 )
 from microtune.memory.lifetimes import aligned
-
-BLOCK = 32  # MT_BLOCK
-EIGHT_LANES = 256  # MT_EIGHT_LANES
-
+from microtune.runtime.facts import BLOCK, EIGHT_LANES
 
 # -- C structs ------------------------------------------------------------------------------------
 

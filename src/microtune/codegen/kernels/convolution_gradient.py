@@ -5,7 +5,6 @@ from __future__ import annotations
 from microtune.codegen.emitter import Emitter
 from microtune.codegen.kernels.common import address_or_null, hwc, round_io, round_params
 from microtune.codegen.kernels.convolution import (
-    BLOCK,
     block_copy,
     conv_shape,
     image_size,
@@ -20,6 +19,7 @@ from microtune.ir.ops.convolution_operands import QConvInputGrad
 from microtune.ir.ops.layer import geometry_of, weight_shape
 from microtune.ir.ops.registry import Shape
 from microtune.memory.lifetimes import aligned
+from microtune.runtime.facts import BLOCK
 
 
 def _weight(graph: Graph, node: Node) -> Shape:

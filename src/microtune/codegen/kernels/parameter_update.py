@@ -19,8 +19,7 @@ from microtune.ir.ops.parameter_update import (
     weight_factors,
     weight_update_kind,
 )
-
-WEIGHT_SUMS = 1040  # MT_SUM_BYTES + MT_SUM_ROOM
+from microtune.runtime.facts import WEIGHT_SUM_BYTES
 
 
 def factor_params(e: Emitter, name: str, table: FactorTable) -> str:
@@ -43,7 +42,7 @@ def factor_params(e: Emitter, name: str, table: FactorTable) -> str:
 
 
 def _scratch(graph: Graph, node: Node) -> int:
-    return 0 if weight_update_kind(graph, node) is ConvKind.DEPTHWISE else WEIGHT_SUMS
+    return 0 if weight_update_kind(graph, node) is ConvKind.DEPTHWISE else WEIGHT_SUM_BYTES
 
 
 def _work(graph: Graph, node: Node) -> Work:

@@ -70,6 +70,14 @@ struct mt_context {
     uint8_t *arenas[]; /* [model->arena_count] */
 };
 
+/* Known to the compiler (runtime/facts.py), which plans the memory: bytes of the numbers, padded, and
+ * how many pointers follow before the arenas. */
+#define MT_CONTEXT_NUMBER_BYTES 32
+#define MT_CONTEXT_POINTERS 5
+MT_ASSERT(mt_context_is_as_planned,
+          offsetof(mt_context, arenas) <=
+              MT_CONTEXT_NUMBER_BYTES + MT_CONTEXT_POINTERS * sizeof(void *));
+
 #ifdef __cplusplus
 }
 #endif

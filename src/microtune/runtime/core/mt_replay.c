@@ -17,6 +17,12 @@ struct mt_replay {
     uint32_t last; /* slot of the sample before, if it was kept */
 };
 
+/* Known to the compiler (runtime/facts.py), which plans the memory. */
+#define REPLAY_HEADER_BYTES 24
+#define REPLAY_LABEL_BYTES 2
+MT_ASSERT(mt_replay_is_as_planned,
+          sizeof(mt_replay) == REPLAY_HEADER_BYTES && sizeof(uint16_t) == REPLAY_LABEL_BYTES);
+
 static uint16_t *labels_of(mt_replay *replay) { return (uint16_t *)(void *)(replay + 1); }
 
 static int8_t *latent_of(mt_replay *replay, uint32_t slot) {
