@@ -60,14 +60,14 @@ class Search:
 
     data: str
     budget: str
-    finding: SearchResult
+    result: SearchResult
     published: Selection
     published_instructions: int
 
     @property
     def schemes(self) -> tuple[Selection, Selection]:
         """What was found, and the published one."""
-        return self.finding.solution.selection, self.published
+        return self.result.solution.selection, self.published
 
 
 class Bench:
@@ -93,8 +93,8 @@ class Bench:
         limits = Limits(costs.sram(published), FLASH)
         request = replace(self.options.request, sram_bytes=limits.sram_bytes)
         options = replace(self.options, limits=limits, request=request)
-        finding = search(self.model, self.source(data), options, bar)
-        return Search(data, budget, finding, published, costs.instructions(published))
+        result = search(self.model, self.source(data), options, bar)
+        return Search(data, budget, result, published, costs.instructions(published))
 
     def runner(self, data: str, bar: Progress) -> TrialRunner:
         """Trials that are trained on all of train and evaluated on the test split."""
@@ -145,17 +145,17 @@ def against_published(bench: Bench, searches: Sequence[Search], bar: Progress) -
         title=f"{bench.model.graph.name}, test accuracy in %, {runs}",
     )  # fmt: skip
     for one in searches:
-        finding = one.finding
-        found = finding.solution.selection
-        instructions = finding.costs.instructions(found) / one.published_instructions
+        result = one.result
+        found = result.solution.selection
+        instructions = result.costs.instructions(found) / one.published_instructions
         gain = bench.gain(one.data, found, one.published, bar)
         table.add_row(
             f"{one.data}, {one.budget}",
             f"{bench.accuracy(one.data, one.published, bar):.1f}",
             f"{bench.accuracy(one.data, found, bar):.1f}",
             str(gain.points), f"{-gain.nats:+.3f} ± {gain.standard_error:.3f}",
-            f"{finding.costs.sram(found):,}/{finding.limits.sram_bytes:,}",
-            f"{100 * instructions:.0f} %", finding.chosen_name.removesuffix(f" {one.budget}"),
+            f"{result.costs.sram(found):,}/{result.limits.sram_bytes:,}",
+            f"{100 * instructions:.0f} %", result.chosen_name.removesuffix(f" {one.budget}"),
         )  # fmt: skip
     return table
 
@@ -193,10 +193,10 @@ def searched(bench: Bench, data: str, budget: str, place: Path, console: Console
     with progress(f"{data}, {budget}", resumable=True) as bar:
         one = bench.search(data, budget, bar)
     minutes = (time.monotonic() - begun) / 60
-    console.print(f"{data}, {budget}: {one.finding.trials} new runs, {minutes:.1f} minutes")
-    console.print(*search_tables(one.finding), *verification_tables(one.finding))
+    console.print(f"{data}, {budget}: {one.result.trials} new runs, {minutes:.1f} minutes")
+    console.print(*search_tables(one.result), *verification_tables(one.result))
     place.mkdir(parents=True, exist_ok=True)
-    save_scheme(one.finding, place / f"{data}-{budget}.toml")
+    save_scheme(one.result, place / f"{data}-{budget}.toml")
     return one
 
 

@@ -60,8 +60,8 @@ def timed(case: Case, model: ModelFile, data: Path) -> tuple[float, int]:
     options = SearchOptions(request, limits, case.cache, case.fast, verify=case.verify)
     begun = time.monotonic()
     with progress(case.name) as bar:
-        finding = search(model, data, options, bar)
-    return (time.monotonic() - begun) / 60, finding.trials
+        result = search(model, data, options, bar)
+    return (time.monotonic() - begun) / 60, result.trials
 
 
 def chosen(args: argparse.Namespace) -> tuple[ModelFile, Path]:

@@ -59,7 +59,7 @@ def write_hues(path: Path, count: int = 240) -> Path:
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["measured", "estimated"])
-def finding(
+def result(
     request: pytest.FixtureRequest, kept: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> SearchResult:
     project = pipeline.Request(
@@ -73,15 +73,15 @@ def finding(
     return search(colour_blind_model(), images, options, lambda *_: None)
 
 
-def test_what_mends_the_network_is_found(finding: SearchResult) -> None:
+def test_what_mends_the_network_is_found(result: SearchResult) -> None:
     """Alone, with all channels, within the budget, and no known scheme is better on val."""
-    found = finding.solution.selection
-    assert found.choices == (MENDS,) and finding.planned.sram <= ROOM.sram_bytes
-    assert finding.chosen == found and finding.chosen_name == "found"
+    found = result.solution.selection
+    assert found.choices == (MENDS,) and result.planned.sram <= ROOM.sram_bytes
+    assert result.chosen == found and result.chosen_name == "found"
 
 
-def test_the_scheme_learns_what_nothing_else_can(finding: SearchResult) -> None:
+def test_the_scheme_learns_what_nothing_else_can(result: SearchResult) -> None:
     """In percent, on images that chose nothing; a third of them is chance."""
-    tested = {row.name: row.accuracy for row in finding.verified if row.split == "test"}
+    tested = {row.name: row.accuracy for row in result.verified if row.split == "test"}
     assert tested.pop("found") > 95
     assert {"head-only", "bias-only"} <= set(tested) and max(tested.values()) < 50

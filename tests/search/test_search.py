@@ -52,86 +52,86 @@ def options(kept: Path) -> SearchOptions:
 
 
 @pytest.fixture(scope="module")
-def finding(options: SearchOptions, data: Path) -> SearchResult:
+def result(options: SearchOptions, data: Path) -> SearchResult:
     return search(tiny_model(), data, options, lambda *_: None)
 
 
-def test_the_scheme_is_verified_and_fits(finding: SearchResult) -> None:
-    assert finding.planned.sram <= ROOM.sram_bytes and finding.trials > 10
-    assert finding.solution.proven and finding.solution.selection.bias_layers > 0
-    names = [(row.name, row.split) for row in finding.verified]
+def test_the_scheme_is_verified_and_fits(result: SearchResult) -> None:
+    assert result.planned.sram <= ROOM.sram_bytes and result.trials > 10
+    assert result.solution.proven and result.solution.selection.bias_layers > 0
+    names = [(row.name, row.split) for row in result.verified]
     own = [name for name, split in names if split == "val"]
     assert names == [(name, split) for split in ("val", "test") for name in own]
-    found = finding.solution.selection
-    trained = {row.selection for row in finding.verified}
+    found = result.solution.selection
+    trained = {row.selection for row in result.verified}
     assert {HEAD_ONLY, Selection(found.bias_layers, ()), found} <= trained
     assert {"head-only", "found"} <= set(own)
-    rows = {row.name: row for row in finding.verified if row.split == "test"}
+    rows = {row.name: row for row in result.verified if row.split == "test"}
     head, best = rows["head-only"], rows["found"]
     assert head.gain.nats == 0 and best.gain.nats == pytest.approx(head.log_loss - best.log_loss)
-    assert len(search_tables(finding)) == 2
+    assert len(search_tables(result)) == 2
 
 
-def test_the_best_on_val_is_written(finding: SearchResult, tmp_path: Path) -> None:
+def test_the_best_on_val_is_written(result: SearchResult, tmp_path: Path) -> None:
     """Whatever the contributions promised."""
-    best = best_on_val(finding.verified)
-    assert (best.selection, best.name) == (finding.chosen, finding.chosen_name)
-    assert best.log_loss == min(row.log_loss for row in finding.verified if row.split == "val")
-    other = replace(finding.verified[0], name="published", log_loss=best.log_loss - 0.01)
-    assert best_on_val([*finding.verified, other]) == other
+    best = best_on_val(result.verified)
+    assert (best.selection, best.name) == (result.chosen, result.chosen_name)
+    assert best.log_loss == min(row.log_loss for row in result.verified if row.split == "val")
+    other = replace(result.verified[0], name="published", log_loss=best.log_loss - 0.01)
+    assert best_on_val([*result.verified, other]) == other
     asked_later = replace(other, split="test", log_loss=0.0)
-    assert best_on_val([*finding.verified, asked_later]) == best
-    beaten = replace(finding, chosen=HEAD_ONLY, chosen_name="head-only")
+    assert best_on_val([*result.verified, asked_later]) == best
+    beaten = replace(result, chosen=HEAD_ONLY, chosen_name="head-only")
     assert len(verification_tables(beaten)) == 3
     save_scheme(beaten, tmp_path / "beaten.toml")
     table = tomllib.loads((tmp_path / "beaten.toml").read_text())
     assert (table["bias_layers"], table["evidence"]["chosen"]) == (0, "head-only")
     found = table["evidence"]["found"]
-    assert found["bias_layers"] == finding.solution.selection.bias_layers
+    assert found["bias_layers"] == result.solution.selection.bias_layers
     # What is said of the written scheme is not what was promised of the other.
     assert table["evidence"]["predicted_gain_nats"] == 0 and not table["evidence"]["proven"]
-    assert found["predicted_gain_nats"] == finding.solution.objective and found["proven"]
+    assert found["predicted_gain_nats"] == result.solution.objective and found["proven"]
 
 
-def test_a_verified_file_is_told_from_others(finding: SearchResult, tmp_path: Path) -> None:
+def test_a_verified_file_is_told_from_others(result: SearchResult, tmp_path: Path) -> None:
     path = tmp_path / "found.toml"
-    assert not is_verified(path, finding)
-    save_scheme(replace(finding, verified=[]), path)
-    assert not is_verified(path, finding)
-    save_scheme(finding, path)
-    assert is_verified(path, finding)
-    assert not is_verified(path, replace(finding, limits=replace(ROOM, step_instructions=9)))
-    other = replace(finding.solution, selection=Selection(1, ()))
-    assert not is_verified(path, replace(finding, solution=other))
+    assert not is_verified(path, result)
+    save_scheme(replace(result, verified=[]), path)
+    assert not is_verified(path, result)
+    save_scheme(result, path)
+    assert is_verified(path, result)
+    assert not is_verified(path, replace(result, limits=replace(ROOM, step_instructions=9)))
+    other = replace(result.solution, selection=Selection(1, ()))
+    assert not is_verified(path, replace(result, solution=other))
 
 
-def test_the_file_is_a_scheme(finding: SearchResult, tmp_path: Path) -> None:
+def test_the_file_is_a_scheme(result: SearchResult, tmp_path: Path) -> None:
     path = tmp_path / "found.toml"
-    save_scheme(finding, path)
+    save_scheme(result, path)
     graph = tiny_model().graph
-    scheme, selection = resolve_scheme(str(path), graph, "tiny"), finding.chosen
+    scheme, selection = resolve_scheme(str(path), graph, "tiny"), result.chosen
     assert len(scheme.biases) == selection.bias_layers
     assert len(scheme.weights) == len(selection.choices)
     evidence = tomllib.loads(path.read_text())["evidence"]
-    assert evidence["chosen"] == finding.chosen_name
-    assert evidence["contribution_epochs"] == 2 and finding.predicted_accuracy is not None
-    assert evidence["predicted_accuracy"] == finding.predicted_accuracy
+    assert evidence["chosen"] == result.chosen_name
+    assert evidence["contribution_epochs"] == 2 and result.predicted_accuracy is not None
+    assert evidence["predicted_accuracy"] == result.predicted_accuracy
     assert evidence["model_sha256"] == tiny_model().sha256()
-    assert evidence["planned"]["sram_bytes"] == finding.planned.sram
+    assert evidence["planned"]["sram_bytes"] == result.planned.sram
     assert [row["layers"] for row in evidence["biases"]] == [1, 2, 3, 4]
     assert {row["layer"] for row in evidence["weights"]} == {0, 1, 2, 3}
-    assert len(evidence["verification"]) == len(finding.verified)
+    assert len(evidence["verification"]) == len(result.verified)
 
 
 def test_a_warm_cache_serves_another_budget(
-    finding: SearchResult, options: SearchOptions, data: Path
+    result: SearchResult, options: SearchOptions, data: Path
 ) -> None:
     assert search(tiny_model(), data, options, lambda *_: None).trials == 0
-    less = Limits(finding.planned.sram - 1, ROOM.flash_bytes)
+    less = Limits(result.planned.sram - 1, ROOM.flash_bytes)
     other = search(tiny_model(), data, replace(options, limits=less), lambda *_: None)
-    assert other.planned.sram < finding.planned.sram
+    assert other.planned.sram < result.planned.sram
     # By the same gains: those of another depth are drawn towards another line.
-    assert finding.known.objective(other.solution.selection) <= finding.solution.objective
+    assert result.known.objective(other.solution.selection) <= result.solution.objective
     # Only the new scheme, its biases and the last layers had to be verified, on val and test.
     assert other.trials <= 6 * options.seeds
     unverified = replace(options, limits=less, verify=False)
@@ -142,22 +142,22 @@ def test_a_warm_cache_serves_another_budget(
 
 
 def test_an_estimate_can_be_verified(
-    finding: SearchResult, options: SearchOptions, data: Path
+    result: SearchResult, options: SearchOptions, data: Path
 ) -> None:
     fast = replace(options, fast=True, verify=True)
-    assert finding.verified and search(tiny_model(), data, fast, lambda *_: None).verified
+    assert result.verified and search(tiny_model(), data, fast, lambda *_: None).verified
 
 
 def test_schemes_are_searched_in_the_formats_asked_for(
-    finding: SearchResult, options: SearchOptions, data: Path, tmp_path: Path
+    result: SearchResult, options: SearchOptions, data: Path, tmp_path: Path
 ) -> None:
     """Which take other bytes and learn other bits."""
     wide = replace(options.request, formats=Formats("int32", "float32"))
     fast = replace(options, request=wide, fast=True, verify=True)
     other = search(tiny_model(), data, fast, lambda *_: None)
-    assert other.costs.sram(finding.chosen) > finding.planned.sram
+    assert other.costs.sram(result.chosen) > result.planned.sram
     heads = [
-        row.log_loss for one in (finding, other) for row in one.verified
+        row.log_loss for one in (result, other) for row in one.verified
         if (row.name, row.split) == ("head-only", "val")
     ]  # fmt: skip
     assert len(set(heads)) == 2
@@ -167,7 +167,7 @@ def test_schemes_are_searched_in_the_formats_asked_for(
 
 
 def test_the_estimate_is_compared_where_it_is_known(
-    finding: SearchResult, options: SearchOptions, data: Path
+    result: SearchResult, options: SearchOptions, data: Path
 ) -> None:
     measured = search(tiny_model(), data, options, lambda *_: None).rank_correlation
     assert measured is not None and measured.low <= measured.value <= measured.high

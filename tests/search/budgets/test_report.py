@@ -77,7 +77,7 @@ def options(kept: Path) -> SearchOptions:
 
 
 @pytest.fixture(scope="module")
-def finding(options: SearchOptions, data: Path) -> SearchResult:
+def result(options: SearchOptions, data: Path) -> SearchResult:
     return search(tiny_model(), data, options, lambda *_: None)
 
 
@@ -87,8 +87,8 @@ def steps() -> list[tuple[int, int, str]]:
 
 
 @pytest.fixture(scope="module")
-def found(finding: SearchResult, steps: list[tuple[int, int, str]]) -> BudgetReport:
-    return budget_report(finding, lambda *step: steps.append(step), PLANS)
+def found(result: SearchResult, steps: list[tuple[int, int, str]]) -> BudgetReport:
+    return budget_report(result, lambda *step: steps.append(step), PLANS)
 
 
 @pytest.fixture(scope="module")
@@ -120,28 +120,28 @@ def measured(found: BudgetReport) -> BudgetReport:
     return replace(found, analysis=analysis, verified=verified)
 
 
-def test_marks_have_their_costs(found: BudgetReport, finding: SearchResult) -> None:
-    costs = finding.costs
+def test_marks_have_their_costs(found: BudgetReport, result: SearchResult) -> None:
+    costs = result.costs
     assert len(found.sram_front) > 2 and len(found.instruction_front) > 2
     for mark in found.schemes:
         assert mark.sram_bytes == costs.sram(mark.selection)
         assert mark.instructions == costs.instructions(mark.selection)
-        assert mark.predicted == pytest.approx(finding.contributions.objective(mark.selection))
+        assert mark.predicted == pytest.approx(result.contributions.objective(mark.selection))
     assert {"last-3", "bias-only", "head-only"} <= {m.name for m in found.others}
 
 
-def test_fronts_end_at_what_was_found(found: BudgetReport, finding: SearchResult) -> None:
+def test_fronts_end_at_what_was_found(found: BudgetReport, result: SearchResult) -> None:
     for front in (found.sram_front, found.instruction_front):
         assert front[0].selection == HEAD_ONLY
-        assert front[-1].predicted == pytest.approx(finding.solution.objective, abs=1e-6)
-        assert all(m.sram_bytes <= finding.limits.sram_bytes for m in front)
+        assert front[-1].predicted == pytest.approx(result.solution.objective, abs=1e-6)
+        assert all(m.sram_bytes <= result.limits.sram_bytes for m in front)
 
 
-def test_searches_are_compared_with_equal_plans(found: BudgetReport, finding: SearchResult) -> None:
+def test_searches_are_compared_with_equal_plans(found: BudgetReport, result: SearchResult) -> None:
     assert list(found.traces) == [EXACT, EVOLUTION, RANDOM]
     [exact] = found.traces[EXACT]
     best = exact[-1]
-    assert best == pytest.approx(finding.solution.objective)
+    assert best == pytest.approx(result.solution.objective)
     for name in (EVOLUTION, RANDOM):
         assert len(found.traces[name]) == SEEDS
         for trace in found.traces[name]:
@@ -166,7 +166,7 @@ def test_progress_never_goes_back(found: BudgetReport, steps: list[tuple[int, in
     assert {total for _, total, _ in steps} == {numbers[-1]}
 
 
-def test_the_json_has_every_mark(measured: BudgetReport, finding: SearchResult) -> None:
+def test_the_json_has_every_mark(measured: BudgetReport, result: SearchResult) -> None:
     content = json.loads(json.dumps(report_json(measured)))
     for part in ("sram_front", "instruction_front", "others"):
         marks = getattr(measured, part)
@@ -174,8 +174,8 @@ def test_the_json_has_every_mark(measured: BudgetReport, finding: SearchResult) 
         for row in content[part]:
             choices = tuple(Choice(int(n), Fraction(r)) for n, r in row["weights"].items())
             selection = Selection(row["bias_layers"], choices)
-            assert row["flash_bytes"] == finding.costs.flash(selection)
-            assert row["step_instructions"] == finding.costs.instructions(selection)
+            assert row["flash_bytes"] == result.costs.flash(selection)
+            assert row["step_instructions"] == result.costs.instructions(selection)
     assert content["chosen"]["accuracy"] == {
         "percent": 80.25, "deviation": 1.5, "split": "test", "seeds": 3,
     }  # fmt: skip
@@ -308,11 +308,11 @@ def test_what_would_fail_is_refused_before(
     assert not (tmp_path / "new").exists()
 
 
-def test_nothing_but_the_head_fits(finding: SearchResult, tmp_path: Path) -> None:
-    limits = replace(finding.limits, sram_bytes=finding.costs.sram(HEAD_ONLY))
-    solution = best_selection(Contributions({}, {}), finding.costs, limits)
+def test_nothing_but_the_head_fits(result: SearchResult, tmp_path: Path) -> None:
+    limits = replace(result.limits, sram_bytes=result.costs.sram(HEAD_ONLY))
+    solution = best_selection(Contributions({}, {}), result.costs, limits)
     alone = replace(
-        finding, limits=limits, contributions=Contributions({}, {}), solution=solution,
+        result, limits=limits, contributions=Contributions({}, {}), solution=solution,
             chosen=solution.selection,
     )  # fmt: skip
     report = budget_report(alone, lambda *_: None, PLANS)
@@ -322,9 +322,9 @@ def test_nothing_but_the_head_fits(finding: SearchResult, tmp_path: Path) -> Non
 
 
 def test_the_command_writes_all_files(
-    finding: SearchResult, kept: Path, tmp_path: Path, data: Path
+    result: SearchResult, kept: Path, tmp_path: Path, data: Path
 ) -> None:
-    folder, sram = tmp_path / "report", str(finding.limits.sram_bytes)
+    folder, sram = tmp_path / "report", str(result.limits.sram_bytes)
     more = ["--fast", "--all-layers", "--sram", sram, "--lr", "0.002", "--cache", str(kept)]
     done = subprocess.run(
         arguments(tmp_path, data, *more, "--pareto", str(folder), "--compare-plans", "2"),
@@ -334,6 +334,6 @@ def test_the_command_writes_all_files(
     assert {path.name for path in folder.iterdir()} == FILES
     assert all(name in done.stdout for name in (*FILES, "found.toml"))
     content = json.loads((folder / "pareto.json").read_text())
-    assert content["chosen"]["sram_bytes"] == finding.planned.sram
+    assert content["chosen"]["sram_bytes"] == result.planned.sram
     for name in (EVOLUTION, RANDOM):
         assert [len(trace) for trace in content["comparison"][name]] == [2] * SEEDS
