@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microtune import pipeline
+from microtune import embedded, pipeline
+from microtune.importers import load_any
 from microtune.ir.graph import Graph
+from microtune.ir.modelfile import load_model, save_model
+from microtune.ir.text import format_graph
+from microtune.project.project import TRAINING_FILE
+from microtune.report.memory_map import BufferKind, load_memory_map
+from microtune.run.runners import HostRunner, NumpyRunner
 from microtune.training.build import build_training_graph
-from microtune.training.scheme import Scheme
+from microtune.training.scheme import Scheme, backbone_layers, scheme_from_table
+from tests.projects import compile_project, hashes, load_train
 from tests.renaming import awkward_names, renamed
 from tests.run.batches import run_on_host
 from tests.run.training_cases import FRAMES, TrainingCase, draw, frames_of
@@ -79,3 +86,27 @@ def test_the_names_of_a_step_occur_among_the_names_of_the_models() -> None:
     assert {"input", "x.offset", "conv.trained", "conv.mask"} <= seen
     for word in ("logits", "lr", "label", "loss", "seed", "step", "head.weight", "head.bias"):
         assert {word, f"{word}.2"} <= seen
+
+
+def test_a_project_of_such_a_model_is_planned_trained_and_saved(tmp_path: Path) -> None:
+    """The embedded model under such names: its file, its project, its plan, numpy and C."""
+    usual = load_any(embedded.MODEL)
+    names = awkward_names(usual.graph, 1)
+    model = replace(usual, graph=renamed(usual.graph, names))
+    save_model(model, tmp_path / "a.mt")
+    save_model(load_model(tmp_path / "a.mt"), tmp_path / "b.mt")
+    assert (tmp_path / "a.mt").read_bytes() == (tmp_path / "b.mt").read_bytes()
+    layers = backbone_layers(model.graph)
+    table = {"weights": dict.fromkeys(layers[-4:], "1/2"), "bias_layers": 4}
+    scheme = scheme_from_table(table, model.graph)
+    project = compile_project(tmp_path / "p", scheme, model=load_model(tmp_path / "a.mt"))
+    train = load_train(embedded.DATA, model)
+    expected = hashes(NumpyRunner(tmp_path / "p", 0), project, train, 6)
+    host = HostRunner(tmp_path / "p", 0, flags=("-O1",))
+    assert hashes(host, project, train, 6) == expected
+    (bank,) = load_memory_map(tmp_path / "p").banks
+    kinds = {block.name: block.kind for block in bank.blocks}
+    assert kinds[project.graph.signature.input] is BufferKind.INPUT
+    assert kinds[project.graph.signature.output] is BufferKind.RESULT
+    text = format_graph(project.graph)
+    assert format_graph(load_model(tmp_path / "p" / TRAINING_FILE).graph) == text
