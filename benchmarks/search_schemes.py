@@ -111,7 +111,7 @@ class Bench:
         all schemes that were trained over `other`."""
         runner = self.runner(data, bar)
         labels = runner.setup.evaluation_split.labels
-        schemes = dict.fromkeys(trial.selection for trial in runner.known)
+        schemes = dict.fromkeys(trial.selection for trial in runner.known_results)
         theirs = self._results(runner, other)
         seeds = seed_variance_ratio([(self._results(runner, s), theirs) for s in schemes], labels)
         return paired_gain(self._results(runner, one), theirs, labels, seeds)

@@ -131,7 +131,7 @@ def test_a_warm_cache_serves_another_budget(
     other = search(tiny_model(), data, replace(options, limits=less), lambda *_: None)
     assert other.planned.sram < result.planned.sram
     # By the same gains: those of another depth are drawn towards another line.
-    assert result.known.objective(other.solution.selection) <= result.solution.objective
+    assert result.all_contributions.objective(other.solution.selection) <= result.solution.objective
     # Only the new scheme, its biases and the last layers had to be verified, on val and test.
     assert other.trials <= 6 * options.seeds
     unverified = replace(options, limits=less, verify=False)

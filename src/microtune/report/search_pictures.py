@@ -240,7 +240,7 @@ def contributions_png(report: BudgetReport) -> bytes:
 def _bias_curve(axis: Axes, report: BudgetReport) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    gains = report.known.biases
+    gains = report.all_contributions.biases
     measured: Mapping[int, Gain] = {} if report.analysis is None else report.analysis.biases
     depths = sorted(gains)
     axis.plot(
@@ -275,7 +275,7 @@ def _ratio_bars(axis: Axes, report: BudgetReport) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    gains = report.known.weights
+    gains = report.all_contributions.weights
     measured: Mapping[Choice, Gain] = {} if report.analysis is None else report.analysis.weights
     ratios = sorted({choice.ratio for choice in gains})
     width = 0.84 / max(len(ratios), 1)

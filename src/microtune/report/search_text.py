@@ -46,7 +46,7 @@ def _parts(result: SearchResult) -> Table:
     table = Table(title="Scheme", title_justify="left")
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "trained" else "right")
-    selection, analysis, known = result.chosen, result.analysis, result.known
+    selection, analysis, known = result.chosen, result.analysis, result.all_contributions
     table.add_row("head", *[""] * (len(_COLUMNS) - 1))
     if depth := selection.bias_layers:
         gain = None if analysis is None else analysis.biases.get(depth)

@@ -113,7 +113,7 @@ def _gain_rows(
     result: SearchResult,
 ) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[Choice, dict[str, Any]]]]:
     """(bias depths, choices), ascending, each with its gain; also parts that exceed the limits."""
-    known, analysis = result.known, result.analysis
+    known, analysis = result.all_contributions, result.analysis
     biases = {depth: {"nats": nats} for depth, nats in sorted(known.biases.items())}
     weights = {choice: {"nats": nats} for choice, nats in sorted(known.weights.items())}
     if analysis is None:

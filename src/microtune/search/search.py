@@ -109,7 +109,7 @@ class SearchResult:
     costs: SelectionCosts
 
     @property
-    def known(self) -> Contributions:
+    def all_contributions(self) -> Contributions:
         """All contributions, also of parts that exceed the limits."""
         return self.contributions if self.analysis is None else self.analysis.contributions
 
@@ -119,7 +119,8 @@ class SearchResult:
 
         None if a part of it was not measured.
         """
-        return self.known.objective(self.chosen) if self.known.covers(self.chosen) else None
+        known = self.all_contributions
+        return known.objective(self.chosen) if known.covers(self.chosen) else None
 
     @property
     def predicted_accuracy(self) -> float | None:
@@ -128,7 +129,7 @@ class SearchResult:
         After as many epochs as contributions were measured over. None if a part of it was not
         measured, or if contributions were estimated.
         """
-        if self.analysis is None or not self.known.covers(self.chosen):
+        if self.analysis is None or not self.all_contributions.covers(self.chosen):
             return None
         return self.analysis.head_accuracy + self.analysis.points.objective(self.chosen)
 

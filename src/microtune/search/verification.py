@@ -81,7 +81,7 @@ def verify_schemes(
     test = open_test()
     if len(test.evaluation_split.labels) < 2:
         return rows
-    last = replace(runner, setup=test, trained=0, known={})
+    last = replace(runner, setup=test, trained=0, known_results={})
     rows += train_and_evaluate(last, schemes, "test", settings)
     runner.trained += last.trained
     return rows

@@ -99,12 +99,12 @@ def measured(found: BudgetReport) -> BudgetReport:
     def gain(nats: float, seeds: int) -> Gain:
         return Gain(nats, 0.01, points, seeds, nats)
 
-    biases = found.known.biases
+    biases = found.all_contributions.biases
     analysis = ContributionAnalysis(
         {depth: gain(nats, 3 if depth in (1, 4) else 0) for depth, nats in biases.items()},
         {1: gain(biases[1], 3), 4: gain(biases[4] - biases[1], 3)},
         {choice: gain(nats, 0 if choice.ratio == Fraction(1, 2) else 1) for choice, nats in
-         found.known.weights.items()},
+         found.all_contributions.weights.items()},
         head_accuracy=70.0, layers=len(found.layers),
     )  # fmt: skip
     chosen = found.chosen.selection

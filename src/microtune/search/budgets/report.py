@@ -45,7 +45,7 @@ SEEDS = 3
 class BudgetReport:
     """The result of a search beside what other budgets, schemes and methods give.
 
-    `layers` are the names of the backbone's layers. `known` has all contributions, also of parts
+    `layers` are the names of the backbone's layers. `all_contributions` also has those of parts
     that exceed the limits; `analysis` is None if they were estimated. `chosen` is the scheme that
     the search wrote, named "found" or, if the verification preferred another one, "written".
     `others` are known schemes, and what else the verification trained. `verified` has the schemes
@@ -58,7 +58,7 @@ class BudgetReport:
     input: str
     limits: Limits
     layers: tuple[str, ...]
-    known: Contributions
+    all_contributions: Contributions
     analysis: ContributionAnalysis | None
     chosen: CostedScheme
     sram_front: list[CostedScheme]
@@ -88,7 +88,7 @@ def budget_report(result: SearchResult, progress: Progress, plans: int) -> Budge
     again. Raises MicrotuneError without ortools or optuna.
     """
     costs, gains, limits = result.costs, result.contributions, result.limits
-    known, chosen = result.known, result.chosen
+    known, chosen = result.all_contributions, result.chosen
     steps = _StepProgress(progress, 2 * BUDGETS + 2 + 2 * SEEDS * plans)
     by_sram = sram_front(
         gains, costs, limits, geometric_budgets(costs.sram(HEAD_ONLY), limits.sram_bytes, BUDGETS),

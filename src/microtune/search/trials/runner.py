@@ -27,7 +27,7 @@ class TrialRunner:
     expected: int = 0
     finished: int = 0
     trained: int = 0
-    known: dict[Trial, TrialResult] = field(default_factory=dict)
+    known_results: dict[Trial, TrialResult] = field(default_factory=dict)
 
     def results(self, trials: Sequence[Trial]) -> list[TrialResult]:
         """The results of all trials, in their order; those that are not cached are run.
@@ -36,7 +36,7 @@ class TrialRunner:
         """
         missing: list[Trial] = []
         for trial in dict.fromkeys(trials):
-            if trial not in self.known:
+            if trial not in self.known_results:
                 cached = self.cache.get(self.setup.key(trial))
                 if cached is None:
                     missing.append(trial)
@@ -45,7 +45,7 @@ class TrialRunner:
         self.expected = max(self.expected, self.finished + len(missing))
         if missing:
             self.session.run(run_trial, missing, self.setup, self._store, self._report_progress)
-        return [self.known[trial] for trial in trials]
+        return [self.known_results[trial] for trial in trials]
 
     def _store(self, trial: Trial, result: TrialResult) -> None:
         """Cache the result of a trial that was run."""
@@ -55,7 +55,7 @@ class TrialRunner:
 
     def _finish(self, trial: Trial, result: TrialResult) -> None:
         """Remember a result that is cached, and report progress."""
-        self.known[trial] = result
+        self.known_results[trial] = result
         self.finished += 1
         self._report_progress(str(trial))
 
