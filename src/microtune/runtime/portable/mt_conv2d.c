@@ -3,7 +3,8 @@
 #include "mt_isa.h"
 #include "mt_memory.h"
 
-static void depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+static void forward_depthwise(const mt_conv2d_params *p, const mt_conv2d_io *io,
+                              const mt_rows *rows) {
 #if MT_HAS_DEPTHWISE_ROWS == MT_ALL
     mt_depthwise_rows_isa(p, io, rows);
 #else
@@ -17,7 +18,7 @@ static void depthwise_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, co
 #endif
 }
 
-static void dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
+static void forward_dense(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
 #if MT_HAS_DENSE_ROWS == MT_ALL
     mt_dense_rows_isa(p, io, rows);
 #else
@@ -33,9 +34,9 @@ static void dense_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const 
 
 void mt_conv2d_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows) {
     if (mt_is_depthwise(&p->shape)) {
-        depthwise_rows(p, io, rows);
+        forward_depthwise(p, io, rows);
     } else {
-        dense_rows(p, io, rows);
+        forward_dense(p, io, rows);
     }
 }
 

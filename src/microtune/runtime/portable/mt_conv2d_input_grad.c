@@ -24,8 +24,8 @@ size_t mt_conv2d_input_grad_scratch_bytes(const mt_conv2d_input_grad_params *p, 
     return four_pixels > one_pixel ? four_pixels : one_pixel;
 }
 
-static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                      mt_rounder *rounder) {
+static void depthwise_gradient(const mt_conv2d_input_grad_params *p,
+                               const mt_conv2d_input_grad_io *io, mt_rounder *rounder) {
 #if MT_HAS_DEPTHWISE_INPUT_GRAD == MT_ALL
     mt_depthwise_input_grad_isa(p, io, rounder);
 #else
@@ -39,8 +39,8 @@ static void depthwise(const mt_conv2d_input_grad_params *p, const mt_conv2d_inpu
 #endif
 }
 
-static void dense(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
-                  mt_rounder *rounder) {
+static void dense_gradient(const mt_conv2d_input_grad_params *p, const mt_conv2d_input_grad_io *io,
+                           mt_rounder *rounder) {
 #if MT_HAS_POINTWISE_INPUT_GRAD
     if (mt_pointwise_input_grad_fits(p)) {
         mt_pointwise_input_grad_isa(p, io, rounder);
@@ -61,9 +61,9 @@ void mt_conv2d_input_grad(const mt_conv2d_input_grad_params *p, const mt_conv2d_
     mt_rounder rounder = mt_round_begin(p->round.site, &io->round, acc_exponent, io->dx);
     MT_SKIPPED_PADDING(&p->shape, p->shape.out_c * (p->shape.in_c / p->shape.groups));
     if (mt_is_depthwise(&p->shape)) {
-        depthwise(p, io, &rounder);
+        depthwise_gradient(p, io, &rounder);
     } else {
-        dense(p, io, &rounder);
+        dense_gradient(p, io, &rounder);
     }
     mt_round_end(&rounder);
 }
