@@ -17,6 +17,7 @@ from microtune.targets import load_target
 from microtune.train.trainer import TrainingPlan, training_records
 from microtune.training.build import Formats
 from microtune.training.scheme import Scheme
+from microtune.training.tasks import CLASSIFY, Task
 
 SRAM, FLASH = 256 * 1024, 1024 * 1024
 
@@ -26,12 +27,12 @@ def compile_project(
     model: ModelFile | None = None, classes: int = 5, sram: int = SRAM,
     input_mode: pipeline.InputMode = "resident",
     schedule: pipeline.Schedule = "stream", target: str = "cortex-m7", replay: int = 0,
-    prefix: str = "",
+    prefix: str = "", task: Task = CLASSIFY,
 ) -> Project:  # fmt: skip
     """Compile a model (the embedded one by default), for the Cortex-M7 by default."""
     request = pipeline.Request(
         classes, scheme, load_target(target), sram, FLASH, formats or Formats(),
-        input_mode, schedule, replay, prefix=prefix,
+        input_mode, schedule, replay, prefix=prefix, task=task,
     )  # fmt: skip
     return pipeline.compile_model(model or load_any(embedded.MODEL), request, folder)
 

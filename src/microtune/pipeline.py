@@ -32,6 +32,7 @@ from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, training_passes
 from microtune.training.classes import own_classes
 from microtune.training.scheme import Scheme, analytic_kb, published_schemes, resolve_scheme
+from microtune.training.tasks import CLASSIFY, Task
 
 # The context without parameters and offsets, together with static data (which lie beside the
 # stack), and the code of runtime and model calls: bounds that the linked firmware is checked
@@ -49,6 +50,7 @@ Schedule = Literal["layers", "in-place", "stream"]
 class Request:
     """What the user asked `compile` for; bytes are counted as a linker counts.
 
+    `classes` is the number of outputs, whatever the task is.
     `scheme` is what `resolve_scheme` takes: a name, a file or a scheme that is made already.
     `class_names` are in label order, one a class, or empty; `prefix` stands before every external
     name of the C; `learnt` is the initial state instead of the model's own weights; `names_in_c`
@@ -68,6 +70,7 @@ class Request:
     prefix: str = ""
     learnt: Learnt | None = None
     names_in_c: bool = False
+    task: Task = CLASSIFY
 
 
 def training_graph(
@@ -82,8 +85,12 @@ def training_graph(
 
 def compiler_passes(model: ModelFile, request: Request, scheme: Scheme) -> tuple[Pass, ...]:
     """All passes of a request, in order. Raises MicrotuneError for what cannot be trained."""
+    if request.replay_bytes and request.task is not CLASSIFY:
+        raise MicrotuneError("--replay stores classes: a regression has no replay memory")
     passes: list[Pass] = [
-        *training_passes(model.graph, request.classes, scheme, request.formats),
+        *training_passes(
+            model.graph, request.classes, scheme, request.formats, task=request.task
+        ),
         ChooseInput(request.input), *SCHEDULES[request.schedule],
     ]  # fmt: skip
     if request.replay_bytes:
@@ -158,6 +165,8 @@ def _check_own_classes(model: ModelFile, request: Request, scheme: Scheme) -> No
 
 def _class_names(model: ModelFile, request: Request, scheme: Scheme) -> tuple[str, ...]:
     """What the outputs mean, in order; empty where nobody has said it."""
+    if request.task is not CLASSIFY:
+        return ()
     own = own_classes(model)
     kept = not scheme.head and own.count == request.classes
     return request.class_names or (own.names if kept else ())

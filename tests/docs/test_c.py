@@ -10,6 +10,7 @@ import pytest
 
 from microtune.run.host import build_library
 from microtune.tools.flags import PLAIN_NAMES
+from microtune.training.tasks import REGRESS
 from tests.docs.pages import ROOT, all_pieces, pieces
 from tests.projects import compile_project
 
@@ -30,19 +31,23 @@ PAGES = {
     "camera.md": ("resident",),
     "latents.md": ("resident",),
     "memory.md": ("rows",),
+    "tasks.md": ("encoder",),
 }
 REPLAY_BYTES = 16 * 1024
 
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One project with a resident frame and a replay memory, one that asks for rows."""
+    """One project with a resident frame and a replay memory, one that asks for rows, and an
+    auto-encoder."""
     folder = tmp_path_factory.mktemp("docs")
     compile_project(folder / "resident", "last-3", replay=REPLAY_BYTES)
     compile_project(folder / "rows", "last-3", input_mode="rows")
-    for name in ("resident", "rows"):
+    compile_project(folder / "encoder", "last-3", classes=784, task=REGRESS)
+    names = ("resident", "rows", "encoder")
+    for name in names:
         build_library(folder / name, folder / name / "libmicrotune.so")
-    return {name: folder / name for name in ("resident", "rows")}
+    return {name: folder / name for name in names}
 
 
 def test_every_page_with_c_has_a_driver() -> None:

@@ -121,7 +121,21 @@ def run_python(code: str, workspace: Path, environment: dict[str, str]) -> str:
 
 def test_python_stands_on_pages_that_run_it() -> None:
     pages = {piece.page.name for piece in all_pieces("python")}
-    assert pages == {"camera.md", "data.md", "python.md"}
+    assert pages == {"camera.md", "data.md", "python.md", "tasks.md"}
+
+
+def test_the_auto_encoder_of_the_page_learns(
+    workspace: Path, shell_environment: dict[str, str]
+) -> None:
+    """docs/tasks.md compiles it and trains it on this machine."""
+    page = [p for p in all_pieces("python", "sh") if p.page.name == "tasks.md"]
+    for piece in page:
+        if piece.kind == "sh":
+            for command in shell_commands(piece.text):
+                run(command, workspace, shell_environment)
+        else:
+            said = run_python(piece.text, workspace, shell_environment)
+    assert float(said.split()[-1]) < 0.3
 
 
 def test_the_arrays_of_the_page_are_a_data_set(

@@ -86,7 +86,7 @@ def test_a_failing_callback_changes_nothing(library: ByCallback) -> None:
 def test_without_a_callback_there_is_no_input(library: ByCallback) -> None:
     library.reset(3)
     library.set_learning_rate(0.5)
-    result, target = (ctypes.c_int32 * 2)(), (ctypes.c_uint32 * 1)()
+    result, target = (ctypes.c_int32 * 2)(), (ctypes.c_uint32 * 4)()
     assert library._c.mt_train_step(library._context, target, result) == NO_INPUT
     assert library._c.mt_infer(library._context, result) == NO_INPUT
     assert library._c.mt_set_row_source(library._context, None, None) == BAD_ARGUMENT

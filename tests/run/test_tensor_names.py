@@ -56,10 +56,10 @@ def case_pair(seed: int) -> tuple[TrainingCase, TrainingCase]:
     graphs[1] = with_sites_of(graphs[1], graphs[0])
     rng = np.random.default_rng(seed)
     frames = frames_of(drawn.case, rng)
-    labels = [int(v) for v in rng.integers(drawn.case.classes, size=FRAMES)]
+    targets = list(rng.integers(drawn.case.classes, size=(FRAMES, 1)))
     usual, awkward = (
         TrainingCase(
-            seed, pipeline.schedule(graph, drawn.schedule), frames, labels, [0.25, 2.0, 0.5, 1.0]
+            seed, pipeline.schedule(graph, drawn.schedule), frames, targets, [0.25, 2.0, 0.5, 1.0]
         )
         for graph in graphs
     )

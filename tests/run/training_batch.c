@@ -55,7 +55,7 @@ static mt_status train(uint32_t number, const training_case *c) {
         status = mt_set_learning_rate(context, c->rates[step]);
         status =
             status == MT_OK ? set_frame(context, c, c->frames + frame * c->frame_bytes) : status;
-        status = status == MT_OK ? mt_train_class(context, c->labels[frame], &result) : status;
+        status = status == MT_OK ? mt_train_step(context, &c->targets[frame], &result) : status;
         report(number, step, status, context, &result);
     }
     return status;

@@ -8,9 +8,9 @@
 typedef struct {
     const mt_model *model;
     uint32_t seed, steps, frame_count, frame_bytes;
-    const float *rates;     /* [steps] */
-    const int8_t *frames;   /* [frame_count][frame_bytes] */
-    const uint32_t *labels; /* [frame_count] */
+    const float *rates;       /* [steps] */
+    const int8_t *frames;     /* [frame_count][frame_bytes] */
+    const mt_target *targets; /* [frame_count] */
 } training_case;
 
 extern const training_case training_cases[];

@@ -30,6 +30,7 @@ from microtune.training.scheme import (
     resolve_scheme,
     scheme_from_table,
 )
+from microtune.training.tasks import CLASSIFY, REGRESS, Task
 from tests.training.graphs import WIDTHS, GraphCase, random_graph
 
 Array = npt.NDArray[Any]
@@ -57,7 +58,7 @@ class TrainingCase:
     seed: int
     graph: Graph
     frames: Array
-    labels: list[int]
+    targets: list[Array]
     rates: list[float]
 
     def expected(self) -> list[Step]:
@@ -69,7 +70,7 @@ class TrainingCase:
         steps = []
         for number, rate in enumerate(self.rates):
             frame = self.frames[number % FRAMES]
-            found = interpreter.train_step(frame, self.labels[number % FRAMES], rate)
+            found = interpreter.train_step(frame, self.targets[number % FRAMES], rate)
             offsets = b"".join(interpreter.data[name].tobytes() for name in names)
             steps.append(
                 Step(
@@ -101,12 +102,14 @@ class Draw:
     scheme: Scheme
     input: pipeline.InputMode
     schedule: pipeline.Schedule
+    task: Task
     tags: set[str]
 
 
 def draw(seed: int) -> Draw:
     """The model, formats, scheme and schedule of a seed. Every tenth model has a layer of a single
-    channel in and out, every fifth is as wide as the blocks of the kernels."""
+    channel in and out, every fifth is as wide as the blocks of the kernels. Every fourth has a
+    mean squared error instead of cross-entropy."""
     rng = np.random.default_rng([seed, 0x7261])
     widths = WIDE if seed % 5 == 2 else WIDTHS
     case = random_graph(seed, "device", widths, single=seed % 10 == 4)
@@ -116,23 +119,27 @@ def draw(seed: int) -> Draw:
     scheme, kind = _random_scheme(case.graph, rng)
     by_rows: pipeline.InputMode = "rows" if rng.integers(2) else "resident"
     level = SCHEDULES[rng.integers(len(SCHEDULES))]
+    task = REGRESS if seed % 4 == 3 else CLASSIFY
     tags = {
-        f"bias {formats.bias}", f"head {formats.head}", f"scheme {kind}", f"input {by_rows}",
+        f"task {task.name}", f"bias {formats.bias}", f"head {formats.head}", f"scheme {kind}",
+        f"input {by_rows}",
         f"schedule {level}", *(["wide"] if widths is WIDE else []),
     }  # fmt: skip
-    return Draw(seed, rng, case, formats, scheme, by_rows, level, tags | case.tags)
+    return Draw(seed, rng, case, formats, scheme, by_rows, level, task, tags | case.tags)
 
 
 def training_case(seed: int) -> TrainingCase:
     """The training graph of this seed."""
     drawn = draw(seed)
     case, rng = drawn.case, drawn.rng
-    graph = build_training_graph(case.graph, case.classes, drawn.scheme, drawn.formats)
+    graph = build_training_graph(
+        case.graph, case.classes, drawn.scheme, drawn.formats, task=drawn.task
+    )
     if drawn.scheme.head and rng.integers(2):
         _fill_head(graph, rng)
     graph.execution = Execution(drawn.input)
     graph = pipeline.schedule(graph, drawn.schedule)
-    return TrainingCase(seed, graph, frames_of(case, rng), _labels(case, rng), _rates(rng))
+    return TrainingCase(seed, graph, frames_of(case, rng), _targets(drawn), _rates(rng))
 
 
 def _random_scheme(graph: Graph, rng: np.random.Generator) -> tuple[Scheme, str]:
@@ -171,8 +178,11 @@ def frames_of(case: GraphCase, rng: np.random.Generator) -> Array:
     return rng.integers(-128, 128, shape).astype(np.int8)
 
 
-def _labels(case: GraphCase, rng: np.random.Generator) -> list[int]:
-    return [int(v) for v in rng.integers(case.classes, size=FRAMES)]
+def _targets(drawn: Draw) -> list[Array]:
+    classes, rng = drawn.case.classes, drawn.rng
+    if drawn.task is REGRESS:
+        return list(rng.integers(-128, 128, (FRAMES, classes)).astype(np.int8))
+    return list(rng.integers(classes, size=(FRAMES, 1)))
 
 
 def _rates(rng: np.random.Generator) -> list[float]:
@@ -205,7 +215,7 @@ def write_batch(cases: list[TrainingCase], folder: Path) -> list[Path]:
         size = case.frames[0].size
         rows.append(
             f"    {{&mt_model_{i}, {case.seed}u, {len(case.rates)}, {FRAMES}, {size}, rates_{i}, "
-            f"frames_{i}, labels_{i}}},"
+            f"frames_{i}, targets_{i}}},"
         )
     table = "\n".join(rows)
     parts.append(f"const training_case training_cases[] = {{\n{table}\n}};")
@@ -219,12 +229,18 @@ def write_batch(cases: list[TrainingCase], folder: Path) -> list[Path]:
 
 def _case_text(i: int, case: TrainingCase) -> str:
     rates = ", ".join(f"{rate.hex()}f" for rate in case.rates)
-    labels = ", ".join(str(label) for label in case.labels)
+    # A classifier ignores the codes, another model the class.
+    targets = ", ".join(
+        f"{{{0 if target.dtype == np.int8 else target[0]}, codes_{i} + {number * target.size}}}"
+        for number, target in enumerate(case.targets)
+    )
+    wanted = ", ".join(str(v) for v in np.concatenate(case.targets).tolist())
     codes = ", ".join(str(v) for v in case.frames.reshape(-1).tolist())
     return (
         f"extern const mt_model mt_model_{i};\n"
         f"static const float rates_{i}[] = {{{rates}}};\n"
-        f"static const uint32_t labels_{i}[] = {{{labels}}};\n"
+        f"static const int8_t codes_{i}[] = {{{wanted}}};\n"
+        f"static const mt_target targets_{i}[] = {{{targets}}};\n"
         f"static const int8_t frames_{i}[] = {{{codes}}};"
     )
 

@@ -22,7 +22,7 @@ class Result(ctypes.Structure):
 
 
 class Target(ctypes.Structure):
-    _fields_ = [("class_index", ctypes.c_uint32)]
+    _fields_ = [("class_index", ctypes.c_uint32), ("codes", ctypes.c_void_p)]
 
 
 def target(class_index: int) -> Any:

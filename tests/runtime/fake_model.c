@@ -73,6 +73,7 @@ const mt_model mt_generated_model = {
     FEATURES,
     CLASSES,
     0,
+    0,
     36,
     3,
     offsets,

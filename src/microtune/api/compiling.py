@@ -21,9 +21,10 @@ from microtune.project.learnt import read_learnt
 from microtune.report.sizes import parse_bytes
 from microtune.targets import Target, load_target
 from microtune.training.build import Formats
-from microtune.training.classes import own_classes, resolve_classes
+from microtune.training.classes import Classes, own_classes, resolve_classes
 from microtune.training.head import HeadFormat
 from microtune.training.scheme import Scheme
+from microtune.training.tasks import CLASSIFY, REGRESS
 
 
 class CompileOptions(TypedDict, total=False):
@@ -31,6 +32,7 @@ class CompileOptions(TypedDict, total=False):
 
     scheme: str | Place | Scheme
     classes: int | str | Sequence[str] | None
+    outputs: int | None
     data: Place | None
     target: str | Place | Target
     sram: str | int
@@ -52,6 +54,7 @@ def compile(
     output: Place,
     scheme: str | Place | Scheme,
     classes: int | str | Sequence[str] | None = None,
+    outputs: int | None = None,
     data: Place | None = None,
     target: str | Place | Target = "cortex-m7",
     sram: str | int = "256KB",
@@ -78,6 +81,7 @@ def compile(
         scheme: what is trained: a name ("head-only", "last-3", "49KB", "none"), a TOML file, or a
             Scheme.
         classes: how many classes there are to learn, or their names in label order.
+        outputs: learn so many values by mean squared error, instead of classes.
         data: the data set whose classes are to be learnt, instead of `classes`.
         target: a chip's name, a TOML file of one (docs/targets.md), or a Target.
         sram: SRAM budget: bytes, or text such as "256KB" (1 KB = 1,024 bytes).
@@ -101,9 +105,9 @@ def compile(
     place, reporter = as_path("output", output), Reporter(progress, note)
     with reporter.stage("compiling"):
         loaded, request = _request(
-            model, scheme=scheme, classes=classes, data=data, target=target, sram=sram,
-            flash=flash, bias=bias, head=head, input=input, schedule=schedule, replay=replay,
-            class_names=class_names, learnt=learnt, prefix=prefix,
+            model, scheme=scheme, classes=classes, outputs=outputs, data=data, target=target,
+            sram=sram, flash=flash, bias=bias, head=head, input=input, schedule=schedule,
+            replay=replay, class_names=class_names, learnt=learnt, prefix=prefix,
         )  # fmt: skip
         pipeline.compile_model(loaded, request, place, reporter.note)
     return Project.open(place)
@@ -159,13 +163,20 @@ def _request(
     scheme, data = options["scheme"], maybe_path("data", options.get("data"))
     chosen_scheme = scheme if isinstance(scheme, Scheme) else str(as_path("scheme", scheme))
     loaded = as_model(model)
+    outputs = options.get("outputs")
+    if outputs is not None and (options.get("classes") or data or options.get("class_names")):
+        raise MicrotuneError("--outputs learns values: leave --classes, --data, --class-names out")
     found = None if data is None else open_dataset(data).classes
     trains = not isinstance(chosen_scheme, str) or chosen_scheme.strip().lower() != "none"
     own = None if trains else own_classes(loaded)
-    chosen = resolve_classes(options.get("classes"), found, str(data), own)
+    chosen = (
+        resolve_classes(options.get("classes"), found, str(data), own)
+        if outputs is None else Classes(outputs, ())
+    )  # fmt: skip
     replay, learnt = options.get("replay"), maybe_path("learnt", options.get("learnt"))
     return loaded, pipeline.Request(
         classes=chosen.count, scheme=chosen_scheme,
+        task=CLASSIFY if outputs is None else REGRESS,
         target=load_target(options.get("target", "cortex-m7")),
         sram_bytes=parse_bytes(options.get("sram", "256KB")),
         flash_bytes=parse_bytes(options.get("flash", "1MB")),

@@ -32,6 +32,7 @@ from microtune.train.evaluation import (
 )
 from microtune.train.session import OpenProject, measure_project
 from microtune.train.trainer import DEFAULT_LEARNING_RATE, Schedule
+from microtune.training.tasks import target_codes
 
 SplitName = Literal["train", "val", "test"]
 UNTAUGHT = (
@@ -63,8 +64,11 @@ class Project:
     def __repr__(self) -> str:
         figures, opened = self.figures, self._read()
         names = ", ".join(opened.class_names) or "names not known"
+        outputs = f"{opened.classes} classes ({names})"
+        if target_codes(opened.graph):
+            outputs = f"{opened.classes} values"
         return (
-            f"Project({str(self.path)!r}: {figures.model}, {opened.classes} classes ({names}), "
+            f"Project({str(self.path)!r}: {figures.model}, {outputs}, "
             f"scheme {figures.scheme}, {figures.target}, input {opened.plan['input']}, SRAM "
             f"{figures.planned_sram_bytes:,} of {opened.plan['budget']['sram_bytes']:,} bytes "
             "planned)"

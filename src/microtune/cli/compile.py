@@ -31,6 +31,10 @@ def compile_command(
         str | None, typer.Option(metavar="N|NAME,NAME,…", help="Classes to learn: how many, or "
                                  "their names in label order.")
     ] = None,
+    outputs: Annotated[
+        int | None, typer.Option(metavar="N", help="Learn N values by mean squared error, instead "
+                                 "of classes.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The data set whose classes are to be learnt, instead of "
                                   "--classes.")
@@ -70,9 +74,10 @@ def compile_command(
 ) -> None:  # fmt: skip
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
     options = CompileOptions(
-        scheme=scheme, classes=classes, data=data, target=target, sram=sram, flash=flash,
-        bias=bias.value, head=head.value, input=input_mode.value, schedule=schedule.value,
-        replay=replay, class_names=class_names, learnt=learnt, prefix=prefix,
+        scheme=scheme, classes=classes, outputs=outputs, data=data, target=target, sram=sram,
+        flash=flash, bias=bias.value, head=head.value, input=input_mode.value,
+        schedule=schedule.value, replay=replay, class_names=class_names, learnt=learnt,
+        prefix=prefix,
     )  # fmt: skip
     if emit is not None:
         sys.stdout.write(mt.emit(model, emit, **options))

@@ -13,6 +13,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.macs import graph_macs
 from microtune.ir.numerics import NUMERICS_VERSION
+from microtune.measure.records import training_record
 from microtune.measure.stack import parse_call_graph, stack_bounds
 from microtune.project.project import chosen_target, placement_on, read_project
 from microtune.run.emulator import run_firmware
@@ -28,9 +29,9 @@ from microtune.run.job import (
 from microtune.targets import Target
 from microtune.tools.toolchain import Firmware, FirmwareCompiler, build_firmware
 from microtune.training.calibrate import synthetic_frame
+from microtune.training.tasks import target_codes
 
 _FRAME = 1000
-_LEARNING_RATE = 0.001
 SEED = 1
 
 
@@ -123,7 +124,7 @@ def measure(
         )  # fmt: skip
         job = write_job(
             folder / JOB_NAME, SEED, records, graph.input_tensor.bytes,
-            int(plan["classes"]), measure=True,
+            int(plan["classes"]), measure=True, target_codes=target_codes(graph),
         )  # fmt: skip
         run = run_firmware(firmware.elf, chip, folder, plugin=True)
         run.require_success()
@@ -155,12 +156,12 @@ def _records(graph: Graph, frames: Array | None, labels: Array | None) -> list[R
     records = [Record(Call.INFER, frame)] * 2
     trainable = bool(graph.updates)
     if trainable:
-        records += [Record(Call.TRAIN, frame, 1, _LEARNING_RATE)] * 2
+        records += [training_record(graph, frame)] * 2
     if frames is not None and labels is not None:
         for real, label in zip(frames, labels, strict=True):
             records.append(Record(Call.INFER, real))
             if trainable:
-                records.append(Record(Call.TRAIN, real, int(label), _LEARNING_RATE))
+                records.append(training_record(graph, real, int(label)))
     return records
 
 

@@ -19,6 +19,7 @@ from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import node_macs
 from microtune.ir.ops import Trait, has
 from microtune.measure.codemap import CodeMap, kernel_text_bytes, read_code
+from microtune.measure.records import training_record
 from microtune.memory.rings import Segment, segments_of
 from microtune.project.project import placement_on, read_plan, read_project
 from microtune.run.emulator import MAP_NAME, PROFILE_NAME, run_firmware
@@ -27,10 +28,11 @@ from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.tools.elf import memory_image
 from microtune.tools.toolchain import Firmware, FirmwareCompiler, build_firmware
 from microtune.training.calibrate import synthetic_frame
+from microtune.training.tasks import target_codes
 
 STREAM = "mt_stream"
 BETWEEN = "(calls)"
-_FRAME, _SEED, _LEARNING_RATE = 1000, 1, 0.001
+_FRAME, _SEED = 1000, 1
 
 Counts = dict[int, int]
 
@@ -120,7 +122,7 @@ def profile_project(project: Path, build: Build) -> Profile:
         (folder / MAP_NAME).write_text(map_text, encoding="ascii")
         job = write_job(
             folder / JOB_NAME, _SEED, _records(graph), graph.input_tensor.bytes,
-            int(plan["classes"]),
+            int(plan["classes"]), target_codes=target_codes(graph),
         )  # fmt: skip
         run = run_firmware(firmware.elf, build.target, folder, plugin=True, profile=True)
         run.require_success()
@@ -160,7 +162,7 @@ def _records(graph: Graph) -> list[Record]:
     frame = synthetic_frame(graph.input_tensor.shape, _FRAME)
     records = [Record(Call.INFER, frame)] * 2
     if graph.updates:
-        records += [Record(Call.TRAIN, frame, 1, _LEARNING_RATE)] * 2
+        records += [training_record(graph, frame)] * 2
     return records
 
 

@@ -40,6 +40,7 @@ from microtune.runtime.files import (
 )
 from microtune.targets import Placement, Target, load_target, parse_target, write_port
 from microtune.tools.names import printable
+from microtune.training.tasks import target_codes
 
 PLAN_SCHEMA_VERSION = 4
 # What SRAM holds beside arenas: names that no tensor can have.
@@ -225,7 +226,7 @@ def _fill(project: Project, root: Path) -> None:
         filled = text.safe_substitute(
             TARGET=project.target.name, GCC=gcc, FLAGS=flags, MODEL=graph.name,
             INPUT="input by rows" if graph.execution.by_rows else "resident frame",
-            CLASSES=classes_text(project.class_names, project.classes),
+            CLASSES=_outputs_text(project),
             SENSOR=section_title(project.modality), CAMERA=readme_section(project.modality),
             PREFIX=project.prefix,
             INCLUDES=" ".join(PROJECT_INCLUDES), PRIVATE_FOLDERS=" ".join(PRIVATE_FOLDERS),
@@ -236,6 +237,17 @@ def _fill(project: Project, root: Path) -> None:
     shutil.copyfile(TEMPLATES / "LICENSE.runtime", root / "LICENSE.runtime")
     shutil.copyfile(TEMPLATES / "plan.schema.json", root / "plan.schema.json")
     (root / MARKER).write_text(json.dumps(plan_json(project), indent=1) + "\n", encoding="utf-8")
+
+
+def _outputs_text(project: Project) -> str:
+    """What the outputs of the network are, in Markdown."""
+    if codes := target_codes(project.graph):
+        return (
+            f"No classes: {codes:,} values, learnt by mean squared error. A target of "
+            "`mt_train_step` is a code of int8 for each, worth 1/128; `mt_output` gives them with "
+            "1.0 for 128 codes."
+        )
+    return classes_text(project.class_names, project.classes)
 
 
 def _placement(plan: MemoryPlan) -> Placement:

@@ -67,11 +67,12 @@ class _ChangedSource(ctypes.Structure):
 
 
 class _Target(ctypes.Structure):
-    _fields_ = (("class_index", ctypes.c_uint32),)
+    _fields_ = (("class_index", ctypes.c_uint32), ("codes", ctypes.c_void_p))
 
 
 class _Result(ctypes.Structure):
-    _fields_ = (("predicted_class", ctypes.c_uint32), ("loss_q16", ctypes.c_int32))
+    # MT_NO_CLASS is -1 here.
+    _fields_ = (("predicted_class", ctypes.c_int32), ("loss_q16", ctypes.c_int32))
 
 
 def library_sources(project: Path) -> list[str]:
@@ -265,13 +266,15 @@ class HostLibrary:
         return self._debug.macs()
 
     def step(
-        self, call: Call, data: Array | None = None, label: int = 0,
+        self, call: Call, data: Array | None = None, target: int | Array = 0,
         augmentation: Augmentation = NONE,
     ) -> tuple[int, int]:  # fmt: skip
         """One inference or training step; (class predicted by it or before it, loss in Q16).
 
         `data` is an int8 frame (H, W, C), changed at random by `augmentation`, or an int8 latent
-        (latent_bytes,), or None for a sample of the replay memory. An inference has a loss of 0.
+        (latent_bytes,), or None for a sample of the replay memory. `target` is a class, or the int8
+        codes (outputs,) of a model that is no classifier, whose class is -1. An inference has a
+        loss of 0.
         """
         name, result = _FUNCTIONS[call], ctypes.byref(self._result)
         given: list[object] = [self._replay] if name.startswith("mt_replay") else []
@@ -281,10 +284,10 @@ class HostLibrary:
             data = self._checked(_present(data))
             given.append(data.ctypes.data)
         if call.trains and call.source != "memory":
-            given.append(_class_target(label))
+            given.append(self._target(target))
         if name == _KEEP_LATENT:
             self._call(name, *given)
-            return self.step(Call.TRAIN_LATENT, data, label)
+            return self.step(Call.TRAIN_LATENT, data, target)
         self._call(name, *given, result)
         loss = int(self._result.loss_q16) if call.trains else 0
         return int(self._result.predicted_class), loss
@@ -294,10 +297,10 @@ class HostLibrary:
         return self.step(Call.INFER, frame)[0]
 
     def train_step(
-        self, frame: Array, label: int, augmentation: Augmentation = NONE
+        self, frame: Array, target: int | Array, augmentation: Augmentation = NONE
     ) -> tuple[int, int]:
         """One training step on an int8 frame; what `step` returns."""
-        return self.step(Call.TRAIN, frame, label, augmentation)
+        return self.step(Call.TRAIN, frame, target, augmentation)
 
     @property
     def latent_bytes(self) -> int:
@@ -310,6 +313,17 @@ class HostLibrary:
         latent = np.empty(self.latent_bytes, np.int8)
         self._call("mt_make_latent", latent.ctypes.data)
         return latent
+
+    def _target(self, target: int | Array) -> object:
+        """A pointer to the mt_target of a class or of codes; it keeps the codes alive."""
+        if not isinstance(target, np.ndarray):
+            return ctypes.byref(_Target(int(target), None))
+        if target.dtype != np.int8 or target.size != self._classes:
+            raise MicrotuneError(f"a target of this model is {self._classes} values of int8")
+        codes = np.ascontiguousarray(target)
+        made = _Target(0, codes.ctypes.data)
+        made.codes_kept = codes
+        return ctypes.byref(made)
 
     def _checked(self, latent: Array) -> Array:
         if latent.dtype != np.int8 or latent.size != self.latent_bytes:
@@ -343,10 +357,6 @@ def _present(data: Array | None) -> Array:
     if data is None:
         raise MicrotuneError("an inference or a training step needs a frame or a latent")
     return data
-
-
-def _class_target(label: int) -> object:
-    return ctypes.byref(_Target(label))
 
 
 def _aligned(size: int) -> Array:

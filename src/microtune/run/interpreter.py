@@ -26,14 +26,15 @@ class Interpreter:
         return evaluate(forward, inputs, self.data)[forward.signature.output]
 
     def train_step(
-        self, frame: npt.NDArray[np.int8], label: int, lr: float, keep: set[str] | None = None
-    ) -> dict[str, Array]:
+        self, frame: npt.NDArray[np.int8], target: npt.ArrayLike, lr: float,
+        keep: set[str] | None = None,
+    ) -> dict[str, Array]:  # fmt: skip
         """Run one training step and update the parameters.
 
         Returns the graph's outputs and the values named in `keep`, by name. The frame is int8 (1,
-        H, W, C).
+        H, W, C); `target` is what the signature's target holds: a class, or int8 codes.
         """
-        inputs = feed(self.graph, frame, label, rate=lr, seed=self.seed, step=self.step)
+        inputs = feed(self.graph, frame, target, rate=lr, seed=self.seed, step=self.step)
         results = evaluate(self.graph, inputs, self.data, keep=keep)
         for name, value in self.graph.updates.items():
             self.data[name] = results[value]

@@ -79,7 +79,8 @@ class Record:
     """One call that a job asks of the firmware.
 
     `frame` has the int8 input bytes (any shape) if the call has one; only TRAIN and TRAIN_KEEP
-    augment it. `blob` is the state that a LOAD restores.
+    augment it. The target of a training call is `label`, or the int8 `codes` of a model that is no
+    classifier. `blob` is the state that a LOAD restores.
     """
 
     call: Call
@@ -88,6 +89,12 @@ class Record:
     learning_rate: float = 0.0
     augmentation: Augmentation = NONE
     blob: bytes = b""
+    codes: NDArray[np.int8] | None = None
+
+    @property
+    def target(self) -> int | NDArray[np.int8]:
+        """What the network should answer."""
+        return self.label if self.codes is None else self.codes
 
 
 @dataclass(frozen=True)
@@ -125,28 +132,30 @@ def write_job(
     classes: int,
     *,
     measure: bool = False,
+    target_codes: int = 0,
 ) -> Job:
     """Write the records of a job to `path`, one at a time.
 
-    Raises MicrotuneError for a frame that has not `input_bytes` bytes.
+    `classes` is the number of outputs, `target_codes` that of a target's codes (0: a class). Raises
+    MicrotuneError for a frame that has not `input_bytes` bytes, or a target of another size.
     """
     calls: list[Call] = []
     with path.open("wb") as file:
-        file.write(_header(seed, 0, measure, input_bytes, classes))
+        file.write(_header(seed, 0, measure, (input_bytes, classes, target_codes)))
         for record in records:
-            _write_record(file, record, input_bytes)
+            _write_record(file, record, input_bytes, target_codes)
             calls.append(record.call)
         file.seek(0)
-        file.write(_header(seed, len(calls), measure, input_bytes, classes))
+        file.write(_header(seed, len(calls), measure, (input_bytes, classes, target_codes)))
     return Job(tuple(calls), classes, measure)
 
 
-def _header(seed: int, records: int, measure: bool, input_bytes: int, classes: int) -> bytes:
+def _header(seed: int, records: int, measure: bool, sizes: tuple[int, int, int]) -> bytes:
     flags = _MEASURE if measure else 0
-    return _HEADER.pack(_MAGIC, _VERSION, seed, records, flags, input_bytes, classes, 0)
+    return _HEADER.pack(_MAGIC, _VERSION, seed, records, flags, *sizes)
 
 
-def _write_record(file: BinaryIO, record: Record, input_bytes: int) -> None:
+def _write_record(file: BinaryIO, record: Record, input_bytes: int, target_codes: int) -> None:
     change = astuple(record.augmentation)
     number = len(record.blob) if record.call.action == "load" else record.label
     file.write(_RECORD.pack(_CALLS.index(record.call), *change, number, record.learning_rate))
@@ -156,6 +165,10 @@ def _write_record(file: BinaryIO, record: Record, input_bytes: int) -> None:
     if record.frame is None or record.frame.dtype != np.int8 or record.frame.size != input_bytes:
         raise MicrotuneError(f"a frame for the chip must be {input_bytes} values of int8")
     file.write(record.frame.tobytes())
+    if target_codes and record.call.trains:
+        if record.codes is None or record.codes.size != target_codes:
+            raise MicrotuneError(f"a target for the chip must be {target_codes} values of int8")
+        file.write(record.codes.astype(np.int8).tobytes())
 
 
 def read_results(path: Path, job: Job) -> Iterator[RecordResult]:

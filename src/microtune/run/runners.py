@@ -43,6 +43,7 @@ from microtune.runtime.facts import SAVE_HEADER_BYTES
 from microtune.targets import Target
 from microtune.tools.flags import DEBUG_FLAG
 from microtune.tools.toolchain import build_firmware
+from microtune.training.tasks import target_codes
 
 BackEnd = Literal["host", "qemu", "numpy"]
 Progress = Callable[[int, int], None]
@@ -156,16 +157,17 @@ class NumpyRunner:
     def __init__(self, project: Path, seed: int) -> None:
         self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
         self._shape = self.interpreter.graph.input_tensor.shape
+        self._classifies = target_codes(self.interpreter.graph) == 0
         slots = self.interpreter.graph.execution.replay_slots
         self.replay = ReplayMemory(slots, seed) if slots else None
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
         """One result a record, in order."""
         for record in records:
-            frame, label = self._sample(record)
+            frame, target = self._sample(record)
             frame, loss = frame.reshape(self._shape), 0
             if record.call.trains:
-                values = self.interpreter.train_step(frame, label, record.learning_rate)
+                values = self.interpreter.train_step(frame, target, record.learning_rate)
                 signature = self.interpreter.graph.signature
                 logits = values[signature.output]
                 loss = loss_q16(values[signature.training_loss])
@@ -173,17 +175,18 @@ class NumpyRunner:
                 logits = self.interpreter.infer(frame)
             flat = logits.reshape(-1)
             words = flat.view(np.int32) if flat.dtype == np.float32 else flat.astype(np.int32)
-            yield RecordResult(record.call, 0, int(flat.argmax()), loss, words, b"", None)
+            predicted = int(flat.argmax()) if self._classifies else -1
+            yield RecordResult(record.call, 0, predicted, loss, words, b"", None)
 
-    def _sample(self, record: Record) -> tuple[Array, int]:
-        """Frame and label, changed or from the replay memory where the record asks for it."""
+    def _sample(self, record: Record) -> tuple[Array, int | Array]:
+        """Frame and target, changed or from the replay memory where the record asks for it."""
         step = self.interpreter.step
         if record.augmentation != NONE:
             change = draw_change(record.augmentation, self.interpreter.seed, step)
             frame = change_frame(_frame(record).reshape(self._shape[1:]), change)
             record = replace(record, frame=frame, augmentation=NONE)
         if not record.call.keep and record.call.source != "memory":
-            return _frame(record), record.label
+            return _frame(record), record.target
         if self.replay is None:
             raise MicrotuneError(NO_REPLAY)
         if record.call.source == "memory":
@@ -241,6 +244,7 @@ class QemuRunner:
             job = write_job(
                 folder / JOB_NAME, self._seed, itertools.chain(before, records, last),
                 graph.input_tensor.bytes, int(self._plan["classes"]),
+                target_codes=target_codes(graph),
             )  # fmt: skip
             done = run_firmware(elf, self._target, folder, plugin=False, on_progress=self._progress)
             done.require_success()
@@ -308,7 +312,7 @@ def _host_result(library: HostLibrary, record: Record, latents: bool) -> RecordR
     call = record.call
     if latents and call.source == "frame":
         call = replace(call, source="latent")
-    predicted, loss = library.step(call, record.frame, record.label, record.augmentation)
+    predicted, loss = library.step(call, record.frame, record.target, record.augmentation)
     return RecordResult(record.call, 0, predicted, loss, library.logits(), b"", None)
 
 

@@ -158,6 +158,7 @@ def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _runner(opened: OpenProject, on: BackEnd, progress: Progress, learnt: Learnt | None) -> Runner:
+    opened.require_classes()
     return make_runner(
         opened.path, on, 0, lambda done, total: progress(done, total, ""), learnt=learnt
     )

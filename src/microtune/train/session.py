@@ -33,6 +33,7 @@ from microtune.train.trainer import (
     learning_rate,
     run_training,
 )
+from microtune.training.tasks import target_codes
 
 _LISTED_CLASSES = 12
 
@@ -82,11 +83,20 @@ class OpenProject:
         )  # fmt: skip
         return learnt
 
+    def require_classes(self) -> None:
+        """Raise MicrotuneError unless the project is a classifier."""
+        if target_codes(self.graph):
+            raise MicrotuneError(
+                f"{self.path} learns values, not classes (compile --outputs): train, evaluate and "
+                "predict know classes only. docs/tasks.md trains it in Python"
+            )
+
     def labels_of(self, dataset: Dataset, *, some: bool = False) -> ClassLabels:
         """How the classes of a data set are numbered here: by name where the project has names.
 
         `some`: the data may lack classes. Raises MicrotuneError if the classes do not match.
         """
+        self.require_classes()
         found, own = dataset.classes, self.class_names
         fits = len(found) == self.classes or (some and bool(own) and len(found) < self.classes)
         if not fits:

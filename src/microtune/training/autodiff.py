@@ -13,10 +13,10 @@ from microtune.errors import MicrotuneError
 from microtune.ir.graph import Attr, Graph, Node, Tensor
 from microtune.ir.ops import OPS
 from microtune.ir.ops.clamp import MaskGradient
-from microtune.ir.ops.cross_entropy import CrossEntropy
 from microtune.ir.ops.operands import Operands
 from microtune.ir.ops.residual import GradientSum
 from microtune.ir.verifier import verify
+from microtune.training.tasks import task_of
 
 
 @dataclass
@@ -56,8 +56,8 @@ class Tape:
 def differentiate(graph: Graph) -> tuple[Graph, dict[str, str]]:
     """Append loss and backward; returns (graph, param name -> name of its float gradient).
 
-    The loss and the gradients become outputs; an int32 target (1,), the label, becomes an input.
-    Raises MicrotuneError naming an op on the way that has no rule.
+    The loss and the gradients become outputs, the target of the graph's task an input. Raises
+    MicrotuneError naming an op on the way that has no rule.
     """
     result = verify(graph).copy()
     params = [t.name for t in graph.with_role("param")]
@@ -73,7 +73,8 @@ def differentiate(graph: Graph) -> tuple[Graph, dict[str, str]]:
         raise MicrotuneError(f"{graph.name}: the scheme trains nothing that the output depends on")
     tape = Tape(result, active)
     forward = list(result.nodes)
-    loss = _append_loss(tape, logits)
+    loss, gradient = task_of(graph).append_loss(result, logits)
+    tape.contribute(logits, gradient)
     for position in range(len(forward) - 1, -1, -1):
         _visit(tape, forward[position], position)
     _insert_saved(result, tape.saved)
@@ -86,19 +87,6 @@ def differentiate(graph: Graph) -> tuple[Graph, dict[str, str]]:
         result.tensors[gradient] = replace(result.tensors[gradient], kind="gradient")
     result.outputs += gradients.values()
     return verify(result), gradients
-
-
-def _append_loss(tape: Tape, logits: str) -> str:
-    """Append the label and the loss, with the gradient of the logits; returns the loss."""
-    graph = tape.graph
-    label = graph.input(graph.fresh("label"), (1,), "i32", kind="target")
-    names = (graph.fresh("loss"), graph.fresh(f"{logits}.grad"))
-    node = Node("softmax_cross_entropy", CrossEntropy(logits, label).flat(), names)
-    (shape, dtype), gradient = OPS[node.op].shapes(graph, node)
-    loss = Tensor(names[0], shape, dtype, kind="loss")
-    graph.add_node(node, [loss, Tensor(names[1], *gradient)])
-    tape.contribute(logits, names[1])
-    return loss.name
 
 
 def _active(graph: Graph, params: list[str]) -> set[str]:

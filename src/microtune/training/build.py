@@ -15,6 +15,8 @@ from microtune.training.autodiff import differentiate
 from microtune.training.calibrate import calibrated_offsets
 from microtune.training.head import HeadFormat, knows, replace_head
 from microtune.training.scheme import Scheme
+from microtune.training.tasks import CLASSIFY, Task
+from microtune.training.tasks.task import ATTRIBUTE
 
 Requantize = Literal["device", "mcunet"]
 
@@ -28,18 +30,22 @@ class Formats:
 
 
 def build_training_graph(
-    graph: Graph, classes: int, scheme: Scheme, formats: Formats, *, calibrate: bool = True
-) -> Graph:
+    graph: Graph, outputs: int, scheme: Scheme, formats: Formats, *, task: Task = CLASSIFY,
+    calibrate: bool = True,
+) -> Graph:  # fmt: skip
     """The graph that is planned and generated: forward, backward, update, in device arithmetic.
 
     Raises what `training_passes` and the passes raise.
     """
-    return run_passes(graph, training_passes(graph, classes, scheme, formats, calibrate=calibrate))
+    return run_passes(
+        graph, training_passes(graph, outputs, scheme, formats, task=task, calibrate=calibrate)
+    )
 
 
 def training_passes(
-    graph: Graph, classes: int, scheme: Scheme, formats: Formats, *, calibrate: bool = True
-) -> tuple[Pass, ...]:
+    graph: Graph, outputs: int, scheme: Scheme, formats: Formats, *, task: Task = CLASSIFY,
+    calibrate: bool = True,
+) -> tuple[Pass, ...]:  # fmt: skip
     """The passes from an int8 model to its training graph.
 
     A scheme that trains nothing gives the forward graph. A frozen head is the model's own
@@ -47,15 +53,21 @@ def training_passes(
     something in front of it is a MicrotuneError: it would learn nothing. Without `calibrate` the
     gradients' offsets start at 0, which changes no shape and is made much faster.
     """
-    own = not scheme.head and knows(graph, classes)
+    own = not scheme.head and knows(graph, outputs)
+    if task is not CLASSIFY and not (scheme.head or own):
+        raise MicrotuneError(
+            f"scheme {scheme.name} does not train the head, and the model has no output layer of "
+            f"{outputs} values"
+        )
     if not scheme.head and not own and (scheme.biases or scheme.weights):
         raise MicrotuneError(
             f"scheme {scheme.name}: with head = false nothing can be learnt: the head for "
-            f"{classes} classes is empty, and passes no gradient to the layers in front of it. "
+            f"{outputs} classes is empty, and passes no gradient to the layers in front of it. "
             "Leave head = false out"
         )
     return (
-        DeviceArithmetic(), ReplaceHead(classes, formats.head, own), ApplyScheme(scheme),
+        DeviceArithmetic(), *(() if task is CLASSIFY else (SetTask(task),)),
+        ReplaceHead(outputs, formats.head, own), ApplyScheme(scheme),
         Differentiate(), LowerGradients(formats.bias, calibrate),
     )  # fmt: skip
 
@@ -72,6 +84,22 @@ class DeviceArithmetic:
         """The graph in device arithmetic."""
         result = graph.copy()
         result.attrs["requantize"] = "device"
+        return result
+
+
+@dataclass(frozen=True)
+class SetTask:
+    """Say what the graph is trained for, where it is no classifier."""
+
+    task: Task
+    name: ClassVar[str] = "set-task"
+    needs: ClassVar[Stage] = Stage.MODEL
+    gives: ClassVar[Stage] = Stage.MODEL
+
+    def run(self, graph: Graph) -> Graph:
+        """The graph, trained for this task."""
+        result = graph.copy()
+        result.attrs[ATTRIBUTE] = self.task.name
         return result
 
 

@@ -18,6 +18,7 @@ from microtune.ir.graph import Array, Graph
 from microtune.ir.ops import Trait, first_with
 from microtune.ir.ops.head import head_of
 from microtune.ir.signature import feed
+from microtune.training.tasks import task_of
 
 FRAMES = 4
 _KEY = 0x6D74756E
@@ -55,16 +56,18 @@ def calibrated_offsets(exact: Graph) -> dict[str, Array]:
 
     Returns state name -> int8 (1,): the median over the synthetic frames, rounded up.
     """
+    task = task_of(exact)
     gradients, entering = rounded_gradients(exact), first_with(exact, Trait.ENTERING)
     if entering is None or not gradients:
         return {}
     base = entering.outputs[1]
     keep = {base}.union(*(gradient.pair for gradient in gradients))
     seen: dict[GradientValue, list[int]] = {gradient: [] for gradient in gradients}
-    shape, classes = exact.input_tensor.shape, exact.output_tensor.elements
+    shape, outputs = exact.input_tensor.shape, exact.output_tensor.elements
     for number in range(FRAMES):
         frame = synthetic_frame(shape, number)
-        inputs = feed(exact, frame, number % classes, seed=number)
+        target = task.synthetic_target(outputs, number)
+        inputs = feed(exact, frame, target, seed=number)
         values = evaluate(exact, inputs, _random_head(exact, number), keep=keep)
         for gradient, exponents in seen.items():
             # An all-zero gradient says nothing of its size.

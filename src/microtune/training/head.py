@@ -15,9 +15,9 @@ from microtune.ir.ops.head import Head
 from microtune.ir.ops.layer import layer_of
 from microtune.ir.prune import remove_unused
 from microtune.ir.verifier import verify
+from microtune.training.tasks import task_of
 
 HeadFormat = Literal["int16", "float32"]
-MAX_CLASSES = 2048
 
 
 def find_classifier(graph: Graph) -> Node:
@@ -46,8 +46,7 @@ def replace_head(
     classes. The head's params are a weight (N, C) and a bias (N,); its output is the graph's, the
     logits (1, N). Raises MicrotuneError where the classifier does not read a pooled feature vector.
     """
-    if not 2 <= classes <= MAX_CLASSES:
-        raise MicrotuneError(f"--classes {classes}: a classifier needs 2 to {MAX_CLASSES} classes")
+    task_of(graph).check_outputs(classes)
     verify(graph)
     classifier = find_classifier(graph)
     features = graph.tensors[layer_of(classifier).x]

@@ -8,7 +8,14 @@ from microtune.codegen.kernels.registry import kernel
 from microtune.ir import numerics
 from microtune.ir.graph import Node
 from microtune.ir.ops.common import real_attr
-from microtune.ir.ops.head import Head, HeadUpdate, QHeadInputGrad, head_factors, head_of
+from microtune.ir.ops.head import (
+    Head,
+    HeadUpdate,
+    QHeadInputGrad,
+    entering_bits,
+    head_factors,
+    head_of,
+)
 
 
 def _fields(e: Emitter, x: str, w: str, node: Node) -> dict[str, object]:
@@ -40,12 +47,13 @@ def _head(e: Emitter, node: Node) -> None:
 @kernel("q_head_input_grad", "head dx")
 def _head_input_grad(e: Emitter, node: Node) -> None:
     o, (g, exponent) = QHeadInputGrad[str].of(node.inputs), node.outputs
-    fields = _fields(e, head_of(e.graph).x, o.weight, node)
+    fields, kind = _fields(e, head_of(e.graph).x, o.weight, node), _kind(e, o.weight)
+    if kind == "int16":
+        fields["fraction_bits"] = -15 - entering_bits(e.graph, node)
     params = e.params("mt_head_input_grad_params", g, {
         "head": struct_text(fields), "site": f"{node.int('site')}u",
         "exponent_delta": str(numerics.normalize_factor(real_attr(node, "x_scale"))[1]),
     })  # fmt: skip
-    kind = _kind(e, o.weight)
     e.call(f"mt_head_input_grad_{kind}", f"mt_head_input_grad_{kind}_io", params, {
         "d_logits": e.address(o.d), "weight": e.address(o.weight), "g": e.address(g),
         "exponent": e.address(exponent), "state": STATE,
@@ -55,8 +63,9 @@ def _head_input_grad(e: Emitter, node: Node) -> None:
 @kernel("head_update", "head update")
 def _head_update(e: Emitter, node: Node) -> None:
     o = HeadUpdate[str].of(node.inputs)
-    kind, bits = _kind(e, o.weight), node.int("fraction_bits", 15)
-    weight, bias = head_factors(e.graph.scale(o.x), bits)
+    kind = _kind(e, o.weight)
+    # A float32 head computes in real numbers and reads no factors.
+    weight, bias = head_factors(e.graph, node)
     params = e.params("mt_head_update_params", "head", {
         "head": struct_text(_fields(e, o.x, o.weight, node)),
         "weight_mantissa": str(weight[0]), "weight_exponent": str(weight[1]),

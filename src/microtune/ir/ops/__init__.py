@@ -24,6 +24,8 @@ FAMILIES = (
     "reshape",
     "head",
     "cross_entropy",
+    "mean_squared_error",
+    "mean_squared_error",
 )
 
 for _family in FAMILIES:

@@ -138,10 +138,17 @@ def head(ctx: Context, o: Head[Array]) -> list[Array]:
 # -- gradients in real numbers --------------------------------------------------------------------
 
 
-def _dequantized(d: Array, real: type[np.floating[Any]]) -> Array:
-    """Logit gradients as reals: int16 is Q15."""
-    values = d.reshape(-1).astype(real)
-    return values * real(2.0**-15) if d.dtype == np.int16 else values
+def output_unit(graph: Graph, d: str) -> float:
+    """The real value of one code of an int16 gradient of the outputs: its scale, or 2^-15."""
+    quant = graph.tensors[d].quant
+    return 2.0**-15 if quant is None or quant.scale is None else quant.scale
+
+
+def _dequantized(ctx: Context, d: Array) -> Array:
+    """Gradients of the outputs (the op's first operand) as reals."""
+    values = d.reshape(-1).astype(ctx.real)
+    unit = output_unit(ctx.graph, ctx.node.inputs[0])
+    return values * ctx.real(unit) if d.dtype == np.int16 else values
 
 
 def _weight_unit(ctx: Context, w: Array, x_scale: float) -> float:
@@ -156,7 +163,7 @@ def _lower_input_grad(low: Lowering, node: Node) -> None:
     attrs["site"] = numerics.random_site(name)
     factor = numerics.normalize_factor(real_attr(node, "x_scale"))[0]
     if "fraction_bits" in attrs:
-        factor = 1.0
+        factor = numerics.normalize_factor(output_unit(low.source, o.d))[0]
     operands = QHeadInputGrad(o.d, o.weight, low.seed, low.step)
     low.emit_gradient("q_head_input_grad", name, operands, attrs, factor)
     low.enter(name)
@@ -173,7 +180,7 @@ def head_input_grad(ctx: Context, o: HeadInputGrad[Array]) -> list[Array]:
     """Gradient with respect to the feature codes: s_x · Wᵀ d."""
     x_scale = real_attr(ctx.node, "x_scale")
     unit = _weight_unit(ctx, o.weight, x_scale) * x_scale
-    g = o.weight.astype(ctx.real).T @ _dequantized(o.d, ctx.real) * ctx.real(unit)
+    g = o.weight.astype(ctx.real).T @ _dequantized(ctx, o.d) * ctx.real(unit)
     return [g.reshape(ctx.node.ints("shape"))]
 
 
@@ -197,7 +204,7 @@ def head_weight_grad(ctx: Context, o: HeadWeightGrad[Array]) -> list[Array]:
     """Gradient with respect to the real weights: d · s_x(q_x - z_x)."""
     name = HeadWeightGrad[str].of(ctx.node.inputs).x
     features = centred(ctx, name, o.x).astype(ctx.real) * ctx.real(ctx.graph.scale(name))
-    return [np.outer(_dequantized(o.d, ctx.real), features)]
+    return [np.outer(_dequantized(ctx, o.d), features)]
 
 
 def _grad_b_shapes(graph: Graph, node: Node) -> ShapeList:
@@ -211,10 +218,16 @@ def _with_the_weight(low: Lowering, node: Node) -> None:
 @op("head_bias_grad", Single, _grad_b_shapes, Trait.FLOAT, lowering=_with_the_weight)
 def head_bias_grad(ctx: Context, o: Single[Array]) -> list[Array]:
     """Gradient with respect to the real biases: d."""
-    return [_dequantized(o.x, ctx.real)]
+    return [_dequantized(ctx, o.x)]
 
 
 # -- on the device --------------------------------------------------------------------------------
+
+
+def entering_bits(graph: Graph, node: Node) -> int:
+    """Exponent of one unit of Wᵀ d in the int16 q_head_input_grad."""
+    unit = output_unit(graph, QHeadInputGrad[str].of(node.inputs).d)
+    return numerics.normalize_factor(unit)[1] - node.int("fraction_bits")
 
 
 def _entering_shapes(graph: Graph, node: Node) -> ShapeList:
@@ -234,7 +247,7 @@ def q_head_input_grad(ctx: Context, o: QHeadInputGrad[Array]) -> list[Array]:
         acc = w.astype(np.int64).T @ d.astype(np.int64)
         k = numerics.shift_to_mantissa(int(np.abs(acc).max()))
         g = numerics.stochastic_round(acc >> max(k - 22, 0), min(k, 22), r8)
-        exponent = k - 15 - ctx.node.int("fraction_bits")
+        exponent = k + entering_bits(ctx.graph, ctx.node)
     else:
         v = numerics.ordered_dot32(lambda i: d[i] * w[i], d.size, np.zeros(w.shape[1], np.float32))
         g, exponent = _entering_float32(v, r8, real_attr(ctx.node, "x_scale"))
@@ -251,11 +264,13 @@ def _entering_float32(v: Array, r8: Array, x_scale: float) -> tuple[Array, int]:
     return (t + r8) >> 8, k + numerics.normalize_factor(x_scale)[1]
 
 
-def head_factors(x_scale: float, fraction_bits: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((fm, fe) of the weights, (fm, fe) of the biases) of the int16 head."""
+def head_factors(graph: Graph, node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((fm, fe) of the weights, (fm, fe) of the biases) of the int16 head of a head_update node."""
+    o = HeadUpdate[str].of(node.inputs)
+    unit = output_unit(graph, o.d) * 2.0 ** node.int("fraction_bits", 15)
     return (
-        numerics.split_factor(x_scale**2 * 2.0 ** (fraction_bits - 15)),
-        numerics.split_factor(2.0 ** (fraction_bits - 15)),
+        numerics.split_factor(graph.scale(o.x) ** 2 * unit),
+        numerics.split_factor(unit),
     )
 
 
@@ -275,8 +290,7 @@ def head_update(ctx: Context, o: HeadUpdate[Array]) -> list[Array]:
     features = centred(ctx, names.x, o.x)
     if w.dtype == np.float32:
         return _float_head_update(ctx, o, features)
-    bits = ctx.node.int("fraction_bits")
-    weight, bias = head_factors(ctx.graph.scale(names.x), bits)
+    weight, bias = head_factors(ctx.graph, ctx.node)
     grad = o.d.reshape(-1).astype(np.int64)
     pairs: tuple[tuple[Any, ...], ...] = (
         (w, np.outer(grad, features), weight, numerics.INT16_STEP_LIMIT, 32767, "weight_site"),

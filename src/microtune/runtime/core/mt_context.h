@@ -35,9 +35,10 @@ typedef struct {
     uint32_t arena_count, input_row_bytes;
     mt_place input; /* offset MT_BY_ROWS: there is no resident frame */
     mt_place output;
-    mt_place latent;                   /* the result of the frozen prefix */
-    uint32_t latent_bytes;             /* 0: there is no such place */
-    uint32_t outputs, output_is_float; /* outputs: classes */
+    mt_place latent;       /* the result of the frozen prefix */
+    uint32_t latent_bytes; /* 0: there is no such place */
+    uint32_t outputs, output_is_float;
+    uint32_t target_codes; /* 0: the target is a class */
     uint32_t parameter_bytes;
     uint32_t offset_count;              /* gradient tensors with an exponent offset */
     const int8_t *initial_offsets;      /* [offset_count]; NULL: zeros */
@@ -70,8 +71,8 @@ struct mt_context {
     uint8_t *arenas[]; /* [model->arena_count] */
 };
 
-/* Known to the compiler (runtime/facts.py), which plans the memory: bytes of the numbers, padded, and
- * how many pointers follow before the arenas. */
+/* Known to the compiler (runtime/facts.py), which plans the memory: bytes of the numbers, padded,
+ * and how many pointers follow before the arenas. */
 #define MT_CONTEXT_NUMBER_BYTES 32
 #define MT_CONTEXT_POINTERS 5
 MT_ASSERT(mt_context_is_as_planned,

@@ -6,6 +6,13 @@
 
 #define MT_CONTEXT_MAGIC UINT32_C(0x4d544358)
 
+/* A function of which two public ones share one copy: flash is scarcer than a branch. */
+#if defined(__GNUC__) || defined(__clang__)
+#define MT_SHARED static __attribute__((noinline))
+#else
+#define MT_SHARED static
+#endif
+
 /* Not NULL, and made by mt_init of this model. */
 int mt_is_context(const mt_context *context);
 

@@ -51,7 +51,7 @@ size_t mt_replay_bytes(uint32_t slots) {
 
 mt_status mt_replay_init(mt_memory memory, mt_replay **replay) {
     if (memory.base == NULL || replay == NULL || (uintptr_t)memory.base % MT_ALIGNMENT != 0 ||
-        mt_latent_bytes() == 0) {
+        mt_latent_bytes() == 0 || mt_generated_model.target_codes != 0) {
         return MT_ERROR_ARGUMENT;
     }
     if (mt_generated_model.train == NULL) {

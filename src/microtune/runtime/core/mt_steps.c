@@ -19,8 +19,12 @@ static int32_t output_key(const mt_context *context, uint32_t i) {
     return value;
 }
 
-static uint32_t largest_output(const mt_context *context) {
+/* The class of the largest output, if the outputs are those of classes. */
+static uint32_t predicted_class(const mt_context *context) {
     uint32_t best = 0;
+    if (context->model->target_codes != 0) {
+        return MT_NO_CLASS;
+    }
     for (uint32_t i = 1; i < context->model->outputs; i++) {
         if (output_key(context, i) > output_key(context, best)) {
             best = i;
@@ -64,7 +68,7 @@ static mt_status infer_from(mt_context *context, const int8_t *latent, mt_result
     if (status != MT_OK) {
         return status;
     }
-    result->predicted_class = largest_output(context);
+    result->predicted_class = predicted_class(context);
     result->loss_q16 = MT_NO_LOSS;
     return MT_OK;
 }
@@ -88,11 +92,15 @@ mt_status mt_check_training(const mt_context *context) {
 }
 
 int mt_is_target(const mt_context *context, const mt_target *target) {
-    return target != NULL && target->class_index < context->model->outputs;
+    if (target == NULL) {
+        return 0;
+    }
+    return context->model->target_codes == 0 ? target->class_index < context->model->outputs
+                                             : target->codes != NULL;
 }
 
-static mt_status train_from(mt_context *context, const int8_t *latent, const mt_target *target,
-                            mt_result *result) {
+MT_SHARED mt_status train_from(mt_context *context, const int8_t *latent, const mt_target *target,
+                               mt_result *result) {
     mt_part part;
     if (!mt_is_context(context) || result == NULL || !mt_is_target(context, target)) {
         return MT_ERROR_ARGUMENT;
@@ -105,7 +113,7 @@ static mt_status train_from(mt_context *context, const int8_t *latent, const mt_
         return status;
     }
     context->state.step++;
-    result->predicted_class = largest_output(context);
+    result->predicted_class = predicted_class(context);
     result->loss_q16 = context->last_loss_q16;
     return MT_OK;
 }

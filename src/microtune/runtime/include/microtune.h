@@ -57,17 +57,23 @@ typedef struct {
     size_t bytes;
 } mt_memory;
 
-/* What the network should have said to an input. */
+/* What the network should have said to an input. A model was compiled for one task, and only the
+ * field of that task is read. */
 typedef struct {
-    uint32_t class_index; /* 0 .. MT_CLASSES - 1 */
+    uint32_t class_index; /* classify: 0 .. MT_CLASSES - 1 */
+    const int8_t *codes;  /* regress: MT_TARGET_CODES codes, one for each output and worth 1/128
+                             each; for an auto-encoder a copy of the input */
 } mt_target;
 
 /* What a call says about the input; the outputs themselves are in mt_output. */
 typedef struct {
-    uint32_t predicted_class; /* 0 .. MT_CLASSES - 1; the first of equal logits */
-    int32_t loss_q16;         /* cross-entropy in nats * 65536, >= 0; MT_NO_LOSS after inference */
+    uint32_t predicted_class; /* classify: 0 .. MT_CLASSES - 1, the first of equal logits;
+                                 regress: MT_NO_CLASS */
+    int32_t loss_q16;         /* >= 0, times 65536: cross-entropy in nats or mean squared error;
+                                 MT_NO_LOSS after inference */
 } mt_result;
 
+#define MT_NO_CLASS UINT32_MAX
 /* The loss of a call that trained nothing. */
 #define MT_NO_LOSS (-1)
 
@@ -134,6 +140,7 @@ MT_NODISCARD mt_status mt_train_step(mt_context *context, const mt_target *targe
 static inline mt_target mt_class_target(uint32_t class_index) {
     mt_target target;
     target.class_index = class_index;
+    target.codes = NULL;
     return target;
 }
 
@@ -180,8 +187,8 @@ typedef struct mt_replay mt_replay;
 size_t mt_replay_bytes(uint32_t slots);
 
 /* An empty memory of as many samples as `memory` (aligned to MT_ALIGNMENT) holds.
- * MT_ERROR_ARGUMENT: NULL, misaligned, or the model has no latent. MT_ERROR_SIZE: too small for one
- * sample. MT_ERROR_FROZEN. */
+ * MT_ERROR_ARGUMENT: NULL, misaligned, or the model has no latent or is no classifier.
+ * MT_ERROR_SIZE: too small for one sample. MT_ERROR_FROZEN. */
 MT_NODISCARD mt_status mt_replay_init(mt_memory memory, mt_replay **replay);
 
 /* Samples that are stored. 0 for what is no replay memory of this model. */

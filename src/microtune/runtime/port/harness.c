@@ -1,12 +1,14 @@
 /* Test harness: runs the records of `job.bin` on the chip and writes `result.bin`.
  *
  * All numbers are little-endian. A job is a header of eight 32-bit words
- *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, outputs, 0
+ *     magic "MTJB", version, seed, records, flags (bit 0: measure), input bytes, outputs, codes
+ *     of a target (0: a class)
  * and then the records, each
  *     u8 kind (0 train, 1 infer, 2 save, 3 train and 4 infer from the latent of the frame,
  *              5 train and keep, 6 rehearse: the replay memory, 7 load),
  *     u8[3] mt_augmentation (for 0 and 5), u32 label (for 7: bytes to load), f32 learning rate,
- *     i8 frame[input bytes] (not for 2 and 6; for 7 the bytes that mt_save wrote). The result has
+ *     i8 frame[input bytes] (not for 2 and 6; for 7 the bytes that mt_save wrote),
+ *     i8 codes of the target (for 0 and 3, of a model that is no classifier). The result has
  * one entry for each record: for all but save u32 status, u32 predicted class, i32 loss in Q16 (0
  * for infer), 4-byte output[outputs] and for save and load u32 status, u32 bytes (0 for load), u8
  * blob[bytes]; with the measure flag each is followed by u32 stack bytes of the call (0 for save).
@@ -30,10 +32,13 @@ enum {
     EXIT_INIT = 10,
     EXIT_OVERFLOW = 98
 };
-enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, OUTPUTS, RESERVED, HEADER_WORDS };
+enum { MAGIC, VERSION, SEED, RECORDS, FLAGS, INPUT_BYTES, OUTPUTS, TARGET_CODES, HEADER_WORDS };
 #define JOB_MAGIC 0x424A544Du
 #define JOB_VERSION 1u
 #define FLAG_MEASURE 1u
+#if !defined(MT_TARGET_CODES)
+#define MT_TARGET_CODES 0 /* a class */
+#endif
 
 extern uint32_t _stack_limit[];
 extern const uint32_t _harness_data_image[];
@@ -92,7 +97,8 @@ static int32_t open_job(uint32_t header[HEADER_WORDS]) {
         semihosting_print("harness: job.bin has another format\n");
         semihosting_exit(EXIT_JOB);
     }
-    if (header[INPUT_BYTES] != MT_INPUT_BYTES || header[OUTPUTS] != MT_OUTPUTS) {
+    if (header[INPUT_BYTES] != MT_INPUT_BYTES || header[OUTPUTS] != MT_OUTPUTS ||
+        header[TARGET_CODES] != MT_TARGET_CODES) {
         semihosting_print("harness: job.bin was made for another model\n");
         semihosting_exit(EXIT_MODEL);
     }
@@ -191,6 +197,9 @@ int main(void) {
         } else {
             if (record.kind != HARNESS_REHEARSE) {
                 read_or_exit(job, frame_of(context), MT_INPUT_BYTES);
+            }
+            if (MT_TARGET_CODES != 0 && harness_is_training(&record)) {
+                read_or_exit(job, harness_target_codes(), MT_TARGET_CODES);
             }
             run_sample(context, &record, header[FLAGS] & FLAG_MEASURE, output);
         }

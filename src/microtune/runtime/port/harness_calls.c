@@ -10,6 +10,9 @@ static int8_t frame_buffer[MT_INPUT_BYTES];
 #endif
 /* What the training call of the record is given. */
 static mt_target target;
+#if defined(MT_TARGET_CODES)
+static int8_t target_codes[MT_TARGET_CODES];
+#endif
 /* The flash or external memory where an application keeps its latents. */
 static int8_t latent_buffer[MT_LATENT_BYTES + 1];
 #if MT_REPLAY_BYTES
@@ -26,6 +29,14 @@ int8_t *harness_frame(mt_context *context) {
                                                                                 : NULL;
 #else
     return mt_input(context);
+#endif
+}
+
+int8_t *harness_target_codes(void) {
+#if defined(MT_TARGET_CODES)
+    return target_codes;
+#else
+    return NULL;
 #endif
 }
 
@@ -80,6 +91,7 @@ static mt_port_call call_of(mt_context *context, const harness_record *record, m
     const uint32_t c = (uint32_t)context, r = (uint32_t)result, latent = (uint32_t)latent_buffer;
     const uint32_t t = (uint32_t)&target;
     target = mt_class_target(record->label);
+    target.codes = harness_target_codes();
     if (is_changed(record)) {
 #if defined(MT_HARNESS_AUGMENT)
         return (mt_port_call){{c, (uint32_t)record, r, 0}, (uintptr_t)train_changed};

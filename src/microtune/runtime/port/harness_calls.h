@@ -31,6 +31,9 @@ int harness_is_training(const harness_record *record);
 /* Where the frame of the next call goes; NULL if the row source is refused. */
 int8_t *harness_frame(mt_context *context);
 
+/* Where the codes of the next target go; NULL for a classifier. */
+int8_t *harness_target_codes(void);
+
 /* Empties the replay memory, if the project has one. */
 mt_status harness_make_replay(void);
 

@@ -159,6 +159,30 @@ typedef struct {
 void mt_loss_int16(const mt_loss_params *p, const mt_loss_int16_io *io);
 void mt_loss_float32(const mt_loss_params *p, const mt_loss_float32_io *io);
 
+/* Mean squared error against int8 codes that mean code / 128. outputs <= 65536. An error counts at
+ * most 2. */
+typedef struct {
+    int32_t outputs;
+} mt_squared_error_params;
+
+typedef struct {
+    const int32_t *outputs; /* Q16 */
+    const int8_t *codes;
+    int16_t *d_outputs; /* errors in Q14, within +-32767: the gradient times outputs / 2 */
+    int32_t *loss_q16;
+} mt_squared_error_int16_io;
+
+typedef struct {
+    const float *outputs;
+    const int8_t *codes;
+    float *d_outputs;
+    int32_t *loss_q16; /* truncated; NaN is 0 */
+} mt_squared_error_float32_io;
+
+void mt_squared_error_int16(const mt_squared_error_params *p, const mt_squared_error_int16_io *io);
+void mt_squared_error_float32(const mt_squared_error_params *p,
+                              const mt_squared_error_float32_io *io);
+
 #ifdef __cplusplus
 }
 #endif
