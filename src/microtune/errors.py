@@ -3,9 +3,16 @@ words."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import os
+import sys
+import warnings
+from pathlib import Path
 
+# Frames between a warning and the user's line: those of the package, decorators, contexts.
+_OURS = (str(Path(__file__).parent), contextlib.__file__, functools.__file__)
 _ADVICE = {
     errno.ENOSPC: "make room there, or point the output, TMPDIR or XDG_CACHE_HOME to another disk",
     errno.EDQUOT: "your quota is used up: make room, or write to another disk",
@@ -28,6 +35,15 @@ class MicrotuneError(Exception):
 
 class MicrotuneWarning(UserWarning):
     """What a user should know of a result, or of what was done with files of theirs."""
+
+
+def warn(line: str) -> None:
+    """Issue a MicrotuneWarning that points to the caller of the package. The command line prints it
+    as a note."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(line, MicrotuneWarning, stacklevel=level)
 
 
 def in_words(error: BaseException) -> str | None:

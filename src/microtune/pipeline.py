@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
-from warnings import warn
 
 from microtune.codegen import class_names, layout
 from microtune.codegen.scratch import scratch_rule
-from microtune.errors import MicrotuneError
+from microtune.errors import MicrotuneError, warn
 from microtune.ir.execution import InputMode
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile

@@ -148,12 +148,12 @@ def test_files_of_others_in_the_folder_stay(
 @pytest.mark.parametrize("limit", ["0", "100B"])
 def test_a_limit_below_one_set_keeps_nothing(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, limit: str,
-    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
 ) -> None:  # fmt: skip
     monkeypatch.setenv(cache.LIMIT, limit)
     place = image_set(tmp_path / "set", 0)
     assert load(place) == load(place) and not folder.exists()
-    assert len(caplog.records) == (0 if limit == "0" else 1)
+    assert len(recwarn) == (0 if limit == "0" else 1)
 
 
 @pytest.mark.parametrize(
@@ -173,26 +173,26 @@ def test_a_limit_that_is_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv(cache.FOLDER, str(tmp_path / "file" / "below"))
     place = image_set(tmp_path / "set", 0)
     assert load(place) == load(place)
-    assert [r.message for r in caplog.records] == [
-        f"note: nothing is kept in {tmp_path}/file/below: Not a directory"
+    assert [str(one.message) for one in recwarn] == [
+        f"nothing is kept in {tmp_path}/file/below: Not a directory"
     ]
 
 
 def test_a_full_disk_leaves_nothing_half(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     def full(file: object, array: object, allow_pickle: bool) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
     load(image_set(tmp_path / "set", 0))
-    assert list(folder.iterdir()) == [] and "No space left" in caplog.text
+    assert list(folder.iterdir()) == [] and "No space left" in str(recwarn[0].message)
 
 
 def test_without_a_home_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from microtune.errors import MicrotuneWarning
-
-_PACKAGE = str(Path(__file__).parents[1])
-# Calls between a warning and the user's line that are not ours: decorators, context managers.
-_BETWEEN = ("contextlib.py", "functools.py")
+from microtune.errors import warn
 
 
 @dataclass(frozen=True)
@@ -65,20 +58,10 @@ class Reporter:
         if self.on_note is not None:
             self.on_note(line)
         else:
-            _warn(line)
+            warn(line)
 
     def warn(self, lines: Iterable[str]) -> None:
         """Say what a result has to warn of, unless the caller gets lines and asks the result."""
         if self.on_note is None:
             for line in lines:
-                _warn(line)
-
-
-def _warn(line: str) -> None:
-    """A warning that points to the caller of the package."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and (
-        frame.f_code.co_filename.startswith(_PACKAGE) or frame.f_code.co_filename.endswith(_BETWEEN)
-    ):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(line, MicrotuneWarning, stacklevel=level)
+                warn(line)

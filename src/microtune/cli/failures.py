@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from types import FrameType
+from typing import TextIO
 
-from microtune.errors import MicrotuneError, in_words
+from microtune.errors import MicrotuneError, MicrotuneWarning, in_words
 from microtune.report.console import errors
 
 # Set to anything, the traceback of what went wrong is shown.
@@ -40,6 +42,7 @@ def run(command: Callable[[], None]) -> int:
     ours; 130 after Ctrl-C, 143 after SIGTERM, which ends what is under way, worker processes
     included, as Ctrl-C does. What went wrong is said on standard error."""
     ending = _Ending()
+    _say_warnings()
     try:
         command()
     except SystemExit as end:
@@ -62,6 +65,23 @@ def run(command: Callable[[], None]) -> int:
         errors.print(message, soft_wrap=True)
         return code
     return _flushed(0)
+
+
+def _say_warnings() -> None:
+    """Print the library's own warnings as notes; others as Python does."""
+    python_shows = warnings.showwarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        if issubclass(category, MicrotuneWarning):
+            errors.print(f"note: {message}", soft_wrap=True)
+        else:
+            python_shows(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", MicrotuneWarning)
 
 
 def explain(error: BaseException) -> tuple[int, str]:

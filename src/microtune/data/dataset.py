@@ -90,7 +90,7 @@ class Dataset:
     def say_notes(self, loaded: Sequence[Split] = ()) -> None:
         """Print each note of `describe` on stderr, once a process."""
         for note in self.describe(loaded).notes:
-            say_once(f"note: {self.path}: {note}")
+            say_once(f"{self.path}: {note}")
 
     def _duplicates(self) -> list[str]:
         """Notes about the same picture in train and elsewhere, or in two classes."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
-from warnings import warn
 
 from microtune import __version__
 from microtune.codegen import layout
@@ -23,7 +22,7 @@ from microtune.codegen.class_names import classes_text
 from microtune.codegen.model_source import model_header, model_source
 from microtune.codegen.names import PREFIX, Renaming, named
 from microtune.data.modality import Modality
-from microtune.errors import MicrotuneError
+from microtune.errors import MicrotuneError, warn
 from microtune.ir import numerics
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile, load_model, save_model

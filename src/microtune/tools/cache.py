@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from microtune.errors import MicrotuneError
+from microtune.errors import MicrotuneError, warn
 
 FOLDER, LIMIT = "MICROTUNE_CACHE", "MICROTUNE_CACHE_LIMIT"
 DEFAULT_LIMIT = 2_000_000_000
@@ -197,14 +197,14 @@ def keep_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None 
     if inside and not make_room(array.nbytes):
         if cache_limit():
             say_once(
-                f"note: {array.nbytes:,} bytes are not kept, the cache's limit is "
+                f"{array.nbytes:,} bytes are not kept, the cache's limit is "
                 f"{cache_limit():,} bytes (docs/data.md)"
             )
         return
     try:
         write_array(path, array, meta)
     except OSError as error:
-        say_once(f"note: nothing is kept in {path.parent}: {error.strerror or error}")
+        say_once(f"nothing is kept in {path.parent}: {error.strerror or error}")
 
 
 def write_array(path: Path, array: npt.NDArray[Any], meta: dict[str, Any] | None = None) -> None:
@@ -240,7 +240,7 @@ def read_array(path: Path) -> tuple[npt.NDArray[Any], dict[str, Any]] | None:
         return None
     except Exception as error:  # whatever damaged bytes do to a reader, they are not believed
         _log.debug("%s: %s", path, error)
-    say_once(f"note: the cache file {path} is damaged; it is made anew")
+    say_once(f"the cache file {path} is damaged; it is made anew")
     return None
 
 
@@ -253,5 +253,5 @@ def _digest(name: str, array: npt.NDArray[Any], text: bytes) -> bytes:
 
 @cache
 def say_once(text: str) -> None:
-    """Print a line on stderr, at most once in a process."""
-    _log.warning("%s", text)
+    """Warn of something (MicrotuneWarning), at most once in a process."""
+    warn(text)

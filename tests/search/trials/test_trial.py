@@ -119,10 +119,11 @@ def test_validation_does_not_open_the_test_split(tmp_path: Path) -> None:
 
 
 def test_what_a_search_does_not_read_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     files = {f"{s}/{c}/{i}.png": encode(noise(10 * i + len(s + c))) for s in ("train", "val")
              for c in ("a", "bb") for i in range(3)}  # fmt: skip
     folder = write_folder(tmp_path / "set", files | {"train/a/film.mov": b""})
     open_trial_setup(embedded_model(), folder, tmp_path, "val")
-    assert f"note: {folder}: 1 .mov: train/a/film.mov" in caplog.text
+    said = [str(one.message) for one in recwarn]
+    assert f"{folder}: 1 .mov: train/a/film.mov" in said
