@@ -37,7 +37,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Spread:
-    """Exact counts over several frames."""
+    """Minimum, mean and maximum of exact counts over several frames."""
 
     minimum: int
     mean: float
@@ -45,15 +45,16 @@ class Spread:
 
     @staticmethod
     def of(values: Sequence[int]) -> Spread:
-        """Minimum, mean and maximum of counts."""
+        """The spread of a list of counts."""
         return Spread(min(values), sum(values) / len(values), max(values))
 
 
 @dataclass(frozen=True, repr=False)
 class Measurement:
-    """What `measure` reports; see `to_json` for the names.
+    """What `measure` reports: bytes, instructions and stack of a project on a target.
 
-    `stack_bytes` is the high-water mark of the calls, `stack_bound_bytes` what they can ever need.
+    `stack_bytes` is the high-water mark of the measured calls, `stack_bound_bytes` a bound for all
+    calls. `to_json` has the names.
     """
 
     firmware: Firmware
@@ -106,10 +107,11 @@ def measure(
     target: str | os.PathLike[str] | Target | None = None, optimisation: str = "-O3",
     compiler: FirmwareCompiler = "gcc",
 ) -> Measurement:  # fmt: skip
-    """Measure a compiled project; `frames` (N, H, W, C) and `labels` add a spread over real data.
+    """Build and run a compiled project in the emulator, and count bytes and instructions.
 
-    Needs arm-none-eabi-gcc (or Clang by `compiler="zig"`) and qemu-system-arm; MicrotuneError says
-    what is missing.
+    `frames` are int8 (N, H, W, C); with their `labels` they add the spread of instructions over
+    real data. Needs qemu-system-arm and arm-none-eabi-gcc (or Clang by `compiler="zig"`). Raises
+    MicrotuneError if one is missing or the project does not fit the target.
     """
     plan, graph = read_project(project)
     chip = chosen_target(plan, target)
@@ -144,14 +146,14 @@ def measure(
 
 
 def _stack_bound(firmware: Firmware, target: Target) -> int | None:
-    """The static bound, None for a compiler that reports no call graph."""
+    """The static bound of the stack in bytes; None for a compiler without a call graph."""
     if not firmware.call_graph:
         return None
     return stack_bounds(parse_call_graph(firmware.call_graph), target, firmware.elf).bytes
 
 
 def _records(graph: Graph, frames: Array | None, labels: Array | None) -> list[Record]:
-    """Two calls of each on a fixed pseudo-random frame, then one of each on every real frame."""
+    """Two calls of each kind on a fixed pseudo-random frame, then one of each on every frame."""
     frame = synthetic_frame(graph.input_tensor.shape, _FRAME)
     records = [Record(Call.INFER, frame)] * 2
     trainable = bool(graph.updates)

@@ -39,7 +39,7 @@ Counts = dict[int, int]
 
 @dataclass(frozen=True)
 class Build:
-    """How the firmware is made. `portable` leaves out every kernel for an instruction set."""
+    """How the firmware is built; `portable` leaves out all kernels for instruction sets."""
 
     target: Target
     optimisation: str = "-O3"
@@ -49,7 +49,7 @@ class Build:
 
     @property
     def name(self) -> str:
-        """As in tables: target, compiler and flags."""
+        """The build as tables name it: target, compiler and flags."""
         compiler = "GCC" if self.compiler == "gcc" else "Clang"
         kernels = " portable" if self.portable else ""
         return f"{self.target.name}{kernels} {compiler} {self.optimisation}"
@@ -57,10 +57,10 @@ class Build:
 
 @dataclass(frozen=True)
 class Part:
-    """A node with the counts by address of its kernel call (or of all its rows).
+    """A node of the graph with the instruction counts, by address, of its kernel call or rows.
 
-    What the generated code executes between the calls, and the runtime around it, is a part called
-    `BETWEEN` without a node; the rows of the input and the start of a segment have none either.
+    Code between the calls, and the runtime around it, is a part `BETWEEN` without a node. The rows
+    of the input and the start of a segment have no node either.
     """
 
     name: str
@@ -76,9 +76,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Profile:
-    """One inference and, of a trainable project, one training step.
+    """The profile of one inference and, if the project trains, of one training step.
 
-    `text_bytes` is the code of kernels and runtime. The firmware's file is gone.
+    `text_bytes` is the code of kernels and runtime.
     """
 
     graph: Graph
@@ -90,11 +90,11 @@ class Profile:
 
     @staticmethod
     def total(parts: tuple[Part, ...]) -> int:
-        """Instructions of the whole call: equal to what `measure` counts."""
+        """Instructions of the whole call: the same number as `measure` counts."""
         return sum(part.instructions for part in parts)
 
     def functions(self, parts: tuple[Part, ...]) -> dict[str, int]:
-        """Instructions by C function, largest first."""
+        """Instructions by C function, the largest first."""
         return self.code.by_function(merge(part.counts for part in parts))
 
 
@@ -108,10 +108,10 @@ def merge(counts: Iterator[Counts]) -> Counts:
 
 
 def profile_project(project: Path, build: Build) -> Profile:
-    """Build the firmware, run two calls of each kind on a fixed frame, profile the second ones.
+    """Build the firmware, run two calls of each kind on a fixed frame, and profile the second ones.
 
-    Needs arm-none-eabi-gcc (and Clang for `compiler="zig"`) and qemu-system-arm; MicrotuneError
-    says what is missing.
+    Needs qemu-system-arm and arm-none-eabi-gcc (and Clang for `compiler="zig"`). Raises
+    MicrotuneError if one is missing.
     """
     plan, graph = read_project(project)
     with tempfile.TemporaryDirectory(prefix="microtune-profile-") as name:
@@ -140,7 +140,7 @@ def profile_project(project: Path, build: Build) -> Profile:
 
 
 def chip_of(build: Build) -> Target:
-    """The target with the flag that chooses portable kernels."""
+    """The target of a build, with the flag that chooses portable kernels."""
     if not build.portable:
         return build.target
     flag = ("-DMT_PORTABLE",)
@@ -185,9 +185,9 @@ def _map_text(graph: Graph, code: CodeMap, elf: Path, target: Target) -> str:
 
 
 def _order_tables(image: Sequence[tuple[int, bytes]], segment: Segment) -> list[int]:
-    """Where the order of a segment's rows lies: behind the second pointer of an mt_row_segment.
+    """Addresses of the tables with the order of a segment's rows, each behind its second pointer.
 
-    Names would not do, Clang merges tables and forgets them. Several segments may have equal
+    Names would not do: Clang merges tables and drops their names. Several segments may have equal
     tables; then they are read alike.
     """
     counts = struct.pack("<II", len(segment.stages), len(segment.order))
@@ -228,7 +228,7 @@ def _read_profile(path: Path) -> list[dict[tuple[int, int], Counts]]:
 
 
 def calls_of(graph: Graph, train: bool) -> list[Node | Segment]:
-    """What the generated code calls, in order: the rule of codegen.model_source."""
+    """The kernel calls of the generated code, in order, as codegen/model_source.py makes them."""
     segments = {segment.first: segment for segment in segments_of(graph)}
     calls: list[Node | Segment] = []
     streamed = 0

@@ -1,4 +1,4 @@
-"""The generated C as a shared library of this machine: the device is the simulator."""
+"""The generated C as a shared library of this machine."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Result(ctypes.Structure):
 
 
 def library_sources(project: Path) -> list[str]:
-    """The product's C files (runtime and model), relative to the project, in a fixed order."""
+    """The C files of the product (runtime and model), relative to the project, in a fixed order."""
     files = [*sorted(project.glob("src/**/*.c")), *sorted(project.glob("model/*.c"))]
     return [str(path.relative_to(project)) for path in files]
 
@@ -85,9 +85,13 @@ def build_library(
     project: Path, output: Path, compiler: HostCompiler = "default",
     flags: tuple[str, ...] = ("-O3", "-march=native"), kept: Path | None = None,
 ) -> None:  # fmt: skip
-    """Compile the project's product sources into the shared library `output`. `kept`: a folder
-    where the compiled runtime stays for other projects, of which only the model is new then; the
-    environment variable MICROTUNE_OBJECTS names another one for all, and for models too."""
+    """Compile the project's product sources into the shared library `output`.
+
+    `kept` is a folder where the compiled runtime stays for other projects, for which only the model
+    is then compiled. The environment variable MICROTUNE_OBJECTS names another folder for all
+    objects, those of models too. Raises MicrotuneError if there is no compiler or the sources do
+    not compile.
+    """
     finders: dict[str, Callable[[], Compiler]] = {
         "default": find_host_compiler,
         "gcc": find_host_gcc,
@@ -109,7 +113,7 @@ def build_library(
 
 
 def load_library(path: Path) -> ctypes.CDLL:
-    """The shared library, also from a file system that runs no programs (mount option noexec)."""
+    """Load a shared library, also from a file system mounted with the option noexec."""
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
@@ -119,8 +123,11 @@ def load_library(path: Path) -> ctypes.CDLL:
 
 
 def load_from_memory(path: Path) -> ctypes.CDLL:
-    """The shared library by way of a file in memory. It stays open for good: the loader tells
-    libraries apart by name, and would give this one for the next with the same number."""
+    """Load a shared library through a file in memory.
+
+    The file stays open: the loader tells libraries apart by name, and would take this one for the
+    next with the same number.
+    """
     handle = os.memfd_create(path.name)
     try:
         with os.fdopen(handle, "wb", closefd=False) as file:
@@ -139,7 +146,7 @@ def _no_programs(path: Path, error: OSError) -> str:
 
 
 class HostLibrary:
-    """A built project: init, infer, train_step, save, load; parameters by name.
+    """A built project as an object: steps, trained state, and parameters by name.
 
     An instance is for one thread at a time. The calls release the interpreter's lock, so that
     instances (`new_instance`) in several threads run on several cores.
@@ -173,7 +180,7 @@ class HostLibrary:
         self._replay_memory = _aligned(self._replay_bytes)
 
     def new_instance(self) -> HostLibrary:
-        """Another instance of the same code, with memory of its own and in the compiled state."""
+        """Another instance of the same code, in the compiled state, with memory of its own."""
         other = copy.copy(self)
         other._allocate()
         other.reset(0)
@@ -206,7 +213,7 @@ class HostLibrary:
         c.mt_parameters.argtypes, c.mt_parameters.restype = [pointer, pointer], pointer
 
     def reset(self, seed: int) -> None:
-        """Start anew from the compiled state with this random seed."""
+        """Start again from the compiled state with this random seed."""
         context = ctypes.c_void_p()
         count = len(self._arenas)
         arenas = (_Memory * count)(*(_Memory.of(arena) for arena in self._arenas))
@@ -221,7 +228,7 @@ class HostLibrary:
             _check(self._c.mt_replay_init(memory, ctypes.byref(self._replay)), "mt_replay_init")
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """The learning rate of the next steps."""
+        """Set the learning rate of the next steps, per sample."""
         _check(self._c.mt_set_learning_rate(self._context, learning_rate), "mt_set_learning_rate")
 
     def _fill(self, frame: Array, augmentation: Augmentation = NONE) -> None:
@@ -260,7 +267,7 @@ class HostLibrary:
             self._debug.check()
 
     def macs(self) -> MacCounts:
-        """Multiply-accumulates of the last call; only a debug build counts them."""
+        """Multiply-accumulates of the last call, counted by a debug build only."""
         if self._debug is None:
             raise MicrotuneError(f"build the library with {DEBUG_FLAG} to count")
         return self._debug.macs()
@@ -304,11 +311,11 @@ class HostLibrary:
 
     @property
     def latent_bytes(self) -> int:
-        """Bytes of a latent; 0 if no layer is frozen in front of what is trained."""
+        """Bytes of a latent; 0 if no layer is frozen before the first trained one."""
         return int(self._c.mt_latent_bytes())
 
     def make_latent(self, frame: Array) -> Array:
-        """Output of the frozen prefix for a frame, int8 (latent_bytes,)."""
+        """The output of the frozen layers for a frame, int8 (latent_bytes,)."""
         self._fill(frame)
         latent = np.empty(self.latent_bytes, np.int8)
         self._call("mt_make_latent", latent.ctypes.data)
@@ -331,25 +338,28 @@ class HostLibrary:
         return np.ascontiguousarray(latent)
 
     def logits(self) -> Array:
-        """The raw 4-byte words of the last call's logits, int32 (N,)."""
+        """The logits of the last call as raw 4-byte words, int32 (N,)."""
         address = self._c.mt_output(self._context)
         return np.frombuffer(ctypes.string_at(address, 4 * self._classes), "<i4").astype(np.int32)
 
     def parameters(self) -> dict[str, Array]:
-        """Trained parameters by graph name."""
+        """The trained parameters by tensor name."""
         size = ctypes.c_size_t()
         address = self._c.mt_parameters(self._context, ctypes.byref(size))
         return unpack_block(ctypes.string_at(address, size.value), self._slots)
 
     def save(self) -> bytes:
-        """What was learnt, as `mt_save` writes it."""
+        """The trained state as `mt_save` writes it."""
         buffer, written = ctypes.create_string_buffer(self._save_bytes), ctypes.c_size_t()
         status = self._c.mt_save(self._context, buffer, self._save_bytes, ctypes.byref(written))
         _check(status, "mt_save")
         return buffer.raw[: written.value]
 
     def load(self, blob: bytes) -> None:
-        """Restore what `save` wrote; a mismatch is an error and changes nothing."""
+        """Restore a state that `save` wrote.
+
+        Raises MicrotuneError if it does not match; nothing is changed then.
+        """
         _check(self._c.mt_load(self._context, blob, len(blob)), "mt_load")
 
 
