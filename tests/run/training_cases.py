@@ -18,6 +18,8 @@ from microtune.codegen import layout
 from microtune.codegen.model_source import model_header, model_source
 from microtune.ir.execution import Execution
 from microtune.ir.graph import Graph
+from microtune.memory.lifetimes import in_segment
+from microtune.memory.rings import prefix_length
 from microtune.project.project import CONTEXT
 from microtune.run.interpreter import Interpreter
 from microtune.run.runners import loss_q16
@@ -31,6 +33,7 @@ from microtune.training.scheme import (
     scheme_from_table,
 )
 from microtune.training.tasks import CLASSIFY, REGRESS, Task
+from tests.cases.case import OpCase
 from tests.training.graphs import WIDTHS, GraphCase, random_graph
 
 Array = npt.NDArray[Any]
@@ -106,13 +109,13 @@ class Draw:
     tags: set[str]
 
 
-def draw(seed: int) -> Draw:
+def draw(seed: int, op: OpCase | None = None) -> Draw:
     """The model, formats, scheme and schedule of a seed. Every tenth model has a layer of a single
     channel in and out, every fifth is as wide as the blocks of the kernels. Every fourth has a
-    mean squared error instead of cross-entropy."""
+    mean squared error instead of cross-entropy. `op`: with ops of this family."""
     rng = np.random.default_rng([seed, 0x7261])
     widths = WIDE if seed % 5 == 2 else WIDTHS
-    case = random_graph(seed, "device", widths, single=seed % 10 == 4)
+    case = random_graph(seed, "device", widths, single=seed % 10 == 4, op=op)
     formats = Formats(
         "int16" if rng.integers(2) else "int32", "int16" if rng.integers(2) else "float32"
     )
@@ -120,6 +123,9 @@ def draw(seed: int) -> Draw:
     by_rows: pipeline.InputMode = "rows" if rng.integers(2) else "resident"
     level = SCHEDULES[rng.integers(len(SCHEDULES))]
     task = REGRESS if seed % 4 == 3 else CLASSIFY
+    if op is not None and seed % 2:  # its ops are frozen, and all of the frozen part is streamed
+        scheme, kind = resolve_scheme("last-1", case.graph, case.graph.name), "last"
+        level = "in-place"
     tags = {
         f"task {task.name}", f"bias {formats.bias}", f"head {formats.head}", f"scheme {kind}",
         f"input {by_rows}",
@@ -128,9 +134,9 @@ def draw(seed: int) -> Draw:
     return Draw(seed, rng, case, formats, scheme, by_rows, level, task, tags | case.tags)
 
 
-def training_case(seed: int) -> TrainingCase:
-    """The training graph of this seed."""
-    drawn = draw(seed)
+def training_case(seed: int, op: OpCase | None = None) -> TrainingCase:
+    """The training graph of this seed, perhaps with ops of a family."""
+    drawn = draw(seed, op)
     case, rng = drawn.case, drawn.rng
     graph = build_training_graph(
         case.graph, case.classes, drawn.scheme, drawn.formats, task=drawn.task
@@ -139,6 +145,8 @@ def training_case(seed: int) -> TrainingCase:
         _fill_head(graph, rng)
     graph.execution = Execution(drawn.input)
     graph = pipeline.schedule(graph, drawn.schedule)
+    if op is not None and seed % 2:
+        graph = in_segment(graph, graph.nodes[: prefix_length(graph)], 0)
     return TrainingCase(seed, graph, frames_of(case, rng), _targets(drawn), _rates(rng))
 
 

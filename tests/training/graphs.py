@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from microtune.ir.builder import Builder
 from microtune.ir.graph import Graph, Quant
 from microtune.training.head import replace_head
+from tests.cases.case import OpCase
 
 Array = npt.NDArray[Any]
 
@@ -264,16 +265,21 @@ class RandomGraph:
 
 
 def random_graph(
-    seed: int, mode: str = "mcunet", widths: Sequence[int] = WIDTHS, *, single: bool = False
-) -> GraphCase:
+    seed: int, mode: str = "mcunet", widths: Sequence[int] = WIDTHS, *, single: bool = False,
+    op: OpCase | None = None,
+) -> GraphCase:  # fmt: skip
     """The graph of this seed, convolutions of `widths` channels. `single`: early on, one of a
-    single channel in and out."""
+    single channel in and out. `op`: one or more of this family."""
     grower = RandomGraph(seed, mode, widths)
     grower.x = grower.conv(grower.x, int(grower.rng.choice([w for w in widths if w > 1])))
     if single:
         grower.x = grower.conv(grower.conv(grower.x, 1), 1)
+    if op is not None:
+        grower.x = op.grow(grower, grower.x)
     for _ in range(int(grower.rng.integers(1, 5))):
         grower.step()
+        if op is not None and grower._chance(0.6):
+            grower.x = op.grow(grower, grower.x)
     return grower.finish()
 
 

@@ -13,11 +13,12 @@ import torch
 from torch.nn import functional
 
 from microtune.ir.graph import Graph, Node
+from tests.cases import CASES
 
 F64 = torch.float64
 
 
-class _Replace(torch.autograd.Function):
+class Replace(torch.autograd.Function):
     """Forward: the quantised value. Backward: the gradient of the smooth one, where unclamped."""
 
     @staticmethod
@@ -64,11 +65,15 @@ class TorchGraph:
     def clamped(self, node: Node, smooth: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         lo, hi = node.ints("clamp") if "clamp" in node.attrs else (-128, 127)
         mask = ((value >= lo) & (value <= hi)).to(F64)
-        result: torch.Tensor = _Replace.apply(smooth, value.clamp(lo, hi), mask)
+        result: torch.Tensor = Replace.apply(smooth, value.clamp(lo, hi), mask)
         return result
 
     def node(self, node: Node, values: dict[str, torch.Tensor]) -> torch.Tensor:
         inputs = [self.value(values, name) for name in node.inputs]
+        for case in CASES:
+            if node.op in case.torch:
+                made: torch.Tensor = case.torch[node.op](self, node, *inputs)
+                return made
         result: torch.Tensor = getattr(self, f"_{node.op}")(node, *inputs)
         return result
 
@@ -120,7 +125,7 @@ class TorchGraph:
         kernel = node.ints("kernel")
         total = torch.round(smooth.detach() * (kernel[0] * kernel[1])).to(torch.float32)
         value = torch.round(total / np.float32(kernel[0] * kernel[1])).to(F64)
-        result: torch.Tensor = _Replace.apply(smooth, value, torch.ones_like(smooth))
+        result: torch.Tensor = Replace.apply(smooth, value, torch.ones_like(smooth))
         return result
 
     def _clamp(self, node: Node, x: torch.Tensor) -> torch.Tensor:

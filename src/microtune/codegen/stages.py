@@ -53,7 +53,7 @@ def _ring(e: Emitter, segment: Segment, name: str) -> str:
 
 
 def _input_stage(e: Emitter, segment: Segment, name: str) -> str:
-    return struct_text({"kind": "MT_STAGE_INPUT", "y": _ring(e, segment, name)})
+    return struct_text({"make_row": "NULL", "y": _ring(e, segment, name)})
 
 
 def _stage(e: Emitter, segment: Segment, node: Node) -> str:
@@ -70,4 +70,4 @@ def _stage(e: Emitter, segment: Segment, node: Node) -> str:
         fields["bias"] = stage.bias
     if stage.x2 is not None:
         fields["x2"] = _ring(e, segment, stage.x2)
-    return struct_text({"kind": stage.kind, "params": f"&{stage.params}", **fields})
+    return struct_text({"make_row": stage.function, "params": f"&{stage.params}", **fields})

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from microtune.errors import MicrotuneError
@@ -25,16 +26,16 @@ ENTRIES = (
     "mt_init", "mt_infer", "mt_train_step", "mt_make_latent", "mt_infer_latent", "mt_train_latent",
     "mt_save", "mt_load",
 )  # fmt: skip
-# Who calls through a pointer -> what the pointer may hold. The row callback of a firmware is
+# Who calls through a pointer -> what it may hold (shell patterns). A firmware's row callback is
 # mt_read_frame_row; a callback of the application's own needs what it needs.
 POINTERS: Mapping[str, tuple[str, ...]] = {
     # The first two are inlined into the others or not.
     "infer_from": ("infer",), "train_from": ("train",), "mt_make_latent": ("infer",),
     "mt_infer": ("infer",), "mt_infer_latent": ("infer",),
     "mt_train_step": ("train",), "mt_train_latent": ("train",),
-    "mt_stream": ("mt_read_frame_row",),
+    "mt_stream": ("mt_read_frame_row", "mt_*_stage"),
 }  # fmt: skip
-_NULL_WHEN_FROZEN = frozenset({"train"})
+_MAY_BE_MISSING = frozenset({"train", "mt_*_stage"})
 _INDIRECT = "__indirect_call"
 _NODE = re.compile(
     r'node: \{ title: "([^"]+)" label: "[^"\\]*\\n([^"\\]*?):\d+:\d+\\n(\d+) bytes \(([a-z,]+)\)'
@@ -127,8 +128,8 @@ def _resolve(graph: CallGraph, title: str) -> set[str]:
         return calls
     calls.discard(_INDIRECT)
     for name in POINTERS.get(_base(title), (_INDIRECT,)):
-        targets = {other for other in graph.frames if _base(other) == name}
-        if not targets and name not in _NULL_WHEN_FROZEN:
+        targets = {other for other in graph.frames if fnmatchcase(_base(other), name)}
+        if not targets and name not in _MAY_BE_MISSING:
             targets = {_INDIRECT}
         calls |= targets
     return calls

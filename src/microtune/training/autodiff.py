@@ -48,6 +48,13 @@ class Tape:
         """Put a node right in front of the forward node `reader`."""
         self.saved.setdefault(self.graph.nodes.index(reader), []).append(node)
 
+    def extend(self, node: Node, tensor: Tensor) -> str:
+        """Let forward node `node` make one more tensor; returns its name."""
+        position = self.graph.nodes.index(node)
+        extended = replace(node, outputs=(*node.outputs, self.graph.add_tensor(tensor)))
+        self.graph.nodes[position] = extended
+        return tensor.name
+
     def shape(self, name: str) -> list[int]:
         """The shape of a tensor, as an attribute of a node."""
         return list(self.graph.tensors[name].shape)
@@ -111,16 +118,10 @@ def _visit(tape: Tape, node: Node, position: int) -> None:
     for number, other in enumerate(others):
         gradient = tape.emit("gradient_sum", f"{y}.sum{number}", GradientSum(gradient, other))
     if entry.clamps(tape.graph, node):
-        mask = _with_mask(tape, node, position)
+        shape = tape.graph.tensors[y].shape
+        mask = tape.extend(node, Tensor(tape.graph.fresh(f"{y}.mask"), shape, "b1"))
         gradient = tape.emit("mask_gradient", f"{y}.grad", MaskGradient(gradient, mask))
     entry.gradient(tape, tape.graph.nodes[position], gradient)
-
-
-def _with_mask(tape: Tape, node: Node, position: int) -> str:
-    y = tape.graph.tensors[node.outputs[0]]
-    mask = tape.graph.add_tensor(Tensor(tape.graph.fresh(f"{y.name}.mask"), y.shape, "b1"))
-    tape.graph.nodes[position] = replace(node, outputs=(y.name, mask))
-    return mask
 
 
 def _insert_saved(graph: Graph, saved: dict[int, list[Node]]) -> None:

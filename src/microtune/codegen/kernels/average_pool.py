@@ -28,7 +28,7 @@ def _params(e: Emitter, node: Node) -> str:
 
 
 def _stage(e: Emitter, node: Node) -> Stage:
-    return Stage("MT_STAGE_AVERAGE_POOL", _params(e, node))
+    return Stage("mt_average_pool_stage", _params(e, node))
 
 
 @kernel("average_pool", "pool", stage=_stage)
@@ -37,7 +37,7 @@ def _average_pool(e: Emitter, node: Node) -> None:
     e.call("mt_average_pool", "mt_pool_io", params, {"x": e.address(x), "y": e.address(y)})
 
 
-@kernel("q_average_pool_grad", "pool gradient")
+@kernel("q_average_pool_grad", "pool gradient", faster="mt_round_run")
 def _average_pool_grad(e: Emitter, node: Node) -> None:
     o, dx = QAveragePoolGrad[str].of(node.inputs), node.outputs[0]
     params = e.params("mt_average_pool_grad_params", dx, {

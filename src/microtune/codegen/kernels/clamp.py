@@ -18,7 +18,7 @@ def _params(e: Emitter, node: Node, count: int) -> str:
 
 
 def _stage(e: Emitter, node: Node) -> Stage:
-    return Stage("MT_STAGE_CLAMP", _params(e, node, stage_elements(e, node)))
+    return Stage("mt_clamp_stage", _params(e, node, stage_elements(e, node)))
 
 
 @kernel("clamp", "clamp", stage=_stage)

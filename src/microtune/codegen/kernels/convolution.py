@@ -138,11 +138,11 @@ def image_text(read: tuple[int, ...], made: tuple[int, ...], stride: int) -> str
 def _stage(e: Emitter, node: Node) -> Stage:
     o = layer_of(node)
     weight, bias = e.constant(o.weight), e.constant(o.bias)
-    return Stage("MT_STAGE_CONV2D", _params(e, node), weight=weight, bias=bias)
+    return Stage("mt_conv2d_stage", _params(e, node), weight=weight, bias=bias)
 
 
-@kernel("conv2d", _work, stage=_stage, scratch=_scratch)
-@kernel("fully_connected", _work, scratch=_scratch)
+@kernel("conv2d", _work, stage=_stage, scratch=_scratch, faster="mt_dense_rows mt_depthwise_rows")
+@kernel("fully_connected", _work, scratch=_scratch, faster="mt_dense_rows")
 def _conv2d(e: Emitter, node: Node) -> None:
     o = layer_of(node)
     e.call("mt_conv2d", "mt_conv2d_io", _params(e, node), {

@@ -66,7 +66,10 @@ def _work(graph: Graph, node: Node) -> Work:
     )  # fmt: skip
 
 
-@kernel("q_conv2d_input_grad", _work, scratch=_scratch)
+@kernel(
+    "q_conv2d_input_grad", _work, scratch=_scratch,
+    faster="mt_pointwise_input_grad mt_dense_input_grad mt_depthwise_input_grad mt_round_run",
+)  # fmt: skip
 def _input_grad(e: Emitter, node: Node) -> None:
     o, dx, graph = QConvInputGrad[str].of(node.inputs), node.outputs[0], e.graph
     constants = InputGradConstants(graph, node)

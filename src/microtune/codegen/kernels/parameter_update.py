@@ -59,7 +59,10 @@ def _work(graph: Graph, node: Node) -> Work:
     )  # fmt: skip
 
 
-@kernel("conv2d_weight_update", _work, scratch=_scratch)
+@kernel(
+    "conv2d_weight_update", _work, scratch=_scratch,
+    faster="mt_pointwise_sums mt_dense_weight_update",
+)  # fmt: skip
 def _weight_update(e: Emitter, node: Node) -> None:
     o, graph = WeightUpdate[str].of(node.inputs), e.graph
     shape = graph.tensors[o.weight].shape
@@ -82,7 +85,7 @@ def _weight_update(e: Emitter, node: Node) -> None:
     })  # fmt: skip
 
 
-@kernel("bias_update", elementwise("bias update", "bias gradient"))
+@kernel("bias_update", elementwise("bias update", "bias gradient"), faster="mt_channel_sums")
 def _bias_update(e: Emitter, node: Node) -> None:
     o = BiasUpdate[str].of(node.inputs)
     height, width, channels = hwc(e.graph, o.g.codes)

@@ -39,11 +39,11 @@ class Work:
 class Stage:
     """How one row of an op is made (runtime/portable/mt_stream.h).
 
-    `kind` is the enumerator of C, `params` the symbol of the parameters; `x2` is the second image
+    `function` is the C that makes a row, `params` its parameters; `x2` is the second image
     operand, `weight` and `bias` are symbols of tables.
     """
 
-    kind: str
+    function: str
     params: str
     x2: str | None = None
     weight: str | None = None
@@ -81,6 +81,7 @@ class Kernel:
     stage     how it makes one row (ops with Trait.STREAMED)
     scratch   bytes beside its operands: the formula of its C function `mt_*_scratch_bytes`
     header    C header that declares it, without suffix
+    faster    functions of C that an instruction set may have a version of
     """
 
     emit: Emit
@@ -88,6 +89,7 @@ class Kernel:
     stage: StageRule | None = None
     scratch: ScratchRule = no_scratch
     header: str = "mt_kernels"
+    faster: tuple[str, ...] = ()
 
 
 KERNELS: dict[str, Kernel] = {}
@@ -95,15 +97,18 @@ KERNELS: dict[str, Kernel] = {}
 
 def kernel(
     op: str, work: WorkRule | str, *, stage: StageRule | None = None,
-    scratch: ScratchRule = no_scratch, header: str = "mt_kernels",
+    scratch: ScratchRule = no_scratch, header: str = "mt_kernels", faster: str = "",
 ) -> Callable[[Emit], Emit]:  # fmt: skip
-    """Register the decorated function as what emits `op`; `work` may be the class's name."""
+    """Register the decorated function as what emits `op`.
+
+    `work` may be the class's name; `faster` lists functions of C.
+    """
 
     def register(emit: Emit) -> Emit:
         if op in KERNELS:
             raise ValueError(f"op {op} has two kernels")
         rule = elementwise(work) if isinstance(work, str) else work
-        KERNELS[op] = Kernel(emit, rule, stage, scratch, header)
+        KERNELS[op] = Kernel(emit, rule, stage, scratch, header, tuple(faster.split()))
         return emit
 
     return register

@@ -29,10 +29,10 @@ def _params(e: Emitter, node: Node, count: int) -> str:
 
 def _stage(e: Emitter, node: Node) -> Stage:
     params = _params(e, node, stage_elements(e, node))
-    return Stage("MT_STAGE_ADD", params, x2=Add[str].of(node.inputs).x2)
+    return Stage("mt_add_stage", params, x2=Add[str].of(node.inputs).x2)
 
 
-@kernel("add", elementwise("add", "add"), stage=_stage)
+@kernel("add", elementwise("add", "add"), stage=_stage, faster="mt_add")
 def _add(e: Emitter, node: Node) -> None:
     o, y = Add[str].of(node.inputs), node.outputs[0]
     e.call("mt_add", "mt_add_io", _params(e, node, e.graph.tensors[y].elements), {
@@ -49,7 +49,7 @@ def _scale_gradient(e: Emitter, node: Node) -> None:
     e.line(f"*({target}) = *({source}) + ({node.int('exponent_delta')});")
 
 
-@kernel("q_gradient_sum", "gradient sum")
+@kernel("q_gradient_sum", "gradient sum", faster="mt_round_run")
 def _gradient_sum(e: Emitter, node: Node) -> None:
     o, y = QGradientSum[str].of(node.inputs), node.outputs[0]
     params = e.params("mt_gradient_sum_params", y, {

@@ -56,7 +56,7 @@ def _gradient(tape: Tape, node: Node, g: str) -> None:
 
 @op(
     "average_pool", Single, _shapes, Trait.STREAMED, attrs="kernel stride", gradient=_gradient,
-    window=_window,
+    window=_window, back={"dx": "q_average_pool_grad"},
 )  # fmt: skip
 def average_pool(ctx: Context, o: Single[Array]) -> list[Array]:
     """Mean over windows without padding; keeps scale and zero point."""

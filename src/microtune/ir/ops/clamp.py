@@ -31,7 +31,7 @@ def _overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
 
 @op(
     "clamp", Single, same_as("x"), Trait.STREAMED, attrs="clamp", gradient=_gradient,
-    overwrites=_overwrites, clamps=always,
+    overwrites=_overwrites, clamps=always, back={"dx": "q_mask_gradient"},
 )  # fmt: skip
 def clamp(ctx: Context, o: Single[Array]) -> list[Array]:
     """ReLU and its kin on codes: the mask is 1 where the bounds are not exceeded."""

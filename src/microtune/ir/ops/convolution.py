@@ -36,6 +36,9 @@ from microtune.ir.ops.layer_bounds import layer_clamps, layer_proof
 from microtune.ir.ops.registry import Context, Shape, ShapeList, Trait, Window, has, op
 from microtune.ir.ops.rules import Lowering, Tape
 
+_BACK = {
+    "dx": "q_conv2d_input_grad", "dW": "conv2d_weight_update", "db": "bias_update",
+}  # fmt: skip
 CONV_ATTRS = "stride padding groups"
 IN_PLACE_CHANNELS = 32  # a depthwise layer of no more channels saves nothing in place
 
@@ -192,7 +195,7 @@ def _conv2d_shapes(graph: Graph, node: Node) -> ShapeList:
 @op(
     "conv2d", Layer, _conv2d_shapes, Trait.LAYER, Trait.STREAMED, attrs=CONV_ATTRS,
     optional="clamp", gradient=_gradient, lowering=_lowering, macs=_macs, reads=_reads,
-    proof=layer_proof, overwrites=_overwrites, clamps=layer_clamps, window=_window,
+    proof=layer_proof, overwrites=_overwrites, clamps=layer_clamps, window=_window, back=_BACK,
 )  # fmt: skip
 def conv2d(ctx: Context, o: Layer[Array]) -> list[Array]:
     """The convolution y = conv2d(x, weight, bias) with an int32 accumulator, requantised."""
@@ -215,7 +218,7 @@ def _fully_connected_shapes(graph: Graph, node: Node) -> ShapeList:
 @op(
     "fully_connected", Layer, _fully_connected_shapes, Trait.LAYER, optional="clamp",
     gradient=_gradient, lowering=_lowering, macs=_macs, reads=_reads, proof=layer_proof,
-    clamps=layer_clamps,
+    clamps=layer_clamps, back=_BACK,
 )  # fmt: skip
 def fully_connected(ctx: Context, o: Layer[Array]) -> list[Array]:
     """The layer y = fully_connected(x (1, I), weight (O, I), bias), requantised."""

@@ -118,6 +118,7 @@ def _gradient(tape: Tape, node: Node, d: str) -> None:
 @op(
     "head", Head, _shapes, Trait.HEAD, optional="fraction_bits", gradient=_gradient, macs=_macs,
     reads=_twice,
+    back={"dx": "q_head_input_grad", "dW": "head_update", "db": "head_update"},
 )  # fmt: skip
 def head(ctx: Context, o: Head[Array]) -> list[Array]:
     """Logits (1, N) of features x: int16 weights -> int32 in Q16, float32 weights -> float32."""

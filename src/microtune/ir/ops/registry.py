@@ -5,8 +5,8 @@ Passes, planner, generator and reports never compare an op's name; they ask the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -128,6 +128,7 @@ class Op:
     overwrites   operands whose memory the first result may take
     clamps       whether its clamp can be active, so that a gradient needs a mask
     window       the rows that a row of the result covers (ops that are STREAMED)
+    back         "dx", "dW", "db" -> the op of the way back that a device runs for it
     """
 
     name: str
@@ -145,6 +146,7 @@ class Op:
     overwrites: OverwriteRule = overwrites_nothing
     clamps: ClampRule = never
     window: WindowRule = row_by_row
+    back: Mapping[str, str] = field(default_factory=dict)
 
 
 OPS: dict[str, Op] = {}

@@ -76,7 +76,7 @@ def _overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
 
 @op(
     "add", Add, same_as("x1"), Trait.STREAMED, optional="clamp", gradient=_gradient, proof=_proof,
-    overwrites=_overwrites, clamps=always,
+    overwrites=_overwrites, clamps=always, back={"dx": "q_scale_gradient"},
 )  # fmt: skip
 def add(ctx: Context, o: Add[Array]) -> list[Array]:
     """Residual add of two int8 tensors with their own scales."""

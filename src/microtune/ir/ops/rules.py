@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from microtune.ir.graph import Attr, Graph, Node
+from microtune.ir.graph import Attr, Graph, Node, Tensor
 from microtune.ir.ops.gradient_operands import Gradient, Rounding
 from microtune.ir.ops.operands import Operands
 
@@ -29,6 +29,9 @@ class Tape(Protocol):
 
     def save(self, reader: Node, node: Node) -> None:
         """Put `node`, which saves something for the way back, right in front of `reader`."""
+
+    def extend(self, node: Node, tensor: Tensor) -> str:
+        """Let forward node `node` make one more tensor, for the way back; returns its name."""
 
     def shape(self, name: str) -> list[int]:
         """The shape of a tensor as an attribute."""
