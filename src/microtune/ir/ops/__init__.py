@@ -20,6 +20,7 @@ FAMILIES = (
     "parameter_update",
     "residual",
     "average_pool",
+    "max_pool",
     "clamp",
     "reshape",
     "head",

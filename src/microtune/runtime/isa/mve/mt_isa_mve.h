@@ -16,6 +16,7 @@
 #define MT_HAS_DENSE_WEIGHT_UPDATE MT_ALL
 #define MT_HAS_CHANNEL_SUMS MT_ALL
 #define MT_HAS_ROUND_RUN MT_ALL
+#define MT_HAS_MAX_BYTES MT_ALL
 #define MT_TABLE_PAD 7
 #endif
 #endif
