@@ -21,6 +21,7 @@ FAMILIES = (
     "residual",
     "average_pool",
     "max_pool",
+    "activation",
     "clamp",
     "reshape",
     "head",
