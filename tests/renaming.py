@@ -56,9 +56,14 @@ def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
 def awkward_names(graph: Graph, turn: int = 0) -> dict[str, str]:
     """A name for each tensor that a training step, a split, an update or a buffer would choose.
 
-    First come the words that have a meaning in a training step, then one word with each ending and
-    start, then two of them; `turn` says which tensor gets the first.
+    With an even `turn` they are drawn from one list, which begins with the words that have a
+    meaning in a training step. With an odd one each constant has a name that would be made for
+    the layer before it, such as its table of shifts.
     """
+    return _made_for_the_layer_before(graph, turn) if turn % 2 else _from_a_list(graph, turn)
+
+
+def _from_a_list(graph: Graph, turn: int) -> dict[str, str]:
     bases = ["conv", *(f"conv.{ending}" for ending in ENDINGS)]
     pool = [*WORDS, "x.offset", *bases, *(f"{start}.conv" for start in STARTS)]
     pool += [f"{word}.{ending}" for ending in ENDINGS for word in ("label", "conv.trained", "lr")]
@@ -66,3 +71,24 @@ def awkward_names(graph: Graph, turn: int = 0) -> dict[str, str]:
     chosen = list(dict.fromkeys(pool))[: len(graph.tensors)]
     turned = [*chosen[turn % len(chosen) :], *chosen[: turn % len(chosen)]]
     return dict(zip(graph.tensors, turned, strict=True))
+
+
+def _made_for_the_layer_before(graph: Graph, turn: int) -> dict[str, str]:
+    words = iter([*WORDS, *(f"conv{number}" for number in range(len(graph.tensors)))])
+    endings = (ENDINGS[(turn + 5 * number) % len(ENDINGS)] for number in range(10**6))
+    names: dict[str, str] = {}
+    layer = "input"
+    for tensor in _in_order_of_use(graph):
+        if graph.tensors[tensor].role == "const":
+            made = (f"{layer}.{ending}" for ending in endings)
+            names[tensor] = next(name for name in made if name not in names.values())
+        else:
+            layer = next(word for word in words if word not in names.values())
+            names[tensor] = layer
+    return names
+
+
+def _in_order_of_use(graph: Graph) -> list[str]:
+    """Each layer's result first, then what the next layer reads."""
+    used = [name for node in graph.nodes for name in (*node.inputs, *node.outputs)]
+    return list(dict.fromkeys([*used, *graph.tensors]))

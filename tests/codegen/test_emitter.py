@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from microtune import pipeline
-from microtune.codegen.emitter import Emitter
+from microtune.codegen.emitter import INITIAL, Emitter
 from tests.codegen.layer_graphs import random_training_graph
 
 
@@ -31,3 +31,13 @@ def test_names_that_c_cannot_tell_apart_get_symbols_of_their_own(emitter: Emitte
     symbols = [emitter.table(name, "uint8_t", np.array([i])) for i, name in enumerate(names)]
     assert len(set(symbols)) == len(names)
     assert not {"int", "train", "9"} & set(symbols)
+
+
+def test_what_belongs_to_a_tensor_is_not_a_tensor_of_that_name(emitter: Emitter) -> None:
+    """The shifts of layer `conv`, beside a tensor that is called `conv.shift`."""
+    own = emitter.table("conv.shift", "int8_t", np.array([1]))
+    shifts = emitter.table("conv", "uint8_t", np.array([2]), "shift")
+    initial = emitter.table("shift", "uint8_t", np.array([3]), INITIAL)
+    assert (
+        len({own, shifts, initial, emitter.table("initial.shift", "int8_t", np.zeros(1, int))}) == 4
+    )
