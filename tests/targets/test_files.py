@@ -91,7 +91,7 @@ WRONG: list[tuple[Change, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "words"), WRONG, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("change", "words"), WRONG, ids=[words[:40] for _, words in WRONG])
 def test_a_wrong_field_is_named(change: Change, words: str) -> None:
     data = fields()
     change(data)
