@@ -20,7 +20,8 @@ from microtune import pipeline
 from microtune.cli.options import InputKind
 from microtune.importers import load_any
 from microtune.memory.heat import accesses
-from microtune.project.project import Project, placement_on, read_plan
+from microtune.project.manifest import read_plan
+from microtune.project.project import Project
 from microtune.report.console import console
 from microtune.targets import load_target
 from microtune.tools.elf import read_elf
@@ -35,7 +36,7 @@ def section_addresses(folder: Path, name: str) -> dict[str, str]:
     if shutil.which("arm-none-eabi-gcc") is None:
         return {}
     target, elf = load_target(name), folder / "firmware.elf"
-    build_firmware(folder, target, elf, placement=placement_on(read_plan(folder), target))
+    build_firmware(folder, target, elf, placement=read_plan(folder).placement_on(target))
     return {
         s.name: f"0x{s.address:08x}..0x{s.address + s.bytes:08x}" for s in read_elf(elf).sections
     }

@@ -19,7 +19,7 @@ from microtune.codegen.class_names import (
 from microtune.codegen.names import external_names
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
-from microtune.project.project import read_plan
+from microtune.project.manifest import read_plan
 from microtune.targets import load_target
 
 NAMES = (
@@ -74,7 +74,7 @@ def test_a_project_names_its_classes(tmp_path: Path) -> None:
     """In plan.json and the README always, in the C on request; no byte of flash unaccounted."""
     model = load_any(embedded.MODEL)
     pipeline.compile_model(model, request(NAMES), tmp_path / "p")
-    assert tuple(read_plan(tmp_path / "p")["class_names"]) == NAMES
+    assert read_plan(tmp_path / "p").class_names == NAMES
     readme = (tmp_path / "p/README.md").read_text()
     for line in (
         "| 0 | `plain` |", "`latin-\\xe9`", "`` `tick` ``", "| 5 | `tab\\x09new\\x0aline` |",

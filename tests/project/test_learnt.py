@@ -15,7 +15,8 @@ from microtune.importers import load_any
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
 from microtune.project.learnt import read_learnt
-from microtune.project.project import TRAINING_FILE, read_plan
+from microtune.project.manifest import LearntEntry, read_plan
+from microtune.project.project import TRAINING_FILE
 from microtune.run.host import HostLibrary
 from microtune.targets import load_target
 from microtune.training.build import Formats
@@ -67,10 +68,10 @@ def test_init_equals_load_of_the_same_file(tmp_path: Path, formats: Formats) -> 
     new.load(blob)
     assert new.save() == blob
     plan = read_plan(tmp_path / "new")
-    assert plan["learnt"] == {"sha256": read_learnt(saved).sha256, "steps": 12}
+    assert plan.learnt == LearntEntry(read_learnt(saved).sha256, 12)
     graph = load_model(tmp_path / "new" / TRAINING_FILE).graph
     assert graph.data["head.weight"].any()
-    offsets = [int(graph.data[name][0]) for name in plan["gradient_offsets"]]
+    offsets = [int(graph.data[name][0]) for name in plan.gradient_offsets]
     assert offsets == np.frombuffer(blob[-16 - len(offsets) : -16], np.int8).tolist()
 
 

@@ -16,12 +16,8 @@ import pytest
 
 from microtune.codegen.layout import Slot, block_bytes, parameter_slots, to_c, unpack_block
 from microtune.errors import MicrotuneError
-from microtune.project.project import (
-    PLAN_SCHEMA_VERSION,
-    TRAINING_FILE,
-    read_plan,
-    read_project,
-)
+from microtune.project.manifest import MARKER, PLAN_SCHEMA_VERSION, Manifest, read_plan
+from microtune.project.project import TRAINING_FILE, read_project
 from microtune.run.emulator import run_firmware
 from microtune.run.host import HostLibrary, library_sources
 from microtune.run.job import (
@@ -223,7 +219,7 @@ def test_folders_that_are_there_are_filled(
     monkeypatch.chdir(folder)
     inode = folder.stat().st_ino
     compile_project({"dot": Path(), "link": tmp_path / "link"}.get(kind, folder), "head-only")
-    assert read_plan(folder)["classes"] == 5 and folder.stat().st_ino == inode
+    assert read_plan(folder).classes == 5 and folder.stat().st_ino == inode
     assert (tmp_path / "link").is_symlink()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "p"]
 
@@ -248,7 +244,7 @@ def test_an_interrupted_compile_is_undone_by_whoever_reads(tmp_path: Path) -> No
             compile_project(folder, "last-4")
     assert (folder / ".microtune-work/journal.json").exists()
     assert contents(folder).items() != before.items()
-    assert read_plan(folder)["scheme"]["name"] == "last-3"
+    assert read_plan(folder).scheme.name == "last-3"
     after = contents(folder)
     assert {name: after[name] for name in before} == before
 
@@ -262,6 +258,14 @@ def test_make_builds_again_what_another_compile_changed(tmp_path: Path) -> None:
     assert subprocess.run(question, cwd=tmp_path, check=False).returncode == 0
     compile_project(tmp_path, "head-only")
     assert subprocess.run(question, cwd=tmp_path, check=False).returncode == 1
+
+
+def test_plan_json_is_what_its_type_writes(project: Path) -> None:
+    """Read and written again it is the same file, byte for byte."""
+    text = (project / MARKER).read_text()
+    manifest = read_plan(project)
+    assert json.dumps(manifest.to_json(), indent=1) + "\n" == text
+    assert Manifest.from_json(json.loads(text)) == manifest
 
 
 @pytest.mark.parametrize("version", [PLAN_SCHEMA_VERSION - 1, PLAN_SCHEMA_VERSION + 1, 0])
@@ -292,7 +296,7 @@ def test_a_plan_with_an_entry_that_is_none_is_refused(
 
 def test_a_training_graph_of_another_project_is_refused(project: Path, tmp_path: Path) -> None:
     shutil.copytree(project, tmp_path / "p")
-    assert read_project(tmp_path / "p")[0]["parameters"]
+    assert read_project(tmp_path / "p")[0].parameters
     compile_project(tmp_path / "q", "head-only")
     shutil.copyfile(tmp_path / "q" / TRAINING_FILE, tmp_path / "p" / TRAINING_FILE)
     with pytest.raises(MicrotuneError, match="other trained parameters"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from microtune import pipeline
 from microtune.cli import app
 from microtune.errors import MicrotuneError
-from microtune.project.project import Project, read_plan
+from microtune.project.manifest import ArenaEntry, Manifest, read_plan
+from microtune.project.project import Project
 from microtune.report.memory_labels import spread
 from microtune.report.memory_map import Block, BufferKind, MemoryMap, load_memory_map, memory_map
 from microtune.report.memory_picture import save_memory_picture
@@ -32,14 +33,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Project]:
     return folder, compile_project(folder, "last-3")
 
 
-def two_banks(plan: dict[str, Any]) -> dict[str, Any]:
+def two_banks(plan: Manifest) -> Manifest:
     """The plan with its buffers of the second half of the arena in a bank of their own."""
-    half = plan["arena_bytes"] // 2
-    buffers = [
-        b | ({"bank": "dtcm", "offset": b["offset"] - half} if b["offset"] >= half else {})
-        for b in plan["buffers"]
-    ]
-    return plan | {"buffers": buffers, "arenas": []}
+    half = plan.arena_bytes // 2
+    buffers = tuple(
+        replace(b, bank="dtcm", offset=b.offset - half) if b.offset >= half else b
+        for b in plan.buffers
+    )
+    arenas = tuple(
+        ArenaEntry(bank, max(b.offset + b.bytes for b in buffers if b.bank == bank), 1, False, "")
+        for bank in ("ram", "dtcm")
+    )
+    return replace(plan, buffers=buffers, arenas=arenas)
 
 
 def as_text(memory: MemoryMap, *, colour: bool, width: int = 100) -> str:
@@ -84,30 +89,24 @@ def test_kinds(built: tuple[Path, Project]) -> None:
 
 def test_a_row_ring_is_known_by_the_kind_of_its_buffer(built: tuple[Path, Project]) -> None:
     plan = read_plan(built[0])
-    plan["buffers"][0] |= {"name": "stem ring", "kind": "ring"}
+    first = replace(plan.buffers[0], name="stem ring", kind="ring")
+    plan = replace(plan, buffers=(first, *plan.buffers[1:]))
     blocks = memory_map(plan, built[1].graph).banks[0].blocks
     assert blocks[0].kind is BufferKind.RING
 
 
-def test_gaps_and_stated_arenas(built: tuple[Path, Project]) -> None:
+def test_a_bank_is_proven_minimal_where_it_reaches_its_bound(built: tuple[Path, Project]) -> None:
     plan = read_plan(built[0])
-    first = {"name": "a", "offset": 8, "bytes": 80, "first": 0, "last": 9, "bank": "x",
-             "kind": "tensor"}  # fmt: skip
-    plan["buffers"] = [
-        first | {"gaps": [[2, 4, 16, 24], [5, 6, 0, 0]]},
-        first | {"name": "b", "bank": "y", "first": 3, "last": 5},
-    ]
-    plan["arenas"] = [
-        {"bank": "x", "bytes": 96, "lower_bound": 88}, {"bank": "y", "bytes": 88, "lower_bound": 88}
-    ]  # fmt: skip
-    memory = memory_map(plan | {"optimal": True}, built[1].graph)
-    x, y = memory.banks
-    assert [(b.offset, b.bytes, b.first, b.last) for b in x.blocks] == [
-        (8, 80, 0, 2), (24, 8, 2, 4), (8, 80, 4, 5), (8, 80, 6, 9),
-    ]  # fmt: skip
-    assert (x.bytes, x.lower_bound, y.bytes) == (96, 88, 88)
-    assert "arenas 184 B in 2 memories: each proven minimal" in memory.verdict()
-    assert "proven" not in memory_map(plan, built[1].graph).verdict()
+    first = replace(plan.buffers[0], offset=8, bytes=80, first=0, last=9, bank="x", kind="tensor")
+    second = replace(first, name="b", bank="y", offset=0, first=3, last=5)
+    for bound, proven in ((88, True), (80, False)):
+        arenas = (ArenaEntry("x", 88, bound, True, ""), ArenaEntry("y", 80, 80, True, ""))
+        changed = replace(plan, buffers=(first, second), arenas=arenas)
+        memory = memory_map(changed, built[1].graph)
+        x, y = memory.banks
+        assert [(b.offset, b.bytes, b.first, b.last) for b in x.blocks] == [(8, 80, 0, 9)]
+        assert (x.bytes, x.lower_bound, y.bytes) == (88, bound, 80)
+        assert ("each proven minimal" in memory.verdict()) == proven
 
 
 def test_inference_only_has_no_backward_phase(tmp_path: Path) -> None:
@@ -164,7 +163,6 @@ def test_every_bank_has_a_panel(built: tuple[Path, Project], tmp_path: Path) -> 
     assert [bank.name for bank in memory.banks] == ["ram", "dtcm"]
     text = as_text(memory, colour=False)
     assert "bank ram (beside stack and context)" in text and "bank dtcm:" in text
-    assert "lower bound" not in text
     save_memory_picture(memory, [tmp_path / "m.svg"])
     words = " ".join(ElementTree.parse(tmp_path / "m.svg").getroot().itertext())
     assert "address in dtcm" in words
@@ -185,7 +183,7 @@ def test_the_command(built: tuple[Path, Project], tmp_path: Path) -> None:
 
 def test_plan_json_alone_is_enough(built: tuple[Path, Project]) -> None:
     plan = json.loads((built[0] / "plan.json").read_text())
-    assert memory_map(plan, built[1].graph) == load_memory_map(built[0])
+    assert memory_map(Manifest.from_json(plan), built[1].graph) == load_memory_map(built[0])
 
 
 def test_a_cell_shows_the_block_that_fills_most_of_it() -> None:

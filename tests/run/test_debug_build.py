@@ -17,7 +17,7 @@ from microtune.ir.macs import graph_macs
 from microtune.ir.modelfile import ModelFile, save_model
 from microtune.ir.numerics import INT32_MAX
 from microtune.ir.verifier import InvalidGraphError
-from microtune.project.project import read_plan
+from microtune.project.manifest import read_plan
 from microtune.run.debug import MacCounts, overflow_error
 from microtune.run.emulator import run_firmware
 from microtune.run.host import HostLibrary, build_library
@@ -107,7 +107,7 @@ def test_the_firmware_counts_the_same(tmp_path: Path, tops: Split, core: str) ->
     build_firmware(folder, target, elf, debug=True)
     frame, label = tops.frames[0], int(tops.labels[0])
     records = [Record(Call.INFER, frame), Record(Call.TRAIN, frame, label, 0.01)]
-    write_job(tmp_path / JOB_NAME, 0, records, frame.nbytes, int(read_plan(folder)["classes"]))
+    write_job(tmp_path / JOB_NAME, 0, records, frame.nbytes, read_plan(folder).classes)
     ended = run_firmware(elf, target, tmp_path)
     ended.require_success()
     assert ended.stdout == ""

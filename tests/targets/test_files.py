@@ -13,7 +13,7 @@ import pytest
 
 import microtune as mt
 from microtune import embedded
-from microtune.project.project import read_plan, recorded_target
+from microtune.project.manifest import read_plan
 from microtune.targets import Target, load_target, parse_target, target_names
 from tests.docs.pages import ROOT, pieces
 from tests.processes import microtune
@@ -144,7 +144,7 @@ def test_a_made_up_board_learns_and_is_measured_without_its_file(board: Path) ->
     board.unlink()
     project = mt.open(board.parent / "p")
     assert (same.path / "plan.json").read_bytes() == (project.path / "plan.json").read_bytes()
-    recorded = recorded_target(read_plan(project.path))
+    recorded = read_plan(project.path).target
     assert isinstance(recorded, Target) and recorded == parse_target(fields(), "page")
     assert "ccm" in project.figures.arenas
     script = (project.path / "port/linker.ld").read_text()

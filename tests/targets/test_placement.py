@@ -13,7 +13,8 @@ from microtune import embedded, pipeline
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.memory.banks import MemoryPlan
-from microtune.project.project import CONTEXT, STACK, Project, placement_on, read_plan
+from microtune.project.manifest import read_plan
+from microtune.project.project import CONTEXT, STACK, Project
 from microtune.targets import (
     RISCV,
     MemoryBank,
@@ -80,7 +81,7 @@ def test_a_bank_that_the_target_lacks_is_refused() -> None:
 
 def linked(folder: Path, target: Target, scheme: str = "last-4") -> tuple[Project, Firmware]:
     project = compile_project(folder / "p", scheme, target=target.name)
-    placement = placement_on(read_plan(folder / "p"), target)
+    placement = read_plan(folder / "p").placement_on(target)
     assert placement is not None
     elf = folder / "firmware.elf"
     return project, build_firmware(folder / "p", target, elf, "-O1", placement=placement)

@@ -18,6 +18,7 @@ from microtune.data.augment import Augmentation
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.project.learnt import read_learnt
+from microtune.project.manifest import NamedHash, SchemeEntry
 from microtune.run.runners import BackEnd, HostRunner
 from microtune.train.session import OpenProject, Session
 from microtune.train.trainer import Epoch, TrainingPlan, TrainingReport
@@ -154,13 +155,14 @@ def test_a_file_of_another_project_is_refused_with_its_reason(
     """What is no file of ours, cut short or damaged: tests/project/test_learnt.py."""
     run(session, replace(PLAN, steps=2), tmp_path / "s")
     opened = OpenProject.read(session.project)
-    good, other = (tmp_path / "s").read_bytes(), {"name": "else", "sha256": "00" * 32}
-    for change, words in (
-        ({"scheme": other}, "another scheme than else"), ({"model": other}, "another model"),
-        ({"parameters": opened.plan["parameters"][:-1]}, "other classes or in other formats"),
+    good, plan = (tmp_path / "s").read_bytes(), opened.plan
+    for other, words in (
+        (replace(plan, scheme=SchemeEntry("else", "00" * 32)), "another scheme than else"),
+        (replace(plan, model=NamedHash("else", "00" * 32)), "another model"),
+        (replace(plan, parameters=plan.parameters[:-1]), "other classes or in other formats"),
     ):  # fmt: skip
         with pytest.raises(MicrotuneError, match=words):
-            replace(opened, plan=dict(opened.plan) | change).learnt(tmp_path / "s")
+            replace(opened, plan=other).learnt(tmp_path / "s")
     (tmp_path / "s").write_bytes(good + b"\xff" * 100)
     learnt = opened.learnt(tmp_path / "s")
     assert learnt is not None and learnt.content == good, "a sector of flash has more bytes"

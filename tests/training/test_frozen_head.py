@@ -13,7 +13,7 @@ from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Array
-from microtune.project.project import read_plan
+from microtune.project.manifest import read_plan
 from microtune.run.host import HostLibrary
 from microtune.training.build import Formats
 from microtune.training.calibrate import synthetic_frame
@@ -39,7 +39,7 @@ def test_scheme_none_answers_as_the_models_own_classifier(tmp_path: Path, head: 
     assert [str(n.message) for n in notes] == [
         f"the head is the model's own classifier: {', '.join(GARMENTS)}"
     ]
-    assert read_plan(tmp_path)["class_names"] == GARMENTS
+    assert list(read_plan(tmp_path).class_names) == list(GARMENTS)
     library, output = HostLibrary(tmp_path, flags=("-O0",)), find_classifier(model.graph).outputs[0]
     quant, scale = model.graph.quant(output), model.graph.scale(output)
     device = model.graph.copy()

@@ -10,6 +10,7 @@ from microtune.ir.graph import Graph
 from microtune.ir.macs import graph_macs
 from microtune.memory.latent import replay_bytes
 from microtune.pipeline import constant_bytes, resident_bytes
+from microtune.project.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,21 @@ class PlannedFigures:
         return figures
 
 
-def planned_figures(plan: Mapping[str, Any], graph: Graph) -> PlannedFigures:
+def planned_figures(plan: Manifest, graph: Graph) -> PlannedFigures:
     """The figures of a plan.json with its training graph."""
     forward, step = graph_macs(graph)
-    banks = {name: plan[f"{name}_bank"] for name in ("stack", "context", "replay")}
-    proven = all(arena["optimal"] for arena in plan["arenas"])
+    banks = {"stack": plan.stack_bank, "context": plan.context_bank, "replay": plan.replay_bank}
+    proven = all(arena.optimal for arena in plan.arenas)
     size = replay_bytes(graph)
     return PlannedFigures(
-        model=plan["model"]["name"], scheme=plan["scheme"]["name"], target=plan["target"]["name"],
-        analytic_kb=plan["scheme"]["analytic_kb"], arena_bytes=plan["arena_bytes"],
-        arenas={arena["bank"]: arena["bytes"] for arena in plan["arenas"]},
+        model=plan.model.name, scheme=plan.scheme.name, target=plan.target.name,
+        analytic_kb=plan.scheme.analytic_kb, arena_bytes=plan.arena_bytes,
+        arenas={arena.bank: arena.bytes for arena in plan.arenas},
         residents=", ".join(f"{what} in {bank}" for what, bank in banks.items() if bank),
-        arena_lower_bound=plan["lower_bound"],
+        arena_lower_bound=plan.lower_bound,
         proven_minimal="yes, for this order" if proven else "no",
-        trained_parameter_bytes=plan["parameter_bytes"],
+        trained_parameter_bytes=plan.parameter_bytes,
         replay_bytes=size, replay_samples=graph.execution.replay_slots if size else 0,
-        planned_sram_bytes=plan["arena_bytes"] + sum(resident_bytes(graph).values()),
+        planned_sram_bytes=plan.arena_bytes + sum(resident_bytes(graph).values()),
         flash_constant_bytes=constant_bytes(graph), infer_macs=forward, train_macs=step,
     )  # fmt: skip

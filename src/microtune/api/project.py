@@ -69,8 +69,8 @@ class Project:
             outputs = f"{opened.classes} values"
         return (
             f"Project({str(self.path)!r}: {figures.model}, {outputs}, "
-            f"scheme {figures.scheme}, {figures.target}, input {opened.plan['input']}, SRAM "
-            f"{figures.planned_sram_bytes:,} of {opened.plan['budget']['sram_bytes']:,} bytes "
+            f"scheme {figures.scheme}, {figures.target}, input {opened.plan.input}, SRAM "
+            f"{figures.planned_sram_bytes:,} of {opened.plan.budget.sram_bytes:,} bytes "
             "planned)"
         )
 

@@ -6,6 +6,7 @@ contiguous in the innermost loop of the kernel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,7 +79,7 @@ def parameter_slots(graph: Graph) -> list[Slot]:
     return slots
 
 
-def block_bytes(slots: list[Slot]) -> int:
+def block_bytes(slots: Sequence[Slot]) -> int:
     """Bytes of the block, a multiple of 8."""
     if not slots:
         return 0
@@ -86,7 +87,7 @@ def block_bytes(slots: list[Slot]) -> int:
     return -(-end // ALIGNMENT) * ALIGNMENT
 
 
-def unpack_block(block: bytes, slots: list[Slot]) -> dict[str, Array]:
+def unpack_block(block: bytes, slots: Sequence[Slot]) -> dict[str, Array]:
     """The parameters by name from the bytes of the block (little-endian)."""
     result: dict[str, Array] = {}
     for slot in slots:

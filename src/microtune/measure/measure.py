@@ -15,7 +15,8 @@ from microtune.ir.macs import graph_macs
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.measure.records import training_record
 from microtune.measure.stack import parse_call_graph, stack_bounds
-from microtune.project.project import chosen_target, placement_on, read_project
+from microtune.project.manifest import Manifest
+from microtune.project.project import read_project
 from microtune.run.emulator import run_firmware
 from microtune.run.job import (
     JOB_NAME,
@@ -59,7 +60,7 @@ class Measurement:
 
     firmware: Firmware
     graph: Graph
-    plan: dict[str, Any]
+    plan: Manifest
     target: str
     stack_bytes: int
     stack_bound_bytes: int | None
@@ -90,7 +91,7 @@ class Measurement:
             "train_instructions": self.train_instructions, "infer_macs": infer_macs,
             "train_macs": train_macs if self.train_instructions is not None else None,
             "arenas": dict(sizes.arenas), "target": self.target,
-            "scheme": self.plan["scheme"]["name"], "input": self.plan["input"],
+            "scheme": self.plan.scheme.name, "input": self.plan.input,
             "compiler": self.firmware.compiler,
             "optimisation": self.firmware.optimisation, "numerics_version": NUMERICS_VERSION,
             "harness": {
@@ -114,19 +115,19 @@ def measure(
     MicrotuneError if one is missing or the project does not fit the target.
     """
     plan, graph = read_project(project)
-    chip = chosen_target(plan, target)
+    chip = plan.chosen_target(target)
     records = _records(graph, frames, labels)
     with tempfile.TemporaryDirectory(prefix="microtune-measure-") as name:
         folder = Path(name)
         firmware = build_firmware(
             project, chip, folder / "firmware.elf", optimisation, compiler,
-            ram_bytes=min(int(plan["budget"]["sram_bytes"]), chip.ram_bytes),
-            flash_bytes=min(int(plan["budget"]["flash_bytes"]), chip.flash.bytes),
-            placement=placement_on(plan, chip),
+            ram_bytes=min(plan.budget.sram_bytes, chip.ram_bytes),
+            flash_bytes=min(plan.budget.flash_bytes, chip.flash.bytes),
+            placement=plan.placement_on(chip),
         )  # fmt: skip
         job = write_job(
             folder / JOB_NAME, SEED, records, graph.input_tensor.bytes,
-            int(plan["classes"]), measure=True, target_codes=target_codes(graph),
+            plan.classes, measure=True, target_codes=target_codes(graph),
         )  # fmt: skip
         run = run_firmware(firmware.elf, chip, folder, plugin=True)
         run.require_success()

@@ -21,7 +21,8 @@ from microtune.ir.ops import Trait, has
 from microtune.measure.codemap import CodeMap, kernel_text_bytes, read_code
 from microtune.measure.records import training_record
 from microtune.memory.rings import Segment, segments_of
-from microtune.project.project import placement_on, read_plan, read_project
+from microtune.project.manifest import read_plan
+from microtune.project.project import read_project
 from microtune.run.emulator import MAP_NAME, PROFILE_NAME, run_firmware
 from microtune.run.job import JOB_NAME, Call, Record, write_job
 from microtune.targets import DEFAULT_STACK_BYTES, Target
@@ -122,7 +123,7 @@ def profile_project(project: Path, build: Build) -> Profile:
         (folder / MAP_NAME).write_text(map_text, encoding="ascii")
         job = write_job(
             folder / JOB_NAME, _SEED, _records(graph), graph.input_tensor.bytes,
-            int(plan["classes"]), target_codes=target_codes(graph),
+            plan.classes, target_codes=target_codes(graph),
         )  # fmt: skip
         run = run_firmware(firmware.elf, build.target, folder, plugin=True, profile=True)
         run.require_success()
@@ -153,7 +154,7 @@ def chip_of(build: Build) -> Target:
 def _build(project: Path, build: Build, elf: Path) -> Firmware:
     return build_firmware(
         project, chip_of(build), elf, build.optimisation, build.compiler,
-        stack_bytes=build.stack_bytes, placement=placement_on(read_plan(project), build.target),
+        stack_bytes=build.stack_bytes, placement=read_plan(project).placement_on(build.target),
     )  # fmt: skip
 
 

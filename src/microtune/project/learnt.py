@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class Learnt:
         """The learning rate of the last step; 0 if none was ever set."""
         return abs(float(_STATE.unpack(self.payload[-_STATE.size :])[2]))
 
-    def values(self, slots: list[layout.Slot], offsets: list[str]) -> dict[str, Array]:
+    def values(self, slots: Sequence[layout.Slot], offsets: Sequence[str]) -> dict[str, Array]:
         """Trained parameters and gradient offsets by tensor name."""
         size = layout.block_bytes(slots)
         values = np.frombuffer(self.payload, np.int8, len(offsets), size)
@@ -64,8 +65,8 @@ class Learnt:
         return layout.unpack_block(self.payload[:size], slots) | named
 
     def check(
-        self, model_sha256: str, scheme: tuple[str, str], slots: list[layout.Slot],
-        offsets: list[str],
+        self, model_sha256: str, scheme: tuple[str, str], slots: Sequence[layout.Slot],
+        offsets: Sequence[str],
     ) -> None:  # fmt: skip
         """Raise MicrotuneError if `mt_load` would refuse the state.
 

@@ -7,20 +7,17 @@ failure leaves nothing half-written. The result has no absolute path and no time
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from microtune import __version__
 from microtune.codegen import layout
 from microtune.codegen.class_names import classes_text
 from microtune.codegen.model_source import model_header, model_source
-from microtune.codegen.names import PREFIX, Renaming, named
+from microtune.codegen.names import Renaming, named
 from microtune.data.modality import Modality
 from microtune.errors import MicrotuneError, warn
 from microtune.ir import numerics
@@ -31,32 +28,31 @@ from microtune.memory.latent import replay_bytes
 from microtune.project.camera import header_comment, known_modality, readme_section, section_title
 from microtune.project.commit import MANIFEST, commit, recover
 from microtune.project.learnt import Learnt
+from microtune.project.manifest import (
+    MARKER,
+    TEMPLATES,
+    ArenaEntry,
+    Budget,
+    BufferEntry,
+    LearntEntry,
+    Manifest,
+    NamedHash,
+    SchemeEntry,
+    read_plan,
+)
 from microtune.runtime.files import (
     PRIVATE_FOLDERS,
     PROJECT_INCLUDES,
     PUBLIC_FOLDERS,
     project_files,
 )
-from microtune.targets import Placement, Target, load_target, parse_target, write_port
+from microtune.targets import Placement, Target, write_port
 from microtune.tools.names import printable
 from microtune.training.tasks import target_codes
 
-PLAN_SCHEMA_VERSION = 4
 # What SRAM holds beside arenas: names that no tensor can have.
 STACK, CONTEXT, REPLAY = "the stack", "the context", "the replay memory"
-TEMPLATES = Path(__file__).parent / "templates"
-MARKER = "plan.json"
 TRAINING_FILE = "model/training.mt"
-# What the commands read of a plan.json.
-_PLAN_KEYS = (
-    "model", "scheme", "classes", "class_names", "prefix", "target", "input", "budget",
-    "arena_bytes", "lower_bound", "arenas", "stack_bank", "context_bank", "buffers", "parameters",
-    "preprocessing",
-)  # fmt: skip
-
-# Characters of what is wrong with an entry of plan.json.
-_SHOWN = 200
-
 # Is told one line that the user should read.
 Note = Callable[[str], None]
 
@@ -92,55 +88,36 @@ class Project:
         return known_modality(self.model.preprocessing, self.model.graph.input_tensor)
 
 
-def plan_json(project: Project) -> dict[str, Any]:
-    """The contents of plan.json (its JSON Schema ships as `plan.schema.json`)."""
-    plan, graph = project.plan, project.graph
+def manifest_of(project: Project) -> Manifest:
+    """The content of the project's plan.json."""
+    plan, graph, learnt = project.plan, project.graph, project.learnt
     slots = layout.parameter_slots(graph)
-    return {
-        "schema_version": PLAN_SCHEMA_VERSION,
-        "generator": f"microtune {__version__}",
-        "numerics_version": numerics.NUMERICS_VERSION,
-        "model": {"name": graph.name, "sha256": project.model_sha256},
-        "scheme": {
-            "name": project.scheme_name, "sha256": project.scheme_sha256,
-            "analytic_kb": project.analytic_kb,
-        },
-        "formats": dict(project.formats),
-        "classes": project.classes,
-        "class_names": list(project.class_names),
-        "prefix": project.prefix,
-        "learnt": None if (learnt := project.learnt) is None else {
-            "sha256": learnt.sha256, "steps": learnt.steps,
-        },
-        "target": project.target.to_json(),
-        "input": graph.execution.input,
-        "budget": {"sram_bytes": project.sram_bytes, "flash_bytes": project.flash_bytes},
-        "arena_bytes": plan.arena_bytes,
-        "lower_bound": plan.lower_bound,
-        "arenas": [
-            {
-                "bank": arena.bank, "bytes": arena.plan.arena_bytes,
-                "lower_bound": arena.plan.lower_bound, "optimal": arena.plan.optimal,
-                "method": arena.plan.method,
-            }
-            for arena in plan.arenas
-        ],
-        "stack_bank": plan.resident_banks[STACK],
-        "context_bank": plan.resident_banks[CONTEXT],
-        "replay_bank": plan.resident_banks.get(REPLAY),
-        "replay_bytes": replay_bytes(graph),
-        "parameter_bytes": layout.block_bytes(slots),
-        "buffers": [
-            {
-                "name": b.name, "offset": plan.offsets[b.name], "bytes": b.bytes,
-                "first": b.first, "last": b.last, "bank": plan.bank_of(b.name), "kind": b.kind,
-            }
+    return Manifest(
+        generator=f"microtune {__version__}", numerics_version=numerics.NUMERICS_VERSION,
+        model=NamedHash(graph.name, project.model_sha256),
+        scheme=SchemeEntry(project.scheme_name, project.scheme_sha256, project.analytic_kb),
+        formats=project.formats, classes=project.classes, class_names=project.class_names,
+        prefix=project.prefix,
+        learnt=None if learnt is None else LearntEntry(learnt.sha256, learnt.steps),
+        target=project.target, input=graph.execution.input,
+        budget=Budget(project.sram_bytes, project.flash_bytes),
+        arena_bytes=plan.arena_bytes, lower_bound=plan.lower_bound,
+        arenas=tuple(
+            ArenaEntry(a.bank, a.plan.arena_bytes, a.plan.lower_bound, a.plan.optimal,
+                       a.plan.method)
+            for a in plan.arenas
+        ),
+        stack_bank=plan.resident_banks[STACK], context_bank=plan.resident_banks[CONTEXT],
+        replay_bank=plan.resident_banks.get(REPLAY), replay_bytes=replay_bytes(graph),
+        parameter_bytes=layout.block_bytes(slots),
+        buffers=tuple(
+            BufferEntry(b.name, plan.offsets[b.name], b.bytes, b.first, b.last,
+                        plan.bank_of(b.name), b.kind)
             for b in sorted(plan.buffers, key=lambda b: (b.first, plan.offsets[b.name]))
-        ],
-        "parameters": [slot.to_json() for slot in slots],
-        "gradient_offsets": layout.offset_names(graph),
-        "preprocessing": project.model.preprocessing,
-    }  # fmt: skip
+        ),
+        parameters=tuple(slots), gradient_offsets=tuple(layout.offset_names(graph)),
+        preprocessing=project.model.preprocessing,
+    )  # fmt: skip
 
 
 def write_project(project: Project, directory: Path, note: Note = warn) -> None:
@@ -235,7 +212,9 @@ def _fill(project: Project, root: Path) -> None:
     (root / "LICENSE.model").write_text(project.model.licence, encoding="utf-8")
     shutil.copyfile(TEMPLATES / "LICENSE.runtime", root / "LICENSE.runtime")
     shutil.copyfile(TEMPLATES / "plan.schema.json", root / "plan.schema.json")
-    (root / MARKER).write_text(json.dumps(plan_json(project), indent=1) + "\n", encoding="utf-8")
+    (root / MARKER).write_text(
+        json.dumps(manifest_of(project).to_json(), indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def _outputs_text(project: Project) -> str:
@@ -256,58 +235,7 @@ def _placement(plan: MemoryPlan) -> Placement:
     return Placement(stack, context, banks, plan.resident_banks.get(REPLAY))
 
 
-def placement_on(plan: Mapping[str, Any], target: Target) -> Placement | None:
-    """The placement of a plan.json on `target`; None (everything together) if it lacks a bank."""
-    arenas = tuple(arena["bank"] for arena in plan["arenas"])
-    replay = plan.get("replay_bank")
-    placement = Placement(plan["stack_bank"], plan["context_bank"], arenas, replay)
-    wanted = {placement.stack, placement.context, *arenas} | ({replay} if replay else set())
-    return placement if wanted <= {bank.name for bank in target.memories} else None
-
-
-def read_plan(directory: Path) -> dict[str, Any]:
-    """plan.json of a project folder. Raises MicrotuneError if it is none or of another schema."""
-    path = directory / MARKER
-    try:
-        recover(directory)
-    except OSError as error:
-        raise MicrotuneError(
-            f"{directory}: a compile was interrupted there and cannot be undone: {error}"
-        ) from error
-    if not path.is_file():
-        raise MicrotuneError(f"{directory} is not a microtune project: {MARKER} is missing")
-    try:
-        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = plan["schema_version"]
-        missing = [key for key in _PLAN_KEYS if key not in plan]
-    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-        raise MicrotuneError(f"{path}: not a readable plan: {error}") from error
-    if version != PLAN_SCHEMA_VERSION:
-        raise MicrotuneError(
-            f"{path}: schema version {version} is unknown; this microtune reads "
-            f"{PLAN_SCHEMA_VERSION}. Compile the model again."
-        )
-    if missing:
-        raise MicrotuneError(
-            f"{path}: not a whole plan: {', '.join(missing)} missing. Compile the model again."
-        )
-    _check_names(path, plan)
-    _check_schema(path, plan)
-    recorded_target(plan, path)
-    return plan
-
-
-def recorded_target(plan: Mapping[str, Any], where: Path | str = MARKER) -> Target:
-    """The target that a plan.json records whole. Raises MicrotuneError, which names `where`."""
-    return parse_target(plan["target"], f"{where}: target")
-
-
-def chosen_target(plan: Mapping[str, Any], other: str | os.PathLike[str] | Target | None) -> Target:
-    """Another target than the plan's where one is given. Raises MicrotuneError."""
-    return recorded_target(plan) if other is None else load_target(other)
-
-
-def read_project(directory: Path) -> tuple[dict[str, Any], Graph]:
+def read_project(directory: Path) -> tuple[Manifest, Graph]:
     """(plan.json, training graph) of a project folder. Raises MicrotuneError if it is none, or if
     one of the two is not what compile wrote beside the other."""
     plan, graph = read_plan(directory), load_model(directory / TRAINING_FILE).graph
@@ -320,45 +248,20 @@ def read_project(directory: Path) -> tuple[dict[str, Any], Graph]:
     return plan, graph
 
 
-def _difference(plan: Mapping[str, Any], graph: Graph) -> str:
+def _difference(plan: Manifest, graph: Graph) -> str:
     """What is not of this graph in a plan; empty if nothing is."""
-    if plan["parameters"] != [slot.to_json() for slot in layout.parameter_slots(graph)]:
+    if list(plan.parameters) != layout.parameter_slots(graph):
         return "other trained parameters"
-    if plan["gradient_offsets"] != layout.offset_names(graph):
+    if list(plan.gradient_offsets) != layout.offset_names(graph):
         return "other gradients"
     classes = graph.tensors[graph.outputs[0]].shape[-1]
-    if plan["classes"] != classes:
-        return f"{plan['classes']} classes, not {classes}"
-    if plan["input"] != graph.execution.input:
+    if plan.classes != classes:
+        return f"{plan.classes} classes, not {classes}"
+    if plan.input != graph.execution.input:
         return "another --input"
-    if not plan["buffers"]:
+    if not plan.buffers:
         return "no buffers"
-    for entry in plan["buffers"]:
-        if not entry["first"] < entry["last"] <= len(graph.nodes):
-            return f"{entry['name']} lives outside the {len(graph.nodes)} steps"
+    for entry in plan.buffers:
+        if not entry.first < entry.last <= len(graph.nodes):
+            return f"{entry.name} lives outside the {len(graph.nodes)} steps"
     return ""
-
-
-def _check_schema(path: Path, plan: Mapping[str, Any]) -> None:
-    """Raise MicrotuneError, naming the entry, for what `plan.schema.json` does not allow."""
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads((TEMPLATES / "plan.schema.json").read_text(encoding="utf-8"))
-    for error in Draft202012Validator(schema).iter_errors(plan):
-        where = "/".join(map(str, error.absolute_path)) or "plan"
-        raise MicrotuneError(f"{path}: {where}: {error.message[:_SHOWN]}. Compile the model again.")
-
-
-def _check_names(path: Path, plan: Mapping[str, Any]) -> None:
-    """What the plan says of names must be usable: a name for each class or none, a C prefix."""
-    names, prefix = plan["class_names"], plan["prefix"]
-    strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not strings or len(names) not in (0, plan["classes"]):
-        raise MicrotuneError(
-            f"{path}: class_names must list {plan['classes']} names or none. Compile the model "
-            "again."
-        )
-    if not isinstance(prefix, str) or re.fullmatch(PREFIX, prefix) is None:
-        raise MicrotuneError(
-            f"{path}: prefix {prefix!r} is no start of a C name. Compile the model again."
-        )

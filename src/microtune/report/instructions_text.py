@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from microtune.measure.profile import Build, profile_project
-from microtune.project.project import chosen_target, read_plan
+from microtune.project.manifest import read_plan
 from microtune.report.console import console
 from microtune.report.instructions_rows import Row, layer_rows, rows_by_kind, sum_rows
 from microtune.report.text import as_text
@@ -128,7 +128,7 @@ def count_layers(
     project: Path, target: str | os.PathLike[str] | Target | None, optimisation: str
 ) -> LayerCounts:
     """Build the firmware, run it, and count layer by layer. Raises MicrotuneError."""
-    build = Build(chosen_target(read_plan(project), target), optimisation)
+    build = Build(read_plan(project).chosen_target(target), optimisation)
     profile = profile_project(project, build)
     phases = {
         name: PhaseCounts(tuple(layer_rows(profile, parts, build)), profile.functions(parts))

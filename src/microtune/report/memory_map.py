@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.ops import Trait, has
 from microtune.memory.latent import replay_bytes
 from microtune.pipeline import resident_bytes
+from microtune.project.manifest import ArenaEntry, Manifest
 from microtune.project.project import TRAINING_FILE, read_project
 from microtune.targets import DEFAULT_STACK_BYTES
 
@@ -60,13 +60,13 @@ class Block:
 class BankMap:
     """The part of the arena in one memory.
 
-    `lower_bound` is None if the plan states none. The steps [peak_step, peak_last) have the most
-    live bytes. `beside` names what else of the product the memory has.
+    The steps [peak_step, peak_last) have the most live bytes. `beside` names what else of the
+    product the memory has.
     """
 
     name: str
     bytes: int
-    lower_bound: int | None
+    lower_bound: int
     blocks: tuple[Block, ...]
     peak_step: int
     peak_last: int
@@ -128,9 +128,7 @@ class MemoryMap:
             text = f"arenas {self.arena_bytes:,} B in {len(self.banks)} memories"
             proof = ": each proven minimal for its buffers in this order"
             return text + (proof if self.proven else "")
-        bound = self.banks[0].lower_bound
-        text = f"arena {self.arena_bytes:,} B"
-        text += "" if bound is None else f", lower bound {bound:,} B"
+        text = f"arena {self.arena_bytes:,} B, lower bound {self.banks[0].lower_bound:,} B"
         return text + (": proven minimal for this order" if self.proven else "")
 
 
@@ -148,66 +146,46 @@ def load_memory_map(project: Path) -> MemoryMap:
         ) from error
 
 
-def memory_map(plan: Mapping[str, Any], graph: Graph) -> MemoryMap:
-    """The memory map of the content of plan.json and the graph that was planned."""
+def memory_map(plan: Manifest, graph: Graph) -> MemoryMap:
+    """The memory map of a plan and the graph that was planned."""
     losses = [step for step, node in enumerate(graph.nodes) if has(node, Trait.LOSS)]
     backward = losses[0] + 1 if losses else len(graph.nodes)
     kinds = _kinds(graph, backward)
     blocks: dict[str, list[Block]] = {}
-    for entry in plan["buffers"]:
-        kind = _BUFFER_KINDS.get(entry["kind"]) or kinds.get(entry["name"], BufferKind.ACTIVATION)
-        blocks.setdefault(str(entry["bank"]), []).extend(_blocks(entry, kind))
-    stated = plan.get("arenas") or [
-        {"bank": name, "bytes": plan["arena_bytes"], "lower_bound": plan["lower_bound"]}
-        for name in blocks if len(blocks) == 1
-    ]  # fmt: skip
-    arenas = {arena["bank"]: arena for arena in stated}
+    for b in plan.buffers:
+        kind = _BUFFER_KINDS.get(b.kind) or kinds.get(b.name, BufferKind.ACTIVATION)
+        block = Block(b.name, kind, b.offset, b.bytes, b.first, b.last)
+        blocks.setdefault(b.bank, []).append(block)
+    arenas = {arena.bank: arena for arena in plan.arenas}
+    residents = {"stack": plan.stack_bank, "context": plan.context_bank}
     banks = tuple(
         replace(
-            _bank(name, members, arenas.get(name, {})),
-            beside=tuple(what for what in ("stack", "context") if plan[f"{what}_bank"] == name),
+            _bank(arenas[name], members),
+            beside=tuple(what for what, bank in residents.items() if bank == name),
         )
         for name, members in blocks.items()
     )
-    reached = all(bank.lower_bound is not None and bank.bytes <= bank.lower_bound for bank in banks)
     return MemoryMap(
-        title=f"{plan['model']['name']}, scheme {plan['scheme']['name']}, "
-              f"{plan['target']['name']}, input {plan['input']}",
+        title=f"{plan.model.name}, scheme {plan.scheme.name}, {plan.target.name}, "
+              f"input {plan.input}",
         banks=banks,
         ops=tuple(node.op for node in graph.nodes),
         updates=tuple(has(node, Trait.UPDATE) for node in graph.nodes),
         names=_names(graph),
-        backward=backward, proven=reached or bool(plan.get("optimal", False)),
-        sram=sram_parts(plan, graph), sram_budget=int(plan["budget"]["sram_bytes"]),
+        backward=backward, proven=all(bank.bytes <= bank.lower_bound for bank in banks),
+        sram=sram_parts(plan, graph), sram_budget=plan.budget.sram_bytes,
     )  # fmt: skip
 
 
-def _blocks(entry: Mapping[str, Any], kind: BufferKind) -> list[Block]:
-    """The blocks of a buffer: one, or several if gaps (first, last, lower, upper) shrink it."""
-    name, offset, size = str(entry["name"]), int(entry["offset"]), int(entry["bytes"])
-    step, last = int(entry["first"]), int(entry["last"])
-    pieces: list[tuple[int, int, int, int]] = []
-    for first, end, lower, upper in entry.get("gaps", []):
-        pieces += [(step, first, 0, size), (first, end, lower, upper)]
-        step = end
-    pieces.append((step, last, 0, size))
-    return [
-        Block(name, kind, offset + lower, upper - lower, first, end)
-        for first, end, lower, upper in pieces if first < end and lower < upper
-    ]  # fmt: skip
-
-
-def _bank(name: str, blocks: list[Block], arena: Mapping[str, Any]) -> BankMap:
-    """A bank with the size and bound that the plan states, else those that its blocks need."""
+def _bank(arena: ArenaEntry, blocks: list[Block]) -> BankMap:
+    """A bank with the size and bound of its arena, and when its blocks need most."""
     live = [0] * max(b.last for b in blocks)
     for b in blocks:
         for step in range(b.first, b.last):
             live[step] += b.bytes
-    size = int(arena.get("bytes", max(b.end for b in blocks)))
-    bound = int(arena["lower_bound"]) if "lower_bound" in arena else None
     peak = live.index(max(live))
     last = next((s for s in range(peak, len(live)) if live[s] < live[peak]), len(live))
-    return BankMap(name, size, bound, tuple(blocks), peak, last)
+    return BankMap(arena.bank, arena.bytes, arena.lower_bound, tuple(blocks), peak, last)
 
 
 def percent(part: int, whole: int) -> str:
@@ -244,16 +222,16 @@ def _kinds(graph: Graph, backward: int) -> dict[str, BufferKind]:
     return kinds
 
 
-def sram_parts(plan: Mapping[str, Any], graph: Graph) -> dict[str, int]:
+def sram_parts(plan: Manifest, graph: Graph) -> dict[str, int]:
     """All planned SRAM in bytes, by purpose."""
     parts = {"weights": 0, "biases": 0, "head": 0}
     head = {name for node in graph.nodes if has(node, Trait.HEAD) for name in node.inputs}
-    for slot in plan["parameters"]:
-        purpose = "biases" if len(slot["shape"]) == 1 else "weights"
-        parts["head" if slot["name"] in head else purpose] += int(slot["bytes"])
+    for slot in plan.parameters:
+        purpose = "biases" if len(slot.shape) == 1 else "weights"
+        parts["head" if slot.name in head else purpose] += slot.bytes
     resident = sum(resident_bytes(graph).values())
     sizes = {
-        "arena": int(plan["arena_bytes"]), "trained weights": parts["weights"],
+        "arena": plan.arena_bytes, "trained weights": parts["weights"],
         "trained biases": parts["biases"], "head": parts["head"],
         "context": resident - sum(parts.values()) - DEFAULT_STACK_BYTES - replay_bytes(graph),
         "replay memory": replay_bytes(graph),

@@ -118,8 +118,7 @@ def _map(axis: Axes, memory: MemoryMap, bank: BankMap) -> None:
     _address_ticks(axis, bank.bytes)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-    if bank.lower_bound is not None:
-        axis.axhline(bank.lower_bound, color=_ACCENT, lw=0.9, ls=(0, (5, 3)), zorder=4)
+    axis.axhline(bank.lower_bound, color=_ACCENT, lw=0.9, ls=(0, (5, 3)), zorder=4)
     peak = bank.peak_step
     axis.axvspan(peak, bank.peak_last, facecolor="none", edgecolor=_ACCENT, lw=1.0, zorder=5)
     _phases(axis, memory)
@@ -130,8 +129,6 @@ def _map(axis: Axes, memory: MemoryMap, bank: BankMap) -> None:
 
 def _bound_label(axis: Axes, bank: BankMap, steps: int) -> None:
     """Write the lower bound's label above it, on the side where the peak is not."""
-    if bank.lower_bound is None:
-        return
     at_left = bank.peak_step > steps / 2
     axis.annotate(
         f"lower bound {bank.lower_bound:,} B, peak at {bank.peak_words()}",

@@ -240,7 +240,7 @@ def _header(bank: BankMap, peak: int, canvas: Canvas) -> list[Char]:
     line = [dash] * canvas.columns
     line[peak] = "▼" if canvas.colour else "v"
     words = f" peak at {bank.peak_words()} "
-    bound = "" if bank.lower_bound is None else f"{dash * 2} lower bound {bank.lower_bound:,} B "
+    bound = f"{dash * 2} lower bound {bank.lower_bound:,} B "
     for note in (words + bound, words):
         for left in (peak + 1, peak - len(note)):
             if 0 <= left <= canvas.columns - len(note):

@@ -13,11 +13,11 @@ from typing import Literal
 
 import numpy as np
 
-from microtune.codegen.layout import Slot, unpack_block
+from microtune.codegen.layout import unpack_block
 from microtune.data.augment import NONE, Augmentation
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
-from microtune.project.project import read_plan
+from microtune.project.manifest import read_plan
 from microtune.run.debug import DebugLibrary, MacCounts
 from microtune.run.job import Call
 from microtune.runtime.files import PROJECT_INCLUDES
@@ -158,10 +158,10 @@ class HostLibrary:
     ) -> None:  # fmt: skip
         """`built`: what `build_library` made of this project; else it is compiled now."""
         plan = read_plan(project)
-        self._slots = [Slot.from_json(entry) for entry in plan["parameters"]]
-        self._classes = int(plan["classes"])
-        self._by_rows = plan["input"] == "rows"
-        self._replay_bytes = int(plan.get("replay_bytes", 0))
+        self._slots = plan.parameters
+        self._classes = plan.classes
+        self._by_rows = plan.input == "rows"
+        self._replay_bytes = plan.replay_bytes
         with tempfile.TemporaryDirectory(prefix="microtune-host-") as folder:
             library = built or Path(folder) / "model.so"
             if built is None:

@@ -18,14 +18,15 @@ from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
-from microtune.codegen.layout import Slot, offset_names, parameter_slots, unpack_block
+from microtune.codegen.layout import offset_names, parameter_slots, unpack_block
 from microtune.data import Split
 from microtune.data.augment import NONE, change_frame, draw_change
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model
 from microtune.project.learnt import Learnt
-from microtune.project.project import TRAINING_FILE, chosen_target, placement_on, read_plan
+from microtune.project.manifest import read_plan
+from microtune.project.project import TRAINING_FILE
 from microtune.run.emulator import run_firmware
 from microtune.run.host import HostCompiler, HostLibrary
 from microtune.run.interpreter import Interpreter
@@ -219,7 +220,7 @@ class QemuRunner:
     ) -> None:  # fmt: skip
         self._project, self._seed, self._progress = project, seed, on_progress
         self._plan = read_plan(project)
-        self._target = chosen_target(self._plan, target)
+        self._target = self._plan.chosen_target(target)
         self._optimisation, self._debug = optimisation, debug
         self._blob, self._learnt = b"", b""
 
@@ -238,12 +239,12 @@ class QemuRunner:
             elf = folder / "firmware.elf"
             build_firmware(
                 self._project, self._target, elf, self._optimisation,
-                placement=placement_on(self._plan, self._target), debug=self._debug,
+                placement=self._plan.placement_on(self._target), debug=self._debug,
                 augment=first is not None and first.augmentation != NONE, load=bool(before),
             )  # fmt: skip
             job = write_job(
                 folder / JOB_NAME, self._seed, itertools.chain(before, records, last),
-                graph.input_tensor.bytes, int(self._plan["classes"]),
+                graph.input_tensor.bytes, self._plan.classes,
                 target_codes=target_codes(graph),
             )  # fmt: skip
             done = run_firmware(elf, self._target, folder, plugin=False, on_progress=self._progress)
@@ -258,8 +259,7 @@ class QemuRunner:
 
     def parameters(self) -> dict[str, Array]:
         """Trained parameters by graph name, from the blob saved at the end."""
-        slots = [Slot.from_json(entry) for entry in self._plan["parameters"]]
-        return unpack_block(self._blob[SAVE_HEADER_BYTES:], slots)
+        return unpack_block(self._blob[SAVE_HEADER_BYTES:], self._plan.parameters)
 
     def saved(self) -> bytes:
         """The blob that the firmware saved at the end of the job."""

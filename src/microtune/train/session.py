@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from microtune.codegen.layout import Slot
 from microtune.data import Dataset, Description, Split, open_dataset
 from microtune.data.arrays import Arrays
 from microtune.data.augment import NONE
@@ -20,6 +18,7 @@ from microtune.ir.graph import Graph
 from microtune.ir.ops.head import head_of
 from microtune.measure.measure import Measurement, measure
 from microtune.project.learnt import Learnt, read_learnt
+from microtune.project.manifest import Manifest
 from microtune.project.project import read_project
 from microtune.run.runners import BackEnd, HostRunner, Runner, cores, make_runner
 from microtune.targets import Target
@@ -44,7 +43,7 @@ class OpenProject:
     order (empty: the project does not know them)."""
 
     path: Path
-    plan: Mapping[str, Any]
+    plan: Manifest
     graph: Graph
     class_names: tuple[str, ...]
     modality: Modality
@@ -53,14 +52,13 @@ class OpenProject:
     def read(path: Path) -> OpenProject:
         """Raises MicrotuneError for what is no whole project."""
         plan, graph = read_project(path)
-        names = tuple(plan["class_names"])
-        modality = read_modality(plan["preprocessing"], graph.input_tensor)
-        return OpenProject(path, plan, graph, names, modality)
+        modality = read_modality(plan.preprocessing, graph.input_tensor)
+        return OpenProject(path, plan, graph, plan.class_names, modality)
 
     @property
     def classes(self) -> int:
         """The number of classes that the project tells apart."""
-        return int(self.plan["classes"])
+        return self.plan.classes
 
     @property
     def is_untaught(self) -> bool:
@@ -75,11 +73,10 @@ class OpenProject:
         if not self.graph.updates:
             raise MicrotuneError(f"--load: {self.path} was compiled with scheme none: it learns "
                                  "nothing that could be loaded")  # fmt: skip
-        learnt, scheme = read_learnt(path), self.plan["scheme"]
-        slots = [Slot.from_json(entry) for entry in self.plan["parameters"]]
+        learnt, scheme = read_learnt(path), self.plan.scheme
         learnt.check(
-            self.plan["model"]["sha256"], (scheme["name"], scheme["sha256"]), slots,
-            self.plan["gradient_offsets"],
+            self.plan.model.sha256, (scheme.name, scheme.sha256), self.plan.parameters,
+            self.plan.gradient_offsets,
         )  # fmt: skip
         return learnt
 
