@@ -215,7 +215,7 @@ def _choose(costs: SelectionCosts, runner: TrialRunner, options: SearchOptions) 
 
 
 def measured_scope(costs: SelectionCosts, depths: Sequence[int]) -> tuple[int, list[Choice]]:
-    """(deepest bias depth, choices) to measure, where `depths` may fit within the limits.
+    """(deepest bias depth, choices) to measure; `depths` are those that may fit within the limits.
 
     The depth is rounded up to a reference depth, with all choices of its layers, so that searches
     with other limits need the same trials. (0, []) if `depths` is empty.

@@ -64,7 +64,7 @@ def _expected_values(
 
 @dataclass(frozen=True)
 class _ShrinkageLine:
-    """A line through the origin, over the decrease of the training loss, and what is kept beside.
+    """A line through the origin, over the decrease of the training loss, with two corrections.
 
     `reference_effects` has the common part of all values over one reference. `residual_share`, from
     0 to 1, is the share of a value's distance from the line that counts.

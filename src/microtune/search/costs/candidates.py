@@ -58,7 +58,7 @@ def affordable_choices(
 
 
 def may_fit(costs: SelectionCosts, selection: Selection, limits: Limits) -> bool:
-    """False if the selection's lower bounds exceed a limit; needs no plan of its own."""
+    """Whether the lower bounds of a selection are within all limits; needs no plan of its own."""
     most = limits.step_instructions
     return (most is None or costs.instructions(selection) <= most) and sram_lower_bound(
         costs, selection
