@@ -55,29 +55,28 @@ NO_REPLAY = "rehearsing needs a project compiled with --replay"
 
 
 class Runner(Protocol):
-    """Runs records on a fresh context, or one that has loaded what was learnt before; afterwards
-    tells the trained parameters."""
+    """Runs records on a fresh context, or on one that has loaded a trained state."""
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
-        """One result a record, in order."""
+        """The results of the records, in order."""
         ...
 
     def parameters(self) -> dict[str, Array]:
-        """Trained parameters by graph name, after the run."""
+        """The trained parameters after the run, by tensor name."""
         ...
 
     def saved(self) -> bytes:
-        """What `mt_save` wrote after the run."""
+        """The state after the run, as `mt_save` writes it."""
         ...
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class HostRunner:
-    """The generated C, compiled for this machine; runs of inferences on `threads` cores."""
+    """Runs the generated C on this machine; inferences run on `threads` cores."""
 
     def __init__(
         self, project: Path, seed: int, compiler: HostCompiler = "default",
@@ -89,7 +88,7 @@ class HostRunner:
         self.from_latents = False
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
-        """One result a record, in order."""
+        """The results of the records, in order."""
         rate: float | None = None
         for call, group in itertools.groupby(records, lambda record: record.call):
             if call == Call.INFER and self.threads > 1:
@@ -102,8 +101,10 @@ class HostRunner:
                 yield _host_result(self.library, record, self.from_latents)
 
     def use_latents(self, split: Split, progress: Progress | None = None) -> Split:
-        """The split with latents (N, bytes) instead of frames, each image through the frozen layers
-        once; from now on the runner takes records whose frames are latents."""
+        """The split with latents (N, bytes) instead of frames; from now on records have latents.
+
+        Each image goes through the frozen layers once.
+        """
         if self.library.latent_bytes == 0:
             raise MicrotuneError("the first layer is trained: there are no latents to train from")
         count = len(split.labels)
@@ -129,7 +130,7 @@ class HostRunner:
         return idle
 
     def _infer_on_cores(self, records: Iterator[Record]) -> Iterator[RecordResult]:
-        """The parameters stay, so instances that loaded them share the records."""
+        """Share records that only infer among instances with the same parameters."""
         idle, latents = self._instances(self.library.save()), self.from_latents
 
         def infer(record: Record) -> RecordResult:
@@ -140,7 +141,7 @@ class HostRunner:
                 yield from pool.map(infer, batch)
 
     def parameters(self) -> dict[str, Array]:
-        """Trained parameters by graph name."""
+        """The trained parameters by tensor name."""
         return self.library.parameters()
 
     def saved(self) -> bytes:
@@ -148,12 +149,12 @@ class HostRunner:
         return self.library.save()
 
     def load(self, learnt: Learnt) -> None:
-        """Start from this instead of the compiled state."""
+        """Continue from a saved state instead of the compiled one. Raises MicrotuneError."""
         self.library.load(learnt.content)
 
 
 class NumpyRunner:
-    """The numpy meaning of the training graph."""
+    """Runs the training graph in numpy, its reference meaning."""
 
     def __init__(self, project: Path, seed: int) -> None:
         self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
@@ -163,7 +164,7 @@ class NumpyRunner:
         self.replay = ReplayMemory(slots, seed) if slots else None
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
-        """One result a record, in order."""
+        """The results of the records, in order."""
         for record in records:
             frame, target = self._sample(record)
             frame, loss = frame.reshape(self._shape), 0
@@ -180,7 +181,7 @@ class NumpyRunner:
             yield RecordResult(record.call, 0, predicted, loss, words, b"", None)
 
     def _sample(self, record: Record) -> tuple[Array, int | Array]:
-        """Frame and target, changed or from the replay memory where the record asks for it."""
+        """The frame and target of a record, augmented or from the replay memory if it says so."""
         step = self.interpreter.step
         if record.augmentation != NONE:
             change = draw_change(record.augmentation, self.interpreter.seed, step)
@@ -196,12 +197,12 @@ class NumpyRunner:
         return _frame(record), record.label
 
     def parameters(self) -> dict[str, Array]:
-        """Trained parameters by graph name."""
+        """The trained parameters by tensor name."""
         graph = self.interpreter.graph
         return {t.name: self.interpreter.data[t.name] for t in graph.with_role("param")}
 
     def load(self, learnt: Learnt) -> None:
-        """Start from this instead of the compiled state."""
+        """Continue from a saved state instead of the compiled one. Raises MicrotuneError."""
         graph = self.interpreter.graph
         self.interpreter.data |= learnt.values(parameter_slots(graph), offset_names(graph))
         self.interpreter.seed, self.interpreter.step = learnt.seed, learnt.steps
@@ -212,7 +213,7 @@ class NumpyRunner:
 
 
 class QemuRunner:
-    """The firmware in the emulator: the whole run is one job."""
+    """Runs the firmware in the emulator; a whole run is one job."""
 
     def __init__(
         self, project: Path, seed: int, on_progress: Progress | None = None,
@@ -225,11 +226,11 @@ class QemuRunner:
         self._blob, self._learnt = b"", b""
 
     def load(self, learnt: Learnt) -> None:
-        """Start from this instead of the compiled state."""
+        """Continue from a saved state instead of the compiled one."""
         self._learnt = learnt.content
 
     def run(self, records: Iterable[Record]) -> Iterator[RecordResult]:
-        """One result a record, in order, after the job has run."""
+        """The results of the records, in order, once the job has ended."""
         graph = load_model(self._project / TRAINING_FILE).graph
         first, records = _peek(records)
         last = [Record(Call.SAVE)] if graph.updates else []
@@ -258,11 +259,11 @@ class QemuRunner:
                     yield result
 
     def parameters(self) -> dict[str, Array]:
-        """Trained parameters by graph name, from the blob saved at the end."""
+        """The trained parameters by tensor name, from the state saved at the end."""
         return unpack_block(self._blob[SAVE_HEADER_BYTES:], self._plan.parameters)
 
     def saved(self) -> bytes:
-        """The blob that the firmware saved at the end of the job."""
+        """The state that the firmware saved at the end of the job."""
         return self._blob
 
 
@@ -270,8 +271,12 @@ def make_runner(
     project: Path, on: BackEnd, seed: int, on_progress: Progress | None = None, *,
     debug: bool = False, learnt: Learnt | None = None,
 ) -> Runner:  # fmt: skip
-    """The runner of a back end by name; the host uses all cores; with `debug` the generated C
-    checks its accumulators, on one core. It starts from what was `learnt`, where given."""
+    """The runner of a back end by name.
+
+    The host uses all cores; with `debug` the generated C checks its accumulators, on one core. The
+    runner starts from the state `learnt`, if it is given. Raises MicrotuneError if a tool is
+    missing.
+    """
     runner = _new_runner(project, on, seed, on_progress, debug=debug)
     if learnt is not None:
         runner.load(learnt)
@@ -293,14 +298,14 @@ def _new_runner(
 
 
 def _peek(records: Iterable[Record]) -> tuple[Record | None, Iterator[Record]]:
-    """The first record, and all of them."""
+    """The first record, and an iterator over all of them."""
     iterator = iter(records)
     first = next(iterator, None)
     return first, iterator if first is None else itertools.chain([first], iterator)
 
 
 def _lent(idle: Instances, use: Callable[[HostLibrary], T]) -> T:
-    """Use an idle instance."""
+    """The result of `use` with an idle instance, which is idle again afterwards."""
     library = idle.get()
     try:
         return use(library)
@@ -323,7 +328,7 @@ def _frame(record: Record) -> Array:
 
 
 def loss_q16(loss: Array) -> int:
-    """The loss of a numpy step in the unit of mt_result, saturated as there; NaN is 0."""
+    """The loss of a numpy step in Q16, as `mt_result` has it, saturated; NaN is 0."""
     value = loss.reshape(-1)[0]
     if loss.dtype == np.float32:
         scaled = float(np.float32(value) * np.float32(65536.0))
