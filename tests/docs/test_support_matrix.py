@@ -1,0 +1,42 @@
+"""The table of what ops support is the one that the op and kernel tables give."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from microtune.codegen.kernels import KERNELS
+from microtune.ir.ops import OPS, Trait
+from microtune.passes.lower_gradients import lower_gradients
+from microtune.training.autodiff import differentiate
+from tests.cases import CASES
+from tests.training.graphs import random_graph, train_everything
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts/support_matrix.py"
+spec = importlib.util.spec_from_file_location("support_matrix", SCRIPT)
+assert spec and spec.loader
+support_matrix = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(support_matrix)
+
+
+def test_the_page_has_the_table_of_today() -> None:
+    """`python scripts/support_matrix.py` renews it."""
+    text = support_matrix.PAGE.read_text(encoding="utf-8")
+    assert support_matrix.page_with_table(text) == text
+
+
+def test_what_runs_on_the_way_back_is_in_the_table() -> None:
+    """Of random graphs of every family: each device op behind the loss is the way back of an op,
+    or an add where two paths meet, or a mask."""
+    named = {name for op in OPS.values() for name in op.back.values()}
+    for seed, case in ((seed, case) for case in CASES for seed in range(6)):
+        graph = train_everything(random_graph(seed, "device", op=case).with_head("int16"))
+        training = lower_gradients(*differentiate(graph))
+        loss = next(i for i, n in enumerate(training.nodes) if Trait.LOSS in OPS[n.op].traits)
+        back = {n.op for n in training.nodes[loss + 1 :] if Trait.VIEW not in OPS[n.op].traits}
+        assert back - named <= {"q_gradient_sum"}, (case, seed)
+
+
+def test_every_op_of_the_table_has_a_kernel() -> None:
+    for op in support_matrix.forward_ops():
+        assert {op.name, *op.back.values()} <= KERNELS.keys()
