@@ -16,6 +16,8 @@ from microtune.importers.dead_channels import ChannelReport, channel_reports
 from microtune.ir.graph import Graph, Node
 from microtune.ir.macs import graph_macs, node_macs
 from microtune.ir.modelfile import ModelFile
+from microtune.ir.ops import Trait, has
+from microtune.ir.ops.layer import layer_of
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.planner import largest_live_set
 from microtune.report.text import as_text
@@ -103,8 +105,9 @@ def _layer(
 ) -> LayerFigures:
     y = graph.tensors[node.outputs[0]]
     consts = [graph.data[name] for name in node.inputs if name in graph.data]
-    weight = graph.tensors[node.inputs[1]].shape if len(consts) > 1 else None
-    scales = graph.channel_scales(node.inputs[1]) if weight else np.zeros(0)
+    layer = layer_of(node) if has(node, Trait.LAYER) else None
+    weight = graph.tensors[layer.weight].shape if layer else None
+    scales = graph.channel_scales(layer.weight) if layer else np.zeros(0)
     report = channels.get(y.name)
     return LayerFigures(
         name=y.name, op=node.op, output=list(y.shape), weight=list(weight) if weight else None,
