@@ -41,6 +41,11 @@ class Execution:
         usual = Execution()
         return {k: v for k, v in asdict(self).items() if v != getattr(usual, k)}
 
+    def in_order(self) -> list[tuple[int, list[str]]]:
+        """Each segment's number and nodes."""
+        numbers = dict.fromkeys(self.segments.values())
+        return [(n, [name for name, of in self.segments.items() if of == n]) for n in numbers]
+
     @staticmethod
     def of(options: Mapping[str, Any]) -> Execution:
         """The reverse of `changes`. Raises ValueError for what is no option."""

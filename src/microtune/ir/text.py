@@ -10,7 +10,8 @@
 An input, a state or an output that is not the model's own says what it is for, as in
 `input(rate) %lr: f32[1]`, and a param of what it is a part: `param %w.trained: i8[4] of(w)`.
 
-A line such as `execution {"input": "rows"}` has the options of a run that are not the usual ones.
+Lines such as `execution {"input": "rows"}`, `in_place %y = %x` (the result y takes the memory of x)
+and `segment 0: %a, %b` (made row by row together) say how the graph is executed.
 Data is not part of the text: consts, params and states are named by it (see `modelfile`).
 """
 
@@ -66,8 +67,9 @@ def format_graph(graph: Graph) -> str:
     """The graph as text, one declaration or node a line, ending in a newline."""
     attrs = json.dumps(graph.attrs, sort_keys=True)
     lines = [f"microtune graph {TEXT_VERSION} {json.dumps(graph.name)} {attrs}"]
-    if options := graph.execution.changes():
-        lines.append(f"execution {json.dumps(options, sort_keys=True)}")
+    options = graph.execution.changes()
+    if plain := {k: v for k, v in options.items() if k not in ("segments", "in_place")}:
+        lines.append(f"execution {json.dumps(plain, sort_keys=True)}")
     for tensor in graph.tensors.values():
         if tensor.role != "value":
             lines.append(f"{_word(tensor.role, tensor.kind)} {_tensor_text(tensor)}")
@@ -77,6 +79,9 @@ def format_graph(graph: Graph) -> str:
         attrs = " " + json.dumps(node.attrs, sort_keys=True) if node.attrs else ""
         lines.append(f"{outputs} = {node.op}({inputs}){attrs}")
     lines += [f"update %{param} = %{value}" for param, value in graph.updates.items()]
+    lines += [f"in_place %{name} = %{old}" for name, old in graph.execution.in_place.items()]
+    for number, names in graph.execution.in_order():
+        lines.append(f"segment {number}: {', '.join(f'%{name}' for name in names)}")
     kinds = (graph.tensors[name].kind for name in graph.outputs)
     words = (_word("output", kind if kind in OUTPUT_KINDS else None) for kind in kinds)
     lines += [f"{word} %{name}" for word, name in zip(words, graph.outputs, strict=True)]
@@ -142,17 +147,31 @@ def _parse_line(graph: Graph, line: str) -> None:
             raise ValueError("expected '%name: type[shape]'")
         role = next(r for r in _ROLES if r == word)
         graph.add_tensor(_parse_tensor(match, role, _kind(word, declared)))
-    elif word == "update":
+    elif word in ("update", "in_place"):
         match = re.fullmatch(rf"({_NAME}) = ({_NAME})", rest)
         if match is None:
-            raise ValueError("expected 'update %param = %value'")
-        graph.updates[match[1][1:]] = match[2][1:]
+            raise ValueError(f"expected '{word} %name = %name'")
+        _pair(graph, word, match[1][1:], match[2][1:])
+    elif word == "segment":
+        number, _, names = rest.partition(": ")
+        if not number.isdecimal() or any(not re.fullmatch(_NAME, n) for n in names.split(", ")):
+            raise ValueError("expected 'segment number: %result, %result'")
+        nodes = [name[1:] for name in names.split(", ")]
+        graph.execution = graph.execution.in_segment(nodes, int(number))
     elif word == "execution":
         graph.execution = Execution.of(json.loads(rest))
     elif word == "output":
         _parse_output(graph, rest, _kind(word, declared))
     else:
         _parse_node(graph, line)
+
+
+def _pair(graph: Graph, word: str, name: str, other: str) -> None:
+    if word == "update":
+        graph.updates[name] = other
+    else:
+        taken = {**graph.execution.in_place, name: other}
+        graph.execution = replace(graph.execution, in_place=taken)
 
 
 def _parse_output(graph: Graph, text: str, kind: Kind | None) -> None:
