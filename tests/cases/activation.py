@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from microtune.ir.graph import Node, Quant
 from microtune.ir.ops.activation import FUNCTIONS, activation_table
 from tests.cases.case import OpCase
-from tests.training.graphs import RandomGraph
+
+if TYPE_CHECKING:
+    from tests.training.graphs import RandomGraph
 
 
 def grow(graph: RandomGraph, x: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microtune.ir.graph import Attr, Node
 from tests.cases.case import OpCase
-from tests.training.graphs import RandomGraph
+
+if TYPE_CHECKING:
+    from tests.training.graphs import RandomGraph
 
 TAGS = {"pool overlaps", "pool apart", "pool with gaps", "pool padded", "pool 1 bit", "pool 4 bits"}
 
