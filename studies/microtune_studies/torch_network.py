@@ -16,6 +16,7 @@ import numpy as np
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph, Node
+from microtune.ir.ops import Trait, has
 from microtune.training.head import find_classifier
 from microtune.training.scheme import Scheme, channel_count, selects_outputs, trained_channels
 from microtune_studies.torch_backward import EXACT, GradientSimulation, gate
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Arithmetic = Literal["float", "int8"]
-LAYERS = ("conv2d", "fully_connected")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ class TorchNetwork:
     def _run(self, nodes: list[Node], values: dict[str, Tensor]) -> dict[str, Tensor]:
         for node in nodes:
             inputs = [values[name] for name in node.inputs if name in values]
-            value = getattr(self, f"_{node.op}")(node, *inputs)
+            meaning = getattr(self, f"_{node.op}", None)
+            if meaning is None:
+                raise MicrotuneError(f"{node.op}: the simulation in PyTorch does not know this op")
+            value = meaning(node, *inputs)
             values[node.outputs[0]] = gate(self.torch, value, self.backward)
         return values
 
@@ -110,7 +113,7 @@ class TorchNetwork:
 
     def _leaves(self, scheme: Scheme) -> list[Leaf]:
         leaves = []
-        for node in (n for n in self.nodes if n.op in LAYERS):
+        for node in (n for n in self.nodes if has(n, Trait.LAYER)):
             layer = node.outputs[0]
             for trained, name in zip(
                 (layer in scheme.weights, layer in scheme.biases), node.inputs[1:3], strict=True
