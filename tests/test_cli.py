@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -135,7 +136,7 @@ def test_plan_shows_the_map_and_writes_pictures(tmp_path: Path) -> None:
     assert "input rows" in done.stdout and "row ring" in done.stdout
     names = [b["name"] for b in json.loads((folder / "plan.json").read_text())["buffers"]]
     table = done.stdout.split("alive\n")[1].split("SRAM")[0]
-    rows = [line.split()[0] for line in table.splitlines() if " to " in line]
+    rows = [re.split(r"\s{2,}", line.strip())[0] for line in table.splitlines() if " to " in line]
     assert len(rows) == 10 and set(rows) <= set(names)
     assert (tmp_path / "new/map.svg").read_text().startswith("<?xml")
     assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
