@@ -6,6 +6,8 @@
 * A file includes the folders that `_MAY_INCLUDE` lists for its own and no other.
 * Only an instruction set's own folder speaks of it: `MT_ISA_<SET>` occurs nowhere else.
 * The shipped sources know no study (`MT_STUDY_…`).
+* Static functions of two C files that a build may hold have two names, for builds in one
+  translation unit.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ _MAY_INCLUDE = {
 _OF_A_SET = {"include", "portable", "isa"}
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 _SET_WORD = re.compile(r"\bMT_ISA_(?!NAME\b|H\b)(\w+)")
+_STATIC = re.compile(r"^(?:static|MT_INLINE) [^;={]*?\b(\w+)\(", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"__attribute__\(\(.*?\)\)")
 _STUDY = re.compile(r"\bMT_STUDY_\w+")
 
 Includes = dict[Path, list[Path]]
@@ -97,13 +101,31 @@ def forbidden_words(file: Path, text: str) -> list[str]:
     ]
 
 
+def repeated_statics(texts: dict[Path, str]) -> list[str]:
+    """Static functions of the library's C files that bear one name. Two sets are never built
+    together."""
+    owners: dict[str, list[Path]] = {}
+    problems: list[str] = []
+    for file, text in texts.items():
+        if file.suffix != ".c" or file.parts[0] == "port":
+            continue
+        for name in set(_STATIC.findall(_ATTRIBUTE.sub("", text))):
+            for other in owners.setdefault(name, []):
+                sets = {folder_of(path) for path in (file, other) if path.parts[0] == "isa"}
+                if len(sets) < 2:
+                    problems.append(f"{file}: {name} is static in {other} too")
+            owners[name].append(file)
+    return problems
+
+
 def problems_of(runtime: Path) -> list[str]:
     """Everything that is wrong, a line each."""
     includes, problems = read_includes(runtime)
     problems += circles(includes) + forbidden_includes(includes)
-    for file in includes:
-        problems += forbidden_words(file, (runtime / file).read_text(encoding="utf-8"))
-    return problems
+    texts = {file: (runtime / file).read_text(encoding="utf-8") for file in includes}
+    for file, text in texts.items():
+        problems += forbidden_words(file, text)
+    return problems + repeated_statics(texts)
 
 
 def main() -> int:

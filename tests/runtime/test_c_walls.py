@@ -35,6 +35,10 @@ FAULTS = {
         "portable/mt_head.c", "#if MT_STUDY_HEAD_BITS\n#endif",
         "portable/mt_head.c: MT_STUDY_HEAD_BITS is a word of studies",
     ),
+    "a static function's name that another file has": (
+        "isa/dsp/mt_sums_dsp.c", "static int32_t forward_dense(void) { return 0; }",
+        "portable/mt_conv2d.c: forward_dense is static in isa/dsp/mt_sums_dsp.c too",
+    ),
     "a header that is nowhere": (
         "core/mt_save.c", '#include "mt_lost.h"',
         "core/mt_save.c: mt_lost.h is in no folder of the runtime",

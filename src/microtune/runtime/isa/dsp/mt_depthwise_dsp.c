@@ -31,20 +31,18 @@ static void widen_row(const mt_channel_group *g, int32_t ih) {
 }
 
 /* The function of a width and a stride; no pointers, so that the stack has a static bound. */
-#define MAKE_WIDTH(width)                                                                          \
-    case width:                                                                                    \
-        if (s->stride_w == 2) {                                                                    \
-            mt_plane_##width##_stride_2(plane);                                                    \
-        } else {                                                                                   \
-            mt_plane_##width##_stride_1(plane);                                                    \
-        }                                                                                          \
-        break
-
 static void make_plane(const mt_conv_shape *s, mt_plane *plane) {
+    const int32_t twice = s->stride_w == 2;
     switch (s->k_w) {
-        MAKE_WIDTH(3);
-        MAKE_WIDTH(5);
-        MAKE_WIDTH(7);
+    case 3:
+        twice ? mt_plane_3_stride_2(plane) : mt_plane_3_stride_1(plane);
+        break;
+    case 5:
+        twice ? mt_plane_5_stride_2(plane) : mt_plane_5_stride_1(plane);
+        break;
+    case 7:
+        twice ? mt_plane_7_stride_2(plane) : mt_plane_7_stride_1(plane);
+        break;
     default:
         break;
     }

@@ -63,8 +63,8 @@ static inline void store_both(uint32_t *to, uint32_t first, uint32_t second) {
 }
 
 /* n <= 4 inputs. The second pixel of the last pair may be missing: its gradients are 0. */
-static void widen_inputs(mt_widened *w, const mt_sum_shape *s, const int8_t *x, int32_t pixels,
-                         int32_t n) {
+static void widen_input_pairs(mt_widened *w, const mt_sum_shape *s, const int8_t *x, int32_t pixels,
+                              int32_t n) {
     uint32_t *to = w->x, *end = to + (n == 4 ? 4 * (pixels >> 1) : 0);
     const int32_t step = s->x_step;
     for (; to != end; x += 2 * step, to += 4) {
@@ -105,7 +105,7 @@ void mt_pointwise_sums(const mt_sum_shape *s, const int8_t *x, const int8_t *g, 
         w->pairs = (pixels + 1) >> 1;
         widen_gradients(w, s, g + done * s->g_step, pixels, sums);
         for (int32_t i = 0; i < n; i += 4) {
-            widen_inputs(w, s, x + done * s->x_step + i, pixels, mt_min(4, n - i));
+            widen_input_pairs(w, s, x + done * s->x_step + i, pixels, mt_min(4, n - i));
             add_products(w, w->g[0], acc[0] + i);
             add_products(w, w->g[1], acc[2] + i);
         }
