@@ -49,6 +49,28 @@ def test_scheme_none_needs_no_number_of_classes(tmp_path: Path) -> None:
     assert not (tmp_path / "q").exists()
 
 
+def test_values_are_learnt_instead_of_classes(tmp_path: Path) -> None:
+    """The project says it; what only classifiers can is refused, before anything is written."""
+    folder = tmp_path / "p"
+    plan, said = compiled(folder, "--outputs", 3, "--scheme", "last-3")
+    assert (plan["classes"], plan["class_names"], said) == (3, [], "")
+    header = (folder / "model/microtune_model.h").read_text()
+    assert "#define MT_TARGET_CODES 3" in header and "MT_CLASSES" not in header
+    assert "3 values, learnt by mean squared error" in (folder / "README.md").read_text()
+    for command in (("train",), ("evaluate",)):
+        done = microtune(*command, folder, "--data", embedded.DATA)
+        assert done.returncode == 2
+        assert "learns values, not classes (compile --outputs)" in " ".join(done.stderr.split())
+    output = ("--scheme", "last-3", "-o", tmp_path / "q")
+    for options, words in (
+        (("--outputs", 3, "--classes", 3), "leave --classes, --data, --class-names out"),
+        (("--outputs", 3, "--replay", "16KB"), "a regression has no replay memory"),
+        (("--outputs", 0), "a regression has 1 to 65,536 outputs"),
+    ):
+        assert words in refused(*options, *output)
+    assert not (tmp_path / "q").exists()
+
+
 def test_schemes_that_learn_nothing_are_refused(tmp_path: Path) -> None:
     scheme = tmp_path / "s.toml"
     for text, words in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -159,7 +158,7 @@ def divergence_warnings(reports: Sequence[TrainingReport]) -> list[str]:
     return [
         f"warning: seed {report.plan.seed} diverged: the last epoch's mean loss, "
         f"{report.epochs[-1].train_loss:.2f}, is above that of guessing, "
-        f"{math.log(report.classes):.2f}. Try a quarter of the learning rate "
+        f"{report.loss_of_guessing:.2f}. Try a quarter of the learning rate "
         f"({report.plan.learning_rate / 4:g})."
         for report in reports
         if report.diverged

@@ -30,6 +30,7 @@ from microtune.run.job import Call, Record, RecordResult
 from microtune.run.runners import NO_REPLAY, Runner
 from microtune.train.balance import balanced_order
 from microtune.train.outcome import Outcome, pooled
+from microtune.training.tasks import CLASSIFY
 
 # Chosen on the validation split of clothing10 (docs/accuracy.md).
 DEFAULT_LEARNING_RATE = 0.002
@@ -113,9 +114,14 @@ class TrainingReport:
     outcome: Outcome | None = None
 
     @property
+    def loss_of_guessing(self) -> float:
+        """The loss of answering every image alike, in nats."""
+        return CLASSIFY.loss_of_guessing(np.empty(0), self.classes)
+
+    @property
     def diverged(self) -> bool:
-        """Whether the last epoch's mean loss is above that of guessing, ln(classes)."""
-        return bool(self.epochs) and not self.epochs[-1].train_loss <= math.log(self.classes)
+        """Whether the last epoch's mean loss is above that of guessing."""
+        return bool(self.epochs) and not self.epochs[-1].train_loss <= self.loss_of_guessing
 
     @property
     def test_accuracy(self) -> float | None:
