@@ -1,4 +1,4 @@
-"""Walls between the folders of the C runtime (docs/architecture.md); import-linter has Python's.
+"""Walls between the folders of the C runtime; import-linter has Python's (docs/develop).
 
     python scripts/check_c_walls.py [RUNTIME]
 

@@ -1,4 +1,4 @@
-"""The house's limits: lines per file and per function (docs/architecture.md)."""
+"""The house's limits: lines per file and per function (docs/develop/architecture.md)."""
 
 from __future__ import annotations
 

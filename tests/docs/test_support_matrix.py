@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 
 from microtune.codegen.kernels import KERNELS
 from microtune.ir.ops import OPS, Trait
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.training.autodiff import differentiate
 from tests.cases import CASES
+from tests.docs.pages import ROOT, pieces
 from tests.training.graphs import random_graph, train_everything
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts/support_matrix.py"
+SCRIPT = ROOT / "scripts/support_matrix.py"
 spec = importlib.util.spec_from_file_location("support_matrix", SCRIPT)
 assert spec and spec.loader
 support_matrix = importlib.util.module_from_spec(spec)
@@ -40,3 +40,10 @@ def test_what_runs_on_the_way_back_is_in_the_table() -> None:
 def test_every_op_of_the_table_has_a_kernel() -> None:
     for op in support_matrix.forward_ops():
         assert {op.name, *op.back.values()} <= KERNELS.keys()
+
+
+def test_the_excerpt_is_that_of_the_code() -> None:
+    """Whoever follows the walk finds what it shows."""
+    (shown,) = (p.text for p in pieces(support_matrix.PAGE) if p.kind == "text")
+    code = (ROOT / "src/microtune/ir/ops/max_pool.py").read_text(encoding="utf-8").splitlines()
+    assert set(shown.splitlines()) <= set(code)

@@ -139,7 +139,8 @@ def emit(model: ModelFile | Place, stage: str, **options: Unpack[CompileOptions]
     Args:
         model: what `load` returns, or a path.
         stage: "graph" (the int8 graph), "training" (the training graph), "plan" (the memory
-            plan) or "after:NAME" (the graph behind the pass of this name, docs/architecture.md).
+            plan) or "after:NAME" (the graph behind the pass of this name,
+            docs/develop/architecture.md).
         options: those of `compile`.
 
     Raises:
