@@ -30,6 +30,7 @@ from microtune.project.project import CONTEXT, REPLAY, STACK, Note, Project, wri
 from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, training_passes
 from microtune.training.classes import own_classes
+from microtune.training.optimisers import DEFAULT_OPTIMIZER, Optimizer
 from microtune.training.scheme import Scheme, analytic_kb, published_schemes, resolve_scheme
 from microtune.training.tasks import CLASSIFY, Task
 
@@ -53,7 +54,7 @@ class Request:
     `scheme` is what `resolve_scheme` takes: a name, a file or a scheme that is made already.
     `class_names` are in label order, one a class, or empty; `prefix` stands before every external
     name of the C; `learnt` is the initial state instead of the model's own weights; `names_in_c`
-    puts the names of the classes into the C.
+    puts the names of the classes into the C; `optimizer` says what becomes of the gradients.
     """
 
     classes: int
@@ -70,6 +71,7 @@ class Request:
     learnt: Learnt | None = None
     names_in_c: bool = False
     task: Task = CLASSIFY
+    optimizer: Optimizer = DEFAULT_OPTIMIZER
 
 
 def training_graph(
@@ -88,7 +90,8 @@ def compiler_passes(model: ModelFile, request: Request, scheme: Scheme) -> tuple
         raise MicrotuneError("--replay stores classes: a regression has no replay memory")
     passes: list[Pass] = [
         *training_passes(
-            model.graph, request.classes, scheme, request.formats, task=request.task
+            model.graph, request.classes, scheme, request.formats, request.optimizer,
+            task=request.task,
         ),
         ChooseInput(request.input), *SCHEDULES[request.schedule],
     ]  # fmt: skip
@@ -216,7 +219,7 @@ def plan_graph(graph: Graph, request: Request | None = None) -> MemoryPlan:
     """
     buffers, residents = step_buffers(graph, scratch_rule(graph)), resident_bytes(graph)
     counts = accesses(graph)
-    counts[CONTEXT] = sum(counts.get(t.name, 0.0) for t in graph.with_role("param"))
+    counts[CONTEXT] = sum(counts.get(slot.name, 0.0) for slot in layout.parameter_slots(graph))
     # Every call, spill and block of accumulators goes through the stack.
     counts[STACK] = math.inf
     sizes = {b.name: b.bytes for b in buffers} | residents
@@ -252,6 +255,11 @@ def _with_replay(graph: Graph) -> str:
     return f", and {size:,} of replay memory" if (size := replay_bytes(graph)) else ""
 
 
+def _with_momentum(graph: Graph) -> str:
+    size = layout.momentum_bytes(graph)
+    return f", with {size:,} of velocities (--optimizer momentum)" if size else ""
+
+
 def _per_bank(plan: MemoryPlan) -> str:
     if len(plan.arenas) == 1:
         return ""
@@ -271,7 +279,7 @@ def check_budget(graph: Graph, plan: MemoryPlan, request: Request) -> None:
             f"{plan.arena_bytes:,} bytes are the arena{_per_bank(plan)}, whose peak is at "
             f"{step.op} %{step.outputs[0]}; alive there (bytes, tensor):\n{rows}\n"
             f"{sram - plan.arena_bytes:,} bytes are trained parameters, context and stack"
-            f"{_with_replay(graph)}."
+            f"{_with_momentum(graph)}{_with_replay(graph)}."
         )
     names = class_names.flash_bytes(request.class_names) if request.names_in_c else 0
     constants = constant_bytes(graph) + names
@@ -311,7 +319,7 @@ def compile_model(
         formats={"bias": request.formats.bias, "head": request.formats.head},
         analytic_kb=analytic_kb(model.graph, scheme),
         class_names=request.class_names, prefix=request.prefix,
-        learnt=request.learnt, names_in_c=request.names_in_c,
+        learnt=request.learnt, names_in_c=request.names_in_c, optimizer=request.optimizer,
     )  # fmt: skip
     write_project(project, directory, note)
     return project
@@ -334,6 +342,8 @@ def _alternatives(model: ModelFile, request: Request) -> Iterator[tuple[str, Req
     """(what to write, request): each differs in one choice; the last in all that cost nothing."""
     free = replace(request, schedule="stream", input="rows")
     narrow = replace(request.formats, bias="int16")
+    if request.optimizer != DEFAULT_OPTIMIZER:
+        yield "--optimizer sgd", replace(request, optimizer=DEFAULT_OPTIMIZER)
     if request.replay_bytes:
         half = request.replay_bytes // 2
         yield f"--replay {half}", replace(request, replay_bytes=half)

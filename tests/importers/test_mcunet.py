@@ -17,6 +17,7 @@ from microtune.ir.verifier import verify
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.run.interpreter import Interpreter
 from microtune.training.autodiff import differentiate
+from microtune.training.optimisers import SGD
 from tests.training.graphs import random_graph, train_everything
 
 MODELS = {"mcunet-5fps": 64, "mbv2-w0.35": 32, "proxyless-w0.3": 35}
@@ -86,7 +87,7 @@ def test_a_layer_that_is_dead_throughout_passes_no_gradient() -> None:
     layer = next(n for n in reversed(graph.nodes) if n.op in ("conv2d", "fully_connected"))
     graph.data[layer.inputs[1]] = np.zeros_like(graph.data[layer.inputs[1]])
     backward, gradients = differentiate(train_everything(graph))
-    runner = Interpreter(lower_gradients(backward, gradients))
+    runner = Interpreter(lower_gradients(backward, gradients, optimizer=SGD()))
     before = dict(runner.data)
     runner.train_step(case.frame, case.label, 0.01)
     for name in layer.inputs[1:3]:

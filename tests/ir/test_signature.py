@@ -17,6 +17,7 @@ from microtune.ir.text import format_graph, parse_graph
 from microtune.ir.verifier import InvalidGraphError, verify
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.training.autodiff import differentiate
+from microtune.training.optimisers import SGD
 from tests.renaming import renamed
 from tests.training.graphs import random_graph, train_everything
 
@@ -27,7 +28,7 @@ NAMES = {"input": "lr", "logits": "input", "label": "logits", "loss": "label", "
 def graph() -> Graph:
     """A training graph with int8 gradients."""
     backward, gradients = differentiate(train_everything(random_graph(11, "device").with_head()))
-    return lower_gradients(backward, gradients)
+    return lower_gradients(backward, gradients, optimizer=SGD())
 
 
 def test_a_forward_graph_has_inputs_and_outputs_only() -> None:

@@ -10,6 +10,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir.text import format_graph, parse_graph
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.training.autodiff import differentiate
+from microtune.training.optimisers import SGD
 from tests.training.graphs import random_graph, train_everything
 
 HEADER = 'microtune graph 1 "g" {}\n'
@@ -23,7 +24,7 @@ def test_text_parse_text_is_the_identity(seed: int, kind: str) -> None:
     if kind != "forward":
         graph, gradients = differentiate(train_everything(case.with_head("int16")))
         if kind == "int8":
-            graph = lower_gradients(graph, gradients)
+            graph = lower_gradients(graph, gradients, optimizer=SGD())
     text = format_graph(graph)
     parsed = parse_graph(text)
     assert format_graph(parsed) == text

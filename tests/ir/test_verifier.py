@@ -12,11 +12,14 @@ from microtune.ir.graph import Graph, Node, Quant, Tensor
 from microtune.ir.verifier import InvalidGraphError, verify
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.training.autodiff import differentiate
+from microtune.training.optimisers import SGD
 from tests.training.graphs import random_graph, train_everything
 
 
 def training_graph() -> Graph:
-    return lower_gradients(*differentiate(train_everything(random_graph(8).with_head("int16"))))
+    return lower_gradients(
+        *differentiate(train_everything(random_graph(8).with_head("int16"))), optimizer=SGD()
+    )
 
 
 def change_node(graph: Graph, op: str, /, **changes: object) -> None:

@@ -13,6 +13,7 @@ from microtune.ir.verifier import verify
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.training.autodiff import differentiate
 from microtune.training.head import replace_head
+from microtune.training.optimisers import SGD
 from tests.training.graphs import random_graph, train_everything
 
 
@@ -33,7 +34,7 @@ def clamp_behind_a_clamping_layer() -> Graph:
 
 def test_both_masks_are_applied_behind_a_clamp_op() -> None:
     backward, gradients = differentiate(clamp_behind_a_clamping_layer())
-    graph = lower_gradients(backward, gradients, "int32", "exact")
+    graph = lower_gradients(backward, gradients, "int32", "exact", optimizer=SGD())
     inputs: dict[str, Array] = {
         "input": np.array([3, 4], np.int8).reshape(1, 1, 1, 2), "label": np.zeros(1, np.int32),
         "lr": np.ones(1, np.float32), "seed": np.zeros(1, np.uint32),
@@ -54,7 +55,7 @@ def test_every_param_has_one_update(bias_format: str, head_format: str) -> None:
         backward, gradients = differentiate(
             train_everything(random_graph(seed, "device").with_head(head_format))
         )
-        graph = verify(lower_gradients(backward, gradients, bias_format))  # type: ignore[arg-type]
+        graph = verify(lower_gradients(backward, gradients, bias_format, optimizer=SGD()))  # type: ignore[arg-type]
         params = {t.name for t in graph.with_role("param")}
         states = {t.name for t in graph.with_role("state")}
         assert set(graph.updates) == params | states
@@ -67,4 +68,4 @@ def test_every_param_has_one_update(bias_format: str, head_format: str) -> None:
 def test_an_int8_classifier_is_refused() -> None:
     backward, gradients = differentiate(train_everything(random_graph(3, "device").graph))
     with pytest.raises(MicrotuneError, match="replace the int8 classifier"):
-        lower_gradients(backward, gradients)
+        lower_gradients(backward, gradients, optimizer=SGD())

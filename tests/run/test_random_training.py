@@ -25,7 +25,7 @@ OFTEN = (
     "asymmetric padding", "odd size", "stride 2 on odd size", "wide", "scheme full", "scheme last",
     "scheme ratios", "scheme without head", "input rows", "input resident", "bias int16",
     "bias int32", "head int16", "head float32", "schedule layers", "schedule in-place",
-    "schedule stream",
+    "schedule stream", "optimizer momentum",
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from microtune.run.interpreter import Interpreter
 from microtune.run.runners import loss_q16
 from microtune.training.apply_scheme import can_split
 from microtune.training.build import Formats, build_training_graph
+from microtune.training.optimisers import SGD, Momentum, Optimizer
 from microtune.training.scheme import (
     Scheme,
     backbone_layers,
@@ -41,6 +42,7 @@ STEPS = 8
 FRAMES = 3
 CONTEXT_MARGIN = 256  # the context of a 64-bit machine is larger than what is planned for chips
 WIDE = (1, 16, 24, 33, 40, 64)
+MOMENTA = 0.5, 0.9, 0.99
 SCHEDULES: tuple[pipeline.Schedule, ...] = ("layers", "in-place", "stream")
 
 
@@ -102,6 +104,7 @@ class Draw:
     rng: np.random.Generator
     case: GraphCase
     formats: Formats
+    optimizer: Optimizer
     scheme: Scheme
     input: pipeline.InputMode
     schedule: pipeline.Schedule
@@ -112,7 +115,7 @@ class Draw:
 def draw(seed: int, op: OpCase | None = None) -> Draw:
     """The model, formats, scheme and schedule of a seed. Every tenth model has a layer of a single
     channel in and out, every fifth is as wide as the blocks of the kernels. Every fourth has a
-    mean squared error instead of cross-entropy. `op`: with ops of this family."""
+    mean squared error instead of cross-entropy, every third is trained with momentum. `op`: with ops of this family."""
     rng = np.random.default_rng([seed, 0x7261])
     widths = WIDE if seed % 5 == 2 else WIDTHS
     case = random_graph(seed, "device", widths, single=seed % 10 == 4, op=op)
@@ -126,12 +129,15 @@ def draw(seed: int, op: OpCase | None = None) -> Draw:
     if op is not None and seed % 2:  # its ops are frozen, and all of the frozen part is streamed
         scheme, kind = resolve_scheme("last-1", case.graph, case.graph.name), "last"
         level = "in-place"
+    optimizer: Optimizer = Momentum.of(MOMENTA[seed // 3 % 3]) if seed % 3 == 1 else SGD()
     tags = {
         f"task {task.name}", f"bias {formats.bias}", f"head {formats.head}", f"scheme {kind}",
-        f"input {by_rows}",
+        f"input {by_rows}", f"optimizer {optimizer.name}",
         f"schedule {level}", *(["wide"] if widths is WIDE else []),
     }  # fmt: skip
-    return Draw(seed, rng, case, formats, scheme, by_rows, level, task, tags | case.tags)
+    return Draw(
+        seed, rng, case, formats, optimizer, scheme, by_rows, level, task, tags | case.tags
+    )
 
 
 def training_case(seed: int, op: OpCase | None = None) -> TrainingCase:
@@ -139,7 +145,7 @@ def training_case(seed: int, op: OpCase | None = None) -> TrainingCase:
     drawn = draw(seed, op)
     case, rng = drawn.case, drawn.rng
     graph = build_training_graph(
-        case.graph, case.classes, drawn.scheme, drawn.formats, task=drawn.task
+        case.graph, case.classes, drawn.scheme, drawn.formats, drawn.optimizer, task=drawn.task
     )
     if drawn.scheme.head and rng.integers(2):
         _fill_head(graph, rng)

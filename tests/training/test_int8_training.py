@@ -18,6 +18,7 @@ from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.calibrate import calibrated_offsets
 from microtune.training.head import replace_head
+from microtune.training.optimisers import SGD
 from microtune.training.scheme import resolve_scheme
 from tests.training.graphs import random_graph, train_everything
 
@@ -36,8 +37,10 @@ class Pair:
 
     def __init__(self, graph: Graph) -> None:
         self.float_graph, gradients = differentiate(graph)
-        self.exact = lower_gradients(self.float_graph, gradients, "int32", "exact")
-        self.offset = lower_gradients(self.float_graph, gradients, "int32", "offset")
+        self.exact = lower_gradients(self.float_graph, gradients, "int32", "exact", optimizer=SGD())
+        self.offset = lower_gradients(
+            self.float_graph, gradients, "int32", "offset", optimizer=SGD()
+        )
         self.offset.data.update(calibrated_offsets(self.exact))
         self.state: dict[str, Array] = {}
         self.names = self._names()

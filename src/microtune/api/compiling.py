@@ -23,6 +23,7 @@ from microtune.targets import Target, load_target
 from microtune.training.build import Formats
 from microtune.training.classes import Classes, own_classes, resolve_classes
 from microtune.training.head import HeadFormat
+from microtune.training.optimisers import OptimizerName, make_optimizer
 from microtune.training.scheme import Scheme
 from microtune.training.tasks import CLASSIFY, REGRESS
 
@@ -39,6 +40,8 @@ class CompileOptions(TypedDict, total=False):
     flash: str | int
     bias: BiasFormat
     head: HeadFormat
+    optimizer: OptimizerName
+    momentum: float | None
     input: pipeline.InputMode
     schedule: pipeline.Schedule
     replay: str | int | None
@@ -61,6 +64,8 @@ def compile(
     flash: str | int = "1MB",
     bias: BiasFormat = "int16",
     head: HeadFormat = "int16",
+    optimizer: OptimizerName = "sgd",
+    momentum: float | None = None,
     input: pipeline.InputMode = "resident",
     schedule: pipeline.Schedule = "stream",
     replay: str | int | None = None,
@@ -88,6 +93,10 @@ def compile(
         flash: flash budget, in the same way.
         bias: number format of trained biases.
         head: number format of the head.
+        optimizer: "sgd", or "momentum": each trained parameter then has a velocity of its own
+            format, in SRAM and in saved states.
+        momentum: the share of the velocity that each step keeps, between 0 and 1; None: 0.9. Only
+            with optimizer="momentum".
         input: "resident" (the frame is in SRAM) or "rows" (a callback delivers rows).
         schedule: how the step is executed; the bits are the same.
         replay: memory for stored samples to rehearse, in bytes or as text.
@@ -106,8 +115,9 @@ def compile(
     with reporter.stage("compiling"):
         loaded, request = _request(
             model, scheme=scheme, classes=classes, outputs=outputs, data=data, target=target,
-            sram=sram, flash=flash, bias=bias, head=head, input=input, schedule=schedule,
-            replay=replay, class_names=class_names, learnt=learnt, prefix=prefix,
+            sram=sram, flash=flash, bias=bias, head=head, optimizer=optimizer, momentum=momentum,
+            input=input, schedule=schedule, replay=replay, class_names=class_names,
+            learnt=learnt, prefix=prefix,
         )  # fmt: skip
         pipeline.compile_model(loaded, request, place, reporter.note)
     return Project.open(place)
@@ -191,4 +201,8 @@ def _request(
         class_names=chosen.names, prefix=check_prefix(options.get("prefix", "")),
         learnt=None if learnt is None else read_learnt(learnt),
         names_in_c=options.get("class_names", False),
+        optimizer=make_optimizer(
+            choice("optimizer", options.get("optimizer", "sgd"), OptimizerName),
+            options.get("momentum"),
+        ),
     )  # fmt: skip

@@ -12,7 +12,7 @@ import typer
 import microtune as mt
 from microtune.api.compiling import CompileOptions
 from microtune.cli.bars import say
-from microtune.cli.options import BiasKind, HeadKind, InputKind, Target
+from microtune.cli.options import BiasKind, HeadKind, InputKind, OptimizerKind, Target
 from microtune.report.console import console, figures_table
 
 
@@ -44,6 +44,14 @@ def compile_command(
     flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
     bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int16,
     head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
+    optimizer: Annotated[
+        OptimizerKind, typer.Option(help="SGD, or SGD with momentum: a velocity in SRAM for each "
+                                    "trained parameter.")
+    ] = OptimizerKind.sgd,
+    momentum: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="What each step keeps of the velocity, "
+                                   "with --optimizer momentum; 0.9 if not given.")
+    ] = None,
     input_mode: Annotated[
         InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")
     ] = InputKind.resident,
@@ -75,7 +83,8 @@ def compile_command(
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
     options = CompileOptions(
         scheme=scheme, classes=classes, outputs=outputs, data=data, target=target, sram=sram,
-        flash=flash, bias=bias.value, head=head.value, input=input_mode.value,
+        flash=flash, bias=bias.value, head=head.value, optimizer=optimizer.value,
+        momentum=momentum, input=input_mode.value,
         schedule=schedule.value, replay=replay, class_names=class_names, learnt=learnt,
         prefix=prefix,
     )  # fmt: skip

@@ -47,6 +47,13 @@ class BiasKind(StrEnum):
     int16 = "int16"
 
 
+class OptimizerKind(StrEnum):
+    """What becomes of a gradient."""
+
+    sgd = "sgd"
+    momentum = "momentum"
+
+
 class HeadKind(StrEnum):
     """The number format of the head's parameters."""
 

@@ -131,7 +131,7 @@ class Emitter:
         c_type = C_TYPES[self.graph.tensors[name].dtype]
         if tensor.role == "const":
             return self.constant(tensor.name)
-        if tensor.role == "param":
+        if tensor.name in self.slots:
             return f"({c_type} *)(void *)(p + {self.slots[tensor.name].offset})"
         if tensor.role == "state":
             return f"o + {self.offsets[tensor.name]}"

@@ -15,6 +15,7 @@ import numpy as np
 from microtune.ir.graph import DTYPES, Array, Graph
 from microtune.ir.ops import Trait, with_trait
 from microtune.ir.ops.layer import is_depthwise, layer_of
+from microtune.ir.ops.momentum import trained_param
 
 ALIGNMENT = 8
 
@@ -47,7 +48,7 @@ def depthwise_weights(graph: Graph) -> set[str]:
         o = layer_of(node)
         if is_depthwise(graph, node):
             names |= {o.weight, *([o.split.trained] if o.split else [])}
-    return names
+    return names | {v for v in momentum_names(graph) if trained_param(graph, v) in names}
 
 
 def to_c(array: Array, depthwise: bool) -> Array:
@@ -66,11 +67,15 @@ def from_c(flat: Array, slot: Slot) -> Array:
 
 
 def parameter_slots(graph: Graph) -> list[Slot]:
-    """The trained parameter block, in order of declaration, 8-byte aligned."""
+    """The trained parameter block, in order of declaration, 8-byte aligned.
+
+    Parameters come first, the velocities of the optimiser after them: both are saved and loaded.
+    """
     depthwise = depthwise_weights(graph)
     slots: list[Slot] = []
     offset = 0
-    for tensor in graph.with_role("param"):
+    velocities = [graph.tensors[name] for name in momentum_names(graph)]
+    for tensor in (*graph.with_role("param"), *velocities):
         size = tensor.bytes
         slots.append(
             Slot(tensor.name, offset, size, tensor.dtype, tensor.shape, tensor.name in depthwise)
@@ -100,4 +105,15 @@ def unpack_block(block: bytes, slots: Sequence[Slot]) -> dict[str, Array]:
 
 def offset_names(graph: Graph) -> list[str]:
     """The gradient offsets in the order of the context's array."""
-    return [t.name for t in graph.with_role("state")]
+    return [t.name for t in graph.with_role("state") if t.kind == "exponent_offset"]
+
+
+def momentum_names(graph: Graph) -> list[str]:
+    """The velocities of the trained parameters in order of declaration; none without momentum."""
+    return [t.name for t in graph.with_role("state") if t.kind == "momentum"]
+
+
+def momentum_bytes(graph: Graph) -> int:
+    """Bytes of the parameter block that are velocities."""
+    slots, names = parameter_slots(graph), set(momentum_names(graph))
+    return block_bytes(slots) - block_bytes([slot for slot in slots if slot.name not in names])

@@ -21,7 +21,7 @@ from microtune.ir.signature import StepSignature, signature_of
 Array = npt.NDArray[Any]
 Role = Literal["input", "const", "param", "state", "value"]
 # What an input, a state or an output is for; None: an input of the model, an output of the model.
-Kind = Literal["target", "rate", "seed", "step", "exponent_offset", "loss", "gradient"]
+Kind = Literal["target", "rate", "seed", "step", "exponent_offset", "momentum", "loss", "gradient"]
 Attr = bool | int | float | str | list[int] | list[float]
 
 

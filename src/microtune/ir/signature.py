@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 INPUT_KINDS: tuple[Kind, ...] = ("target", "rate", "seed", "step")
 OUTPUT_KINDS: tuple[Kind, ...] = ("loss", "gradient")
-STATE_KINDS: tuple[Kind, ...] = ("exponent_offset",)
+STATE_KINDS: tuple[Kind, ...] = ("exponent_offset", "momentum")
 # What a step has at most once, with its element type.
 SINGLE: dict[Kind, tuple[str, ...]] = {
     "rate": ("f32",), "seed": ("u32",), "step": ("u32",), "loss": ("i32", "f32", "f64"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from microtune.ir.graph import Graph, Node
-from microtune.ir.ops import Trait, has
+from microtune.ir.ops import OPS, Trait, has, operand_names
 from microtune.memory.rings import Segment, image_height, row_bytes, segments_of
 
 # A whole tensor, rows of one, what a kernel needs beside its operands, row counters of a segment.
@@ -68,10 +68,16 @@ def aligned(size: int, alignment: int = 8) -> int:
 def views(graph: Graph) -> dict[str, str]:
     """Value -> the tensor whose memory it is (itself, a viewed value or an updated param).
 
-    The execution options say which operand's memory a node's first result takes.
+    The execution options say which operand's memory a node's first result takes; an update writes
+    into its operands.
     """
     owner: dict[str, str] = {}
     for node in graph.nodes:
+        if writes := OPS[node.op].writes:
+            operands = operand_names(node)
+            for operand, name in zip(writes, node.outputs, strict=True):
+                owner[name] = owner.get(operands[operand], operands[operand])
+            continue
         first, *rest = node.outputs
         taken = graph.execution.in_place.get(first)
         viewed = node.inputs[0] if has(node, Trait.VIEW) else taken

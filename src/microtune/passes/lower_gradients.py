@@ -19,6 +19,7 @@ from microtune.ir.ops import OPS, Trait, has
 from microtune.ir.ops.clamp import MaskGradient
 from microtune.ir.ops.gradient_operands import Gradient, Rounding
 from microtune.ir.ops.operands import Operands
+from microtune.ir.ops.rules import Optimizer
 from microtune.ir.prune import remove_unused
 from microtune.ir.verifier import verify
 
@@ -36,6 +37,7 @@ class Lowering:
     params: dict[str, str]
     bias_format: BiasFormat
     rule: ExponentRule
+    optimizer: Optimizer
     rate: str = ""
     seed: str = ""
     step: str = ""
@@ -129,12 +131,29 @@ class Lowering:
     def emit_update(
         self, op: str, operands: Operands[str], params: tuple[str, ...], attrs: dict[str, Attr]
     ) -> None:
-        """Append an in-place update of params."""
-        names = tuple(self.fresh(f"{p}.next") for p in params)
-        tensors = [self.target.tensors[p] for p in params]
+        """Append what the optimiser makes of this SGD step of params."""
+        self.optimizer.emit_update(self, op, operands, params, attrs)
+
+    def emit_in_place(
+        self, op: str, operands: Operands[str], written: tuple[str, ...], attrs: dict[str, Attr]
+    ) -> tuple[str, ...]:
+        """Append an op whose results take the memory of `written`; returns their names."""
+        names = tuple(self.fresh(f"{name}.next") for name in written)
+        tensors = [self.target.tensors[name] for name in written]
         outputs = [Tensor(n, t.shape, t.dtype) for n, t in zip(names, tensors, strict=True)]
         self.target.add_node(Node(op, operands.flat(), names, attrs), outputs)
-        self.target.updates.update(zip(params, names, strict=True))
+        return names
+
+    def finish(self, written: tuple[str, ...], values: tuple[str, ...]) -> None:
+        """These values are what params and states hold after the step."""
+        self.target.updates.update(zip(written, values, strict=True))
+
+    def momentum_of(self, param: str) -> str:
+        """Declare the velocity of a param: a state of its shape and type that starts at 0."""
+        like = self.target.tensors[param]
+        name = self.fresh(f"{param}.velocity")
+        tensor = Tensor(name, like.shape, like.dtype, "state", kind="momentum")
+        return self.target.add_tensor(tensor, np.zeros(like.shape, like.numpy))
 
     def copy(self, node: Node, operands: Operands[str] | None = None) -> None:
         """Append a node as it is, perhaps with other operands."""
@@ -148,17 +167,21 @@ def lower_gradients(
     gradients: dict[str, str],
     bias_format: BiasFormat = "int32",
     rule: ExponentRule = "offset",
+    *,
+    optimizer: Optimizer,
 ) -> Graph:
     """The device's training graph: int8 gradients, updates in place, outputs logits and loss.
 
-    `gradients` maps params to float gradients, as `differentiate` returns them. Raises
-    MicrotuneError naming a gradient op that has no int8 version.
+    `gradients` maps params to float gradients, as `differentiate` returns them; `optimizer` says
+    how they become steps. Raises MicrotuneError naming a gradient op that has no int8 version.
     """
     target = verify(graph).copy()
     target.nodes = []
     target.outputs = [n for n in graph.outputs if graph.tensors[n].kind != "gradient"]
     target.tensors = {n: t for n, t in graph.tensors.items() if t.role != "value"}
-    low = Lowering(graph, target, {g: p for p, g in gradients.items()}, bias_format, rule)
+    low = Lowering(
+        graph, target, {g: p for p, g in gradients.items()}, bias_format, rule, optimizer
+    )
     low.declare_inputs()
     for node in graph.nodes:
         lowering = OPS[node.op].lowering

@@ -23,7 +23,7 @@ _HEADER = struct.Struct("<4sII32s32sIII")
 _MAGIC = b"MTSV"
 # Seed, step, learning rate, last loss.
 _STATE = struct.Struct("<IIfi")
-_AGAIN = "compile with the model, scheme, classes and formats that it was learnt with"
+_AGAIN = "compile with the model, scheme, classes, formats and optimiser that it was learnt with"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Learnt:
         return abs(float(_STATE.unpack(self.payload[-_STATE.size :])[2]))
 
     def values(self, slots: Sequence[layout.Slot], offsets: Sequence[str]) -> dict[str, Array]:
-        """Trained parameters and gradient offsets by tensor name."""
+        """Trained parameters, velocities and gradient offsets by tensor name."""
         size = layout.block_bytes(slots)
         values = np.frombuffer(self.payload, np.int8, len(offsets), size)
         named = {name: np.array([v], np.int8) for name, v in zip(offsets, values, strict=True)}
@@ -80,7 +80,8 @@ class Learnt:
              f"in arithmetic version {self.numerics_version}, this is "
              f"{numerics.NUMERICS_VERSION}"),
             (len(self.payload) != size,
-             "for other classes or in other formats (--classes, --bias, --head)"),
+             "for other classes, in other formats or with another optimiser "
+             "(--classes, --bias, --head, --optimizer)"),
             (not slots, "with a scheme that trains something"),
         ):  # fmt: skip
             if wrong:

@@ -54,6 +54,16 @@ class LearntEntry:
 
 
 @dataclass(frozen=True)
+class OptimizerEntry:
+    """What becomes of the gradients, the share of a velocity that each step keeps (None: there are
+    no velocities), and the bytes of `parameter_bytes` that are velocities."""
+
+    name: str = "sgd"
+    momentum: float | None = None
+    state_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Budget:
     """The bytes of SRAM and flash that the plan had to fit."""
 
@@ -121,12 +131,14 @@ class Manifest:
     parameters: tuple[Slot, ...]
     gradient_offsets: tuple[str, ...]
     preprocessing: Mapping[str, Any]
+    optimizer: OptimizerEntry = OptimizerEntry()
 
     def to_json(self) -> dict[str, Any]:
         """The object that plan.json holds."""
         plain = {
             "formats": dict(self.formats), "class_names": list(self.class_names),
             "target": self.target.to_json(), "preprocessing": dict(self.preprocessing),
+            "optimizer": asdict(self.optimizer),
             "model": asdict(self.model), "scheme": asdict(self.scheme),
             "learnt": None if self.learnt is None else asdict(self.learnt),
             "budget": asdict(self.budget), "arenas": [asdict(entry) for entry in self.arenas],
@@ -155,6 +167,7 @@ class Manifest:
             "model": NamedHash(entry["model"]["name"], entry["model"]["sha256"]),
             "scheme": SchemeEntry(scheme["name"], scheme["sha256"], scheme.get("analytic_kb")),
             "class_names": tuple(entry["class_names"]),
+            "optimizer": OptimizerEntry(**entry.get("optimizer", {})),
             "learnt": None if learnt is None else LearntEntry(**learnt),
             "target": parse_target(entry["target"], f"{where}: target"),
             "budget": Budget(entry["budget"]["sram_bytes"], entry["budget"]["flash_bytes"]),

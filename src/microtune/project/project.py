@@ -37,6 +37,7 @@ from microtune.project.manifest import (
     LearntEntry,
     Manifest,
     NamedHash,
+    OptimizerEntry,
     SchemeEntry,
     read_plan,
 )
@@ -48,6 +49,7 @@ from microtune.runtime.files import (
 )
 from microtune.targets import Placement, Target, write_port
 from microtune.tools.names import printable
+from microtune.training.optimisers import DEFAULT_OPTIMIZER, Optimizer
 from microtune.training.tasks import target_codes
 
 # What SRAM holds beside arenas: names that no tensor can have.
@@ -81,6 +83,7 @@ class Project:
     prefix: str = ""
     learnt: Learnt | None = None
     names_in_c: bool = False
+    optimizer: Optimizer = DEFAULT_OPTIMIZER
 
     @property
     def modality(self) -> Modality | None:
@@ -96,7 +99,11 @@ def manifest_of(project: Project) -> Manifest:
         generator=f"microtune {__version__}", numerics_version=numerics.NUMERICS_VERSION,
         model=NamedHash(graph.name, project.model_sha256),
         scheme=SchemeEntry(project.scheme_name, project.scheme_sha256, project.analytic_kb),
-        formats=project.formats, classes=project.classes, class_names=project.class_names,
+        formats=project.formats,
+        optimizer=OptimizerEntry(
+            project.optimizer.name, project.optimizer.momentum, layout.momentum_bytes(graph)
+        ),
+        classes=project.classes, class_names=project.class_names,
         prefix=project.prefix,
         learnt=None if learnt is None else LearntEntry(learnt.sha256, learnt.steps),
         target=project.target, input=graph.execution.input,

@@ -14,6 +14,7 @@ from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.calibrate import calibrated_offsets
 from microtune.training.head import HeadFormat, knows, replace_head
+from microtune.training.optimisers import DEFAULT_OPTIMIZER, SGD, Optimizer
 from microtune.training.scheme import Scheme
 from microtune.training.tasks import CLASSIFY, Task
 from microtune.training.tasks.task import ATTRIBUTE
@@ -30,28 +31,30 @@ class Formats:
 
 
 def build_training_graph(
-    graph: Graph, outputs: int, scheme: Scheme, formats: Formats, *, task: Task = CLASSIFY,
-    calibrate: bool = True,
+    graph: Graph, outputs: int, scheme: Scheme, formats: Formats,
+    optimizer: Optimizer = DEFAULT_OPTIMIZER, *, task: Task = CLASSIFY, calibrate: bool = True,
 ) -> Graph:  # fmt: skip
     """The graph that is planned and generated: forward, backward, update, in device arithmetic.
 
     Raises what `training_passes` and the passes raise.
     """
-    return run_passes(
-        graph, training_passes(graph, outputs, scheme, formats, task=task, calibrate=calibrate)
+    passes = training_passes(
+        graph, outputs, scheme, formats, optimizer, task=task, calibrate=calibrate
     )
+    return run_passes(graph, passes)
 
 
 def training_passes(
-    graph: Graph, outputs: int, scheme: Scheme, formats: Formats, *, task: Task = CLASSIFY,
-    calibrate: bool = True,
+    graph: Graph, outputs: int, scheme: Scheme, formats: Formats,
+    optimizer: Optimizer = DEFAULT_OPTIMIZER, *, task: Task = CLASSIFY, calibrate: bool = True,
 ) -> tuple[Pass, ...]:  # fmt: skip
     """The passes from an int8 model to its training graph.
 
     A scheme that trains nothing gives the forward graph. A frozen head is the model's own
     classifier where that knows as many classes; else it is empty, and a scheme that trains
     something in front of it is a MicrotuneError: it would learn nothing. Without `calibrate` the
-    gradients' offsets start at 0, which changes no shape and is made much faster.
+    gradients' offsets start at 0, which changes no shape and is made much faster. `optimizer` says
+    what becomes of the gradients.
     """
     own = not scheme.head and knows(graph, outputs)
     if task is not CLASSIFY and not (scheme.head or own):
@@ -68,7 +71,7 @@ def training_passes(
     return (
         DeviceArithmetic(), *(() if task is CLASSIFY else (SetTask(task),)),
         ReplaceHead(outputs, formats.head, own), ApplyScheme(scheme),
-        Differentiate(), LowerGradients(formats.bias, calibrate),
+        Differentiate(), LowerGradients(formats.bias, calibrate, optimizer),
     )  # fmt: skip
 
 
@@ -155,6 +158,7 @@ class LowerGradients:
 
     bias: BiasFormat
     calibrate: bool = True
+    optimizer: Optimizer = DEFAULT_OPTIMIZER
     name: ClassVar[str] = "lower-gradients"
     needs: ClassVar[Stage] = Stage.BACKWARD
     gives: ClassVar[Stage] = Stage.TRAINING
@@ -164,8 +168,8 @@ class LowerGradients:
         if not any(graph.with_role("param")):
             return graph
         gradients = gradients_of(graph)
-        result = lower_gradients(graph, gradients, self.bias, "offset")
+        result = lower_gradients(graph, gradients, self.bias, "offset", optimizer=self.optimizer)
         if self.calibrate:
-            exact = lower_gradients(graph, gradients, self.bias, "exact")
+            exact = lower_gradients(graph, gradients, self.bias, "exact", optimizer=SGD())
             result.data.update(calibrated_offsets(exact))
         return result

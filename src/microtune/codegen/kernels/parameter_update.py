@@ -13,6 +13,7 @@ from microtune.ir.graph import Graph, Node
 from microtune.ir.ops.convolution import layer_with
 from microtune.ir.ops.convolution_operands import BiasUpdate, Split, WeightUpdate
 from microtune.ir.ops.layer import geometry_of, multipliers_of
+from microtune.ir.ops.momentum import trained_param
 from microtune.ir.ops.parameter_update import (
     FactorTable,
     bias_factors,
@@ -25,7 +26,7 @@ from microtune.runtime.facts import WEIGHT_SUM_BYTES
 def factor_params(e: Emitter, name: str, table: FactorTable) -> str:
     """Initialiser of mt_factor_params: the tables are those of the layer's forward pass, whose
     dead channels are marked apart."""
-    layer = layer_with(e.graph, name)
+    layer = layer_with(e.graph, trained_param(e.graph, name))
     m, n = multipliers_of(e.graph, layer)
     live = table.multiplier != 0
     if (m[live] != table.multiplier[live]).any() or (n[live] != table.shift[live]).any():

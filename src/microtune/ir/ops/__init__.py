@@ -18,6 +18,7 @@ FAMILIES = (
     "convolution",
     "convolution_gradient",
     "parameter_update",
+    "momentum",
     "residual",
     "average_pool",
     "max_pool",

@@ -12,7 +12,7 @@ from microtune.ir import numerics
 from microtune.ir.graph import Array, Attr, Graph, Node
 from microtune.ir.ops.common import centred, declared_shape, real_attr, scalar
 from microtune.ir.ops.operands import Operands, Single, T
-from microtune.ir.ops.parameter_update import rate, update_noise
+from microtune.ir.ops.parameter_update import rate, units_of, update_noise
 from microtune.ir.ops.registry import Context, ShapeList, Trait, first_with, op, operand_names
 from microtune.ir.ops.rules import Lowering, Tape
 
@@ -269,9 +269,10 @@ def head_factors(graph: Graph, node: Node) -> tuple[tuple[int, int], tuple[int, 
     """((fm, fe) of the weights, (fm, fe) of the biases) of the int16 head of a head_update node."""
     o = HeadUpdate[str].of(node.inputs)
     unit = output_unit(graph, o.d) * 2.0 ** node.int("fraction_bits", 15)
+    weight, bias = units_of(node)
     return (
-        numerics.split_factor(graph.scale(o.x) ** 2 * unit),
-        numerics.split_factor(unit),
+        numerics.split_factor(graph.scale(o.x) ** 2 * unit * 2.0**weight),
+        numerics.split_factor(unit * 2.0**bias),
     )
 
 
@@ -282,8 +283,8 @@ def _update_shapes(graph: Graph, node: Node) -> ShapeList:
 
 @op(
     "head_update", HeadUpdate, _update_shapes, Trait.UPDATE,
-    attrs="weight_site bias_site", optional="fraction_bits", macs=_macs,
-    reads=_twice,
+    attrs="weight_site bias_site", optional="fraction_bits units", macs=_macs,
+    reads=_twice, writes=("weight", "bias"),
 )  # fmt: skip
 def head_update(ctx: Context, o: HeadUpdate[Array]) -> list[Array]:
     """The next weight and the next bias of the head."""

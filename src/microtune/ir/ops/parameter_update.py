@@ -51,14 +51,24 @@ def weight_factors(graph: Graph, node: Node) -> FactorTable:
     """The factors f[o] = M[o]·c_g/s_w[o]² = c_g·(s_x/s_y)²/M[o] of a conv2d_weight_update node."""
     o = WeightUpdate[str].of(node.inputs)
     ratio = real_attr(node, "x_scale") / real_attr(node, "y_scale")
-    return _table(node, graph.data[o.scales], graph.factor(o.g.codes) * ratio**2)
+    real = graph.factor(o.g.codes) * ratio**2 * 2.0 ** units_of(node)[0]
+    return _table(node, graph.data[o.scales], real)
 
 
 def bias_factors(graph: Graph, node: Node) -> FactorTable:
     """The factors f[o] = M[o]·c_g/(s_x·s_w[o])² = c_g/s_y²/M[o], over 2^shift, of a bias_update."""
     o = BiasUpdate[str].of(node.inputs)
     real = graph.factor(o.g.codes) / real_attr(node, "y_scale") ** 2
-    return _table(node, graph.data[o.scales], real * 2.0 ** -node.int("shift", 0))
+    exponent = units_of(node)[0] - node.int("shift", 0)
+    return _table(node, graph.data[o.scales], real * 2.0**exponent)
+
+
+def units_of(node: Node) -> list[int]:
+    """For each tensor that an update writes the n with which its unit is 2^-n of the param's.
+
+    0 where the update writes the param itself.
+    """
+    return node.ints("units") if "units" in node.attrs else [0] * len(node.outputs)
 
 
 def rate(array: Array) -> tuple[int, int]:
@@ -111,7 +121,8 @@ def _reads(graph: Graph, node: Node) -> dict[str, float]:
 
 @op(
     "conv2d_weight_update", WeightUpdate, same_as("weight"), Trait.UPDATE,
-    attrs=CONV_ATTRS + " x_zero x_scale y_scale site", macs=_macs, reads=_reads, proof=update_proof,
+    attrs=CONV_ATTRS + " x_zero x_scale y_scale site", optional="units", macs=_macs, reads=_reads,
+    proof=update_proof, writes=("weight",),
 )  # fmt: skip
 def conv2d_weight_update(ctx: Context, o: WeightUpdate[Array]) -> list[Array]:
     """The next weight: weight - lr·dW, rounded stochastically; x holds the trained channels."""
@@ -138,7 +149,7 @@ def conv2d_weight_update(ctx: Context, o: WeightUpdate[Array]) -> list[Array]:
 
 @op(
     "bias_update", BiasUpdate, same_as("bias"), Trait.UPDATE, attrs="x_scale y_scale site",
-    optional="shift",
+    optional="shift units", writes=("bias",),
 )  # fmt: skip
 def bias_update(ctx: Context, o: BiasUpdate[Array]) -> list[Array]:
     """The next bias, int32 or the int16 delta: bias - lr·db, rounded stochastically."""

@@ -127,6 +127,7 @@ class Op:
     proof        what could overflow, as a sentence each
     overwrites   operands whose memory the first result may take
     clamps       whether its clamp can be active, so that a gradient needs a mask
+    writes       operands whose memory the results take, one each (ops that are UPDATE)
     window       the rows that a row of the result covers (ops that are STREAMED)
     back         "dx", "dW", "db" -> the op of the way back that a device runs for it
     """
@@ -145,6 +146,7 @@ class Op:
     proof: ProofRule = nothing_to_prove
     overwrites: OverwriteRule = overwrites_nothing
     clamps: ClampRule = never
+    writes: tuple[str, ...] = ()
     window: WindowRule = row_by_row
     back: Mapping[str, str] = field(default_factory=dict)
 

@@ -37,6 +37,27 @@ class Tape(Protocol):
         """The shape of a tensor as an attribute."""
 
 
+class Optimizer(Protocol):
+    """What becomes of a gradient: `training/optimisers` has them.
+
+    `name` is what `compile --optimizer` calls it.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+
+    @property
+    def momentum(self) -> float | None:
+        """The share of a velocity that each step keeps; None: there are no velocities."""
+
+    def emit_update(
+        self, low: Lowering, op: str, operands: Operands[str], params: tuple[str, ...],
+        attrs: dict[str, Attr],
+    ) -> None:  # fmt: skip
+        """Append the update of `params`, given the op that would make an SGD step of them."""
+
+
 class Lowering(Protocol):
     """The graph that the int8 version of a training graph is appended to."""
 
@@ -105,7 +126,18 @@ class Lowering(Protocol):
     def emit_update(
         self, op: str, operands: Operands[str], params: tuple[str, ...], attrs: dict[str, Attr]
     ) -> None:
-        """Append an update in place of `params`."""
+        """Append what the optimiser makes of this SGD step of `params`."""
+
+    def emit_in_place(
+        self, op: str, operands: Operands[str], written: tuple[str, ...], attrs: dict[str, Attr]
+    ) -> tuple[str, ...]:
+        """Append an op whose results take the memory of `written`; returns their names."""
+
+    def finish(self, written: tuple[str, ...], values: tuple[str, ...]) -> None:
+        """These values are what params and states hold after the step."""
+
+    def momentum_of(self, param: str) -> str:
+        """Declare the velocity of a param: a state of its shape and type that starts at 0."""
 
     def copy(self, node: Node, operands: Operands[str] | None = None) -> None:
         """Append a node as it is, perhaps with other operands."""

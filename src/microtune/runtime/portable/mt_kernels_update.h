@@ -95,6 +95,45 @@ typedef struct {
 void mt_head_update_int16(const mt_head_update_params *p, const mt_head_update_int16_io *io);
 void mt_head_update_float32(const mt_head_update_params *p, const mt_head_update_float32_io *io);
 
+/* Momentum: after an update has written its step into the velocity v, value += v * 2^-unit and
+ * v *= decay * 2^-16, both rounded stochastically; float32: real_decay. Value and velocity are
+ * `rows` runs of `columns` elements. The random bits of element c of row r have index
+ * r * row_step + order[c] * column_step; order NULL: c. */
+typedef struct {
+    int32_t rows, columns;
+    uint32_t row_step, column_step;
+    const uint16_t *order;
+    int32_t decay, unit; /* 0 < decay < 2^16, 0 <= unit <= 16 */
+    uint32_t site;
+    float real_decay;
+} mt_momentum_params;
+
+typedef struct {
+    int8_t *value, *velocity;
+    const mt_step_state *state;
+} mt_momentum_int8_io;
+
+typedef struct {
+    int16_t *value, *velocity;
+    const mt_step_state *state;
+} mt_momentum_int16_io;
+
+typedef struct {
+    int32_t *value, *velocity;
+    const mt_step_state *state;
+} mt_momentum_int32_io;
+
+typedef struct {
+    float *value, *velocity;
+    const mt_step_state *state;
+} mt_momentum_float32_io;
+
+/* Values stay within +-127, +-32767 and +-2^30. */
+void mt_momentum_int8(const mt_momentum_params *p, const mt_momentum_int8_io *io);
+void mt_momentum_int16(const mt_momentum_params *p, const mt_momentum_int16_io *io);
+void mt_momentum_int32(const mt_momentum_params *p, const mt_momentum_int32_io *io);
+void mt_momentum_float32(const mt_momentum_params *p, const mt_momentum_float32_io *io);
+
 #ifdef __cplusplus
 }
 #endif
