@@ -21,7 +21,8 @@ class PlannedFigures:
     `analytic_kb` is the published formula's SRAM in KB (None where it says nothing). `arenas` are
     the arena's bytes by bank, `residents` says where the stack, the context and the replay memory
     are. No plan needs less than `arena_lower_bound`; `proven_minimal` says "yes, for this order" or
-    "no". `train_macs` are those of a whole training step. `velocity_bytes` are the states of momentum.
+    "no". `train_macs` are those of a whole training step. `velocity_bytes` are the states of
+    momentum.
     """
 
     model: str
@@ -43,8 +44,7 @@ class PlannedFigures:
     train_macs: int
 
     def to_json(self) -> dict[str, Any]:
-        """The figures by name; without those of a replay memory or velocities that are not
-        there."""
+        """The figures by name, without replay memory and velocities where there are none."""
         figures = asdict(self)
         if not self.replay_bytes:
             del figures["replay_bytes"], figures["replay_samples"]

@@ -48,7 +48,7 @@ class BiasKind(StrEnum):
 
 
 class OptimizerKind(StrEnum):
-    """What becomes of a gradient."""
+    """The optimiser: what becomes of a gradient."""
 
     sgd = "sgd"
     momentum = "momentum"

@@ -23,7 +23,7 @@ UNIT_BITS = 16  # a decay of 2^16 would be 1
 
 @dataclass(frozen=True)
 class MomentumStep(Operands[T]):
-    """momentum_step; `order` lists the original channels of a partly trained weight."""
+    """Operands of momentum_step; `order` lists the original channels of a partly trained weight."""
 
     value: T
     velocity: T

@@ -38,14 +38,11 @@ class Tape(Protocol):
 
 
 class Optimizer(Protocol):
-    """What becomes of a gradient: `training/optimisers` has them.
-
-    `name` is what `compile --optimizer` calls it.
-    """
+    """What becomes of a gradient: `training/optimisers` has them."""
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """The name, as `compile --optimizer` has it."""
 
     @property
     def momentum(self) -> float | None:

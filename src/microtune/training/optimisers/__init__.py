@@ -26,11 +26,14 @@ def make_optimizer(name: OptimizerName, momentum: float | None = None) -> Optimi
     """
     if name == "sgd":
         if momentum is not None:
-            raise MicrotuneError(f"momentum {momentum} needs the optimiser momentum, not sgd")
+            raise MicrotuneError(
+                f"momentum {momentum:g} without --optimizer momentum: SGD has no velocity to keep"
+            )
         return SGD()
     return Momentum.of(DEFAULT_MOMENTUM if momentum is None else momentum)
 
 
 __all__ = [
-    "DEFAULT_MOMENTUM", "DEFAULT_OPTIMIZER", "SGD", "Momentum", "Optimizer", "OptimizerName", "make_optimizer",
+    "DEFAULT_MOMENTUM", "DEFAULT_OPTIMIZER", "SGD", "Momentum", "Optimizer", "OptimizerName",
+    "make_optimizer",
 ]  # fmt: skip

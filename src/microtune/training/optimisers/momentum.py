@@ -29,7 +29,7 @@ def unit_of(tensor: Tensor) -> int:
 
 @dataclass(frozen=True)
 class Momentum:
-    """v ← v - lr·g; w ← w + v; v ← decay/2^16 · v."""
+    """Per step v ← v - lr·g, then w ← w + v, then v ← decay/2^16 · v."""
 
     decay: int
     name: str = "momentum"

@@ -11,7 +11,7 @@ from microtune.ir.ops.rules import Lowering
 
 @dataclass(frozen=True)
 class SGD:
-    """w ← w - lr·g: no state, no further bytes."""
+    """Per step w ← w - lr·g: no state, no further bytes."""
 
     name: str = "sgd"
     momentum: float | None = None
