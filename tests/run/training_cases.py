@@ -113,9 +113,12 @@ class Draw:
 
 
 def draw(seed: int, op: OpCase | None = None) -> Draw:
-    """The model, formats, scheme and schedule of a seed. Every tenth model has a layer of a single
-    channel in and out, every fifth is as wide as the blocks of the kernels. Every fourth has a
-    mean squared error instead of cross-entropy, every third is trained with momentum. `op`: with ops of this family."""
+    """The model, formats, optimiser, scheme and schedule of a seed.
+
+    Every tenth model has a layer of a single channel in and out, every fifth is as wide as the
+    blocks of the kernels. Every fourth has a mean squared error instead of cross-entropy, every
+    third is trained with momentum. `op`: with ops of this family.
+    """
     rng = np.random.default_rng([seed, 0x7261])
     widths = WIDE if seed % 5 == 2 else WIDTHS
     case = random_graph(seed, "device", widths, single=seed % 10 == 4, op=op)
@@ -129,15 +132,13 @@ def draw(seed: int, op: OpCase | None = None) -> Draw:
     if op is not None and seed % 2:  # its ops are frozen, and all of the frozen part is streamed
         scheme, kind = resolve_scheme("last-1", case.graph, case.graph.name), "last"
         level = "in-place"
-    optimizer: Optimizer = Momentum.of(MOMENTA[seed // 3 % 3]) if seed % 3 == 1 else SGD()
+    optimizer: Optimizer = Momentum.of(MOMENTA[seed // 3 % 3]) if seed % 3 == 0 else SGD()
     tags = {
         f"task {task.name}", f"bias {formats.bias}", f"head {formats.head}", f"scheme {kind}",
         f"input {by_rows}", f"optimizer {optimizer.name}",
         f"schedule {level}", *(["wide"] if widths is WIDE else []),
     }  # fmt: skip
-    return Draw(
-        seed, rng, case, formats, optimizer, scheme, by_rows, level, task, tags | case.tags
-    )
+    return Draw(seed, rng, case, formats, optimizer, scheme, by_rows, level, task, tags | case.tags)
 
 
 def training_case(seed: int, op: OpCase | None = None) -> TrainingCase:

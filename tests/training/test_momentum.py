@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
 
@@ -31,10 +31,10 @@ def moved(
 ) -> tuple[Array, Array]:
     """(value, velocity) after the op, by its numpy meaning."""
     node = Node("momentum_step", (), (), {"decay": decay, "unit": unit, "site": 5, "groups": 1})
-    one = [np.array([n], np.uint32) for n in (seed, 3)]
+    key, step = np.array([seed], np.uint32), np.array([3], np.uint32)
     meaning = OPS["momentum_step"].meaning
     value, velocity = meaning(
-        Context(Graph("one op"), node), MomentumStep[Array](value, velocity, *one, None)
+        Context(Graph("one op"), node), MomentumStep[Array](value, velocity, key, step, None)
     )
     return value, velocity
 
@@ -135,7 +135,8 @@ def _two_steps(graph: Graph, frame: Array, rate: float) -> Steps:
 
 def shares(graph: Graph, pairs: list[tuple[Moves, Moves]]) -> dict[str, float]:
     """By element type: how far params moved, in units of how far they should."""
-    there, should = Counter[str](), Counter[str]()
+    there: dict[str, float] = defaultdict(float)
+    should = Counter[str]()
     for found, wanted in pairs:
         for name, exact in wanted.items():
             dtype = graph.tensors[name].dtype

@@ -46,7 +46,7 @@ class Momentum:
     @property
     def momentum(self) -> float:
         """The share of the velocity that a step keeps."""
-        return self.decay / 2**UNIT_BITS
+        return self.decay / (1 << UNIT_BITS)
 
     def emit_update(
         self, low: Lowering, op: str, operands: Operands[str], params: tuple[str, ...],
