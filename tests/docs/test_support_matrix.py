@@ -8,6 +8,7 @@ from microtune.codegen.kernels import KERNELS
 from microtune.ir.ops import OPS, Trait
 from microtune.passes.lower_gradients import lower_gradients
 from microtune.training.autodiff import differentiate
+from microtune.training.optimisers import SGD
 from tests.cases import CASES
 from tests.docs.pages import ROOT, pieces
 from tests.training.graphs import random_graph, train_everything
@@ -31,7 +32,7 @@ def test_what_runs_on_the_way_back_is_in_the_table() -> None:
     named = {name for op in OPS.values() for name in op.back.values()}
     for seed, case in ((seed, case) for case in CASES for seed in range(6)):
         graph = train_everything(random_graph(seed, "device", op=case).with_head("int16"))
-        training = lower_gradients(*differentiate(graph))
+        training = lower_gradients(*differentiate(graph), optimizer=SGD())
         loss = next(i for i, n in enumerate(training.nodes) if Trait.LOSS in OPS[n.op].traits)
         back = {n.op for n in training.nodes[loss + 1 :] if Trait.VIEW not in OPS[n.op].traits}
         assert back - named <= {"q_gradient_sum"}, (case, seed)
