@@ -81,6 +81,7 @@ PAIRS = (
     Pair("fashion5", "ratios", "--schedule layers"),
     Pair("fashion5", "bias-only", "--schedule in-place"),
     Pair("fashion5", "head-only", "--replay 16KB"),
+    Pair("fashion5", "ratios", "--optimizer momentum --input rows"),
     Pair("fashion5", "none", "--input rows"),
     Pair("fashion5", "head-only", "--prefix tops_ --classes a,b,c,d,e --class-names"),
     Pair("fashion5", "last-7", "--target cortex-m7-banks --input rows"),

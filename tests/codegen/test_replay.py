@@ -62,7 +62,8 @@ def test_every_option_of_compile_that_shapes_the_sources_is_in_some_pair() -> No
     for word in (
         "--schedule layers", "--schedule in-place", "--input rows", "--bias int32", "--bias int16",
         "--head float32", "--head int16", "--replay", "--prefix", "--class-names",
-        "--target cortex-m7-banks", " none ", " full ", " ratios ", " bias-only ", " head-only ",
+        "--target cortex-m7-banks", "--optimizer momentum", " none ", " full ", " ratios ",
+        " bias-only ", " head-only ",
     ):  # fmt: skip
         assert word in names
     assert {pair.model for pair in replay.PAIRS} >= {"mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import microtune as mt
 from microtune import embedded
 from microtune.codegen.layout import momentum_names, offset_names, parameter_slots
 from microtune.errors import MicrotuneError
@@ -78,3 +79,28 @@ def test_plan_and_file_know_the_optimiser(project: tuple[Path, Project], tmp_pat
         read_learnt(saved).check(
             plain.model_sha256, (plain.scheme_name, plain.scheme_sha256), slots, offsets
         )
+
+
+def test_the_public_python_compiles_charges_and_refuses(tmp_path: Path) -> None:
+    """Figures and budget error name the velocities; wrong options are errors before any work."""
+    made = mt.compile(
+        embedded.MODEL, output=tmp_path / "p", scheme="last-3", classes=5, optimizer="momentum"
+    )
+    figures = made.figures
+    assert figures.velocity_bytes == figures.trained_parameter_bytes > 0
+    assert read_plan(tmp_path / "p").optimizer.momentum == pytest.approx(0.9, abs=2**-17)
+    with pytest.raises(mt.MicrotuneError, match=r"of velocities.*[\s\S]*--optimizer sgd"):
+        mt.compile(
+            embedded.MODEL, output=tmp_path / "q", scheme="last-3", classes=5, sram="20KB",
+            optimizer="momentum",
+        )  # fmt: skip
+    for options, words in (
+        ({"optimizer": "adam"}, "adam"), ({"momentum": 0.9}, "--optimizer momentum"),
+        ({"optimizer": "momentum", "momentum": 1}, "between 0 and 1"),
+    ):  # fmt: skip
+        with pytest.raises(mt.MicrotuneError, match=words):
+            mt.compile(
+                embedded.MODEL, output=tmp_path / "q", scheme="last-3", classes=5,
+                **options,
+            )  # fmt: skip
+    assert not (tmp_path / "q").exists()
