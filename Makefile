@@ -41,6 +41,7 @@ lint: setup ## ruff, mypy, clang-format, walls between rooms, size limits, docst
 	@$(PY) scripts/check_docstrings.py
 	@$(PY) scripts/check_ops.py
 	@$(PY) scripts/check_names.py
+	@$(PY) scripts/check_words.py
 
 format: setup ## rewrite the code in the house style
 	@scripts/setup.sh lint

@@ -83,7 +83,7 @@ def test_a_weight_gradient_sums_over_a_bounded_image() -> None:
         if fits:
             build_training_graph(graph, 2, scheme, Formats(), calibrate=False)
             continue
-        with pytest.raises(MicrotuneError, match="66,564 pixels can overflow"):
+        with pytest.raises(MicrotuneError, match="66,564 positions can overflow"):
             build_training_graph(graph, 2, scheme, Formats(), calibrate=False)
 
 

@@ -59,8 +59,8 @@ def instruction_set(isa: Sequence[str], portable: bool = False) -> InstructionSe
 def dense_cost(isa: InstructionSet, length: int) -> float:
     """Instructions per MAC of a dot product of `length`, many of which share operands.
 
-    DSP: one output of 8 pixels, 4 products each: ldr, 2 sxtb16, 8 ldrd, 16 smlad = 27 for 32.
-    Helium: 3 outputs of 2 pixels, 16 products each: 5 loads, 6 vmladava = 11 for 96; what is
+    DSP: one output of 8 positions, 4 products each: ldr, 2 sxtb16, 8 ldrd, 16 smlad = 27 for 32.
+    Helium: 3 outputs of 2 positions, 16 products each: 5 loads, 6 vmladava = 11 for 96; what is
     missing to whole vectors is lost. MLA: 2 by 2, one product each: 4 loads, 4 mla.
     """
     if isa == "dsp":

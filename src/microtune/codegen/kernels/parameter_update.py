@@ -52,10 +52,10 @@ def _work(graph: Graph, node: Node) -> Work:
     saved = graph.tensors[o.x]
     kh, kw = weight.shape[1:3] if len(weight.shape) == 4 else (1, 1)
     depthwise = weight_update_kind(graph, node) is ConvKind.DEPTHWISE
-    pixels = gradient.elements // gradient.shape[-1]
+    positions = gradient.elements // gradient.shape[-1]
     return Work(
         f"dW {'depthwise ' if depthwise else ''}{kh}x{kw}",
-        f"{weight.elements:,} weights over {pixels} pixels", pixels, kw,
+        f"{weight.elements:,} weights over {positions} positions", positions, kw,
         gradient.elements + saved.elements, weight.elements, "weight gradient", depthwise,
     )  # fmt: skip
 

@@ -176,12 +176,14 @@ def q_conv2d_input_grad(ctx: Context, o: QConvInputGrad[Array]) -> list[Array]:
 
 
 def update_proof(graph: Graph, node: Node) -> Iterator[str]:
-    """The sum over all pixels of a weight's gradient; the first operand is g."""
+    """The sum over all positions of a weight's gradient; the first operand is g."""
     g = graph.tensors[node.inputs[0]]
-    pixels = g.elements // g.shape[-1]
-    if pixels * MOST * REACH >= ACCUMULATOR_LIMIT:
-        yield f"{node.op} %{node.outputs[0]}: the sum over {pixels:,} pixels can overflow int32; " \
-            "freeze this layer or take a smaller input"  # fmt: skip
+    positions = g.elements // g.shape[-1]
+    if positions * MOST * REACH >= ACCUMULATOR_LIMIT:
+        yield (
+            f"{node.op} %{node.outputs[0]}: the sum over {positions:,} positions can overflow "
+            "int32; freeze this layer or take a smaller input"
+        )
 
 
 def _lower_weight_grad(low: Lowering, node: Node) -> None:
@@ -240,6 +242,6 @@ def _lower_bias_grad(low: Lowering, node: Node) -> None:
     lowering=_lower_bias_grad,
 )  # fmt: skip
 def conv2d_bias_grad(ctx: Context, o: ConvBiasGrad[Array]) -> list[Array]:
-    """The bias gradient db = M·Σ g over the pixels, in reals."""
+    """The bias gradient db = M·Σ g over the positions, in reals."""
     total = as_hwc(o.g).astype(np.float64).sum(axis=(0, 1))
     return [(total * multipliers(ctx.node, o.scales)).astype(ctx.real)]
