@@ -197,9 +197,9 @@ class NumpyRunner:
         return _frame(record), record.label
 
     def parameters(self) -> dict[str, Array]:
-        """The trained parameters by tensor name."""
-        graph = self.interpreter.graph
-        return {t.name: self.interpreter.data[t.name] for t in graph.with_role("param")}
+        """The trained parameters, and velocities if there are any, by tensor name."""
+        slots = parameter_slots(self.interpreter.graph)
+        return {slot.name: self.interpreter.data[slot.name] for slot in slots}
 
     def load(self, learnt: Learnt) -> None:
         """Continue from a saved state instead of the compiled one. Raises MicrotuneError."""
