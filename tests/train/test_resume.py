@@ -159,7 +159,7 @@ def test_a_file_of_another_project_is_refused_with_its_reason(
     for other, words in (
         (replace(plan, scheme=SchemeEntry("else", "00" * 32)), "another scheme than else"),
         (replace(plan, model=NamedHash("else", "00" * 32)), "another model"),
-        (replace(plan, parameters=plan.parameters[:-1]), "other classes or in other formats"),
+        (replace(plan, parameters=plan.parameters[:-1]), "other classes, in other formats"),
     ):  # fmt: skip
         with pytest.raises(MicrotuneError, match=words):
             replace(opened, plan=other).learnt(tmp_path / "s")
