@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from microtune.api.planned import PlannedFigures as PlannedFigures
     from microtune.api.project import Project as Project
     from microtune.api.project import open as open
+    from microtune.api.regression import Regression as Regression
+    from microtune.api.regression import Values as Values
     from microtune.api.reports import Progress as Progress
     from microtune.api.results import MemoryPlan as MemoryPlan
     from microtune.api.results import Outcome as Outcome
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from microtune.targets import Target as Target
     from microtune.targets import load_target as load_target
     from microtune.targets import target_names as target_names
+    from microtune.train.regression import RegressionOutcome as RegressionOutcome
+    from microtune.train.regression import RegressionReport as RegressionReport
     from microtune.train.trainer import DEFAULT_LEARNING_RATE as DEFAULT_LEARNING_RATE
     from microtune.train.trainer import MAX_SEED as MAX_SEED
 
@@ -56,7 +60,9 @@ _HOMES = {
     "Measurement": "measure.measure", "MemoryPlan": "api.results", "MicrotuneError": "errors",
     "MicrotuneWarning": "errors", "Model": "ir.modelfile", "Outcome": "api.results",
     "PlannedFigures": "api.planned", "Predictions": "api.results", "Progress": "api.reports",
-    "Project": "api.project", "Target": "targets", "TrainingOutcome": "api.results",
+    "Project": "api.project", "Regression": "api.regression",
+    "RegressionOutcome": "train.regression", "RegressionReport": "train.regression",
+    "Values": "api.regression", "Target": "targets", "TrainingOutcome": "api.results",
     "Unsupported": "importers.base", "UnsupportedError": "importers.base", "cache": "api.caching",
     "clear_cache": "api.caching", "compile": "api.compiling", "emit": "api.compiling",
     "inspect": "api.models", "load": "api.models", "load_target": "targets", "open": "api.project",
@@ -79,10 +85,14 @@ __all__ = [
     "Predictions",
     "Progress",
     "Project",
+    "Regression",
+    "RegressionOutcome",
+    "RegressionReport",
     "Target",
     "TrainingOutcome",
     "Unsupported",
     "UnsupportedError",
+    "Values",
     "cache",
     "clear_cache",
     "compile",

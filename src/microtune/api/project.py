@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from microtune.api import training
 from microtune.api.arguments import Place, as_path, as_paths, choice, maybe_path, public, whole
 from microtune.api.planned import PlannedFigures, planned_figures
+from microtune.api.regression import Regression, SplitName
 from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.api.results import MemoryPlan, Outcome, Predictions, TrainingOutcome
 from microtune.data import Description
@@ -34,7 +34,6 @@ from microtune.train.session import OpenProject, measure_project
 from microtune.train.trainer import DEFAULT_LEARNING_RATE, Schedule
 from microtune.training.tasks import target_codes
 
-SplitName = Literal["train", "val", "test"]
 UNTAUGHT = (
     "as compiled the head is all zeros, so that every image gets the first class: train, and give "
     "what was learnt with --load FILE"
@@ -78,6 +77,19 @@ class Project:
     def classes(self) -> int:
         """The number of classes that the project tells apart."""
         return self._read().classes
+
+    @property
+    def learns_values(self) -> bool:
+        """Whether the project is a regression: compiled with `outputs`, it has no classes."""
+        return target_codes(self._read().graph) > 0
+
+    @property
+    def regression(self) -> Regression:
+        """How a project that was compiled with `outputs` is trained, evaluated and asked.
+
+        Raises MicrotuneError for a classifier.
+        """
+        return Regression.of(self._read())
 
     @property
     def class_names(self) -> tuple[str, ...]:

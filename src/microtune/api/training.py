@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from microtune.api.arguments import Place, as_path, choice, maybe_path, real, whole
-from microtune.api.reports import Reporter
+from microtune.api.reports import Reporter, Update
 from microtune.api.results import TrainingOutcome
 from microtune.data import Description
 from microtune.data.augment import NONE, Augmentation, parse_augmentation
@@ -42,7 +43,7 @@ def train(
     state, learnt = maybe_path("save", save), maybe_path("load", load)
     folder = as_path("data", data)
     choice("on", on, BackEnd)
-    _check_options(several, seed, on, state, learnt, anew=anew, latents=latents, augment=augment)
+    check_options(several, seed, on, state, learnt, anew=anew, latents=latents, augment=augment)
     check_places({"--save": state}, {"--data": folder, "--load": learnt}, project)
     change = parse_augmentation(augment) if isinstance(augment, str) else augment or NONE
     with reporter.stage("reading images") as update:
@@ -50,15 +51,16 @@ def train(
     _tell_images(session, on_images, reporter)
     plan = TrainingPlan(
         whole("epochs", epochs, 1), float(lr), choice("lr_schedule", lr_schedule, Schedule),
-        _seed(session, seed), None if steps is None else whole("steps", steps, 1),
+        run_seed(session, seed), None if steps is None else whole("steps", steps, 1),
         rehearse=whole("rehearse", rehearse, 0), augmentation=change, balance=balance,
     )  # fmt: skip
     plan = session.resume(plan, anew=anew)
-    _tell_rate(session, plan, learnt, reporter)
+    tell_rate(session, plan, learnt, reporter)
     if several:
         reports = _train_seeds(session, plan, several, reporter, latents=latents)
     else:
-        reports = [_train_once(session, plan, state, reporter, debug=debug, latents=latents)]
+        with going_on(session, state, reporter) as update:
+            reports = [session.train(plan, update, state, debug=debug, latents=latents)]
     outcome = _outcome(session, reports, several=bool(several))
     reporter.warn(outcome.warnings)
     return outcome
@@ -77,7 +79,7 @@ def parse_seeds(seeds: Sequence[int] | str) -> list[int]:
     return parsed
 
 
-def _check_options(
+def check_options(
     several: list[int], seed: int | None, on: BackEnd, save: Path | None, load: Path | None, *,
     anew: bool, latents: bool, augment: object,
 ) -> None:  # fmt: skip
@@ -112,7 +114,7 @@ def _tell_images(
         reporter.note(line)
 
 
-def _tell_rate(session: Session, plan: TrainingPlan, load: Path | None, reporter: Reporter) -> None:
+def tell_rate(session: Session, plan: TrainingPlan, load: Path | None, reporter: Reporter) -> None:
     """Whether this run is not the rest of the one that was saved."""
     rates = session.other_rate(plan)
     if rates is not None:
@@ -123,7 +125,7 @@ def _tell_rate(session: Session, plan: TrainingPlan, load: Path | None, reporter
         )
 
 
-def _seed(session: Session, seed: int | None) -> int:
+def run_seed(session: Session, seed: int | None) -> int:
     """The seed of the run; what was loaded has one already."""
     if session.learnt is None:
         return seed or 0
@@ -135,15 +137,13 @@ def _seed(session: Session, seed: int | None) -> int:
     return session.learnt.seed
 
 
-def _train_once(
-    session: Session, plan: TrainingPlan, save: Path | None, reporter: Reporter, *,
-    debug: bool, latents: bool,
-) -> TrainingReport:  # fmt: skip
-    """One run. An interruption says how it can go on."""
+@contextmanager
+def going_on(session: Session, save: Path | None, reporter: Reporter) -> Iterator[Update]:
+    """The stage of one run. An interruption says how it can go on."""
     before = _written(save)
     try:
         with reporter.stage(f"training on {session.back_end}") as update:
-            return session.train(plan, update, save, debug=debug, latents=latents)
+            yield update
     except (KeyboardInterrupt, SystemExit):
         if _written(save) != before:
             reporter.note(f"interrupted: the same command with --load {save} goes on")

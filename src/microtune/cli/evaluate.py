@@ -12,6 +12,7 @@ import microtune as mt
 from microtune.cli.bars import Bars, say
 from microtune.cli.options import Confusion, JsonFile, Load, OnBackEnd, Predictions, Project
 from microtune.cli.outcome import check_outputs, print_outcome, print_warnings
+from microtune.cli.regression import evaluate_values, refuse_classes
 from microtune.report.json_file import write_json
 from microtune.report.places import check_places
 
@@ -35,13 +36,20 @@ def evaluate(
     confusion: Confusion = None,
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
-    """Run the images of DATA through the project, as compiled or as learnt: what is right?"""
+    """Run the images of DATA through the project, as compiled or as learnt: what is right?
+
+    A regression has its mean squared error."""
     check_outputs(confusion, json_file, predictions=predictions)
     check_places(
         {"--json": json_file, "--confusion": confusion}, {"--data": data, "--load": load}, project
     )
+    opened = mt.open(project)
+    if opened.learns_values:
+        refuse_classes({"--predictions": predictions, "--confusion": confusion})
+        evaluate_values(opened, data, json_file, load=load, split=split.value, on=on.value)
+        return
     with Bars() as bars:
-        outcome = mt.open(project).evaluate(
+        outcome = opened.evaluate(
             data, load=load, split=split.value, on=on.value, progress=bars, note=say
         )
     print_outcome(outcome, project, confusion)

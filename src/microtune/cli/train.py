@@ -12,6 +12,7 @@ import microtune as mt
 from microtune.cli.bars import Bars, say
 from microtune.cli.options import Confusion, JsonFile, Load, OnBackEnd, Predictions, Project
 from microtune.cli.outcome import check_outputs, print_outcome, print_warnings
+from microtune.cli.regression import refuse_classes, train_values
 from microtune.report.console import console, images_table, seeds_table, training_table
 from microtune.report.json_file import write_json
 from microtune.report.places import check_places
@@ -63,8 +64,20 @@ def train(
         {"--save": save, "--json": json_file, "--confusion": confusion},
         {"--data": data, "--load": load}, project,
     )  # fmt: skip
+    opened = mt.open(project)
+    if opened.learns_values:
+        refuse_classes({
+            "--balance": balance, "--predictions": predictions, "--confusion": confusion,
+            "--rehearse": rehearse, "--augment": augment, "--seeds": seeds,
+        })  # fmt: skip
+        train_values(
+            opened, json_file, data, epochs=epochs, steps=steps, lr=lr,
+            lr_schedule=lr_schedule.value, seed=seed, on=on.value, save=save, load=load, anew=anew,
+            debug=debug, latents=latents,
+        )  # fmt: skip
+        return
     with Bars() as bars:
-        outcome = mt.open(project).train(
+        outcome = opened.train(
             data, epochs=epochs, steps=steps, lr=lr, lr_schedule=lr_schedule.value, seed=seed,
             seeds=seeds, on=on.value, save=save, load=load, anew=anew, balance=balance,
             debug=debug, augment=augment, rehearse=rehearse, latents=latents,

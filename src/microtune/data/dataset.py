@@ -30,18 +30,21 @@ class Split:
     """The decoded samples of a split.
 
     `frames` are int8 (N, H, W, C), `labels` int32 (N,). `names` are the paths of the samples.
-    `notes` has lines about odd ones.
+    `notes` has lines about odd ones. `targets` are the codes that a regression learns, int8
+    (N, outputs); None for a classifier.
     """
 
     frames: npt.NDArray[np.int8]
     labels: npt.NDArray[np.int32]
     names: list[str]
     notes: tuple[str, ...] = ()
+    targets: npt.NDArray[np.int8] | None = None
 
     def take(self, index: npt.NDArray[np.int64]) -> Split:
         """The samples at these positions, in this order."""
         names = [self.names[i] for i in index]
-        return Split(self.frames[index], self.labels[index], names, self.notes)
+        targets = None if self.targets is None else self.targets[index]
+        return Split(self.frames[index], self.labels[index], names, self.notes, targets)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def open_dataset(path: Path) -> Dataset:
 
     Raises MicrotuneError for a data set that cannot be trained on.
     """
-    source = open_source(path)
+    source = _labelled(path)
     train = {s.label for s in source.samples if s.split == "train"}
     if not train:
         said = f"; left out: {'; '.join(source.notes)}" if source.notes else ""
@@ -163,13 +166,20 @@ def open_dataset(path: Path) -> Dataset:
     return Dataset(path, source, classes)
 
 
+def _labelled(path: Path) -> Source:
+    source = open_source(path)
+    if source.samples and source.classes == []:
+        raise MicrotuneError(f"{path}: lacks ['classes', 'label'], which a classifier needs")
+    return source
+
+
 def open_images(path: Path) -> Dataset:
     """Open samples to be evaluated, not trained on.
 
     Any of the splits may be missing; the classes are those of all samples. Raises MicrotuneError if
     there are none.
     """
-    source = open_source(path)
+    source = _labelled(path)
     if not source.samples:
         said = f"; left out: {'; '.join(source.notes)}" if source.notes else ""
         raise MicrotuneError(f"{path}: no images (test/CLASS/*.jpg){said}")

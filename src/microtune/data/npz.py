@@ -1,4 +1,4 @@
-"""Images, labels and class names in one npz."""
+"""Images or plain arrays in one npz, with labels and class names or with targets."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from microtune.data.samples import Content, Encoded, Pixels, Sample, Source, Val
 from microtune.errors import MicrotuneError
 from microtune.tools.names import from_bytes, natural, printable
 
-_KNOWN = {"label", "test", "classes", "jpeg", "offset", "images", "x"}
+_KNOWN = {"label", "test", "classes", "jpeg", "offset", "images", "x", "target"}
+_LABELS = ("label", "classes")
 _SAMPLES = ("images", "x", "jpeg")
 
 
 def read_npz(path: Path) -> Source:
-    """The samples: `label`, `test`, `classes`, and `images`, `x` or `jpeg` (docs/data.md).
+    """The samples: `test`; `images`, `x` or `jpeg`; `label` with `classes`, `target`, both or
+    none of them (docs/data.md).
 
     Raises MicrotuneError.
     """
     content = _arrays(path)
-    missing = {"label", "test", "classes"} - content.keys()
+    labelled = bool(content.keys() & {"label", "classes"})
+    missing = {"test", *(_LABELS if labelled else ())} - content.keys()
     if missing or not content.keys() & set(_SAMPLES):
         raise MicrotuneError(f"{path}: lacks {sorted(missing) or ['images, x or jpeg']}")
-    labels, test = content["label"], content["test"]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or content["classes"].ndim != 1:
-        raise MicrotuneError(f"{path}: label and classes must be lists of numbers and of names")
-    classes = _names(path, content["classes"])
-    images = _samples(path, content)
-    in_range = len(labels) == 0 or (labels.min() >= 0 and labels.max() < len(classes))
-    if not in_range or test.shape != labels.shape or len(images) != len(labels):
+    images, test = _samples(path, content), content["test"]
+    classes, labels = _labels(path, content) if labelled else ([], [""] * len(images))
+    if test.shape != (len(images),) or len(images) != len(labels):
         raise MicrotuneError(f"{path}: labels, images and classes do not fit together")
     if not np.isin(test, (0, 1)).all():
         raise MicrotuneError(f"{path}: test must hold true or false for every image")
     samples = [
-        Sample("test" if in_test else "train", classes[label], f"{i:06d}", image)
-        for i, (in_test, label, image) in enumerate(zip(test, labels, images, strict=True))
+        Sample("test" if in_test else "train", label, f"{i:06d}", image, target)
+        for i, (in_test, label, image, target) in enumerate(
+            zip(test, labels, images, _targets(path, content, len(images)), strict=True)
+        )
     ]
     notes = [
         f"array {printable(name)}{list(array.shape)} is not read"
@@ -48,6 +49,30 @@ def read_npz(path: Path) -> Source:
     there = [name for name in _SAMPLES if name in content]
     notes += [f"both {there[0]} and {name} are there: {there[0]} is read" for name in there[1:]]
     return Source(samples, classes, file_sha256(path), sorted(notes, key=natural))
+
+
+def _labels(path: Path, content: dict[str, np.ndarray]) -> tuple[list[str], list[str]]:
+    """(class names in label order, the name of each sample's class)."""
+    labels = content["label"]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or content["classes"].ndim != 1:
+        raise MicrotuneError(f"{path}: label and classes must be lists of numbers and of names")
+    classes = _names(path, content["classes"])
+    if len(labels) and not (labels.min() >= 0 and labels.max() < len(classes)):
+        raise MicrotuneError(f"{path}: labels, images and classes do not fit together")
+    return classes, [classes[label] for label in labels]
+
+
+def _targets(path: Path, content: dict[str, np.ndarray], samples: int) -> list[np.ndarray | None]:
+    """The target of each sample, of any shape; None where the file has none."""
+    if "target" not in content:
+        return [None] * samples
+    target = content["target"]
+    if target.ndim == 0 or len(target) != samples:
+        raise MicrotuneError(
+            f"{path}: target is {target.dtype}{list(target.shape)}; it must have a row for each of "
+            f"the {samples} samples"
+        )
+    return [np.asarray(row) for row in target]
 
 
 def _samples(path: Path, content: dict[str, np.ndarray]) -> list[Content]:

@@ -131,12 +131,17 @@ def _of_pictures(modality: Modality, name: str) -> Preprocessing:
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled sample; `name` is its path within the data set."""
+    """One sample; `name` is its path within the data set.
+
+    `label` is the name of its class; empty: not known. `target` has the values that a regression
+    should answer, as they are stored; None: not known.
+    """
 
     split: str
     label: str
     name: str
     content: Content
+    target: np.ndarray | None = field(default=None, compare=False)
 
     def read(self, modality: Modality) -> Codes:
         """The network's input, int8 (H, W, C). Raises MicrotuneError naming the sample."""
@@ -147,8 +152,8 @@ class Sample:
 class Source:
     """What a data set's listing says.
 
-    All samples; the class names in label order (None: the natural order of those in train); a hash
-    of all content; lines about what was left out or is odd.
+    All samples; the class names in label order (None: the natural order of those in train; empty:
+    the samples have no classes); a hash of all content; lines about what was left out or is odd.
     """
 
     samples: list[Sample]

@@ -10,11 +10,14 @@ import hashlib
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from microtune.ir.graph import Array, Graph
 from microtune.ir.ops import Trait, with_trait
 from microtune.ir.ops.convolution import bias_deltas
 from microtune.ir.ops.layer import layer_of, merge_channels
+
+_Q16 = 65536.0
 
 
 def canonical_parameters(graph: Graph, data: Mapping[str, Array]) -> dict[str, Array]:
@@ -46,6 +49,15 @@ def parameters_sha256(graph: Graph, data: Mapping[str, Array]) -> str:
         digest.update(name.encode() + b"\0")
         digest.update(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
+
+
+def real_outputs(graph: Graph, words: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """The outputs of a head as real numbers, from the words that the C and numpy give.
+
+    `graph` is a training graph, whose head has float32 outputs or int32 with 16 fraction bits.
+    """
+    real = words.view(np.float32) if graph.output_tensor.dtype == "f32" else words / _Q16
+    return real.astype(np.float64)
 
 
 class LogitsHash:

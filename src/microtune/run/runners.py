@@ -118,7 +118,7 @@ class HostRunner:
                 if progress is not None:
                     progress(done, count)
         self.from_latents = True
-        return Split(latents, split.labels, split.names)
+        return replace(split, frames=latents, notes=())
 
     def _instances(self, learnt: bytes) -> Instances:
         """A queue of instances with these parameters, one for each thread."""

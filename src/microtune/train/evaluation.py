@@ -17,14 +17,13 @@ from microtune.data.listing import LeftOut, pictures_below
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.project.learnt import Learnt
+from microtune.run.canonical import real_outputs
 from microtune.run.job import Call, Record
 from microtune.run.runners import BackEnd, Runner, make_runner
 from microtune.tools.names import natural, printable
 from microtune.train.outcome import Outcome
 from microtune.train.session import OpenProject
 from microtune.train.trainer import Progress, evaluate_accuracy
-
-_Q16 = 65536.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ def evaluate_project(
     for a project, state or data that cannot be used.
     """
     opened = OpenProject.read(project)
+    opened.require_classes()
     learnt = opened.learnt(load)
     dataset = open_images(data) if opened.class_names else open_dataset(data)
     labels = opened.labels_of(dataset, some=True)
@@ -141,13 +141,12 @@ def predict_images(
     """The predictions for all images, as compiled or with a trained state. Raises
     MicrotuneError."""
     runner = _runner(opened, on, progress, learnt)
-    floats = opened.graph.tensors[opened.graph.outputs[0]].dtype == "f32"
     records = (Record(Call.INFER, frame) for frame in images.frames)
     for done, (image, result) in enumerate(zip(images.names, runner.run(records), strict=True)):
         if on != "qemu":
             progress(done + 1, len(images.names), "")
-        logits = result.logits.view(np.float32) if floats else result.logits / _Q16
-        yield Prediction(image, result.predicted, softmax(logits.astype(np.float64)))
+        logits = real_outputs(opened.graph, result.logits)
+        yield Prediction(image, result.predicted, softmax(logits))
 
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,6 +36,10 @@ from microtune.train.trainer import (
 from microtune.training.tasks import target_codes
 
 _LISTED_CLASSES = 12
+Report = TypeVar("Report")
+Training = Callable[
+    [Runner, Graph, TrainingPlan, Split, Split | None, Progress, Callable[[], None] | None], Report
+]
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,8 @@ class OpenProject:
         """Raise MicrotuneError unless the project is a classifier."""
         if target_codes(self.graph):
             raise MicrotuneError(
-                f"{self.path} learns values, not classes (compile --outputs): train, evaluate and "
-                "predict know classes only. docs/tasks.md trains it in Python"
+                f"{self.path} learns values, not classes (compile --outputs): in Python use "
+                "Project.regression (docs/tasks.md)"
             )
 
     def labels_of(self, dataset: Dataset, *, some: bool = False) -> ClassLabels:
@@ -164,6 +169,7 @@ class Session:
         opened = OpenProject.read(project)
         if not opened.graph.updates:
             raise MicrotuneError(f"{project} was compiled with scheme none: nothing to train")
+        opened.require_classes()
         learnt = opened.learnt(load)
         dataset = open_dataset(data)
         labels = opened.labels_of(dataset)
@@ -207,6 +213,15 @@ class Session:
         """Run the plan from what was learnt, or from the compiled state; `save` gets what `mt_save`
         writes (host and qemu; on the host behind each epoch and on Ctrl-C too), `debug` checks
         accumulators, `latents` runs the frozen layers once an image (host)."""
+        return self._with_classes(
+            self.run(run_training, plan, progress, save, debug=debug, latents=latents)
+        )
+
+    def run(
+        self, training: Training[Report], plan: TrainingPlan, progress: Progress,
+        save: Path | None, *, debug: bool, latents: bool,
+    ) -> Report:  # fmt: skip
+        """What `train` does, with another function than `run_training`."""
         if save is not None and self.back_end == "numpy":
             raise MicrotuneError("--save needs the generated C: use --on host or --on qemu")
         self._check_augmentation(plan)
@@ -221,13 +236,13 @@ class Session:
 
         on_epoch = keep if isinstance(runner, HostRunner) else None
         try:
-            report = run_training(runner, self.graph, plan, train, test, progress, on_epoch)
+            report = training(runner, self.graph, plan, train, test, progress, on_epoch)
         except (KeyboardInterrupt, SystemExit):
             if on_epoch is not None:
                 keep()
             raise
         keep()
-        return self._with_classes(report)
+        return report
 
     def _check_augmentation(self, plan: TrainingPlan) -> None:
         """Only pictures may be flipped, moved and brightened. Raises MicrotuneError."""

@@ -181,7 +181,8 @@ def training_records(plan: TrainingPlan, train: Split, test: Split | None) -> It
             rate = learning_rate(plan, step, planned)
             kind = Call.TRAIN_KEEP if plan.rehearse else Call.TRAIN
             label = int(train.labels[index])
-            yield Record(kind, train.frames[index], label, rate, plan.augmentation)
+            codes = None if train.targets is None else train.targets[index]
+            yield Record(kind, train.frames[index], label, rate, plan.augmentation, codes=codes)
             yield from (Record(Call.REHEARSE, None, 0, rate) for _ in range(plan.rehearse))
             step += 1
         if test is not None and plan.evaluates(step, samples):
@@ -214,7 +215,12 @@ def _check_plan(plan: TrainingPlan, graph: Graph, train: Split, classes: int) ->
     if plan.rehearse and not graph.execution.replay_slots:
         raise MicrotuneError(NO_REPLAY)
     check_classes(train, classes)
-    total = plan.total_steps(len(train.labels))
+    check_steps_left(plan, len(train.labels))
+
+
+def check_steps_left(plan: TrainingPlan, samples: int) -> None:
+    """Raise MicrotuneError if all steps of the plan were done before."""
+    total = plan.total_steps(samples)
     if plan.done >= total:
         raise MicrotuneError(
             f"all {total:,} steps of this run are done already ({plan.done:,} when it was saved). "

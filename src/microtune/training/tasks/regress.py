@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from microtune.data.targets import encode_target
 from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Array, Graph
@@ -47,15 +48,9 @@ class _Regress:
         return (numerics.random8(_KEY + number, index) - 128).astype(np.int8)
 
     def encode(self, value: npt.ArrayLike, count: int) -> Array:
-        """Values from -1 to 1 as int8 codes (N,), rounded, 1 as 127/128. int8 stays as it is."""
-        values = np.asarray(value)
-        if values.size != count:
-            raise MicrotuneError(f"a target of {values.size} values, the model has {count} outputs")
-        if values.dtype != np.int8:
-            if not np.isfinite(values).all() or np.abs(values).max() > 1:
-                raise MicrotuneError("a target has values from -1 to 1: scale them first")
-            values = np.clip(np.rint(values * _CODES), -128, 127).astype(np.int8)
-        return values.reshape(count)
+        """Values from -1 to 1 as int8 codes (N,): floor(128 value + 1/2), saturated. int8 stays as
+        it is."""
+        return encode_target(np.asarray(value), count, "a target")[0]
 
     def decode(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The outputs, which are in units of the target."""
