@@ -3,6 +3,7 @@ which run in a cheaper form and which do not run, and why."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from microtune.data import open_dataset
+from microtune.data.arrays import Arrays
+from microtune.data.targets import load_values, open_values
 from tests.docs.command_line import parse, script_options, shell_commands
 from tests.docs.pages import PAGES, ROOT, all_pieces, pieces
 
@@ -129,23 +132,30 @@ def test_the_auto_encoder_of_the_page_learns(
 ) -> None:
     """docs/tasks.md compiles it and trains it on this machine."""
     page = [p for p in all_pieces("python", "sh") if p.page.name == "tasks.md"]
+    said = []
     for piece in page:
         if piece.kind == "sh":
             for command in shell_commands(piece.text):
                 run(command, workspace, shell_environment)
         else:
-            said = run_python(piece.text, workspace, shell_environment)
-    assert float(said.split()[-1]) < 0.3
+            said.append(run_python(piece.text, workspace, shell_environment))
+    steps, (test, guessing) = said[0], map(float, said[1].split())
+    assert float(steps.split()[-1]) < 0.3 and test < guessing
+    learnt = json.loads((workspace / "out/encoder.json").read_text(encoding="utf-8"))
+    assert learnt["test_loss"] < test and learnt["loss_of_guessing"] == guessing
 
 
 def test_the_arrays_of_the_page_are_a_data_set(
     workspace: Path, shell_environment: dict[str, str]
 ) -> None:
     """docs/data.md writes arrays of readings, which open as what they say they are."""
-    (block,) = (p for p in all_pieces("python") if p.page.name == "data.md")
-    run_python(block.text, workspace, shell_environment)
+    blocks = [p.text for p in all_pieces("python") if p.page.name == "data.md"]
+    run_python("\n".join(blocks), workspace, shell_environment)
     found = open_dataset(workspace / "motion.npz")
     assert found.classes == ["still", "walking"] and found.size("test") == 10
+    values = open_values(workspace / "motion_values.npz")
+    split = load_values(values, "test", Arrays((1, 128, 3), 0.03, 0), 1)
+    assert split.targets is not None and split.targets.shape == (10, 1)
 
 
 def test_the_comparison_of_frames_runs(workspace: Path, shell_environment: dict[str, str]) -> None:

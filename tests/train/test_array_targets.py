@@ -28,7 +28,7 @@ def swings(path: Path) -> dict[str, Any]:
         / 2
         * np.sin(0.55 * time + rng.uniform(0, 6, (240, 1, CHANNELS)))
     )
-    content = {
+    content: dict[str, Any] = {
         "x": (x + rng.normal(0, 0.1, x.shape)).astype(np.float32), "target": target[:, None],
         "test": np.arange(240) >= 180,
     }  # fmt: skip
@@ -149,7 +149,7 @@ def test_targets_are_rounded_half_up_and_saturated() -> None:
     assert (encode_target(same, 3, "a target")[0] == same).all()
 
 
-def change(content: dict[str, Any], name: str, value: Any) -> None:  # noqa: ANN401
+def change(content: dict[str, Any], name: str, value: Any) -> None:
     if value is None:
         del content[name]
     else:
