@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import microtune as mt
-from microtune.api.project import SplitName
+from microtune.api.arguments import SplitName
 from microtune.tools.files import write_whole
 
 MODEL, SCHEME, CLASSES = "mcunet-5fps", "49KB", 10

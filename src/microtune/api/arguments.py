@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar, get_args
+from typing import Literal, ParamSpec, TypeVar, get_args
 
 from microtune.errors import MicrotuneError, in_words
 
@@ -16,6 +16,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Place = str | os.PathLike[str]
+SplitName = Literal["train", "val", "test"]
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:

@@ -9,9 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from microtune.api import training
-from microtune.api.arguments import Place, as_path, as_paths, choice, maybe_path, public, whole
+from microtune.api.arguments import (
+    Place,
+    SplitName,
+    as_path,
+    as_paths,
+    choice,
+    maybe_path,
+    public,
+    whole,
+)
 from microtune.api.planned import PlannedFigures, planned_figures
-from microtune.api.regression import Regression, SplitName
+from microtune.api.regression import Regression
 from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.api.results import MemoryPlan, Outcome, Predictions, TrainingOutcome
 from microtune.data import Description

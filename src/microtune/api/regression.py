@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from microtune.api.arguments import (
     Place,
+    SplitName,
     as_path,
     as_paths,
     choice,
@@ -44,7 +45,6 @@ from microtune.train.trainer import (
     check_learning_rate,
 )
 
-SplitName = Literal["train", "val", "test"]
 _UNTAUGHT = (
     "as compiled the head is all zeros, so that every output is 0: train, and give what was learnt "
     "with --load FILE"

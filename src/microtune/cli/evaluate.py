@@ -36,9 +36,7 @@ def evaluate(
     confusion: Confusion = None,
     json_file: JsonFile = None,
 ) -> None:  # fmt: skip
-    """Run the images of DATA through the project, as compiled or as learnt: what is right?
-
-    A regression has its mean squared error."""
+    """Run the images of DATA through the project, as compiled or as learnt: what is right?"""
     check_outputs(confusion, json_file, predictions=predictions)
     check_places(
         {"--json": json_file, "--confusion": confusion}, {"--data": data, "--load": load}, project
