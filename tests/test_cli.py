@@ -106,7 +106,7 @@ def test_the_data_set_says_which_classes_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("emit", "words"), [
     ("graph", "microtune graph 1"), ("training", "conv2d_weight_update"), ("plan", "lower bound"),
-    ("after:differentiate", "output(gradient) %"), ("after:order", "execution {"),
+    ("after:differentiate", "output(gradient) %"), ("after:order", "\nsegment 0: %"),
 ])  # fmt: skip
 def test_emit_prints_every_stage(emit: str, words: str) -> None:
     done = run("compile", embedded.MODEL, "--classes", 5, "--scheme", "last-2", "--emit", emit)

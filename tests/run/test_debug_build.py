@@ -153,7 +153,7 @@ def compile_overflowing(folder: Path, layer: str, target: str = "cortex-m7") -> 
 
 
 @pytest.mark.parametrize(("layer", "file"), [
-    ("block2_expand", "mt_conv2d.c"), ("block2_depthwise", "mt_depthwise.c"),
+    ("block2_expand", "mt_dense.c"), ("block2_depthwise", "mt_depthwise.c"),
 ])  # fmt: skip
 def test_an_overflow_is_an_error_on_the_host(
     tmp_path: Path, tops: Split, layer: str, file: str
@@ -171,7 +171,7 @@ def test_an_overflow_stops_the_firmware(tmp_path: Path, tops: Split, core: str) 
     compile_overflowing(tmp_path / "p", "block2_expand", core)
     runner = QemuRunner(tmp_path / "p", 0, debug=True)
     records = [Record(Call.INFER, frame) for frame in tops.frames[:20]]
-    with pytest.raises(MicrotuneError, match=r"accumulator overflowed at src/portable/mt_conv2d"):
+    with pytest.raises(MicrotuneError, match=r"accumulator overflowed at src/portable/mt_dense"):
         list(runner.run(records))
 
 

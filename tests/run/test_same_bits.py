@@ -140,7 +140,8 @@ def test_many_small_memories_have_the_bits_of_one(
     expected = hashes(HostRunner(tmp_path / "one", 0), one, tops, STEPS)
     sizes = (9000, 500, 1500, 4000, 12_000, 80_000)
     memories = tuple(
-        MemoryBank(f"bank{i}", i << 24, size // 8 * 8, i + 1) for i, size in enumerate(sizes)
+        MemoryBank(f"bank{i}", 0x20000000 + (i << 24), size // 8 * 8, i + 1)
+        for i, size in enumerate(sizes)
     )
     target = replace(load_target("cortex-m7"), memories=memories)
     request = pipeline.Request(5, "last-7", target, 1 << 18, 1 << 20, Formats(), input_mode,

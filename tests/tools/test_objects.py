@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from microtune.errors import MicrotuneError
+from microtune.runtime.files import RUNTIME, RUNTIME_INCLUDES
 from microtune.tools.objects import OBJECTS, Compilation, included, object_store
 from microtune.tools.toolchain import find_host_compiler
 
@@ -102,15 +103,13 @@ def test_a_macro_makes_another_object_only_where_it_is_used(compilation: Compila
 
 def test_the_key_holds_what_the_compiler_reads(compilation: Compilation) -> None:
     """The compiler's own list of files, for the real runtime with all its rooms."""
-    project = Path(__file__).parents[2] / "src/microtune/runtime"
-    rooms = ("include", "core", "portable", "dsp", "mve", "port")
-    flags = (*(f"-I{room}" for room in rooms), "-DMT_PORTABLE")
-    for source in sorted(project.glob("portable/*.c")):
-        relative = source.relative_to(project)
+    flags = (*RUNTIME_INCLUDES, "-Iport", "-DMT_PORTABLE")
+    for source in sorted(RUNTIME.glob("portable/*.c")):
+        relative = source.relative_to(RUNTIME)
         command = [*compilation.compiler.command, *flags, "-MM", str(relative)]
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=RUNTIME, capture_output=True, text=True, check=True)
         listed = {Path(os.path.normpath(p)) for p in done.stdout.replace("\\\n", "").split()[1:]}
-        assert listed <= {Path(os.path.normpath(p)) for p in included(project, relative, flags)}
+        assert listed <= {Path(os.path.normpath(p)) for p in included(RUNTIME, relative, flags)}
 
 
 def test_what_does_not_compile_is_not_kept(compilation: Compilation) -> None:

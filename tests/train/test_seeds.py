@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,15 @@ def test_no_process_outlives_an_interrupted_run(project: Path, word: signal.Sign
             os.kill(process, signal.SIGKILL)
 
 
-def test_a_run_that_fails_is_named(project: Path) -> None:
-    """With its own words; the other run is ended."""
+@pytest.fixture
+def _sigterm_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_that_fails_is_named(project: Path, _sigterm_ignored: None) -> None:
+    """With its own words; the other run is ended, also where this process ignores SIGTERM."""
 
     def train(runner: Runner, plan: TrainingPlan, progress: Progress) -> TrainingReport:
         if plan.seed == 2:

@@ -72,8 +72,10 @@ class SeedRuns:
         self._end()
 
     def _end(self) -> None:
+        # A worker holds nothing that it must put away. SIGTERM would meet what this process does on
+        # it, which a worker inherits, and could be lost.
         for worker in self._workers:
-            worker.process.terminate()
+            worker.process.kill()
         for worker in self._workers:
             worker.process.join()
 
