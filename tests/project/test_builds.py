@@ -243,7 +243,8 @@ def test_no_unaligned_access_is_obeyed_by_every_kernel(
     strict = replace(target, gcc_flags=(*target.gcc_flags, "-mno-unaligned-access"))
     firmware = build_firmware(folder, strict, tmp_path / "p.elf", "-O1")
     learns_as_the_host(floats, firmware.elf, strict, train)
-    command = [*find_arm_gcc().command, "-O1", "-dM", "-E", *PROJECT_INCLUDES, "src/isa/mt_isa.h"]
+    sets = "src/portable/mt_isa.h"
+    command = [*find_arm_gcc().command, "-O1", "-dM", "-E", *PROJECT_INCLUDES, sets]
     for flags, taken in ((strict.gcc_flags, "0"), (target.gcc_flags, "1")):
         macros = subprocess.run(
             [*command, *flags], cwd=folder, capture_output=True, text=True, check=True

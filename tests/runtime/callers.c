@@ -20,6 +20,7 @@ static mt_status classifier(mt_context *net, uint32_t label, uint32_t *right) {
     }
     if (status == MT_OK) {
         *right += predicted == label && result.loss_q16 != MT_NO_LOSS;
+        *right += mt_logits(net) == mt_output(net);
     }
     return status;
 }

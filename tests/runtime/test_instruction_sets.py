@@ -137,7 +137,7 @@ def test_its_kernel_is_the_one_that_is_called(example: Example, tmp_path: Path) 
     """Wrong on purpose, it changes the bits where its flag is set and nowhere else."""
     wrong = tmp_path / "wrong"
     shutil.copytree(example.project, wrong)
-    kernel = wrong / "src/isa/example/mt_add_example.c"
+    kernel = wrong / "src/example/mt_add_example.c"
     kernel.write_text(kernel.read_text().replace("p->y_zero + (", "p->y_zero + 1 + ("))
     portable = learnt(example, example.plain_folder, ("-O1", "-DMT_PORTABLE"))
     assert learnt(example, wrong, FLAGS) != portable
@@ -146,7 +146,7 @@ def test_its_kernel_is_the_one_that_is_called(example: Example, tmp_path: Path) 
 
 def test_the_makefile_builds_it(example: Example) -> None:
     """Only the file of the set and the one that calls it need to be compiled for the answer."""
-    objects = ["build/host/src/isa/example/mt_add_example.o", "build/libmicrotune.a"]
+    objects = ["build/host/src/example/mt_add_example.o", "build/libmicrotune.a"]
     command = ["make", "-n", "CFLAGS=-DHAS_EXAMPLE", objects[1]]
     done = subprocess.run(command, cwd=example.project, capture_output=True, text=True, check=True)
     assert objects[0] in done.stdout

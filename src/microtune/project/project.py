@@ -45,7 +45,7 @@ from microtune.runtime.files import (
     PRIVATE_FOLDERS,
     PROJECT_INCLUDES,
     PUBLIC_FOLDERS,
-    project_files,
+    project_texts,
 )
 from microtune.targets import Placement, Target, write_port
 from microtune.tools.names import printable
@@ -174,7 +174,7 @@ def _is_plan(path: Path) -> bool:
 
 def _sources(project: Project) -> dict[str, str]:
     """The C of include/, src/ and model/ by path, before it is named."""
-    texts = {path: file.read_text(encoding="utf-8") for path, file in project_files().items()}
+    texts = project_texts()
     graph, plan = project.graph, project.plan
     names = project.class_names if project.names_in_c else ()
     camera = header_comment(project.modality)

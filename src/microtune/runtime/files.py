@@ -6,27 +6,39 @@ a folder below `isa/`; it is found, never named.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 RUNTIME = Path(__file__).parent
-# Folders below src/ of a project whose headers every file may include. The headers of one
-# instruction set lie beside its kernels and are included by them alone.
+# Folders whose headers every file may include. The headers of one instruction set lie beside its
+# kernels and are included by them alone.
 _FOLDERS = ("core", "portable", "isa")
+# In a project the list of sets lies beside the portable kernels and each set in a folder right
+# below src/, so that src/*/*.c are all sources and no folder of includes is for sets.
+_LIST, _LIST_IN_PROJECT = Path("isa/mt_isa.h"), "src/portable/mt_isa.h"
+_SET_INCLUDE = re.compile(r'^#include "(\w+/mt_isa_\w+\.h)"$', re.MULTILINE)
 # Folders of a project with headers: the interface's, and the runtime's own.
 PUBLIC_FOLDERS = ("include", "model")
-PRIVATE_FOLDERS = tuple(f"src/{folder}" for folder in _FOLDERS)
+PRIVATE_FOLDERS = ("src/core", "src/portable")
 # Flags of a compiler that runs in a project's folder, and of one that runs in RUNTIME.
 PROJECT_INCLUDES = tuple(f"-I{folder}" for folder in (*PUBLIC_FOLDERS, *PRIVATE_FOLDERS))
 RUNTIME_INCLUDES = ("-Iinclude", *(f"-I{folder}" for folder in _FOLDERS))
 
 
-def project_files() -> dict[str, Path]:
+def project_texts() -> dict[str, str]:
     """Every C file and header that a project gets of the runtime, by its path in the project."""
-    found = {f"include/{file.name}": file for file in _c_files(RUNTIME / "include")}
+    found = {f"include/{file.name}": _text(file) for file in _c_files(RUNTIME / "include")}
     for folder in _FOLDERS:
         for file in _c_files(RUNTIME / folder):
-            found[f"src/{file.relative_to(RUNTIME).as_posix()}"] = file
+            place = file.relative_to(RUNTIME)
+            found[f"src/{place.as_posix().removeprefix('isa/')}"] = _text(file)
+    sets = found.pop(f"src/{_LIST.name}")
+    found[_LIST_IN_PROJECT] = _SET_INCLUDE.sub(r'#include "../\1"', sets)
     return found
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 def kernel_sources(root: Path = RUNTIME) -> list[Path]:

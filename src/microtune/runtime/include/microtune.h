@@ -135,8 +135,10 @@ MT_NODISCARD mt_status mt_infer(mt_context *context, mt_result *result);
 MT_NODISCARD mt_status mt_train_step(mt_context *context, const mt_target *target,
                                      mt_result *result);
 
-/* For classifiers, in one line each: the target of a class, a training step on the input, the
- * predicted class of the input (*predicted changes only with MT_OK). */
+/* For classifiers, in one line each: the logits, the target of a class, a training step on the
+ * input, the predicted class of the input (*predicted changes only with MT_OK). */
+static inline const void *mt_logits(const mt_context *context) { return mt_output(context); }
+
 static inline mt_target mt_class_target(uint32_t class_index) {
     mt_target target;
     target.class_index = class_index;
