@@ -15,6 +15,7 @@ from pathlib import Path
 
 from microtune.errors import MicrotuneError
 from microtune.run.builds import Overlay, digest
+from microtune.runtime.files import project_place, project_text
 
 _FOLDER = Path(__file__).parent / "overlay"
 _ADDED_TO = "portable"
@@ -26,15 +27,18 @@ def lay_over(sources: Path) -> None:
     for file in _FOLDER.glob("*.[ch]"):
         shutil.copyfile(file, sources / _ADDED_TO / file.name)
     for edit in tomllib.loads((_FOLDER / "edits.toml").read_text(encoding="utf-8"))["edit"]:
-        path = sources / edit["file"]
+        path = _place(sources, Path(edit["file"]))
         text = path.read_text(encoding="utf-8")
-        if text.count(edit["old"]) != 1:
+        old, new = edit["old"], edit["new"]
+        if path != sources / edit["file"]:
+            old, new = project_text(old), project_text(new)
+        if text.count(old) != 1:
             raise MicrotuneError(
                 f"{path}: the study overlay looks for a text that is there "
-                f"{text.count(edit['old'])} times, not once: {edit['old'].strip()!r}. Adapt "
+                f"{text.count(old)} times, not once: {old.strip()!r}. Adapt "
                 f"{_FOLDER / 'edits.toml'}."
             )
-        path.write_text(text.replace(edit["old"], edit["new"]), encoding="utf-8")
+        path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 @cache
@@ -47,3 +51,9 @@ def study_overlay() -> Overlay:
 def rule_flags(rule: str) -> tuple[str, ...]:
     """The compiler's flags for the macros of a rule, "A=B C=D"."""
     return tuple(f"-D{macro}" for macro in rule.split())
+
+
+def _place(sources: Path, file: Path) -> Path:
+    """Where a file of the runtime lies: in a copy of the runtime, or in a project's src/."""
+    place = sources / file
+    return place if place.is_file() else sources.parent / project_place(file)

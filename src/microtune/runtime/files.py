@@ -30,11 +30,21 @@ def project_texts() -> dict[str, str]:
     found = {f"include/{file.name}": _text(file) for file in _c_files(RUNTIME / "include")}
     for folder in _FOLDERS:
         for file in _c_files(RUNTIME / folder):
-            place = file.relative_to(RUNTIME)
-            found[f"src/{place.as_posix().removeprefix('isa/')}"] = _text(file)
-    sets = found.pop(f"src/{_LIST.name}")
-    found[_LIST_IN_PROJECT] = _SET_INCLUDE.sub(r'#include "../\1"', sets)
+            found[project_place(file.relative_to(RUNTIME))] = _text(file)
+    found[_LIST_IN_PROJECT] = project_text(found[_LIST_IN_PROJECT])
     return found
+
+
+def project_text(text: str) -> str:
+    """A text of the list of sets as it stands in a project, where sets lie one folder up."""
+    return _SET_INCLUDE.sub(r'#include "../\1"', text)
+
+
+def project_place(file: Path) -> str:
+    """Where a file of core/, portable/ or isa/ (relative to RUNTIME) lies in a project."""
+    if file == _LIST:
+        return _LIST_IN_PROJECT
+    return f"src/{file.as_posix().removeprefix('isa/')}"
 
 
 def _text(file: Path) -> str:
