@@ -193,5 +193,8 @@ def test_what_only_classifiers_have_is_refused(project: tuple[Path, Path], tmp_p
     for option in (("--balance",), ("--confusion", tmp_path / "c.png"), ("--seeds", "0,1")):
         done = microtune("train", project[0], "--data", project[1], *option)
         assert done.returncode == 2 and "learns values, not classes" in done.stderr
+    np.save(tmp_path / "one.npy", np.load(project[1])["x"][0])
+    done = microtune("predict", project[0], tmp_path / "one.npy", "--top", 2)
+    assert done.returncode == 2 and "learns values, not classes" in done.stderr
     with pytest.raises(mt.MicrotuneError, match=r"Project\.regression"):
         mt.open(project[0]).train(project[1])

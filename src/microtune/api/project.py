@@ -6,14 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from microtune.api import training
 from microtune.api.arguments import (
     Place,
     SplitName,
     as_path,
-    as_paths,
     choice,
     maybe_path,
     public,
@@ -23,21 +20,18 @@ from microtune.api.planned import PlannedFigures, planned_figures
 from microtune.api.regression import Regression
 from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.api.results import MemoryPlan, Outcome, Predictions, TrainingOutcome
+from microtune.api.samples import read_samples
 from microtune.data import Description
 from microtune.data.augment import Augmentation
 from microtune.ir.graph import Array
 from microtune.measure.measure import Measurement
 from microtune.report.instructions_text import LayerCounts, count_layers
 from microtune.report.memory_map import load_memory_map
-from microtune.report.places import check_places
 from microtune.run.runners import BackEnd
 from microtune.targets import Target
-from microtune.tools.files import write_whole
 from microtune.train.evaluation import (
     evaluate_project,
-    frames_as_images,
     predict_images,
-    read_images,
 )
 from microtune.train.session import OpenProject, measure_project
 from microtune.train.trainer import DEFAULT_LEARNING_RATE, Schedule
@@ -253,19 +247,10 @@ class Project:
                 that does not fit the project.
         """
         reporter, opened = Reporter(progress, note), self._read()
-        state, place = maybe_path("load", load), maybe_path("dump", dump)
+        state = maybe_path("load", load)
         choice("on", on, BackEnd)
-        files = [] if isinstance(images, np.ndarray) else as_paths("images", images)
-        check_places({"--dump": place}, {"IMAGE": files, "--load": state}, self.path)
         learnt = opened.learnt(state)
-        if isinstance(images, np.ndarray):
-            found = frames_as_images(opened, images)
-        else:
-            found = read_images(opened, files)
-        for line in found.notes:
-            reporter.note(line)
-        if place is not None:
-            write_whole(place, found.frames.tobytes())
+        found = read_samples(opened, "images", images, maybe_path("dump", dump), state, reporter)
         if learnt is None and opened.is_untaught:
             reporter.note(UNTAUGHT)
         names = opened.class_names or tuple(f"class {label}" for label in range(opened.classes))

@@ -14,7 +14,6 @@ from microtune.api.arguments import (
     Place,
     SplitName,
     as_path,
-    as_paths,
     choice,
     maybe_path,
     public,
@@ -22,12 +21,11 @@ from microtune.api.arguments import (
     whole,
 )
 from microtune.api.reports import OnNote, OnProgress, Reporter
+from microtune.api.samples import read_samples
 from microtune.api.training import check_options, going_on, run_seed, tell_rate
 from microtune.ir.graph import Array
 from microtune.report.places import check_places
 from microtune.run.runners import BackEnd
-from microtune.tools.files import write_whole
-from microtune.train.evaluation import frames_as_images, read_images
 from microtune.train.regression import (
     RegressionOutcome,
     RegressionReport,
@@ -182,19 +180,10 @@ class Regression:
         be read and for a file that does not fit the project.
         """
         reporter, opened = Reporter(progress, note), OpenProject.read(self.path)
-        state, place = maybe_path("load", load), maybe_path("dump", dump)
+        state = maybe_path("load", load)
         choice("on", on, BackEnd)
-        files = [] if isinstance(samples, np.ndarray) else as_paths("samples", samples)
-        check_places({"--dump": place}, {"IMAGE": files, "--load": state}, self.path)
         learnt = opened.learnt(state)
-        if isinstance(samples, np.ndarray):
-            found = frames_as_images(opened, samples)
-        else:
-            found = read_images(opened, files)
-        for line in found.notes:
-            reporter.note(line)
-        if place is not None:
-            write_whole(place, found.frames.tobytes())
+        found = read_samples(opened, "samples", samples, maybe_path("dump", dump), state, reporter)
         self._tell_untaught(state, reporter)
         with reporter.stage(f"predicting on {on}") as update:
             outputs = np.stack(list(answer(opened, found.frames, on, learnt, update)))

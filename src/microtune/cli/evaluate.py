@@ -27,7 +27,7 @@ class SplitName(StrEnum):
 
 def evaluate(
     project: Project,
-    data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz with images.")],
+    data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz (docs/data.md).")],
     load: Load = None,
     split: Annotated[SplitName, typer.Option(help="Which of its images.")] = SplitName.test,
     on: Annotated[OnBackEnd, typer.Option(help="Where to run; the bits are the same.")]

@@ -17,13 +17,17 @@ from microtune.report.json_file import check_json_place, write_json
 from microtune.report.outcome_text import predictions_table
 from microtune.report.places import check_places
 
+# Classes of each image that are shown.
+_TOP = 3
+
 
 def predict(
     project: Project,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders "
-                                                 "of them.")],
+                                                 "of them; .npy files of plain arrays.")],
     load: Load = None,
-    top: Annotated[int, typer.Option(min=1, help="Show so many classes of each image.")] = 3,
+    top: Annotated[int | None, typer.Option(min=1, show_default=str(_TOP), help="Show so many "
+                                            "classes of each image.")] = None,
     on: Annotated[OnBackEnd, typer.Option(help="Where to run; the bits are the same.")]
     = OnBackEnd.host,
     dump: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the bytes that a camera "
@@ -36,13 +40,15 @@ def predict(
     check_places({"--dump": dump, "--json": json_file}, {"IMAGE": images, "--load": load}, project)
     opened = mt.open(project)
     if opened.learns_values:
+        if top is not None:
+            raise mt.MicrotuneError("--top shows classes; this project learns values, not classes")
         values = predict_values(opened, images, json_file, load=load, on=on.value, dump=dump)
         _print_dump(dump, values.frames)
         return
     with Bars() as bars:
         found = opened.predict(images, load=load, on=on.value, dump=dump, progress=bars, note=say)
     _print_dump(dump, found.frames)
-    console.print(predictions_table(found.images, found.classes, top))
+    console.print(predictions_table(found.images, found.classes, top or _TOP))
     write_json(json_file, found.to_json())
 
 

@@ -24,7 +24,7 @@ class BackendKind(StrEnum):
 
 def search(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model of any known format.")],
-    data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz with images.")],
+    data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz (docs/data.md).")],
     output: Annotated[Path, typer.Option("-o", metavar="SCHEME.toml", help="The file to write.")],
     target: Target = "cortex-m7",
     sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",

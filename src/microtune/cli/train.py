@@ -27,7 +27,7 @@ class LrSchedule(StrEnum):
 
 def train(
     project: Project,
-    data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz with images.")],
+    data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz (docs/data.md).")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images; with --load "
                                         "those of the whole run, from its beginning.")] = 10,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
