@@ -42,7 +42,7 @@ def torch_activation(oracle: Any, node: Node, x: Any, table: Any) -> Any:
 
     functions = {
         "hard_swish": functional.hardswish, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
-        "silu": functional.silu, "gelu": functional.gelu,
+        "silu": functional.silu, "gelu": functional.gelu, "identity": lambda x: x,
     }  # fmt: skip
     before, after = (oracle.graph.quant(name) for name in (node.inputs[0], node.outputs[0]))
     real = functions[node.str("function")]((x - before.zero_point) * before.scale)

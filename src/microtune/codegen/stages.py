@@ -70,4 +70,7 @@ def _stage(e: Emitter, segment: Segment, node: Node) -> str:
         fields["bias"] = stage.bias
     if stage.x2 is not None:
         fields["x2"] = _ring(e, segment, stage.x2)
-    return struct_text({"make_row": stage.function, "params": f"&{stage.params}", **fields})
+    params = stage.params
+    if not isinstance(params, str):
+        params = params(lambda name: _ring(e, segment, name))
+    return struct_text({"make_row": stage.function, "params": f"&{params}", **fields})

@@ -86,6 +86,7 @@ def streamable(graph: Graph, node: Node) -> bool:
         has(node, Trait.STREAMED)
         and len(node.outputs) == 1
         and len(tensors[0].shape) == 4
+        and OPS[node.op].window(graph, node) is not None
         and all(tensor.role in ("const", "value", "input") for tensor in tensors)
     )
 
@@ -103,6 +104,8 @@ def _shape_of(graph: Graph, node: Node, number: dict[str, int], whole: bool) -> 
     # No stage has the name of a weight.
     sources = tuple(number[n] for n in dict.fromkeys(node.inputs) if n in number)
     window = OPS[node.op].window(graph, node)
+    if window is None:
+        raise ValueError(f"{node.op} %{node.outputs[0]} is not streamed")
     return _Shape(height, window.kernel, window.stride, window.padding, sources, whole)
 
 

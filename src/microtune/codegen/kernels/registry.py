@@ -39,12 +39,13 @@ class Work:
 class Stage:
     """How one row of an op is made (runtime/portable/mt_stream.h).
 
-    `function` is the C that makes a row, `params` its parameters; `x2` is the second image
-    operand, `weight` and `bias` are symbols of tables.
+    `function` is the C that makes a row, `params` its parameters, or what emits them given the
+    initialiser of a tensor's mt_ring; `x2` is the second image operand, `weight` and `bias` are
+    symbols of tables.
     """
 
     function: str
-    params: str
+    params: str | Callable[[Callable[[str], str]], str]
     x2: str | None = None
     weight: str | None = None
     bias: str | None = None

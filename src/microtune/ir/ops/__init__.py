@@ -25,6 +25,7 @@ FAMILIES = (
     "activation",
     "clamp",
     "reshape",
+    "moves",
     "head",
     "cross_entropy",
     "mean_squared_error",

@@ -94,6 +94,8 @@ FUNCTIONS: dict[str, Function] = {
         lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1.0 + x * (1.0 - _sigmoid(x)))
     ),
     "gelu": Function(lambda x: x * _normal(x), lambda x: _normal(x) + x * _density(x)),
+    # Another scale and zero point for the same numbers.
+    "identity": Function(lambda x: x, np.ones_like),
 }
 
 

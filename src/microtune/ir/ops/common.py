@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from microtune.ir.graph import Graph, Node
+from microtune.ir.graph import Graph, Node, Tensor
+from microtune.ir.ops.gradient_operands import Gradient
 from microtune.ir.ops.registry import Array, Context, Shape, ShapeList, ShapeRule, operand_names
+from microtune.ir.ops.rules import Lowering
 
 
 def as_hwc(x: Array) -> Array:
@@ -45,6 +47,25 @@ def with_mask(node: Node, shape: Shape, dtype: str) -> ShapeList:
     """One output, and a mask of the same shape where the node has a second output."""
     first = [(shape, dtype)]
     return [*first, (shape, "b1")] if len(node.outputs) == 2 else first
+
+
+def lower_codes(low: Lowering, node: Node) -> None:
+    """Lowering rule of a unary op that moves elements only: of a gradient it moves the codes.
+
+    In the forward part it stays as it is. Exponent and factor of the gradient stay.
+    """
+    name = node.outputs[0]
+    tensor = low.source.tensors[name]
+    if tensor.dtype != "f32":
+        low.copy(node)
+        return
+    g = low.gradient(node.inputs[0])
+    made = Tensor(name, tensor.shape, "i8", "value", low.target.tensors[g.codes].quant)
+    low.target.add_node(Node(node.op, (g.codes,), (name,), node.attrs), [made])
+    low.alias(name, Gradient(name, g.exponent))
+    mask = low.mask_of(name)
+    if mask is not None:
+        low.apply_mask(name, mask)
 
 
 def declared_shape(graph: Graph, node: Node) -> ShapeList:

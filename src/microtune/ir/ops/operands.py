@@ -116,3 +116,25 @@ class Single(Operands[T]):
     """The one operand of a unary op."""
 
     x: T
+
+
+@dataclass(frozen=True)
+class Many(Operands[T]):
+    """Operands of one kind, one or more."""
+
+    x: tuple[T, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[T]) -> Self:
+        """All of a node's inputs. Raises ValueError if there are none."""
+        if not items:
+            raise ValueError("0 inputs, not 1 or more")
+        return cls(tuple(items))
+
+    def flat(self) -> tuple[T, ...]:
+        """The tuple of a node's inputs."""
+        return self.x
+
+    def names(self) -> Iterator[tuple[str, T]]:
+        """("x0", the first operand), and so on."""
+        yield from ((f"x{number}", item) for number, item in enumerate(self.x))

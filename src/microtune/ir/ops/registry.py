@@ -56,7 +56,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Window:
-    """The rows of its image operands that a row of the result covers."""
+    """The rows of its image operands that a row of the result covers: `kernel` of them, for row r
+    from row r·stride − padding on. A negative padding is rows that no result reads."""
 
     kernel: int = 1
     stride: int = 1
@@ -73,7 +74,7 @@ ReadRule = Callable[[Graph, Node], dict[str, float]]
 ProofRule = Callable[[Graph, Node], Iterator[str]]
 OverwriteRule = Callable[[Graph, Node], tuple[str, ...]]
 ClampRule = Callable[[Graph, Node], bool]
-WindowRule = Callable[[Graph, Node], Window]
+WindowRule = Callable[[Graph, Node], Window | None]
 
 
 def no_macs(graph: Graph, node: Node) -> int:
@@ -128,7 +129,8 @@ class Op:
     overwrites   operands whose memory the first result may take
     clamps       whether its clamp can be active, so that a gradient needs a mask
     writes       operands whose memory the results take, one each (ops that are UPDATE)
-    window       the rows that a row of the result covers (ops that are STREAMED)
+    window       the rows that a row of the result covers (ops that are STREAMED); None: this node
+                 needs more of its image than a few rows at a time
     back         "dx", "dW", "db" -> the op of the way back that a device runs for it
     """
 

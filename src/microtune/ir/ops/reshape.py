@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from microtune.ir.graph import Array, Graph, Node, Tensor
-from microtune.ir.ops.gradient_operands import Gradient
+from microtune.ir.graph import Array, Graph, Node
+from microtune.ir.ops.common import lower_codes
 from microtune.ir.ops.operands import Single
 from microtune.ir.ops.registry import Context, ShapeList, Trait, op
-from microtune.ir.ops.rules import Lowering, Tape
+from microtune.ir.ops.rules import Tape
 
 
 def _shapes(graph: Graph, node: Node) -> ShapeList:
@@ -25,22 +25,7 @@ def _gradient(tape: Tape, node: Node, g: str) -> None:
     tape.contribute(x, dx)
 
 
-def _lower(low: Lowering, node: Node) -> None:
-    name = node.outputs[0]
-    if low.source.tensors[name].dtype != "f32":
-        low.copy(node)
-        return
-    g = low.gradient(Single[str].of(node.inputs).x)
-    quant = low.target.tensors[g.codes].quant
-    tensor = Tensor(name, low.source.tensors[name].shape, "i8", "value", quant)
-    low.target.add_node(Node("reshape", (g.codes,), (name,), node.attrs), [tensor])
-    low.alias(name, Gradient(name, g.exponent))
-    mask = low.mask_of(name)
-    if mask is not None:
-        low.apply_mask(name, mask)
-
-
-@op("reshape", Single, _shapes, Trait.VIEW, attrs="shape", gradient=_gradient, lowering=_lower)
+@op("reshape", Single, _shapes, Trait.VIEW, attrs="shape", gradient=_gradient, lowering=lower_codes)
 def reshape(ctx: Context, o: Single[Array]) -> list[Array]:
     """The same elements in another shape; nothing moves."""
     return [o.x.reshape(ctx.node.ints("shape"))]
