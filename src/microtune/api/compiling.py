@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from microtune import pipeline
-from microtune.api.arguments import Place, as_path, choice, maybe_path, public
+from microtune.api.arguments import Place, as_path, choice, maybe_path, public, whole
 from microtune.api.models import as_model
 from microtune.api.project import Project
 from microtune.api.reports import OnNote, OnProgress, Reporter
@@ -19,6 +20,7 @@ from microtune.ir.text import format_graph
 from microtune.passes.lower_gradients import BiasFormat
 from microtune.project.learnt import read_learnt
 from microtune.report.sizes import parse_bytes
+from microtune.search.automatic import AUTO, automatic_scheme
 from microtune.targets import Target, load_target
 from microtune.training.build import Formats
 from microtune.training.classes import Classes, own_classes, resolve_classes
@@ -38,6 +40,7 @@ class CompileOptions(TypedDict, total=False):
     target: str | Place | Target
     sram: str | int
     flash: str | int
+    step_instructions: int | None
     bias: BiasFormat
     head: HeadFormat
     optimizer: OptimizerName
@@ -55,13 +58,14 @@ def compile(
     model: ModelFile | Place,
     *,
     output: Place,
-    scheme: str | Place | Scheme,
+    scheme: str | Place | Scheme = AUTO,
     classes: int | str | Sequence[str] | None = None,
     outputs: int | None = None,
     data: Place | None = None,
     target: str | Place | Target = "cortex-m7",
     sram: str | int = "256KB",
     flash: str | int = "1MB",
+    step_instructions: int | None = None,
     bias: BiasFormat = "int16",
     head: HeadFormat = "int16",
     optimizer: OptimizerName = "sgd",
@@ -83,14 +87,16 @@ def compile(
         model: what `load` returns, or a path.
         output: the folder of the project, written whole or not at all. What is there already and
             is not ours stays.
-        scheme: what is trained: a name ("head-only", "last-3", "49KB", "none"), a TOML file, or a
-            Scheme.
+        scheme: what is trained: "auto" (what is expected to learn best within the budgets,
+            docs/schemes.md), another name ("head-only", "last-3", "49KB", "none"), a TOML file, or
+            a Scheme.
         classes: how many classes there are to learn, or their names in label order.
         outputs: learn so many values by mean squared error, instead of classes.
         data: the data set whose classes are to be learnt, instead of `classes`.
         target: a chip's name, a TOML file of one (docs/targets.md), or a Target.
         sram: SRAM budget: bytes, or text such as "256KB" (1 KB = 1,024 bytes).
         flash: flash budget, in the same way.
+        step_instructions: estimated instructions of a training step, at most. Only with "auto".
         bias: number format of trained biases.
         head: number format of the head.
         optimizer: "sgd", or "momentum": each trained parameter then has a velocity of its own
@@ -112,13 +118,13 @@ def compile(
             what would fit); a place that cannot be written.
     """
     place, reporter = as_path("output", output), Reporter(progress, note)
+    loaded, request = _request(
+        model, reporter, scheme=scheme, classes=classes, outputs=outputs, data=data,
+        target=target, sram=sram, flash=flash, step_instructions=step_instructions, bias=bias,
+        head=head, optimizer=optimizer, momentum=momentum, input=input, schedule=schedule,
+        replay=replay, class_names=class_names, learnt=learnt, prefix=prefix,
+    )  # fmt: skip
     with reporter.stage("compiling"):
-        loaded, request = _request(
-            model, scheme=scheme, classes=classes, outputs=outputs, data=data, target=target,
-            sram=sram, flash=flash, bias=bias, head=head, optimizer=optimizer, momentum=momentum,
-            input=input, schedule=schedule, replay=replay, class_names=class_names,
-            learnt=learnt, prefix=prefix,
-        )  # fmt: skip
         pipeline.compile_model(loaded, request, place, reporter.note)
     return Project.open(place)
 
@@ -156,23 +162,24 @@ def emit(model: ModelFile | Place, stage: str, **options: Unpack[CompileOptions]
     Raises:
         MicrotuneError: as `compile`, budgets apart, or an unknown stage or pass.
     """
-    stage = str(stage)
+    stage, reporter = str(stage), Reporter()
     if stage.startswith(_AFTER):
         name = stage.removeprefix(_AFTER)
-        return format_graph(pipeline.training_graph(*_request(model, **options), name)[0])
+        return format_graph(pipeline.training_graph(*_request(model, reporter, **options), name)[0])
     if stage not in _STAGES:
         raise MicrotuneError(f"stage {stage!r}: there are {', '.join(_STAGES)} and {_AFTER}NAME")
-    return _STAGES[stage](*_request(model, **options))
+    return _STAGES[stage](*_request(model, reporter, **options))
 
 
 def _request(
-    model: ModelFile | Place, **options: Unpack[CompileOptions]
+    model: ModelFile | Place, reporter: Reporter, **options: Unpack[CompileOptions]
 ) -> tuple[ModelFile, pipeline.Request]:
-    """The model and what is asked for, every option checked."""
-    if "scheme" not in options:
-        raise MicrotuneError("say what is to be trained: scheme=")
-    scheme, data = options["scheme"], maybe_path("data", options.get("data"))
+    """The model and what is asked for, every option checked, with a scheme that is no longer
+    "auto"."""
+    scheme, data = options.get("scheme", AUTO), maybe_path("data", options.get("data"))
     chosen_scheme = scheme if isinstance(scheme, Scheme) else str(as_path("scheme", scheme))
+    if isinstance(chosen_scheme, str) and chosen_scheme.strip().lower() == AUTO:
+        chosen_scheme = AUTO
     loaded = as_model(model)
     outputs = options.get("outputs")
     if outputs is not None and (options.get("classes") or data or options.get("class_names")):
@@ -185,7 +192,7 @@ def _request(
         if outputs is None else Classes(outputs, ())
     )  # fmt: skip
     replay, learnt = options.get("replay"), maybe_path("learnt", options.get("learnt"))
-    return loaded, pipeline.Request(
+    request = pipeline.Request(
         classes=chosen.count, scheme=chosen_scheme,
         task=CLASSIFY if outputs is None else REGRESS,
         target=load_target(options.get("target", "cortex-m7")),
@@ -206,3 +213,23 @@ def _request(
             options.get("momentum"),
         ),
     )  # fmt: skip
+    most = options.get("step_instructions")
+    if chosen_scheme != AUTO:
+        if most is not None:
+            raise MicrotuneError(
+                "--step-instructions is a limit for --scheme auto; another scheme is what it is "
+                "(`microtune measure` counts its instructions)"
+            )
+        return loaded, request
+    return loaded, _with_automatic_scheme(loaded, request, most, reporter)
+
+
+def _with_automatic_scheme(
+    loaded: ModelFile, request: pipeline.Request, most: int | None, reporter: Reporter
+) -> pipeline.Request:
+    """The request with the scheme that is expected to learn best within its budgets."""
+    most = None if most is None else whole("step_instructions", most, 1)
+    with reporter.stage("choosing what to train") as update:
+        found = automatic_scheme(loaded, request, most, update)
+    reporter.note(f"{found}")
+    return replace(request, scheme=found.scheme)

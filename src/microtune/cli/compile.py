@@ -11,7 +11,7 @@ import typer
 
 import microtune as mt
 from microtune.api.compiling import CompileOptions
-from microtune.cli.bars import say
+from microtune.cli.bars import Bars, say
 from microtune.cli.options import BiasKind, HeadKind, InputKind, OptimizerKind, Target
 from microtune.report.console import console, figures_table
 
@@ -26,7 +26,10 @@ class ScheduleKind(StrEnum):
 
 def compile_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model of any known format.")],
-    scheme: Annotated[str, typer.Option(help="Update scheme: a name or a TOML file.")],
+    scheme: Annotated[
+        str, typer.Option(help="What is trained: auto (what is expected to learn best within the "
+                          "budgets), another name, or a TOML file (docs/schemes.md).")
+    ] = "auto",
     classes: Annotated[
         str | None, typer.Option(metavar="N|NAME,NAME,…", help="Classes to learn: how many, or "
                                  "their names in label order.")
@@ -42,6 +45,10 @@ def compile_command(
     target: Target = "cortex-m7",
     sram: Annotated[str, typer.Option(help="SRAM budget.")] = "256KB",
     flash: Annotated[str, typer.Option(help="Flash budget.")] = "1MB",
+    step_instructions: Annotated[
+        int | None, typer.Option(min=1, help="Estimated instructions of a training step, at most; "
+                                 "with --scheme auto.")
+    ] = None,
     bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int16,
     head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
     optimizer: Annotated[
@@ -83,8 +90,8 @@ def compile_command(
     """Compile MODEL into a C project that fits the budgets, or say what does not fit."""
     options = CompileOptions(
         scheme=scheme, classes=classes, outputs=outputs, data=data, target=target, sram=sram,
-        flash=flash, bias=bias.value, head=head.value, optimizer=optimizer.value,
-        momentum=momentum, input=input_mode.value,
+        flash=flash, step_instructions=step_instructions, bias=bias.value,
+        head=head.value, optimizer=optimizer.value, momentum=momentum, input=input_mode.value,
         schedule=schedule.value, replay=replay, class_names=class_names, learnt=learnt,
         prefix=prefix,
     )  # fmt: skip
@@ -94,8 +101,8 @@ def compile_command(
     if output is None:
         raise mt.MicrotuneError("say where to write the project: -o DIR (or use --emit)")
     notes: list[str] = []
-    with console.status("compiling"):
-        project = mt.compile(model, output=output, note=notes.append, **options)
+    with Bars() as bars:
+        project = mt.compile(model, output=output, note=notes.append, progress=bars, **options)
     console.print(figures_table(f"{output}", project.figures.to_json()))
     for note in notes:
         say(note)

@@ -30,7 +30,7 @@ class Packing:
 
 
 def available() -> bool:
-    """Whether ortools is installed (the extra `solver`)."""
+    """Whether ortools is installed."""
     return find_spec("ortools") is not None
 
 

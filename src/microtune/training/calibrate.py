@@ -41,8 +41,8 @@ def synthetic_frame(shape: tuple[int, ...], number: int) -> Array:
     return frame
 
 
-def _random_head(graph: Graph, number: int) -> dict[str, Array]:
-    """Head weights that let a gradient through (the initial head is zero)."""
+def random_head(graph: Graph, number: int) -> dict[str, Array]:
+    """Head weights that let a gradient through (the initial head is zero), by tensor name."""
     name = head_of(graph).weight
     weight = graph.data[name]
     index = np.arange(weight.size, dtype=np.int64).reshape(weight.shape)
@@ -68,7 +68,7 @@ def calibrated_offsets(exact: Graph) -> dict[str, Array]:
         frame = synthetic_frame(shape, number)
         target = task.synthetic_target(outputs, number)
         inputs = feed(exact, frame, target, seed=number)
-        values = evaluate(exact, inputs, _random_head(exact, number), keep=keep)
+        values = evaluate(exact, inputs, random_head(exact, number), keep=keep)
         for gradient, exponents in seen.items():
             # An all-zero gradient says nothing of its size.
             if values[gradient.codes].any():

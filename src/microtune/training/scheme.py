@@ -100,9 +100,9 @@ def published_schemes(model_name: str) -> dict[str, dict[str, Any]]:
 
 
 def scheme_names(model_name: str) -> list[str]:
-    """Every name that `resolve_scheme` takes for this model."""
+    """Every name that `compile --scheme` takes for this model; "auto" is resolved before."""
     general = ["full", "last-K", "bias-only", "bias-only-K", "head-only", "none"]
-    return [*published_schemes(model_name), *general]
+    return ["auto", *published_schemes(model_name), *general]
 
 
 def resolve_scheme(name_or_path: str | Scheme, graph: Graph, model_name: str) -> Scheme:

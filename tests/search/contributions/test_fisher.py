@@ -48,7 +48,7 @@ def test_scores_are_what_biases_leave_in_units_of_float_weights(
 ) -> None:
     floating = replace(setup, formats=Formats(head="float32"))
     head = trained_parameters(Trial(Selection(0, ()), LR, 0, 2), floating)
-    graph, backward, gradients = fisher._gradient_graph(setup, 4)
+    graph, backward, gradients = fisher.gradient_graph(setup.model.graph, setup.classes, 4)
     last = len(setup.training_split.labels) - 1
     found: dict[str, list[np.ndarray]] = {}
     for index in (0, round(last / 2), last):
@@ -79,7 +79,7 @@ def test_scores_are_what_biases_leave_in_units_of_float_weights(
 def test_weights_of_a_constant_input_are_worth_nothing() -> None:
     """What they learn, the bias learns too; what varies counts as it is."""
     draw = np.random.default_rng(3)
-    moments = fisher._GradientMoments({"w": "b"})
+    moments = fisher.GradientMoments({"w": "b"})
     biases, varying = draw.normal(size=(40, 2)), draw.normal(size=(40, 2))
     for bias, other in zip(biases, varying, strict=True):
         moments.add({"b": bias, "w": np.stack([3 * bias, bias * other], axis=1)})

@@ -27,7 +27,7 @@ from microtune.search.trials.trial import Trial, TrialSetup, trained_parameters
 from microtune.train.trainer import Progress
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
-from microtune.training.build import Formats
+from microtune.training.build import DeviceArithmetic, Formats, SetTask
 from microtune.training.head import replace_head
 from microtune.training.scheme import (
     Scheme,
@@ -36,6 +36,7 @@ from microtune.training.scheme import (
     selects_outputs,
     trained_channels,
 )
+from microtune.training.tasks import CLASSIFY, Task
 
 IMAGES = 24
 _HEAD_EPOCHS = 2
@@ -92,20 +93,20 @@ def fisher_scores(
     """
     floating = replace(setup, formats=Formats(head="float32"))
     head = trained_parameters(Trial(Selection(0, ()), lr, 0, _HEAD_EPOCHS), floating)
-    forward, graph, gradients = _gradient_graph(setup, depth)
+    forward, graph, gradients = gradient_graph(setup.model.graph, setup.classes, depth)
     count = len(setup.training_split.labels)
     chosen = np.linspace(0, count - 1, min(images, count)).round().astype(int)
-    moments = _GradientMoments(_biases_of(forward, depth))
+    moments = GradientMoments(biases_of(forward, depth))
     training = setup.training_split
     for number, index in enumerate(chosen):
         inputs = feed(graph, training.frames[index], training.labels[index])
         values = evaluate(graph, inputs, head, real=np.float32)
         moments.add({p: values[g] for p, g in gradients.items() if p not in head})
         progress(number + 1, len(chosen), "gradients")
-    return _scores(forward, moments.information(), depth)
+    return scores_from(forward, moments.information(), depth)
 
 
-class _GradientMoments:
+class GradientMoments:
     """Sums over images of squared gradients, and of products of weight and bias gradients."""
 
     def __init__(self, biases: Mapping[str, str]) -> None:
@@ -144,28 +145,32 @@ def _per_output(outputs: Array, weights: Array) -> Array:
     return outputs.reshape(-1, *[1] * (weights.ndim - 1))
 
 
-def _biases_of(graph: Graph, depth: int) -> dict[str, str]:
+def biases_of(graph: Graph, depth: int) -> dict[str, str]:
     """Weight -> bias of each of the last `depth` layers, by tensor name."""
     nodes = {node.outputs[0]: node for node in graph.nodes}
     of = [layer_of(nodes[name]) for name in backbone_layers(graph)[-depth:]]
     return {layer.weight: layer.bias for layer in of}
 
 
-def _gradient_graph(setup: TrialSetup, depth: int) -> tuple[Graph, Graph, dict[str, str]]:
+def gradient_graph(
+    graph: Graph, outputs: int, depth: int, task: Task = CLASSIFY
+) -> tuple[Graph, Graph, dict[str, str]]:
     """(device graph, that graph with gradients, parameter -> gradient tensor).
 
+    `graph` is a model's int8 graph; its classifier becomes a float32 head of `outputs` outputs.
     Gradients are floats, of all parameters of the last `depth` layers.
     """
-    device = setup.model.graph.copy()
-    device.attrs["requantize"] = "device"
-    names = backbone_layers(device)[-depth:]
+    device = DeviceArithmetic().run(graph)
+    if task is not CLASSIFY:
+        device = SetTask(task).run(device)
+    names = backbone_layers(device)[-depth:] if depth else []
     whole = Scheme("all", tuple(names), {n: channel_count(device, n) for n in names}, True)
-    prepared = apply_scheme(replace_head(device, setup.classes, "float32"), whole)
+    prepared = apply_scheme(replace_head(device, outputs, "float32"), whole)
     graph, gradients = differentiate(prepared)
     return device, graph, gradients
 
 
-def _scores(graph: Graph, information: Mapping[str, Array], depth: int) -> FisherScores:
+def scores_from(graph: Graph, information: Mapping[str, Array], depth: int) -> FisherScores:
     """The scores of the last `depth` layers from the information on integer codes."""
     biases: dict[str, float] = {}
     channels: dict[str, Array] = {}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from microtune import pipeline
+from microtune.codegen.layout import block_bytes, parameter_slots
 from microtune.ir.graph import Graph, Node
 from microtune.ir.ops import Trait, with_trait
 from microtune.ir.ops.convolution_operands import WeightUpdate
@@ -139,7 +140,7 @@ class LowerBounds:
         instructions = estimated_instructions(graph, graph.nodes, self.costs.request.target)
         flash = pipeline.constant_bytes(graph) + pipeline.CODE_BYTES
         return BiasDepthCost(
-            resident_bytes(graph), flash, instructions, LiveBuffers(least, live.owner)
+            _resident_bytes(self.costs, graph), flash, instructions, LiveBuffers(least, live.owner)
         )
 
     def _add_choices(self, chosen: tuple[Choice, ...]) -> None:
@@ -169,8 +170,9 @@ class LowerBounds:
         made = [n for n in with_trait(graph, Trait.TRAINING_ONLY) if n.outputs[0] == saved]
         buffer = live.owner.get(saved, saved)
         order = graph.tensors[o.split.order].bytes if o.split else 0
+        size = aligned(graph.tensors[weight].bytes)
         return ChoiceCost(
-            aligned(graph.tensors[weight].bytes), order,
+            size + self.costs.velocity_bytes(size), order,
             estimated_instructions(graph, [update, *made], self.costs.request.target),
             aligned(graph.tensors[saved].bytes), saved,
             frozenset(step for step, alive in live.by_step.items() if buffer in alive),
@@ -181,7 +183,13 @@ def sram_lower_bound(costs: SelectionCosts, selection: Selection) -> int:
     """A lower bound of the selection's planned SRAM in bytes, found without planning it."""
     graph = costs.unscheduled_graph(selection)
     alive = max(sum(step.values()) for step in always_live_buffers(graph).by_step.values())
-    return max(prefix_arena(costs), alive) + resident_bytes(graph)
+    return max(prefix_arena(costs), alive) + _resident_bytes(costs, graph)
+
+
+def _resident_bytes(costs: SelectionCosts, graph: Graph) -> int:
+    """Bytes of parameters, context and stack, with the states of the request's optimiser."""
+    parameters = block_bytes(parameter_slots(graph))
+    return resident_bytes(graph) + costs.velocity_bytes(parameters)
 
 
 def prefix_arena(costs: SelectionCosts) -> int:
@@ -191,6 +199,5 @@ def prefix_arena(costs: SelectionCosts) -> int:
     selection is. The arena is planned in one memory: in several memories the plan of the head may
     be larger than another selection's.
     """
-    return costs.in_one_memory().sram(HEAD_ONLY) - resident_bytes(
-        costs.unscheduled_graph(HEAD_ONLY)
-    )
+    head = costs.unscheduled_graph(HEAD_ONLY)
+    return costs.in_one_memory().sram(HEAD_ONLY) - _resident_bytes(costs, head)

@@ -20,6 +20,7 @@ from microtune.search.problem import HEAD_ONLY, Selection
 from microtune.targets import Target
 from microtune.targets.instructions import call_cost, step_costs
 from microtune.training.build import build_training_graph
+from microtune.training.optimisers import DEFAULT_OPTIMIZER
 from microtune.training.scheme import Scheme, backbone_layers, scheme_from_table
 
 # Bytes of SRAM of a selection with a buffer that is larger than any memory of the target.
@@ -83,7 +84,8 @@ class SelectionCosts:
         content = (
             code_version(), model.sha256(), request.classes, request.target, request.formats,
             request.input, request.schedule, request.replay_bytes,
-            request.sram_bytes if several else 0, solver.version(),
+            request.sram_bytes if several else 0, solver.version(), request.task.name,
+            request.optimizer,
         )  # fmt: skip
         self._context = hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -139,11 +141,18 @@ class SelectionCosts:
         )
 
     def unscheduled_graph(self, selection: Selection) -> Graph:
-        """The training graph before scheduling, without calibrated gradient offsets."""
+        """The training graph before scheduling, without calibrated gradient offsets.
+
+        Its optimiser is SGD, whatever the request's is (`velocity_bytes`).
+        """
         return build_training_graph(
             self.model.graph, self.request.classes, self.scheme(selection), self.request.formats,
-            calibrate=False,
+            task=self.request.task, calibrate=False,
         )  # fmt: skip
+
+    def velocity_bytes(self, parameter_bytes: int) -> int:
+        """Bytes of the optimiser's states for parameters of so many bytes: as many, or none."""
+        return 0 if self.request.optimizer == DEFAULT_OPTIMIZER else parameter_bytes
 
     def _cost(self, what: str, selection: Selection) -> int:
         """One of the costs of a selection: from memory, from the store, or computed and stored."""

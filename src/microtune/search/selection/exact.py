@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from microtune.errors import MicrotuneError
 from microtune.search.costs.lower_bounds import LowerBounds
 from microtune.search.costs.planned import Limits, SelectionCosts, require_head_fits
-from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.problem import HEAD_ONLY, Choice, Contributions, Selection
 from microtune.search.selection.integer_program import (
     GAIN_UNIT,
     Cut,
@@ -87,10 +87,32 @@ def best_selection(
         depths.add(Cut(selection, and_larger=over > NOISE_BYTES))
 
 
+def nearly_best_selection(
+    contributions: Contributions, costs: SelectionCosts, limits: Limits
+) -> Selection:
+    """A selection of large predicted gain whose costs are within all limits, with few plans.
+
+    The best selection by the lower bounds is planned. Where its plan exceeds the SRAM, as much is
+    taken from the limit of the bounds, and the best one within that is planned. Raises
+    MicrotuneError without ortools, and if not even the head alone fits.
+    """
+    require_ortools()
+    require_head_fits(costs, limits)
+    bounds, within = lower_bounds_of(contributions, costs), limits
+    least = costs.sram(HEAD_ONLY)
+    while within.sram_bytes > least:
+        selection = _DepthPrograms(contributions, bounds, within).best()[0]
+        if costs.fits(selection, limits):
+            return selection
+        over = max(costs.sram(selection) - limits.sram_bytes, NOISE_BYTES)
+        within = replace(within, sram_bytes=within.sram_bytes - over)
+    return HEAD_ONLY
+
+
 def require_ortools() -> None:
-    """Raise MicrotuneError, which names the extra to install, if ortools is missing."""
+    """Raise MicrotuneError, which says how to install it, if ortools is missing."""
     if find_spec("ortools") is None:
-        raise MicrotuneError("the selection needs ortools: pip install 'microtune[search]'")
+        raise MicrotuneError("the selection needs ortools: pip install ortools")
 
 
 def lower_bounds_of(contributions: Contributions, costs: SelectionCosts) -> LowerBounds:
