@@ -37,7 +37,7 @@ def rare(session: Session, label: int, keep: int) -> Session:
 
 def outcome(session: Session, epochs: int, *, balance: bool) -> Outcome:
     """All seeds together."""
-    plan = TrainingPlan(epochs, RATE, "cosine", 0, evaluate="at the end", balance=balance)
+    plan = TrainingPlan(epochs, RATE, "cosine", 0, evaluate="at-the-end", balance=balance)
     with progress("compiling") as bar:
         runs = session.seed_runs(plan, list(SEEDS), bar)
     with runs, progress("training") as bar:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from microtune.api.results import TrainingOutcome as TrainingOutcome
     from microtune.api.searching import FoundScheme as FoundScheme
     from microtune.api.searching import search as search
+    from microtune.api.tools import missing_tools as missing_tools
+    from microtune.data import Split as Split
     from microtune.errors import MicrotuneError as MicrotuneError
     from microtune.errors import MicrotuneWarning as MicrotuneWarning
     from microtune.importers.base import Unsupported as Unsupported
@@ -65,8 +67,9 @@ _HOMES = {
     "Values": "api.regression", "Target": "targets", "TrainingOutcome": "api.results",
     "Unsupported": "importers.base", "UnsupportedError": "importers.base", "cache": "api.caching",
     "clear_cache": "api.caching", "compile": "api.compiling", "emit": "api.compiling",
-    "inspect": "api.models", "load": "api.models", "load_target": "targets", "open": "api.project",
-    "save": "api.models", "target_names": "targets",
+    "inspect": "api.models", "load": "api.models", "load_target": "targets",
+    "missing_tools": "api.tools", "open": "api.project", "save": "api.models",
+    "Split": "data", "target_names": "targets",
 }  # fmt: skip
 __all__ = [
     "DEFAULT_LEARNING_RATE",
@@ -88,6 +91,7 @@ __all__ = [
     "Regression",
     "RegressionOutcome",
     "RegressionReport",
+    "Split",
     "Target",
     "TrainingOutcome",
     "Unsupported",
@@ -100,6 +104,7 @@ __all__ = [
     "inspect",
     "load",
     "load_target",
+    "missing_tools",
     "open",
     "save",
     "search",

@@ -100,7 +100,7 @@ def _go_on(
 
 def _plan(run: Run) -> TrainingPlan:
     return TrainingPlan(
-        run.epochs, run.lr, run.schedule, run.seed, evaluate="at the end", rehearse=run.rehearse,
+        run.epochs, run.lr, run.schedule, run.seed, evaluate="at-the-end", rehearse=run.rehearse,
         shuffled=run.order == "shuffled",
         augmentation=parse_augmentation(run.augment) if run.augment else NONE,
     )  # fmt: skip

@@ -90,7 +90,7 @@ WRONG_CALLS: list[Call] = [
     lambda p, f: mt.open(f), lambda p, f: mt.open(f / "absent"),
     lambda p, f: mt.emit(embedded.MODEL, "nothing", classes=5, scheme="last-2"),
     lambda p, f: mt.emit(embedded.MODEL, "after:nothing", classes=5, scheme="last-2"),
-    lambda p, f: mt.emit(embedded.MODEL, "graph", classes=5),
+    lambda p, f: mt.emit(embedded.MODEL, "graph", classes=5, scheme="last-2", step_instructions=5),
     lambda p, f: p.train(f / "absent"),
     lambda p, f: p.train(embedded.DATA, epochs=0),
     lambda p, f: p.train(embedded.DATA, epochs=1.5),  # type: ignore[arg-type]
@@ -278,3 +278,43 @@ def test_a_measurement_says_what_it_counted(project: mt.Project) -> None:
     assert f"infer instructions: {figures['infer_instructions']:,}" in repr(measured)
     counts = project.measure_layers()
     assert set(counts.phases) == {"infer", "train"} and "instructions of each layer" in repr(counts)
+
+
+def test_frames_are_what_evaluation_runs(project: mt.Project) -> None:
+    found = project.frames(embedded.DATA)
+    assert found.frames.shape == (len(found.labels), *project.input_shape)
+    outcome = project.evaluate(embedded.DATA, note=quiet)
+    assert outcome.labels.tolist() == found.labels.tolist()
+    asked = project.predict(found.frames[:FEW], note=quiet)
+    assert asked.labels == outcome.predictions[:FEW].tolist()
+    with pytest.raises(mt.MicrotuneError, match="has no val images"):
+        project.frames(embedded.DATA, split="val")
+
+
+def test_a_linear_probe_beats_guessing_and_is_the_same_every_time(project: mt.Project) -> None:
+    first = project.linear_probe(embedded.DATA)
+    assert 0.5 < first <= 1
+    assert project.linear_probe(embedded.DATA) == first
+
+
+def test_evaluating_at_the_end_changes_no_bit(project: mt.Project) -> None:
+    each, end = (
+        project.train(embedded.DATA, epochs=2, lr=0.02, evaluate=when, note=quiet)
+        for when in ("each-epoch", "at-the-end")
+    )
+    assert [epoch.test_accuracy is None for epoch in each.epochs] == [False, False]
+    assert [epoch.test_accuracy is None for epoch in end.epochs] == [True, False]
+    assert end.parameters_sha256 == each.parameters_sha256 and end.accuracy == each.accuracy
+
+
+def test_missing_tools_are_sentences_that_name_a_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from microtune.tools.toolchain import find_arm_gcc
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    find_arm_gcc.cache_clear()
+    try:
+        assert any("gcc-arm-none-eabi" in sentence for sentence in mt.missing_tools())
+    finally:
+        find_arm_gcc.cache_clear()

@@ -98,7 +98,7 @@ def test_latents_and_numpy_go_on_with_the_same_bits(session: Session, tmp_path: 
 def test_the_chip_goes_on_from_the_host_and_the_host_from_the_chip(
     session: Session, tmp_path: Path
 ) -> None:
-    plan = replace(PLAN, epochs=2, evaluate="at the end")
+    plan = replace(PLAN, epochs=2, evaluate="at-the-end")
     run(session, plan, tmp_path / "whole")
     run(session, replace(plan, steps=13), tmp_path / "host")
     run(session, replace(plan, steps=31), tmp_path / "chip", tmp_path / "host", "qemu")
@@ -110,7 +110,7 @@ def test_the_chip_goes_on_from_the_host_and_the_host_from_the_chip(
 
 @pytest.mark.chip
 def test_a_balanced_run_is_the_same_on_host_numpy_and_chip(session: Session) -> None:
-    plan = replace(PLAN, steps=12, balance=True, evaluate="at the end")
+    plan = replace(PLAN, steps=12, balance=True, evaluate="at-the-end")
     reports = [run(session, plan, on=place) for place in ("host", "numpy", "qemu")]
     assert len({(r.parameters_sha256, r.logits_sha256) for r in reports}) == 1
     plain = run(session, replace(plan, balance=False))

@@ -21,7 +21,7 @@ from microtune.api.regression import Regression
 from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.api.results import MemoryPlan, Outcome, Predictions, TrainingOutcome
 from microtune.api.samples import read_samples
-from microtune.data import Description
+from microtune.data import Description, Split
 from microtune.data.augment import Augmentation
 from microtune.ir.graph import Array
 from microtune.measure.measure import Measurement
@@ -29,12 +29,10 @@ from microtune.report.instructions_text import LayerCounts, count_layers
 from microtune.report.memory_map import load_memory_map
 from microtune.run.runners import BackEnd
 from microtune.targets import Target
-from microtune.train.evaluation import (
-    evaluate_project,
-    predict_images,
-)
+from microtune.train.evaluation import evaluate_project, predict_images, project_samples
+from microtune.train.linear_probe import linear_probe
 from microtune.train.session import OpenProject, measure_project
-from microtune.train.trainer import DEFAULT_LEARNING_RATE, Schedule
+from microtune.train.trainer import DEFAULT_LEARNING_RATE, EvaluateWhen, Schedule
 from microtune.training.tasks import target_codes
 
 UNTAUGHT = (
@@ -132,6 +130,7 @@ class Project:
         augment: str | Augmentation | None = None,
         rehearse: int = 0,
         latents: bool = False,
+        evaluate: EvaluateWhen = "each-epoch",
         on_images: Callable[[Description], None] | None = None,
         progress: OnProgress | None = None,
         note: OnNote | None = None,
@@ -160,6 +159,7 @@ class Project:
             augment: change training frames at random: "flip,shift=4,brightness=20", any of them.
             rehearse: steps on stored samples after each new one (compiled with `replay`).
             latents: run the frozen layers once an image (the same bits, faster; on the host).
+            evaluate: when the test images are evaluated: "each-epoch" or "at-the-end".
             on_images: is told what the data holds before the training begins.
             progress: is told how far the work is.
             note: is told lines that the user should know. Without it they, and the outcome's
@@ -176,7 +176,7 @@ class Project:
         return training.train(
             self.path, data, epochs=epochs, steps=steps, lr=lr, lr_schedule=lr_schedule,
             seed=seed, seeds=seeds, on=on, save=save, load=load, anew=anew, balance=balance,
-            debug=debug, augment=augment, rehearse=rehearse, latents=latents,
+            debug=debug, augment=augment, rehearse=rehearse, latents=latents, evaluate=evaluate,
             on_images=on_images, reporter=Reporter(progress, note),
         )  # fmt: skip
 
@@ -218,6 +218,37 @@ class Project:
         outcome = Outcome.of(found)
         reporter.warn(outcome.warnings)
         return outcome
+
+    @public
+    def frames(self, data: Place, *, split: SplitName = "test") -> Split:
+        """The images of a split as the device gets them, with their labels in the project.
+
+        Args:
+            data: a folder, .tar, .zip or .npz with labelled images.
+            split: which of the images: "test", "val" or "train".
+
+        Returns:
+            `frames` int8 (N, height, width, channels), `labels` int32 (N,), `names` of the images.
+
+        Raises:
+            MicrotuneError: data that do not fit the project; no such images.
+        """
+        folder = as_path("data", data)
+        choice("split", split, SplitName)
+        return project_samples(self._read(), folder, split)[1]
+
+    @public
+    def linear_probe(self, data: Place) -> float:
+        """What a linear classifier makes of the untrained network's features: the share of the
+        test images, from 0 to 1, that a logistic regression on the train images gets right.
+
+        It is trained in float64 on this machine, with as many steps as it wants. So it is what
+        a head alone could learn at best, to compare a training on the device with.
+
+        Raises:
+            MicrotuneError: data that do not fit the project, or without train or test images.
+        """
+        return linear_probe(self._read(), as_path("data", data))
 
     @public
     def predict(

@@ -23,6 +23,7 @@ from microtune.train.outcome import pooled
 from microtune.train.session import Session
 from microtune.train.trainer import (
     MAX_SEED,
+    EvaluateWhen,
     Schedule,
     TrainingPlan,
     TrainingReport,
@@ -34,7 +35,7 @@ def train(
     project: Path, data: Place, *, epochs: int, steps: int | None, lr: float,
     lr_schedule: Schedule, seed: int | None, seeds: Sequence[int] | str | None, on: BackEnd,
     save: Place | None, load: Place | None, anew: bool, balance: bool, debug: bool,
-    augment: str | Augmentation | None, rehearse: int, latents: bool,
+    augment: str | Augmentation | None, rehearse: int, latents: bool, evaluate: EvaluateWhen,
     on_images: Callable[[Description], None] | None, reporter: Reporter,
 ) -> TrainingOutcome:  # fmt: skip
     """`Project.train`, whose arguments these are."""
@@ -53,6 +54,7 @@ def train(
         whole("epochs", epochs, 1), float(lr), choice("lr_schedule", lr_schedule, Schedule),
         run_seed(session, seed), None if steps is None else whole("steps", steps, 1),
         rehearse=whole("rehearse", rehearse, 0), augmentation=change, balance=balance,
+        evaluate=choice("evaluate", evaluate, EvaluateWhen),
     )  # fmt: skip
     plan = session.resume(plan, anew=anew)
     tell_rate(session, plan, learnt, reporter)

@@ -25,6 +25,13 @@ class LrSchedule(StrEnum):
     cosine = "cosine"
 
 
+class EvaluateWhen(StrEnum):
+    """When the test images are evaluated."""
+
+    each_epoch = "each-epoch"
+    at_the_end = "at-the-end"
+
+
 def train(
     project: Project,
     data: Annotated[Path, typer.Option(help="Folder, .tar, .zip or .npz (docs/data.md).")],
@@ -54,6 +61,8 @@ def train(
                         "(a project compiled with --replay).")] = 0,
     latents: Annotated[bool, typer.Option("--latents", help="Run the frozen layers once an image "
                        "(the same bits, faster; --on host).")] = False,
+    evaluate: Annotated[EvaluateWhen, typer.Option(help="When the test images are evaluated.")]
+    = EvaluateWhen.each_epoch,
     predictions: Predictions = False,
     confusion: Confusion = None,
     json_file: JsonFile = None,
@@ -69,6 +78,7 @@ def train(
         refuse_classes({
             "--balance": balance, "--predictions": predictions, "--confusion": confusion,
             "--rehearse": rehearse, "--augment": augment, "--seeds": seeds,
+            "--evaluate": evaluate is not EvaluateWhen.each_epoch,
         })  # fmt: skip
         train_values(
             opened, json_file, data, epochs=epochs, steps=steps, lr=lr,
@@ -81,6 +91,7 @@ def train(
             data, epochs=epochs, steps=steps, lr=lr, lr_schedule=lr_schedule.value, seed=seed,
             seeds=seeds, on=on.value, save=save, load=load, anew=anew, balance=balance,
             debug=debug, augment=augment, rehearse=rehearse, latents=latents,
+            evaluate=evaluate.value,
             on_images=lambda images: console.print(images_table(images)), progress=bars, note=say,
         )  # fmt: skip
     if seeds is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from microtune.data import open_dataset, open_images
+from microtune.data import Split, open_dataset, open_images
 from microtune.data.arrays import Arrays
 from microtune.data.folder import FolderTree
 from microtune.data.listing import LeftOut, pictures_below
@@ -22,7 +22,7 @@ from microtune.run.job import Call, Record
 from microtune.run.runners import BackEnd, Runner, make_runner
 from microtune.tools.names import natural, printable
 from microtune.train.outcome import Outcome
-from microtune.train.session import OpenProject
+from microtune.train.session import ClassLabels, OpenProject
 from microtune.train.trainer import Progress, evaluate_accuracy
 
 
@@ -44,6 +44,26 @@ class Prediction:
         return [self.label, *(label for label in order if label != self.label)][:count]
 
 
+def project_samples(
+    opened: OpenProject, data: Path, split: str, progress: Progress = lambda *_: None,
+    note: Callable[[str], None] = lambda _: None,
+) -> tuple[ClassLabels, Split]:  # fmt: skip
+    """How a project numbers the classes of a data set, and its samples of a split so numbered.
+
+    `note` is told what there is to say of the data, which may lack classes of the project if that
+    knows their names. Raises MicrotuneError for data that cannot be used, or without such samples.
+    """
+    opened.require_classes()
+    dataset = open_images(data) if opened.class_names else open_dataset(data)
+    labels = opened.labels_of(dataset, some=True)
+    found = dataset.load(split, opened.modality, lambda done, total: progress(done, total, ""))
+    for line in dataset.describe([found]).notes:
+        note(f"{data}: {line}")
+    if len(found.labels) == 0:
+        raise MicrotuneError(f"{data} has no {split} images")
+    return labels, labels.apply(found)
+
+
 def evaluate_project(
     project: Path, data: Path, split: str, on: BackEnd, load: Path | None, progress: Progress,
     note: Callable[[str], None],
@@ -55,16 +75,8 @@ def evaluate_project(
     for a project, state or data that cannot be used.
     """
     opened = OpenProject.read(project)
-    opened.require_classes()
     learnt = opened.learnt(load)
-    dataset = open_images(data) if opened.class_names else open_dataset(data)
-    labels = opened.labels_of(dataset, some=True)
-    found = dataset.load(split, opened.modality, lambda done, total: progress(done, total, ""))
-    for line in dataset.describe([found]).notes:
-        note(f"{data}: {line}")
-    images = labels.apply(found)
-    if len(images.labels) == 0:
-        raise MicrotuneError(f"{data} has no {split} images")
+    labels, images = project_samples(opened, data, split, progress, note)
     runner = _runner(opened, on, progress, learnt)
     _, predictions = evaluate_accuracy(runner, images, None if on == "qemu" else progress)
     return Outcome(labels.names, split, images.labels, predictions, images.names)

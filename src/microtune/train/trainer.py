@@ -40,6 +40,7 @@ MAX_LEARNING_RATE = 1024.0
 MAX_SEED = 2**32 - 1
 
 Schedule = Literal["constant", "cosine"]
+EvaluateWhen = Literal["each-epoch", "at-the-end"]
 Progress = Callable[[int, int, str], None]
 
 
@@ -58,7 +59,7 @@ class TrainingPlan:
     schedule: Schedule
     seed: int
     steps: int | None = None
-    evaluate: Literal["each epoch", "at the end"] = "each epoch"
+    evaluate: EvaluateWhen = "each-epoch"
     rehearse: int = 0
     shuffled: bool = True
     augmentation: Augmentation = NONE
@@ -68,7 +69,7 @@ class TrainingPlan:
     def evaluates(self, step: int, samples: int) -> bool:
         """Whether the test split is evaluated once `step` steps are done."""
         last = step == self.total_steps(samples)
-        return last or (self.evaluate == "each epoch" and step % samples == 0)
+        return last or (self.evaluate == "each-epoch" and step % samples == 0)
 
     def order(self, labels: npt.NDArray[np.int32], epoch: int) -> list[int]:
         """Indices of an epoch's samples, as many as there are labels."""

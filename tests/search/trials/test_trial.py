@@ -53,7 +53,7 @@ def test_a_trial_learns_what_a_streamed_project_learns(
     folder = compiled(setup.model, replace(request(5), scheme=scheme), FLAGS, setup.folder)
     runner, graph = host_runner(folder, TRIAL.seed, FLAGS)
     assert graph.execution.segments
-    plan = TrainingPlan(TRIAL.epochs, TRIAL.lr, "cosine", TRIAL.seed, evaluate="at the end")
+    plan = TrainingPlan(TRIAL.epochs, TRIAL.lr, "cosine", TRIAL.seed, evaluate="at-the-end")
     report = run_training(runner, graph, plan, setup.training_split, setup.evaluation_split)
     assert report.predictions is not None
     assert result.predicted.tolist() == report.predictions.tolist()

@@ -237,7 +237,7 @@ def _train(trial: Trial, setup: TrialSetup) -> tuple[HostRunner, Graph, Training
     runner, graph = host_runner(folder, trial.seed, FLAGS)
     hashes = (setup.model_sha256, setup.training_sha256)
     training = kept_latents(runner, graph, setup.training_split, hashes, setup.folder)
-    plan = TrainingPlan(trial.epochs, trial.lr, "cosine", trial.seed, evaluate="at the end")
+    plan = TrainingPlan(trial.epochs, trial.lr, "cosine", trial.seed, evaluate="at-the-end")
     return runner, graph, run_training(runner, graph, plan, training, None)
 
 
