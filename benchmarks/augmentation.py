@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from microtune import pipeline
-from microtune.data.augment import NONE, Augmentation
+from microtune.data.image.augment import NONE, Augmentation
 from microtune.importers import load_any
 from microtune.run.emulator import run_firmware
 from microtune.run.job import JOB_NAME, Call, Record, write_job

@@ -31,9 +31,9 @@ from microtune import pipeline
 from microtune.codegen.instructions_bound import MULTIPLY_ONLY, instruction_set
 from microtune.importers import load_any
 from microtune.measure.cycles import CORTEX_M4, CORTEX_M7, ModelledCycles, model_cycles
+from microtune.measure.instruction_rows import Row, layer_rows, rows_by_kind, rows_by_shape
 from microtune.measure.profile import Build, Profile, merge, profile_project
 from microtune.report.instructions_picture import save_ladder, save_reference
-from microtune.report.instructions_rows import Row, layer_rows, rows_by_kind, rows_by_shape
 from microtune.report.instructions_text import functions_table, rows_table
 from microtune.targets import Target, load_target
 from microtune.tools.toolchain import FirmwareCompiler

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from microtune.measure.cycles import ModelledCycles
-from microtune.report.instructions_rows import Row, sum_rows
+from microtune.measure.instruction_rows import Row, sum_rows
 
 MILLION = 1e6
 

@@ -16,7 +16,14 @@ PACKAGE = Path(__file__).parents[1] / "src/microtune"
 # word (and what it must not be a part of) -> the files and folders of the package that may say it
 WORDS: dict[str, tuple[str, ...]] = {
     # Elsewhere a picture is an array, and a place in it a position. "pixels" is a field of the C.
-    r'(?<!")\bpixels?\b': ("data", "importers", "project/camera.py", "report/pictures.py"),
+    r'(?<!")\bpixels?\b': (
+        "data/image",
+        "data/npz.py",
+        "importers",
+        "project/camera.py",
+        "report/pictures.py",
+    ),
+    r"\bPIL\b": ("data/image", "report"),
     r"\b(?:py)?torch\b": (),
     r"\bmicrotune_studies\b": (),
     # Only the harness and what talks to it know how the emulated chip speaks.

@@ -13,12 +13,13 @@ spec.loader.exec_module(check_words)
 
 
 def test_words_are_refused_outside_their_rooms(tmp_path: Path) -> None:
-    for room in ("ir", "data"):
-        (tmp_path / room).mkdir()
+    for room in ("ir", "data/image"):
+        (tmp_path / room).mkdir(parents=True)
         (tmp_path / room / "a.py").write_text('x = 1\nfirst_pixel = 2  # a Pixel\ny = "pixels"\n')
     (tmp_path / "ir/b.py").write_text("import torch\n")
     assert check_words.problems(tmp_path) == [
-        "ir/a.py:2: 'Pixel' belongs to data, importers, project/camera.py, report/pictures.py",
+        "ir/a.py:2: 'Pixel' belongs to data/image, data/npz.py, importers, project/camera.py, "
+        "report/pictures.py",
         "ir/b.py:1: 'torch' belongs to no room",
     ]
 

@@ -16,8 +16,8 @@ import pytest
 
 from microtune import embedded
 from microtune.importers import load_any
+from microtune.measure.instruction_rows import layer_rows, rows_by_kind
 from microtune.measure.profile import Build, Profile, profile_project
-from microtune.report.instructions_rows import layer_rows, rows_by_kind
 from microtune.targets import load_target
 from microtune.tools.toolchain import find_arm_gcc
 from tests.projects import compile_project

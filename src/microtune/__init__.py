@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from microtune.api.regression import Regression as Regression
     from microtune.api.regression import Values as Values
     from microtune.api.reports import Progress as Progress
+    from microtune.api.results import Inspection as Inspection
+    from microtune.api.results import LayerCounts as LayerCounts
     from microtune.api.results import MemoryPlan as MemoryPlan
     from microtune.api.results import Outcome as Outcome
     from microtune.api.results import Predictions as Predictions
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
     from microtune.importers.base import UnsupportedError as UnsupportedError
     from microtune.ir.modelfile import ModelFile as Model
     from microtune.measure.measure import Measurement as Measurement
-    from microtune.report.inspect import Inspection as Inspection
-    from microtune.report.instructions_text import LayerCounts as LayerCounts
     from microtune.targets import Target as Target
     from microtune.targets import load_target as load_target
     from microtune.targets import target_names as target_names
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 # Where each public name is defined. `search` is a package that can be called.
 _HOMES = {
     "CacheContent": "api.caching", "DEFAULT_LEARNING_RATE": "train.trainer",
-    "FoundScheme": "api.searching", "Inspection": "report.inspect",
-    "LayerCounts": "report.instructions_text", "MAX_SEED": "train.trainer",
+    "FoundScheme": "api.searching", "Inspection": "api.results",
+    "LayerCounts": "api.results", "MAX_SEED": "train.trainer",
     "Measurement": "measure.measure", "MemoryPlan": "api.results", "MicrotuneError": "errors",
     "MicrotuneWarning": "errors", "Model": "ir.modelfile", "Outcome": "api.results",
     "PlannedFigures": "api.planned", "Predictions": "api.results", "Progress": "api.reports",

@@ -1,7 +1,9 @@
-"""Confidence intervals of differences between two methods."""
+"""Means, deviations, and confidence intervals of differences between two methods."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,3 +39,8 @@ def bootstrap(table: Array, resamples: int = _RESAMPLES) -> Difference:
         means[i] = rows[random.integers(0, images, images)].mean()
     low, high = np.percentile(means, [2.5, 97.5])
     return Difference(100 * float(table.mean()), 100 * float(low), 100 * float(high))
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation; the deviation of a single value is 0."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from microtune import pipeline
 from microtune.data import Split
-from microtune.data.augment import NONE, parse_augmentation
+from microtune.data.image.augment import NONE, parse_augmentation
 from microtune.ir.graph import Graph
 from microtune.memory.latent import latent_cut
 from microtune.run.builds import (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microtune import embedded, pipeline
-from microtune.data.augment import (
+from microtune.data.image.augment import (
     NONE,
     Augmentation,
     Change,

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from microtune.data import Preprocessing
-from microtune.data.colours import BROKEN_PROFILE
-from microtune.data.pictures import (
+from microtune.data.image.colours import BROKEN_PROFILE
+from microtune.data.image.pictures import (
     DAMAGED_EXIF,
     FIRST_FRAME,
     SCALED,
@@ -302,5 +302,5 @@ def test_a_line_of_pixels_does_not_eat_the_memory() -> None:
 def test_rows_are_converted_in_bands_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     rgba = np.dstack([NOISE, GREY])
     whole = seen(saved(Image.fromarray(rgba)))
-    monkeypatch.setattr("microtune.data.colours._BAND_PIXELS", 24 * 3)
+    monkeypatch.setattr("microtune.data.image.colours._BAND_PIXELS", 24 * 3)
     np.testing.assert_array_equal(seen(saved(Image.fromarray(rgba))), whole)

@@ -10,8 +10,8 @@ import numpy as np
 from microtune import embedded
 from microtune.codegen.instructions_bound import work_of
 from microtune.ir.modelfile import ModelFile, load_model, save_model
-from microtune.report.inspect import inspect_model
-from microtune.report.memory_map import BufferKind, load_memory_map
+from microtune.measure.inspection import inspect_model
+from microtune.measure.memory_map import BufferKind, load_memory_map
 from microtune.run.runners import HostRunner, NumpyRunner
 from tests.cases import CASES
 from tests.projects import compile_project, hashes, load_train

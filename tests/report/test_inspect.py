@@ -15,7 +15,8 @@ from microtune.importers import load_any
 from microtune.ir.builder import Builder
 from microtune.ir.graph import Quant
 from microtune.ir.modelfile import ModelFile
-from microtune.report.inspect import inspect_model, render
+from microtune.measure.inspection import inspect_model
+from microtune.report.inspect_text import render
 
 
 @pytest.fixture

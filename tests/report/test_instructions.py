@@ -19,8 +19,8 @@ from microtune.codegen.instructions_bound import (
 )
 from microtune.importers import load_any
 from microtune.ir.graph import Graph
+from microtune.measure.instruction_rows import Row, rows_by_kind, rows_by_shape, sum_rows
 from microtune.report.instructions_picture import save_ladder, save_reference
-from microtune.report.instructions_rows import Row, rows_by_kind, rows_by_shape, sum_rows
 from microtune.report.instructions_text import rows_table
 from microtune.targets import load_target
 

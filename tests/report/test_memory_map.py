@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 from microtune import pipeline
 from microtune.cli import app
 from microtune.errors import MicrotuneError
+from microtune.measure.memory_map import Block, BufferKind, MemoryMap, load_memory_map, memory_map
 from microtune.project.manifest import ArenaEntry, Manifest, read_plan
 from microtune.project.project import Project
 from microtune.report.memory_labels import spread
-from microtune.report.memory_map import Block, BufferKind, MemoryMap, load_memory_map, memory_map
 from microtune.report.memory_picture import save_memory_picture
 from microtune.report.memory_text import occupancy, render_memory
 from tests.projects import compile_project

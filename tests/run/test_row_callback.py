@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microtune.data.augment import NONE, Augmentation
+from microtune.data.image.augment import NONE, Augmentation
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.run.host import HostLibrary

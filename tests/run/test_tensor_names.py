@@ -14,8 +14,8 @@ from microtune.importers import load_any
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import load_model, save_model
 from microtune.ir.text import format_graph
+from microtune.measure.memory_map import BufferKind, load_memory_map
 from microtune.project.project import TRAINING_FILE
-from microtune.report.memory_map import BufferKind, load_memory_map
 from microtune.run.runners import HostRunner, NumpyRunner
 from microtune.training.build import build_training_graph
 from microtune.training.scheme import Scheme, backbone_layers, scheme_from_table

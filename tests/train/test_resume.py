@@ -14,7 +14,7 @@ import pytest
 
 from microtune import embedded
 from microtune.codegen.layout import offset_names, parameter_slots
-from microtune.data.augment import Augmentation
+from microtune.data.image.augment import Augmentation
 from microtune.errors import MicrotuneError
 from microtune.importers import load_any
 from microtune.project.learnt import read_learnt

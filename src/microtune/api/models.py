@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from microtune.api.arguments import Place, as_path, public
+from microtune.api.results import Inspection
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
-from microtune.report.inspect import Inspection, inspect_model
+from microtune.measure.inspection import inspect_model
 
 
 @public
@@ -43,7 +44,7 @@ def inspect(model: ModelFile | Place) -> Inspection:
     Raises:
         MicrotuneError: as `load`.
     """
-    return inspect_model(as_model(model))
+    return Inspection.of(inspect_model(as_model(model)))
 
 
 def as_model(model: ModelFile | Place) -> ModelFile:

@@ -19,14 +19,14 @@ from microtune.api.arguments import (
 from microtune.api.planned import PlannedFigures, planned_figures
 from microtune.api.regression import Regression
 from microtune.api.reports import OnNote, OnProgress, Reporter
-from microtune.api.results import MemoryPlan, Outcome, Predictions, TrainingOutcome
+from microtune.api.results import LayerCounts, MemoryPlan, Outcome, Predictions, TrainingOutcome
 from microtune.api.samples import read_samples
 from microtune.data import Description, Split
-from microtune.data.augment import Augmentation
+from microtune.data.image.augment import Augmentation
 from microtune.ir.graph import Array
+from microtune.measure.layer_counts import count_layers
 from microtune.measure.measure import Measurement
-from microtune.report.instructions_text import LayerCounts, count_layers
-from microtune.report.memory_map import load_memory_map
+from microtune.measure.memory_map import load_memory_map
 from microtune.run.runners import BackEnd
 from microtune.targets import Target
 from microtune.train.evaluation import evaluate_project, predict_images, project_samples
@@ -326,7 +326,7 @@ class Project:
         Raises:
             MicrotuneError: as `measure`.
         """
-        return count_layers(self.path, target, optimisation)
+        return LayerCounts.of(count_layers(self.path, target, optimisation))
 
     @public
     def plan(self) -> MemoryPlan:

@@ -20,11 +20,11 @@ from microtune.api.arguments import (
     real,
     whole,
 )
+from microtune.api.places import check_places
 from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.api.samples import read_samples
 from microtune.api.training import check_options, going_on, run_seed, tell_rate
 from microtune.ir.graph import Array
-from microtune.report.places import check_places
 from microtune.run.runners import BackEnd
 from microtune.train.regression import (
     RegressionOutcome,

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
+from rich.table import Table
 
 from microtune.api.arguments import Place, as_path, public
 from microtune.data import Description
 from microtune.ir.graph import Array
-from microtune.report.memory_map import MemoryMap
+from microtune.measure import inspection, layer_counts
+from microtune.measure.memory_map import MemoryMap
+from microtune.report.inspect_text import render
+from microtune.report.instructions_text import layer_tables
 from microtune.report.memory_picture import save_memory_picture
 from microtune.report.memory_text import render_memory
 from microtune.report.outcome_text import (
@@ -122,6 +126,38 @@ class TrainingOutcome(Outcome):
         if self.several:
             return seeds_json(self.runs, predictions=predictions)
         return self.runs[0].to_json(predictions=predictions)
+
+
+@dataclass(frozen=True, repr=False)
+class Inspection(inspection.Inspection):
+    """What is in a model. Shapes are NHWC, `macs` are those of one inference, and the peak of
+    activations is without in-place and streaming schedules. `schemes` has the names that
+    `compile` knows for this model."""
+
+    @classmethod
+    def of(cls, found: inspection.Inspection) -> Inspection:
+        """The same counts, with what a notebook shows."""
+        return cls(**{f.name: getattr(found, f.name) for f in fields(found)})
+
+    def __repr__(self) -> str:
+        return as_text(render(self))
+
+
+@dataclass(frozen=True, repr=False)
+class LayerCounts(layer_counts.LayerCounts):
+    """Instructions of every layer of a firmware, by phase: "infer" and, if it learns, "train"."""
+
+    @classmethod
+    def of(cls, found: layer_counts.LayerCounts) -> LayerCounts:
+        """The same counts, with what a notebook shows."""
+        return cls(found.build, found.phases)
+
+    def __repr__(self) -> str:
+        return as_text(*self.tables())
+
+    def tables(self) -> list[Table]:
+        """The tables of `measure --layers`."""
+        return layer_tables(self)
 
 
 @dataclass(frozen=True, repr=False)

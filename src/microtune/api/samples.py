@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from microtune.api.arguments import Place, as_paths
+from microtune.api.places import check_places
 from microtune.api.reports import Reporter
 from microtune.ir.graph import Array
-from microtune.report.places import check_places
 from microtune.tools.files import write_whole
 from microtune.train.evaluation import Images, frames_as_images, read_images
 from microtune.train.session import OpenProject

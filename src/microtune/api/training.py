@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from microtune.api.arguments import Place, as_path, choice, maybe_path, real, whole
+from microtune.api.places import check_places
 from microtune.api.reports import Reporter, Update
 from microtune.api.results import TrainingOutcome
 from microtune.data import Description
-from microtune.data.augment import NONE, Augmentation, parse_augmentation
+from microtune.data.image.augment import NONE, Augmentation, parse_augmentation
 from microtune.errors import MicrotuneError
-from microtune.report.places import check_places
 from microtune.run.runners import BackEnd
 from microtune.tools.files import check_place
 from microtune.train.outcome import pooled

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 import microtune as mt
+from microtune.api.places import check_places
 from microtune.cli.bars import Bars, say
 from microtune.cli.options import Confusion, JsonFile, Load, OnBackEnd, Predictions, Project
 from microtune.cli.outcome import check_outputs, print_outcome, print_warnings
 from microtune.cli.regression import evaluate_values, refuse_classes
 from microtune.report.json_file import write_json
-from microtune.report.places import check_places
 
 
 class SplitName(StrEnum):

@@ -18,7 +18,7 @@ def inspect(
     json_file: JsonFile = None,
 ) -> None:
     """Layers, shapes, MACs, parameters and quantisation of a model."""
-    from microtune.report.inspect import render
+    from microtune.report.inspect_text import render
 
     check_json_place(json_file)
     figures = mt.inspect(model)

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 import microtune as mt
+from microtune.api.places import check_places
 from microtune.cli.bars import say
 from microtune.cli.options import JsonFile, Project
 from microtune.report.console import console, figures_table
 from microtune.report.json_file import check_json_place, write_json
-from microtune.report.places import check_places
 
 
 def measure(

@@ -9,13 +9,13 @@ import numpy as np
 import typer
 
 import microtune as mt
+from microtune.api.places import check_places
 from microtune.cli.bars import Bars, say
 from microtune.cli.options import JsonFile, Load, OnBackEnd, Project
 from microtune.cli.regression import predict_values
 from microtune.report.console import console
 from microtune.report.json_file import check_json_place, write_json
 from microtune.report.outcome_text import predictions_table
-from microtune.report.places import check_places
 
 # Classes of each image that are shown.
 _TOP = 3

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 import microtune as mt
+from microtune.api.places import check_places
 from microtune.cli.bars import Bars, say
 from microtune.cli.options import Confusion, JsonFile, Load, OnBackEnd, Predictions, Project
 from microtune.cli.outcome import check_outputs, print_outcome, print_warnings
 from microtune.cli.regression import refuse_classes, train_values
 from microtune.report.console import console, images_table, seeds_table, training_table
 from microtune.report.json_file import write_json
-from microtune.report.places import check_places
 
 
 class LrSchedule(StrEnum):

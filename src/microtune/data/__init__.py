@@ -9,7 +9,7 @@ from microtune.data.dataset import (
     open_dataset,
     open_images,
 )
-from microtune.data.preprocessing import Preprocessing
+from microtune.data.image.preprocessing import Preprocessing
 
 __all__ = [
     "Dataset",

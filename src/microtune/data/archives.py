@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from microtune.data.formats import suffixes
+from microtune.data.image.formats import suffixes
 from microtune.data.listing import File, LeftOut, Parts, some
 from microtune.errors import MicrotuneError
 from microtune.tools.names import is_hidden, printable

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from microtune.data.preprocessing import Codes
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Tensor
+
+Codes = npt.NDArray[np.int8]
+Frame = tuple[Codes, tuple[str, ...]]
+"""int8 (H, W, C), and what there is to say of the sample."""
 
 KIND = "array"
 _RANK = 3
@@ -102,3 +107,10 @@ class Arrays:
                 f"{name}: not a .npy file of numbers, which this network takes: {error}"
             ) from error
         return self.codes(values, name)
+
+
+def array_sha256(kind: str, array: np.ndarray) -> str:
+    """A hash of an array's shape, type and values, and of what kind of sample it is."""
+    digest = hashlib.sha256(f"{kind} {array.dtype} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

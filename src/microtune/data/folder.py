@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from microtune.data.formats import suffixes
+from microtune.data.image.formats import suffixes
 from microtune.data.listing import File, LeftOut, Parts
 from microtune.errors import MicrotuneError
 from microtune.tools.names import from_bytes, is_hidden, printable, to_bytes

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from microtune.data.formats import decoder_versions
+from microtune.data.image.formats import decoder_versions
 from microtune.data.listing import some
 from microtune.data.modality import Modality
 from microtune.data.samples import Sample

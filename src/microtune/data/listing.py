@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from microtune.data.formats import begins_like_a_picture, suffixes, why_not
+from microtune.data.image.formats import begins_like_a_picture, suffixes, why_not
 from microtune.errors import MicrotuneError
 from microtune.tools.names import SPLITS, is_hidden, natural, printable, split_of
 

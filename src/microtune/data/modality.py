@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from microtune.data.arrays import KIND, Arrays
-from microtune.data.preprocessing import Codes, Preprocessing
+from microtune.data.arrays import KIND, Arrays, Codes
+from microtune.data.image.preprocessing import Preprocessing
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Tensor
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from microtune.data.archives import check_unpacked_size
-from microtune.data.samples import Content, Encoded, Pixels, Sample, Source, Values, file_sha256
+from microtune.data.image.samples import Encoded, Pixels
+from microtune.data.samples import Content, Sample, Source, Values, file_sha256
 from microtune.errors import MicrotuneError
 from microtune.tools.names import from_bytes, natural, printable
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
-from microtune.data.arrays import Arrays
+from microtune.data.arrays import Arrays, Codes, Frame, array_sha256
 from microtune.data.modality import Modality
-from microtune.data.preprocessing import Codes, Preprocessing
 from microtune.errors import MicrotuneError
-
-Frame = tuple[Codes, tuple[str, ...]]
-"""int8 (H, W, C), and what there is to say of the picture (pictures.NOTES)."""
 
 
 class Content(Protocol):
@@ -36,63 +30,6 @@ class Content(Protocol):
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """The content of an image file, read when it is asked for.
-
-    Raises MicrotuneError if the file has changed since it was opened.
-    """
-
-    read: Callable[[], bytes]
-    name: str
-    sha256: str
-
-    @staticmethod
-    def of(content: bytes, name: str) -> Encoded:
-        """The content of an image file whose bytes are in memory."""
-        return Encoded.opened(lambda: content, name)
-
-    @staticmethod
-    def opened(read: Callable[[], bytes], name: str) -> Encoded:
-        """The content of a file that is read now for its hash, and later to be decoded."""
-        return Encoded(read, name, hashlib.sha256(read()).hexdigest())
-
-    def frame(self, modality: Modality) -> Frame:
-        """Decode the file: (int8 (H, W, C), notes about the picture).
-
-        Raises MicrotuneError if the file has changed or cannot be read.
-        """
-        preprocessing = _of_pictures(modality, self.name)
-        content = self.read()
-        if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise MicrotuneError(f"{self.name}: changed while it was being read; start again")
-        return preprocessing.decode_noted(content, self.name)
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """A decoded picture: uint8 or uint16 (H, W), (H, W, 3) or (H, W, 4)."""
-
-    pixels: np.ndarray
-    name: str
-
-    @cached_property
-    def sha256(self) -> str:
-        """A hash of the array's shape, type and values."""
-        return _sha256("pixels", self.pixels)
-
-    def frame(self, modality: Modality) -> Frame:
-        """The frame of the picture: (int8 (H, W, C), no notes); see `Preprocessing.apply_raw`.
-
-        Raises MicrotuneError if the network takes no pictures.
-        """
-        preprocessing = _of_pictures(modality, self.name)
-        pixels = self.pixels
-        if pixels.dtype == np.uint16:
-            pixels = (pixels >> 8).astype(np.uint8)
-        return preprocessing.apply_raw(Image.fromarray(pixels)), ()
-
-
-@dataclass(frozen=True)
 class Values:
     """A sample of numbers, an array of any shape and type."""
 
@@ -102,7 +39,7 @@ class Values:
     @cached_property
     def sha256(self) -> str:
         """A hash of the array's shape, type and values."""
-        return _sha256("values", self.values)
+        return array_sha256("values", self.values)
 
     def frame(self, modality: Modality) -> Frame:
         """The network's input: (int8 (H, W, C), notes); real values are quantised.
@@ -112,21 +49,6 @@ class Values:
         if not isinstance(modality, Arrays):
             raise MicrotuneError(f"{self.name}: an array of numbers; the network takes pictures")
         return modality.codes(self.values, self.name)
-
-
-def _sha256(kind: str, array: np.ndarray) -> str:
-    digest = hashlib.sha256(f"{kind} {array.dtype} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _of_pictures(modality: Modality, name: str) -> Preprocessing:
-    if not isinstance(modality, Preprocessing):
-        raise MicrotuneError(
-            f"{name}: a picture; the network takes arrays of shape {modality.frame_shape} "
-            "(docs/data.md: Plain arrays)"
-        )
-    return modality
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from microtune.data.archives import ArchiveTree, read_tar, read_zip
 from microtune.data.folder import FolderTree
+from microtune.data.image.samples import Encoded
 from microtune.data.listing import FoundPicture, LeftOut, Tree, find_pictures
 from microtune.data.npz import read_npz
-from microtune.data.samples import Encoded, Sample, Source, file_sha256
+from microtune.data.samples import Sample, Source, file_sha256
 from microtune.errors import MicrotuneError
 from microtune.tools.names import printable, to_bytes
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from microtune.data.arrays import Arrays
+from microtune.data.image.preprocessing import Preprocessing
 from microtune.data.modality import Modality, read_modality
-from microtune.data.preprocessing import Preprocessing
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Tensor
 

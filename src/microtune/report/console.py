@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from microtune.data import Description
+from microtune.stats import mean_and_deviation
 from microtune.tools.cache import Entry
-from microtune.train.trainer import TrainingReport, mean_and_deviation
+from microtune.train.trainer import TrainingReport
 
 _UNBOUND = 160
 """Columns where the output goes to a file or a pipe, which has no width to keep to."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microtune.report.instructions_rows import Row
+from microtune.measure.instruction_rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

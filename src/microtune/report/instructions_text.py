@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from microtune.measure.profile import Build, profile_project
-from microtune.project.manifest import read_plan
+from microtune.measure.instruction_rows import Row, rows_by_kind, sum_rows
+from microtune.measure.layer_counts import LayerCounts
 from microtune.report.console import console
-from microtune.report.instructions_rows import Row, layer_rows, rows_by_kind, sum_rows
-from microtune.report.text import as_text
-from microtune.targets import Target
 
 _TOP = 20
 _WIDE = 110
@@ -84,54 +77,14 @@ def functions_table(title: str, counts: Mapping[str, int]) -> Table:
     return table
 
 
-@dataclass(frozen=True)
-class PhaseCounts:
-    """Instructions of `infer` or `train`: a row a layer, and counts by C function."""
-
-    rows: tuple[Row, ...]
-    functions: Mapping[str, int]
-
-
-@dataclass(frozen=True, repr=False)
-class LayerCounts:
-    """Instructions of every layer of a firmware, by phase: "infer" and, if it learns, "train"."""
-
-    build: str
-    phases: Mapping[str, PhaseCounts]
-
-    def __repr__(self) -> str:
-        return as_text(*self.tables())
-
-    def tables(self) -> list[Table]:
-        """The tables of `measure --layers`."""
-        tables: list[Table] = []
-        for name, phase in self.phases.items():
-            title = f"{self.build}, {name}: instructions of"
-            tables += [
-                rows_table(f"{title} each layer", phase.rows),
-                rows_table(f"{title} each kernel", rows_by_kind(phase.rows), layers=False),
-                functions_table(f"{title} each function", phase.functions),
-            ]
-        return tables
-
-    def to_json(self) -> dict[str, Any]:
-        """The field `calls` of `measure --layers --json`."""
-        return {
-            name: {
-                "layers": [row.to_json() for row in phase.rows], "functions": phase.functions,
-            }
-            for name, phase in self.phases.items()
-        }  # fmt: skip
-
-
-def count_layers(
-    project: Path, target: str | os.PathLike[str] | Target | None, optimisation: str
-) -> LayerCounts:
-    """Build the firmware, run it, and count layer by layer. Raises MicrotuneError."""
-    build = Build(read_plan(project).chosen_target(target), optimisation)
-    profile = profile_project(project, build)
-    phases = {
-        name: PhaseCounts(tuple(layer_rows(profile, parts, build)), profile.functions(parts))
-        for name, parts in (("infer", profile.infer), ("train", profile.train)) if parts
-    }  # fmt: skip
-    return LayerCounts(build.name, phases)
+def layer_tables(counts: LayerCounts) -> list[Table]:
+    """The tables of `measure --layers`."""
+    tables: list[Table] = []
+    for name, phase in counts.phases.items():
+        title = f"{counts.build}, {name}: instructions of"
+        tables += [
+            rows_table(f"{title} each layer", phase.rows),
+            rows_table(f"{title} each kernel", rows_by_kind(phase.rows), layers=False),
+            functions_table(f"{title} each function", phase.functions),
+        ]
+    return tables

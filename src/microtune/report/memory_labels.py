@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from microtune.report.memory_map import BankMap, Block, BufferKind
+from microtune.measure.memory_map import BankMap, Block, BufferKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microtune.errors import MicrotuneError
+from microtune.measure.memory_map import LARGEST, BankMap, Block, BufferKind, MemoryMap, percent
 from microtune.report.memory_labels import (
     INK,
     SMALL,
@@ -20,7 +21,6 @@ from microtune.report.memory_labels import (
     side_labels,
     text_points,
 )
-from microtune.report.memory_map import LARGEST, BankMap, Block, BufferKind, MemoryMap, percent
 from microtune.tools.files import write_whole
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from microtune.measure.memory_map import LARGEST, BankMap, Block, BufferKind, MemoryMap, percent
 from microtune.report.memory_labels import spread
-from microtune.report.memory_map import LARGEST, BankMap, Block, BufferKind, MemoryMap, percent
 
 MAP_ROWS = 24
 WIDTH = 100

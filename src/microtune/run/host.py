@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from microtune.codegen.layout import unpack_block
-from microtune.data.augment import NONE, Augmentation
+from microtune.data.image.augment import NONE, Augmentation
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.project.manifest import read_plan

@@ -11,7 +11,7 @@ from typing import BinaryIO, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from microtune.data.augment import NONE, Augmentation
+from microtune.data.image.augment import NONE, Augmentation
 from microtune.errors import MicrotuneError
 
 JOB_NAME = "job.bin"

@@ -20,7 +20,7 @@ import numpy as np
 
 from microtune.codegen.layout import offset_names, parameter_slots, unpack_block
 from microtune.data import Split
-from microtune.data.augment import NONE, change_frame, draw_change
+from microtune.data.image.augment import NONE, change_frame, draw_change
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.ir.modelfile import load_model

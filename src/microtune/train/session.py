@@ -12,7 +12,7 @@ import numpy as np
 
 from microtune.data import Dataset, Description, Split, open_dataset
 from microtune.data.arrays import Arrays
-from microtune.data.augment import NONE
+from microtune.data.image.augment import NONE
 from microtune.data.modality import Modality, read_modality
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph

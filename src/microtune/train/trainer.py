@@ -11,7 +11,6 @@ without a break.
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from microtune.data import Split, epoch_order
-from microtune.data.augment import NONE, Augmentation
+from microtune.data.image.augment import NONE, Augmentation
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
 from microtune.ir.numerics import NUMERICS_VERSION
 from microtune.run.canonical import LogitsHash, parameters_sha256
 from microtune.run.job import Call, Record, RecordResult
 from microtune.run.runners import NO_REPLAY, Runner
+from microtune.stats import mean_and_deviation
 from microtune.train.balance import balanced_order
 from microtune.train.outcome import Outcome, pooled
 from microtune.training.tasks import CLASSIFY
@@ -141,11 +141,6 @@ class TrainingReport:
             "logits_sha256": self.logits_sha256, "balance": self.plan.balance,
             "steps_before": self.plan.done, **by_class,
         }  # fmt: skip
-
-
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; the deviation of a single value is 0."""
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def seeds_json(reports: Sequence[TrainingReport], *, predictions: bool = False) -> dict[str, Any]:

@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from microtune.data.colours import shown
-from microtune.data.pictures import PLAIN_PIXELS, read_picture
+from microtune.data.arrays import Codes
+from microtune.data.image.colours import shown
+from microtune.data.image.pictures import PLAIN_PIXELS, read_picture
 from microtune.errors import MicrotuneError
-
-Codes = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def check_places(
 
 def _is_or_holds(source: Path, place: Path) -> bool:
     """Whether a file that is read is `place`, or a folder that is read has it as a picture."""
-    from microtune.data.formats import suffixes
+    from microtune.data.image.formats import suffixes
 
     if source in place.parents:
         return place.is_file() and place.suffix.lower() in suffixes()

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from microtune.data.colours import BROKEN_PROFILE, UnknownRangeError, shown
-from microtune.data.formats import readable
+from microtune.data.image.colours import BROKEN_PROFILE, UnknownRangeError, shown
+from microtune.data.image.formats import readable
 from microtune.errors import MicrotuneError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What `microtune inspect` shows: layers, shapes, MACs, parameters and quantisation of a model."""
+"""What is in a model: layers, shapes, MACs, parameters and quantisation, as data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from microtune.importers.dead_channels import ChannelReport, channel_reports
 from microtune.ir.graph import Graph, Node
@@ -20,7 +16,6 @@ from microtune.ir.ops import Trait, has
 from microtune.ir.ops.layer import layer_of
 from microtune.memory.lifetimes import step_buffers
 from microtune.memory.planner import largest_live_set
-from microtune.report.text import as_text
 from microtune.training.scheme import backbone_layers, scheme_names
 
 
@@ -47,7 +42,7 @@ class LayerFigures:
     tiny_channels: int
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Inspection:
     """What is in a model. Shapes are NHWC, `macs` are those of one inference, and the peak of
     activations is without in-place and streaming schedules. `schemes` has the names that
@@ -73,9 +68,6 @@ class Inspection:
     def to_json(self) -> dict[str, Any]:
         """The fields of `inspect --json`."""
         return asdict(self)
-
-    def __repr__(self) -> str:
-        return as_text(render(self))
 
 
 def inspect_model(model: ModelFile) -> Inspection:
@@ -122,38 +114,3 @@ def _layer(
         index=index.get(y.name), dead_channels=report.dead if report else 0,
         tiny_channels=report.tiny if report else 0,
     )  # fmt: skip
-
-
-def render(figures: Inspection) -> Group:
-    """The figures of `inspect_model` as tables: one of all layers, one of totals."""
-    title = f"{figures.name}  ({figures.source})"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("#", "layer", "kernel", "output", "MACs", "bytes", "scale", "zero", "dead"):
-        left = name in ("layer", "kernel")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
-    for row in figures.layers:
-        table.add_row(*_cells(row))
-    totals = (
-        f"{figures.macs:,} MACs, {figures.weight_bytes:,} bytes of weights, peak of "
-        f"activations {figures.peak_activation_bytes:,} bytes at {figures.peak_at}\n"
-        f"{figures.dead_channels} dead channels (never trained), {figures.tiny_channels} "
-        "tiny ones (QAS factor bounded)\n"
-        f"schemes: {', '.join(figures.schemes)}\nlicence: {figures.licence}"
-    )
-    return Group(table, Text(totals))
-
-
-def _cells(row: LayerFigures) -> list[str]:
-    kernel = row.op
-    if row.weight and len(row.weight) == 4:
-        stride = row.stride or [1, 1]
-        depthwise = "dw " if row.weight[3] == 1 else ""
-        kernel = f"{depthwise}{row.weight[1]}x{row.weight[2]} s{stride[0]}"
-    return [
-        "" if row.index is None else str(row.index), row.name, kernel,
-        "x".join(str(d) for d in row.output[1:]),
-        f"{row.macs / 1000:,.0f}k" if row.macs else "", f"{row.weight_bytes:,}",
-        f"{row.scale:.4f}" if row.scale else "",
-        "" if row.zero_point is None else str(row.zero_point),
-        str(row.dead_channels or ""),
-    ]  # fmt: skip
