@@ -67,10 +67,11 @@ def test_every_command_has_help() -> None:
 
 
 def test_inspect(tmp_path: Path) -> None:
-    done = run("inspect", embedded.MODEL, "--json", tmp_path / "i.json")
+    done = run("inspect", embedded.MODEL, "--classes", 0, "--json", tmp_path / "i.json")
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "i.json").read_text())
     assert figures["macs"] > 1_000_000 and figures["layers"][0]["op"] == "conv2d"
+    assert figures["plans"] == [] and "Go on with" not in done.stdout
 
 
 @pytest.mark.data

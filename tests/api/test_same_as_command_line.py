@@ -138,7 +138,7 @@ def test_emit_gives_the_same_text(stage: str) -> None:
 
 
 def test_a_model_is_inspected_and_saved_alike(tmp_path: Path) -> None:
-    run("inspect", embedded.MODEL, "--json", tmp_path / "i.json")
+    run("inspect", embedded.MODEL, "--classes", 0, "--json", tmp_path / "i.json")
     assert json.loads((tmp_path / "i.json").read_text()) == mt.inspect(embedded.MODEL).to_json()
     mt.save(mt.load(embedded.MODEL), tmp_path / "python.mt")
     run("convert", embedded.MODEL, "-o", tmp_path / "command.mt")

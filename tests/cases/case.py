@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 TorchMeaning = Callable[..., Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpCase:
     """A family of ops in random graphs.
 

@@ -4,6 +4,7 @@ bit, on this machine and on emulated cores, row by row and whole."""
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ CHIP_SEEDS = range(100, 116)
 FEW = range(200, 206)
 
 
+@cache
 def built(case: OpCase, seeds: range) -> list[TrainingCase]:
+    """The cases of these seeds; once for all builds, cores and questions."""
     return [training_case(seed, case) for seed in seeds]
 
 

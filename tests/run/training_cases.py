@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from microtune.codegen import layout
 from microtune.codegen.model_source import model_header, model_source
 from microtune.ir.execution import Execution
 from microtune.ir.graph import Graph
+from microtune.memory.banks import MemoryPlan
 from microtune.memory.lifetimes import in_segment
 from microtune.memory.rings import prefix_length
 from microtune.project.project import CONTEXT
@@ -67,7 +69,24 @@ class TrainingCase:
     rates: list[float]
 
     def expected(self) -> list[Step]:
-        """The steps by the numpy meaning."""
+        """The steps by the numpy meaning; worked out once."""
+        return self._expected
+
+    @cached_property
+    def plan(self) -> MemoryPlan:
+        """Where the buffers lie."""
+        return pipeline.plan_graph(self.graph)
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """The C of the model, by file."""
+        return {
+            "microtune_model.h": model_header(self.graph, self.plan),
+            "microtune_model.c": model_source(self.graph, self.plan, "00" * 32, "00" * 32),
+        }
+
+    @cached_property
+    def _expected(self) -> list[Step]:
         interpreter = Interpreter(self.graph, self.seed)
         slots = layout.parameter_slots(self.graph)
         names = layout.offset_names(self.graph)
@@ -217,14 +236,12 @@ def write_batch(cases: list[TrainingCase], folder: Path) -> list[Path]:
     parts = ['#include "training_batch.h"\n']
     arena = context = 0
     for i, case in enumerate(cases):
-        plan = pipeline.plan_graph(case.graph)
-        arena = max(arena, plan.arena_bytes)
+        arena = max(arena, case.plan.arena_bytes)
         context = max(context, pipeline.resident_bytes(case.graph)[CONTEXT] + CONTEXT_MARGIN)
         place = folder / f"model{i}"
         place.mkdir(parents=True)
-        (place / "microtune_model.h").write_text(model_header(case.graph, plan))
-        source = model_source(case.graph, plan, "00" * 32, "00" * 32)
-        (place / "microtune_model.c").write_text(source)
+        for name, text in case.sources.items():
+            (place / name).write_text(text)
         folders.append(place)
         parts.append(_case_text(i, case))
         size = case.frames[0].size

@@ -150,9 +150,10 @@ def test_velocities_are_within_the_lower_bounds(seed: int) -> None:
 
 
 def test_compile_chooses_without_a_scheme_and_says_what(tmp_path: Path) -> None:
-    folder = tmp_path / "p"
-    words = ("--classes", 3, "--sram", "24KB", "--input", "rows")
-    done = microtune("compile", embedded.MODEL, *words, "-o", folder)
+    folder, model = tmp_path / "p", tmp_path / "tiny.mt"
+    tiny_model().save(model)
+    words = ("--classes", 3, "--sram", "6KB", "--input", "rows")
+    done = microtune("compile", model, *words, "-o", folder)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
     assert "note: --scheme auto trains the head and the biases of the last" in said

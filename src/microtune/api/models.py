@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from microtune.api.arguments import Place, as_path, public
+from microtune.api.arguments import Place, as_path, public, whole
+from microtune.api.reports import OnProgress, Reporter
 from microtune.api.results import Inspection
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
 from microtune.measure.inspection import inspect_model
+from microtune.search.outlook import scheme_plans
 
 
 @public
@@ -38,13 +41,28 @@ def save(model: ModelFile, path: Place) -> Path:
 
 
 @public
-def inspect(model: ModelFile | Place) -> Inspection:
+def inspect(
+    model: ModelFile | Place, *, classes: int | None = None, progress: OnProgress | None = None
+) -> Inspection:
     """Layers, shapes, multiply-accumulates (MACs), bytes and quantisation of a model.
+
+    Args:
+        model: what `load` returns, or a path.
+        classes: also plan what inference, the head alone, "auto" and everything would take with so
+            many new classes; that takes seconds to a minute.
+        progress: is told how far the work is.
 
     Raises:
         MicrotuneError: as `load`.
     """
-    return Inspection.of(inspect_model(as_model(model)))
+    loaded = as_model(model)
+    found = inspect_model(loaded)
+    if classes is not None:
+        count = whole("classes", classes, 2)
+        with Reporter(progress).stage("planning") as update:
+            plans = scheme_plans(loaded, count, update)
+        found = replace(found, plan_classes=count, plans=plans)
+    return Inspection.of(found)
 
 
 def as_model(model: ModelFile | Place) -> ModelFile:

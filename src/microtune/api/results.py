@@ -132,7 +132,8 @@ class TrainingOutcome(Outcome):
 class Inspection(inspection.Inspection):
     """What is in a model. Shapes are NHWC, `macs` are those of one inference, and the peak of
     activations is without in-place and streaming schedules. `schemes` has the names that
-    `compile` knows for this model."""
+    `compile` knows for this model. `plans` say what training `plan_classes` new classes would
+    take."""
 
     @classmethod
     def of(cls, found: inspection.Inspection) -> Inspection:

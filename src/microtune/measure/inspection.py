@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,30 @@ class LayerFigures:
 
 
 @dataclass(frozen=True)
+class SchemePlan:
+    """What training a scheme with new classes would take, before it is compiled.
+
+    Bytes of SRAM with the frame in memory and with its rows from a callback, bytes of flash, and
+    estimated instructions of a training step (of an inference, where nothing is trained) on the
+    Cortex-M7. `targets` are those that come with microtune and hold it, with the frame by rows;
+    `too_small` are the others.
+    """
+
+    scheme: str
+    sram_bytes: int
+    sram_rows_bytes: int
+    flash_bytes: int
+    step_instructions: int
+    targets: list[str]
+    too_small: list[str]
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What is in a model. Shapes are NHWC, `macs` are those of one inference, and the peak of
     activations is without in-place and streaming schedules. `schemes` has the names that
-    `compile` knows for this model."""
+    `compile` knows for this model. `plans` say what training `plan_classes` new classes would take
+    (empty: not asked for)."""
 
     name: str
     source: str
@@ -64,6 +84,8 @@ class Inspection:
     tiny_channels: int
     schemes: list[str]
     licence: str
+    plan_classes: int = 0
+    plans: list[SchemePlan] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `inspect --json`."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from microtune.measure.inspection import Inspection, LayerFigures
+from microtune.measure.inspection import Inspection, LayerFigures, SchemePlan
 
 
 def render(figures: Inspection) -> Group:
@@ -26,7 +29,42 @@ def render(figures: Inspection) -> Group:
         "tiny ones (QAS factor bounded)\n"
         f"schemes: {', '.join(figures.schemes)}\nlicence: {figures.licence}"
     )
-    return Group(table, Text(totals))
+    parts: list[RenderableType] = [table, Text(totals)]
+    if figures.plans:
+        parts.append(_plans_table(figures))
+    return Group(*parts)
+
+
+def next_command(model: Path, classes: int) -> str:
+    """The command that compiles the model for so many classes."""
+    return f"microtune compile {shlex.quote(str(model))} --classes {classes} -o {model.stem}"
+
+
+def _plans_table(figures: Inspection) -> Table:
+    """What training would take: a row for each scheme."""
+    table = Table(
+        title=f"\nWith {figures.plan_classes} new classes, planned; instructions estimated for "
+        "the Cortex-M7",
+        title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column("trained")
+    for name in ("SRAM", "by rows", "flash", "M instr."):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("fits, by rows")
+    for plan in figures.plans:
+        table.add_row(
+            "nothing" if plan.scheme == "none" else plan.scheme, f"{plan.sram_bytes:,}",
+            f"{plan.sram_rows_bytes:,}", f"{plan.flash_bytes:,}",
+            f"{plan.step_instructions / 1e6:,.1f}", _targets(plan),
+        )  # fmt: skip
+    return table
+
+
+def _targets(plan: SchemePlan) -> str:
+    """Which of the targets that come with microtune; the shorter of two lists."""
+    if len(plan.too_small) < len(plan.targets):
+        return f"all but {', '.join(plan.too_small)}" if plan.too_small else "all targets"
+    return ", ".join(plan.targets) or "no target"
 
 
 def _cells(row: LayerFigures) -> list[str]:
