@@ -177,7 +177,7 @@ def test_the_page_of_python_runs_as_one_notebook(
     blocks = [p.text for p in all_pieces("python") if p.page.name == "python.md"]
     code = "\n".join(text for text in blocks if chip or ".measure(" not in text)
     said = run_python(code, workspace, shell_environment)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     for words in (
         "TrainingOutcome: ", "Pullover", "lower bound", "SRAM budget missed", "Ways out",
         "training on host: 50 of 50", "Project('out/small'",

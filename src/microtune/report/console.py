@@ -70,7 +70,8 @@ def progress(title: str, *, resumable: bool = False) -> Iterator[Update]:
         TextColumn("{task.fields[left]}"),
     )  # fmt: skip
     try:
-        with Progress(*columns, console=errors, transient=True) as bar:
+        hidden = not errors.is_terminal  # else rich leaves an empty line in a log
+        with Progress(*columns, console=errors, transient=True, disable=hidden) as bar:
             task = bar.add_task(title, total=None, note="", left="")
             left = _TimeLeft(time.monotonic)
 
