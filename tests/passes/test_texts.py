@@ -22,8 +22,9 @@ from microtune.passes.base import Pass, run_passes
 from microtune.passes.early_updates import EarlyUpdates
 from microtune.passes.in_place import InPlace
 from microtune.pipeline import SCHEDULES, AddReplayMemory, ChooseInput
-from microtune.training.build import Formats, training_passes
+from microtune.training.build import Formats, SetTask, training_passes
 from microtune.training.scheme import Scheme
+from microtune.training.tasks import REGRESS
 
 TEXTS = Path(__file__).parent / "texts"
 UPDATE = "MICROTUNE_UPDATE_GOLDEN"
@@ -87,8 +88,17 @@ def test_a_pass_takes_and_gives_the_stages_it_names(name: str) -> None:
     check_stage(parse_graph(text_of(name)), each.gives)
 
 
+def test_a_regression_says_its_task_in_the_text() -> None:
+    """The pass of a task that is no classifier; its other line is that of the model."""
+    found = format_graph(run_passes(filled(text_of("model")), [SetTask(REGRESS)]))
+    if os.environ.get(UPDATE):
+        (TEXTS / "set-task.txt").write_text(found)
+    assert found == text_of("set-task")
+
+
 def test_every_text_is_of_a_pass() -> None:
-    assert {path.stem for path in TEXTS.glob("*.txt")} == {"model", *NAMES}
+    """What was learnt is data: `start-from-learnt` changes no text (tests/project/test_learnt.py)."""
+    assert {path.stem for path in TEXTS.glob("*.txt")} == {"model", "set-task", *NAMES}
 
 
 @pytest.mark.parametrize(
