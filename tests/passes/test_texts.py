@@ -97,7 +97,7 @@ def test_a_regression_says_its_task_in_the_text() -> None:
 
 
 def test_every_text_is_of_a_pass() -> None:
-    """What was learnt is data: `start-from-learnt` changes no text (tests/project/test_learnt.py)."""
+    """What was learnt is data: `start-from-learnt` changes no text (project/test_learnt.py)."""
     assert {path.stem for path in TEXTS.glob("*.txt")} == {"model", "set-task", *NAMES}
 
 
