@@ -2,8 +2,7 @@
 
 Which layers are worth training is a property of the network far more than of the data. Fisher
 scores (`fisher.py`) are taken on pseudo-random frames, with a pseudo-random head and pseudo-random
-targets: the ones that also calibrate gradient offsets. Their rank correlation with the scores on
-photos is 0.93 to 0.96 over the layers of the reference networks.
+targets: the ones that also calibrate gradient offsets.
 
 Scores by themselves rank well near the output only. Deeper down a first-order estimate promises
 what training does not keep. `Prior` therefore maps scores to gains by a few constants. They are
