@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import microtune as mt
 from microtune import embedded, pipeline
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
@@ -20,14 +21,15 @@ from microtune.search.contributions.prior import (
     synthetic_scores,
 )
 from microtune.search.costs.lower_bounds import LowerBounds
-from microtune.search.costs.planned import SelectionCosts
-from microtune.search.problem import Choice
+from microtune.search.costs.planned import Limits, SelectionCosts
+from microtune.search.problem import Choice, Contributions, Selection
+from microtune.search.selection import exact
 from microtune.training.optimisers import make_optimizer
 from microtune.training.scheme import backbone_layers
 from microtune.training.tasks import REGRESS
 from tests.processes import microtune
 from tests.search.small import all_selections, random_costs, request, some_space
-from tests.search.tiny import CLASSES, tiny_model
+from tests.search.tiny import CLASSES, tiny_model, write_images
 
 LAYERS = ("first", "depthwise", "dense", "pointwise")
 
@@ -168,3 +170,60 @@ def test_a_limit_of_instructions_is_for_auto_only(tmp_path: Path) -> None:
         done.returncode == 2 and "--step-instructions is a limit for --scheme auto" in done.stderr
     )
     assert not (tmp_path / "p").exists()
+
+
+def test_a_limit_of_flash_that_the_bounds_miss_is_met_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Offsets of gradients are not in the lower bounds of flash. The next choice needs less flash;
+    it is not looked for in steps of SRAM."""
+    solved = []
+
+    class Counted(exact._DepthPrograms):
+        def best(self) -> tuple[Selection, float, bool]:
+            solved.append(1)
+            return super().best()
+
+    monkeypatch.setattr(exact, "_DepthPrograms", Counted)
+    most = Selection(4, (Choice(2, Fraction(1)), Choice(3, Fraction(1))))
+    costs = SelectionCosts(tiny_model(), budgeted(60_000))
+    gains = Contributions({1: 0.2, 4: 1.0}, dict.fromkeys(most.choices, 0.5))
+    limits = Limits(60_000, costs.flash(most) - 1)
+    found = exact.nearly_best_selection(gains, costs, limits)
+    assert costs.fits(found, limits) and len(solved) <= 4
+
+
+def test_what_no_scheme_changes_is_printed_without_choosing() -> None:
+    done = microtune("compile", embedded.MODEL, "--classes", 3, "--emit", "graph")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("microtune graph 1")
+
+
+def test_a_place_that_is_not_ours_is_refused_before_choosing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(*_: object) -> None:
+        pytest.fail("it was chosen what to train, for nothing")
+
+    monkeypatch.setattr("microtune.api.compiling.automatic_scheme", chosen)
+    (tmp_path / "photo.jpg").write_bytes(b"mine")
+    with pytest.raises(MicrotuneError, match="is not a microtune project"):
+        mt.compile(embedded.MODEL, classes=3, output=tmp_path)
+
+
+def test_what_was_learnt_under_other_budgets_says_by_what_auto_chooses(tmp_path: Path) -> None:
+    model, saved = tiny_model(), tmp_path / "learnt.bin"
+    data = write_images(tmp_path / "images.npz", 60)
+    folders = [tmp_path / name for name in ("small", "large")]
+    small = mt.compile(model, classes=3, sram=5_200, input="rows", output=folders[0], note=_quiet)
+    small.train(data, steps=3, save=saved, note=_quiet)
+    with pytest.raises(MicrotuneError, match="than auto chooses here, by --sram"):
+        mt.compile(
+            model, classes=3, sram=60_000, input="rows", learnt=saved, output=folders[1],
+            note=_quiet,
+        )  # fmt: skip
+    assert not folders[1].exists()
+
+
+def _quiet(_: str) -> None:
+    """A note that is not looked at."""

@@ -19,14 +19,15 @@ from microtune.ir.modelfile import ModelFile
 from microtune.ir.text import format_graph
 from microtune.passes.lower_gradients import BiasFormat
 from microtune.project.learnt import read_learnt
+from microtune.project.project import check_project_place
 from microtune.report.sizes import parse_bytes
-from microtune.search.automatic import AUTO, automatic_scheme
+from microtune.search.automatic import automatic_scheme
 from microtune.targets import Target, load_target
 from microtune.training.build import Formats
 from microtune.training.classes import Classes, own_classes, resolve_classes
 from microtune.training.head import HeadFormat
 from microtune.training.optimisers import OptimizerName, make_optimizer
-from microtune.training.scheme import Scheme
+from microtune.training.scheme import AUTO, Scheme
 from microtune.training.tasks import CLASSIFY, REGRESS
 
 
@@ -118,12 +119,14 @@ def compile(
             what would fit); a place that cannot be written.
     """
     place, reporter = as_path("output", output), Reporter(progress, note)
+    check_project_place(place)
     loaded, request = _request(
-        model, reporter, scheme=scheme, classes=classes, outputs=outputs, data=data,
+        model, scheme=scheme, classes=classes, outputs=outputs, data=data,
         target=target, sram=sram, flash=flash, step_instructions=step_instructions, bias=bias,
         head=head, optimizer=optimizer, momentum=momentum, input=input, schedule=schedule,
         replay=replay, class_names=class_names, learnt=learnt, prefix=prefix,
     )  # fmt: skip
+    request = _with_scheme(loaded, request, step_instructions, reporter)
     with reporter.stage("compiling"):
         pipeline.compile_model(loaded, request, place, reporter.note)
     return Project.open(place)
@@ -142,9 +145,9 @@ def _plan(loaded: ModelFile, request: pipeline.Request) -> str:
     return pipeline.plan_text(graph, pipeline.plan_graph(graph, request))
 
 
-_AFTER = "after:"
+_AFTER, _MODEL = "after:", "graph"
 _STAGES: dict[str, Callable[[ModelFile, pipeline.Request], str]] = {
-    "graph": _int8, "training": _training, "plan": _plan,
+    _MODEL: _int8, "training": _training, "plan": _plan,
 }  # fmt: skip
 
 
@@ -162,20 +165,22 @@ def emit(model: ModelFile | Place, stage: str, **options: Unpack[CompileOptions]
     Raises:
         MicrotuneError: as `compile`, budgets apart, or an unknown stage or pass.
     """
-    stage, reporter = str(stage), Reporter()
-    if stage.startswith(_AFTER):
-        name = stage.removeprefix(_AFTER)
-        return format_graph(pipeline.training_graph(*_request(model, reporter, **options), name)[0])
-    if stage not in _STAGES:
+    stage = str(stage)
+    after = stage.removeprefix(_AFTER) if stage.startswith(_AFTER) else None
+    if after is None and stage not in _STAGES:
         raise MicrotuneError(f"stage {stage!r}: there are {', '.join(_STAGES)} and {_AFTER}NAME")
-    return _STAGES[stage](*_request(model, reporter, **options))
+    loaded, request = _request(model, **options)
+    if stage != _MODEL:  # which no scheme changes
+        request = _with_scheme(loaded, request, options.get("step_instructions"), Reporter())
+    if after is not None:
+        return format_graph(pipeline.training_graph(loaded, request, after)[0])
+    return _STAGES[stage](loaded, request)
 
 
 def _request(
-    model: ModelFile | Place, reporter: Reporter, **options: Unpack[CompileOptions]
+    model: ModelFile | Place, **options: Unpack[CompileOptions]
 ) -> tuple[ModelFile, pipeline.Request]:
-    """The model and what is asked for, every option checked, with a scheme that is no longer
-    "auto"."""
+    """The model and what is asked for, every option checked; the scheme may still be AUTO."""
     scheme, data = options.get("scheme", AUTO), maybe_path("data", options.get("data"))
     chosen_scheme = scheme if isinstance(scheme, Scheme) else str(as_path("scheme", scheme))
     if isinstance(chosen_scheme, str) and chosen_scheme.strip().lower() == AUTO:
@@ -213,21 +218,20 @@ def _request(
             options.get("momentum"),
         ),
     )  # fmt: skip
-    most = options.get("step_instructions")
-    if chosen_scheme != AUTO:
-        if most is not None:
-            raise MicrotuneError(
-                "--step-instructions is a limit for --scheme auto; another scheme is what it is "
-                "(`microtune measure` counts its instructions)"
-            )
-        return loaded, request
-    return loaded, _with_automatic_scheme(loaded, request, most, reporter)
+    if options.get("step_instructions") is not None and chosen_scheme != AUTO:
+        raise MicrotuneError(
+            "--step-instructions is a limit for --scheme auto; another scheme is what it is "
+            "(`microtune measure` counts its instructions)"
+        )
+    return loaded, request
 
 
-def _with_automatic_scheme(
+def _with_scheme(
     loaded: ModelFile, request: pipeline.Request, most: int | None, reporter: Reporter
 ) -> pipeline.Request:
-    """The request with the scheme that is expected to learn best within its budgets."""
+    """The request with AUTO replaced by what is expected to learn best within its budgets."""
+    if request.scheme != AUTO:
+        return request
     most = None if most is None else whole("step_instructions", most, 1)
     with reporter.stage("choosing what to train") as update:
         found = automatic_scheme(loaded, request, most, update)

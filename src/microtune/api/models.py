@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from microtune.api.arguments import Place, as_path, public, whole
-from microtune.api.reports import OnProgress, Reporter
+from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.api.results import Inspection
 from microtune.importers import load_any
 from microtune.ir.modelfile import ModelFile
@@ -42,8 +42,9 @@ def save(model: ModelFile, path: Place) -> Path:
 
 @public
 def inspect(
-    model: ModelFile | Place, *, classes: int | None = None, progress: OnProgress | None = None
-) -> Inspection:
+    model: ModelFile | Place, *, classes: int | None = None, progress: OnProgress | None = None,
+    note: OnNote | None = None,
+) -> Inspection:  # fmt: skip
     """Layers, shapes, multiply-accumulates (MACs), bytes and quantisation of a model.
 
     Args:
@@ -51,6 +52,7 @@ def inspect(
         classes: also plan what inference, the head alone, "auto" and everything would take with so
             many new classes; that takes seconds to a minute.
         progress: is told how far the work is.
+        note: is told what of that cannot be planned, and why, as in `compile`.
 
     Raises:
         MicrotuneError: as `load`.
@@ -59,8 +61,9 @@ def inspect(
     found = inspect_model(loaded)
     if classes is not None:
         count = whole("classes", classes, 2)
-        with Reporter(progress).stage("planning") as update:
-            plans = scheme_plans(loaded, count, update)
+        reporter = Reporter(progress, note)
+        with reporter.stage("planning") as update:
+            plans = scheme_plans(loaded, count, update, reporter.note)
         found = replace(found, plan_classes=count, plans=plans)
     return Inspection.of(found)
 

@@ -16,7 +16,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Array, Graph
 from microtune.runtime.facts import SAVE_FORMAT_VERSION, SAVE_HEADER_BYTES
-from microtune.training.scheme import Scheme
+from microtune.training.scheme import AUTO, Scheme
 
 # core/mt_save.c: magic, format, numerics, model and scheme hash, payload bytes, two checksums.
 _HEADER = struct.Struct("<4sII32s32sIII")
@@ -75,7 +75,7 @@ class Learnt:
         size = layout.block_bytes(slots) + len(offsets) + _STATE.size
         for wrong, what in (
             (self.model_sha256 != model_sha256, "by another model"),
-            (self.scheme_sha256 != scheme[1], f"with another scheme than {scheme[0]}"),
+            (self.scheme_sha256 != scheme[1], f"with another scheme than {_named(scheme[0])}"),
             (self.numerics_version != numerics.NUMERICS_VERSION,
              f"in arithmetic version {self.numerics_version}, this is "
              f"{numerics.NUMERICS_VERSION}"),
@@ -86,6 +86,16 @@ class Learnt:
         ):  # fmt: skip
             if wrong:
                 raise MicrotuneError(f"{self.where} was learnt {what}; {_AGAIN}")
+
+
+def _named(scheme: str) -> str:
+    """A scheme in words; that of another choice has the same name."""
+    if scheme != AUTO:
+        return scheme
+    return (
+        f"{AUTO} chooses here, by --sram, --flash, --step-instructions, --target, --input, "
+        "--schedule, --optimizer, --replay and the number of classes"
+    )
 
 
 def read_learnt(path: Path) -> Learnt:

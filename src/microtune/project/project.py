@@ -127,6 +127,15 @@ def manifest_of(project: Project) -> Manifest:
     )  # fmt: skip
 
 
+def check_project_place(directory: Path) -> None:
+    """Raise MicrotuneError if a project cannot be written here: what is there is not ours."""
+    if found := _foreign(directory):
+        raise MicrotuneError(
+            f"{directory} exists and is not a microtune project ({found}); give an empty or new "
+            "folder"
+        )
+
+
 def write_project(project: Project, directory: Path, note: Note = warn) -> None:
     """Write the folder whole or not at all; what is there already and not ours stays.
 
@@ -134,11 +143,7 @@ def write_project(project: Project, directory: Path, note: Note = warn) -> None:
     """
     try:
         recover(directory)
-        if found := _foreign(directory):
-            raise MicrotuneError(
-                f"{directory} exists and is not a microtune project ({found}); give an empty or "
-                "new folder"
-            )
+        check_project_place(directory)
         changes = commit(directory, lambda folder: _fill(project, folder))
     except OSError as error:
         where = error.filename2 or error.filename or directory

@@ -20,9 +20,8 @@ from microtune.search.costs.candidates import affordable_candidates
 from microtune.search.costs.planned import Limits, SelectionCosts
 from microtune.search.problem import Contributions, Selection
 from microtune.search.selection.exact import nearly_best_selection
-from microtune.training.scheme import Scheme
+from microtune.training.scheme import AUTO, Scheme
 
-AUTO = "auto"
 # A fiftieth of what all biases gain: the standard error of the measured gains of weights.
 LEAST_GAIN = 0.02
 Progress = Callable[[int, int, str], None]

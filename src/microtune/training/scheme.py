@@ -25,6 +25,7 @@ from microtune.ir.ops import Trait, has
 from microtune.ir.ops.layer import layer_of
 from microtune.training.head import find_classifier
 
+AUTO = "auto"  # by this name `compile` chooses (search/automatic.py)
 PUBLISHED = Path(__file__).parent / "schemes"
 # `evidence` is what a search knows of its scheme; it decides nothing.
 _KEYS = {"name", "model", "bias_layers", "weights", "head", "analytic_kb", "evidence"}
@@ -100,9 +101,9 @@ def published_schemes(model_name: str) -> dict[str, dict[str, Any]]:
 
 
 def scheme_names(model_name: str) -> list[str]:
-    """Every name that `compile --scheme` takes for this model; "auto" is resolved before."""
+    """Every name that `compile --scheme` takes for this model; AUTO is resolved before."""
     general = ["full", "last-K", "bias-only", "bias-only-K", "head-only", "none"]
-    return ["auto", *published_schemes(model_name), *general]
+    return [AUTO, *published_schemes(model_name), *general]
 
 
 def resolve_scheme(name_or_path: str | Scheme, graph: Graph, model_name: str) -> Scheme:

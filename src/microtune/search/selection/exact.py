@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from microtune.errors import MicrotuneError
@@ -92,21 +92,34 @@ def nearly_best_selection(
 ) -> Selection:
     """A selection of large predicted gain whose costs are within all limits, with few plans.
 
-    The best selection by the lower bounds is planned. Where its plan exceeds the SRAM, as much is
-    taken from the limit of the bounds, and the best one within that is planned. Raises
+    The best selection by the lower bounds is planned. Where its costs exceed a limit, as much is
+    taken from that limit of the bounds, and the best selection within is planned. Raises
     MicrotuneError without ortools, and if not even the head alone fits.
     """
     require_ortools()
     require_head_fits(costs, limits)
     bounds, within = lower_bounds_of(contributions, costs), limits
-    least = costs.sram(HEAD_ONLY)
-    while within.sram_bytes > least:
+    while costs.fits(HEAD_ONLY, within):
         selection = _DepthPrograms(contributions, bounds, within).best()[0]
         if costs.fits(selection, limits):
             return selection
-        over = max(costs.sram(selection) - limits.sram_bytes, NOISE_BYTES)
-        within = replace(within, sram_bytes=within.sram_bytes - over)
+        within = _tightened(within, limits, costs, selection)
     return HEAD_ONLY
+
+
+def _tightened(
+    within: Limits, limits: Limits, costs: SelectionCosts, selection: Selection
+) -> Limits:
+    """Limits of the bounds, less what the costs of a selection exceed the real limits by."""
+    most, steps = limits.step_instructions, within.step_instructions
+    if most is not None and steps is not None:
+        steps -= max(costs.instructions(selection) - most, 0)
+    sram = costs.sram(selection) - limits.sram_bytes
+    return Limits(
+        within.sram_bytes - (max(sram, NOISE_BYTES) if sram > 0 else 0),
+        within.flash_bytes - max(costs.flash(selection) - limits.flash_bytes, 0),
+        steps,
+    )
 
 
 def require_ortools() -> None:
