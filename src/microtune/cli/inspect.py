@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import microtune as mt
-from microtune.cli.bars import Bars
+from microtune.cli.bars import Bars, say
 from microtune.cli.options import JsonFile
 from microtune.report.console import console
 from microtune.report.json_file import check_json_place, write_json
@@ -28,7 +28,7 @@ def inspect(
 
     check_json_place(json_file)
     with Bars() as bars:
-        figures = mt.inspect(model, classes=classes or None, progress=bars)
+        figures = mt.inspect(model, classes=classes or None, progress=bars, note=say)
     console.print(render(figures))
     if figures.plans:
         console.print(f"Go on with: {next_command(model, classes)}", soft_wrap=True, markup=False)

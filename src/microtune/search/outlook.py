@@ -10,10 +10,10 @@ from microtune.errors import MicrotuneError
 from microtune.ir.execution import InputMode
 from microtune.ir.modelfile import ModelFile
 from microtune.measure.inspection import SchemePlan
-from microtune.search.automatic import AUTO, automatic_scheme
+from microtune.search.automatic import automatic_scheme
 from microtune.search.costs.planned import estimated_instructions
 from microtune.targets import load_target, target_names
-from microtune.training.scheme import Scheme
+from microtune.training.scheme import AUTO
 
 TARGET = "cortex-m7"
 SRAM, FLASH = 256 * 1024, 1024 * 1024
@@ -21,30 +21,32 @@ NONE, HEAD_ONLY, FULL = "none", "head-only", "full"
 INPUTS: tuple[InputMode, ...] = ("resident", "rows")
 _ROOMY = 1 << 30
 Progress = Callable[[int, int, str], None]
+Note = Callable[[str], None]
 
 
 def scheme_plans(
-    model: ModelFile, classes: int, progress: Progress = lambda *_: None
-) -> list[SchemePlan]:
+    model: ModelFile, classes: int, progress: Progress = lambda *_: None,
+    note: Note = lambda _: None,
+) -> list[SchemePlan]:  # fmt: skip
     """What inference, the head alone, `auto` and everything would take with so many new classes.
 
     Planned for the default target in one memory, as large as need be; `auto` chooses within the
-    default budgets of `compile`, with the frame by rows. Without `auto` where not even the head
-    alone fits into them. Raises MicrotuneError for what cannot be trained.
+    default budgets of `compile`, with the frame by rows. `note` is told what cannot be planned, and
+    why: `auto` where not even the head alone fits, everything where no head can be put in.
     """
-    target = load_target(TARGET)
-    request = pipeline.Request(classes, NONE, target, _ROOMY, _ROOMY)
+    request = pipeline.Request(classes, NONE, load_target(TARGET), _ROOMY, _ROOMY)
+    within = replace(request, sram_bytes=SRAM, flash_bytes=FLASH, input="rows")
     names, found = (NONE, HEAD_ONLY, AUTO, FULL), []
     for number, name in enumerate(names):
         progress(number, len(names), f"planning {name}")
-        scheme: str | Scheme = name
-        if name == AUTO:
-            within = replace(request, sram_bytes=SRAM, flash_bytes=FLASH, input="rows")
-            try:
-                scheme = automatic_scheme(model, within).scheme
-            except MicrotuneError:
-                continue
-        found.append(_plan(model, replace(request, scheme=scheme), name))
+        try:
+            scheme = automatic_scheme(model, within).scheme if name == AUTO else name
+            found.append(_plan(model, replace(request, scheme=scheme), name))
+        except MicrotuneError as error:
+            if name != AUTO:
+                note(f"training cannot be planned: {error}")
+                break
+            note(f"--scheme {name}: {error}")
     progress(len(names), len(names), "planned")
     return found
 
