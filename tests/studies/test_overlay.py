@@ -17,7 +17,7 @@ from microtune.run.runners import HostRunner
 from microtune.runtime.files import RUNTIME
 from tests.projects import compile_project, hashes, load_train
 
-STEPS = 16
+STEPS = 32
 FAST = ("-O0", "-march=native")  # each rule compiles everything; the bits are the same
 RULES = (
     "MT_STUDY_WEIGHTS=MT_NEAREST", "MT_STUDY_WEIGHTS=MT_TOWARDS_ZERO",
