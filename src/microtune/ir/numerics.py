@@ -33,7 +33,7 @@ ENTERING_ZERO = np.float32(2.0**-100)
 
 
 def saturate_int32(v: Ints) -> Ints:
-    """Clamp to the range of int32."""
+    """The values, int64 of any shape, clamped to the range of int32."""
     return np.clip(v, -(2**31), INT32_MAX)
 
 
@@ -108,25 +108,25 @@ def random_site(name: str) -> int:
 
 
 def random_key(seed: int, step: int, site: int) -> int:
-    """The key of one tensor in one step."""
+    """The key (32 bits) of one tensor, by its `site`, in one step of a run with this seed."""
     a = int(fmix(_u32((seed ^ 0x9E3779B9) & 0xFFFFFFFF)))
     b = int(fmix(_u32((a + step) & 0xFFFFFFFF)))
     return int(fmix(_u32(b ^ site)))
 
 
 def random_word(key: int, index: Ints) -> npt.NDArray[np.uint32]:
-    """word(i) = fmix(key + i·0x9e3779b9)."""
+    """The words of these positions: fmix(key + i·0x9e3779b9), uint32 in the shape of `index`."""
     return fmix(_u32(index.astype(np.uint64) * np.uint64(0x9E3779B9) + np.uint64(key)))
 
 
 def random8(key: int, index: Ints) -> Ints:
-    """Eight bits per gradient element; four elements share a word."""
+    """Eight random bits, 0 to 255, for each gradient element; four elements share a word."""
     word = random_word(key, index >> 2)
     return ((word >> (8 * (index & 3)).astype(np.uint32)) & np.uint32(255)).astype(np.int64)
 
 
 def random16(key: int, index: Ints) -> Ints:
-    """Sixteen bits per parameter; two elements share a word."""
+    """Sixteen random bits, 0 to 65535, for each parameter; two elements share a word."""
     word = random_word(key, index >> 1)
     return ((word >> (16 * (index & 1)).astype(np.uint32)) & np.uint32(65535)).astype(np.int64)
 
@@ -186,7 +186,8 @@ def round_gradient(
 
 
 def exact_exponent(acc: Ints, mask: npt.NDArray[np.bool_] | None, e_acc: int) -> int:
-    """The exponent of the exact-maximum oracle for this accumulator."""
+    """The exponent of a gradient by the exact rule: the smallest at which no unmasked |acc| exceeds
+    127. The accumulators are in units of 2^e_acc."""
     kept = acc if mask is None else np.where(mask, acc, 0)
     return e_acc + shift_to_mantissa(int(np.abs(kept).max(initial=0)))
 
@@ -247,7 +248,7 @@ def exponent_cap(m: Ints, n: Ints) -> int:
 
 
 def is_tiny(m: Ints, n: Ints) -> npt.NDArray[np.bool_]:
-    """Channels whose factor is bounded by `exponent_cap`."""
+    """Which channels have a factor that `exponent_cap` bounds, bool (O,)."""
     bounded: npt.NDArray[np.bool_] = _inverse_exponent(m, n) > exponent_cap(m, n)
     return bounded
 

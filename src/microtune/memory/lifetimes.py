@@ -61,7 +61,7 @@ class Buffer:
 
 
 def aligned(size: int, alignment: int = 8) -> int:
-    """Bytes rounded up to the alignment."""
+    """A size in bytes, rounded up to a multiple of `alignment` bytes."""
     return -(-size // alignment) * alignment
 
 
@@ -107,12 +107,12 @@ def scratch_name(node: Node) -> str:
 
 
 def segment_scratch_name(number: int) -> str:
-    """The scratch that the layers of a segment share."""
+    """The name of the buffer of scratch that the layers of a segment share."""
     return f"scratch of segment {number}"
 
 
 def segment_rows_name(number: int) -> str:
-    """The row counters of a segment."""
+    """The name of the buffer of a segment's row counters."""
     return f"rows of segment {number}"
 
 
@@ -187,6 +187,6 @@ def _lives(
 
 
 def tensor_buffer(graph: Graph, name: str, first: int, last: int) -> Buffer:
-    """A tensor that is kept whole."""
+    """The buffer of a tensor that is kept whole, live in the steps [first, last)."""
     size = max(graph.tensors[name].bytes, 1)
     return Buffer(name, size, first, max(last, first + 1), 4 if size <= 4 else 8)

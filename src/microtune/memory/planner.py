@@ -59,7 +59,7 @@ def _aligned(value: int, alignment: int) -> int:
 
 
 def granule(buffers: Sequence[Buffer]) -> int:
-    """Bytes of which an arena is a whole number."""
+    """The bytes that an arena is a multiple of: GRANULE or a larger alignment."""
     return max((GRANULE, *(b.alignment for b in buffers)))
 
 
@@ -116,7 +116,7 @@ def _orders(buffers: Sequence[Buffer]) -> dict[str, list[int]]:
 
 
 def find_conflicts(buffers: Sequence[Buffer]) -> Conflicts:
-    """Which buffers may not overlap, and where."""
+    """For each buffer those in use in the same step, and how far apart they must lie."""
     uses = np.array([(i, *u) for i, b in enumerate(buffers) for u in b.uses()], np.int64)
     owner, first, last, lower, upper = uses.reshape(-1, 5).T
     conflicts: Conflicts = []
@@ -161,7 +161,7 @@ def _promoted(
 
 
 def greedy_arenas(buffers: Sequence[Buffer]) -> dict[str, int]:
-    """Bytes of arena by each greedy key."""
+    """Bytes of the arena that first fit needs, by the name of the order it places buffers in."""
     conflicts = find_conflicts(buffers)
     return {
         name: _arena(buffers, first_fit(buffers, conflicts, order))

@@ -28,12 +28,12 @@ class Memory:
 
     @property
     def bytes(self) -> int:
-        """Bytes with those that alignment loses."""
+        """Bytes of the buffer, rounded up to its alignment."""
         return -(-self.buffer.bytes // self.buffer.alignment) * self.buffer.alignment
 
     @property
     def in_use(self) -> bool:
-        """Whether it lives during the tasks."""
+        """Whether the memory is in use while some of the tasks run."""
         return bool(self.users) or self.after
 
 

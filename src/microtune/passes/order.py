@@ -95,7 +95,7 @@ def minimise_peak_order(
 
 
 def backward_part(graph: Graph, scratch_bytes: Scratch) -> Backward | None:
-    """What follows the loss; None if nothing does."""
+    """The nodes behind the loss and what binds their order; None if nothing follows the loss."""
     start = next((i + 1 for i, node in enumerate(graph.nodes) if has(node, Trait.LOSS)), None)
     if start is None or start == len(graph.nodes):
         return None

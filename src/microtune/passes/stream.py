@@ -71,7 +71,7 @@ class _Cuts:
         return [row_bytes(self.graph, node.outputs[0]) for node in nodes]
 
     def segment(self, first: int, last: int) -> Segment:
-        """The schedule of a run."""
+        """How the nodes from `first` to `last` go row by row: their rings and the order of rows."""
         key = (first, last)
         if key not in self._segments:
             rows = self.by_rows and first == 0
@@ -119,7 +119,7 @@ class _Cuts:
         return total
 
     def bytes(self, first: int, last: int) -> int:
-        """Bytes alive while the run is executed."""
+        """The most bytes that are alive in a step of the run of nodes `first` to `last`."""
         key = (first, last)
         if key not in self._bytes:
             streamed = self.is_streamed(first, last)
@@ -142,7 +142,7 @@ class _Cuts:
         return [scratch, tensor_buffer(self.graph, node.outputs[0], 0, 1)]
 
     def smallest_peak(self) -> int:
-        """The smallest peak over all paths."""
+        """The smallest peak, in bytes, that cutting the prefix into runs can reach."""
         best = [0] + [_ENDLESS] * self.length
         for last in range(1, self.length + 1):
             for first in range(last - 1, -1, -1):

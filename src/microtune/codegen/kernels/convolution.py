@@ -24,7 +24,7 @@ from microtune.runtime.facts import BLOCK, EIGHT_LANES
 def conv_shape(
     x: tuple[int, int, int], y: tuple[int, int, int], kernel: tuple[int, int], geometry: Geometry
 ) -> str:
-    """Initialiser of mt_conv_shape."""
+    """C text: the initialiser of mt_conv_shape of a layer or of one of its gradients."""
     groups = geometry.groups
     return struct_text({
         "in_h": x[0], "in_w": x[1], "in_c": x[2], "out_h": y[0], "out_w": y[1], "out_c": y[2],

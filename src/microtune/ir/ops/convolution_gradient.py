@@ -39,7 +39,7 @@ from microtune.ir.ops.rules import Lowering
 
 
 def multipliers(node: Node, scales: Array) -> Array:
-    """M[o] = s_x·s_w[o]/s_y in float64."""
+    """M[o] = s_x·s_w[o]/s_y, float64 (O,): codes of the output for one of the accumulator."""
     x_scale, y_scale = real_attr(node, "x_scale"), real_attr(node, "y_scale")
     return x_scale * scales.astype(np.float64) / y_scale
 

@@ -178,7 +178,7 @@ def _lower_input_grad(low: Lowering, node: Node) -> None:
     optional="fraction_bits", lowering=_lower_input_grad,
 )  # fmt: skip
 def head_input_grad(ctx: Context, o: HeadInputGrad[Array]) -> list[Array]:
-    """Gradient with respect to the feature codes: s_x · Wᵀ d."""
+    """The gradient with respect to the codes of the features, in their shape: s_x · Wᵀ d."""
     x_scale = real_attr(ctx.node, "x_scale")
     unit = _weight_unit(ctx, o.weight, x_scale) * x_scale
     g = o.weight.astype(ctx.real).T @ _dequantized(ctx, o.d) * ctx.real(unit)
@@ -202,7 +202,7 @@ def _lower_weight_grad(low: Lowering, node: Node) -> None:
 
 @op("head_weight_grad", HeadWeightGrad, _grad_w_shapes, Trait.FLOAT, lowering=_lower_weight_grad)
 def head_weight_grad(ctx: Context, o: HeadWeightGrad[Array]) -> list[Array]:
-    """Gradient with respect to the real weights: d · s_x(q_x - z_x)."""
+    """The gradient with respect to the real weights, (N, C): d · s_x(q_x - z_x)."""
     name = HeadWeightGrad[str].of(ctx.node.inputs).x
     features = centred(ctx, name, o.x).astype(ctx.real) * ctx.real(ctx.graph.scale(name))
     return [np.outer(_dequantized(ctx, o.d), features)]
@@ -218,7 +218,7 @@ def _with_the_weight(low: Lowering, node: Node) -> None:
 
 @op("head_bias_grad", Single, _grad_b_shapes, Trait.FLOAT, lowering=_with_the_weight)
 def head_bias_grad(ctx: Context, o: Single[Array]) -> list[Array]:
-    """Gradient with respect to the real biases: d."""
+    """The gradient with respect to the real biases, (N,): d."""
     return [_dequantized(ctx, o.x)]
 
 
@@ -240,7 +240,8 @@ def _entering_shapes(graph: Graph, node: Node) -> ShapeList:
     attrs="shape x_scale site", optional="fraction_bits", macs=_macs, reads=_twice,
 )  # fmt: skip
 def q_head_input_grad(ctx: Context, o: QHeadInputGrad[Array]) -> list[Array]:
-    """The entering gradient, exact maximum."""
+    """The gradient that enters the backbone: int8 codes in the shape of the features, and their
+    exponent, int32 (1,), the smallest at which no code exceeds 127."""
     d, w = o.d.reshape(-1), o.weight
     key = numerics.random_key(scalar(o.seed), scalar(o.step), ctx.node.int("site"))
     r8 = numerics.random8(key, np.arange(w.shape[1], dtype=np.int64))
@@ -287,7 +288,8 @@ def _update_shapes(graph: Graph, node: Node) -> ShapeList:
     reads=_twice, writes=("weight", "bias"),
 )  # fmt: skip
 def head_update(ctx: Context, o: HeadUpdate[Array]) -> list[Array]:
-    """The next weight and the next bias of the head."""
+    """The next weight (N, C) and the next bias (N,): a step of size lr against their gradients, in
+    the types that they have."""
     names, w, b = HeadUpdate[str].of(ctx.node.inputs), o.weight, o.bias
     features = centred(ctx, names.x, o.x)
     if w.dtype == np.float32:

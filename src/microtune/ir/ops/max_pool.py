@@ -51,7 +51,7 @@ def pool_geometry(node: Node) -> tuple[tuple[int, int], Geometry]:
 
 
 def choice_bits(node: Node) -> int:
-    """Bits that tell the elements of a window apart."""
+    """How many bits tell the elements of a window apart: 1, 2, 4 or 8."""
     kh, kw = node.ints("kernel")
     return next(bits for bits in (1, 2, 4, 8) if kh * kw <= 1 << bits)
 

@@ -34,11 +34,11 @@ class FactorTable:
 
     @property
     def cap(self) -> int:
-        """The largest exponent of 1/M."""
+        """The largest binary exponent that 1/M of a live channel may have."""
         return numerics.exponent_cap(self.multiplier, self.shift)
 
     def factors(self) -> Factors:
-        """Mantissas and exponents of f."""
+        """The f of each channel as mantissas and binary exponents, int64 (O,) each."""
         return numerics.inverse_multiplier(self.multiplier, self.shift, self.scale)
 
 
@@ -72,7 +72,7 @@ def units_of(node: Node) -> list[int]:
 
 
 def rate(array: Array) -> tuple[int, int]:
-    """Mantissa and exponent of the learning rate."""
+    """The (mantissa, exponent) of a learning rate, float32 (1,): `numerics.split_float32`."""
     return numerics.split_float32(float(array.reshape(-1)[0]))
 
 

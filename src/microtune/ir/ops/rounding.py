@@ -19,7 +19,8 @@ ROUND_ATTRS = " rule site"
 
 
 def rounded_shapes(graph: Graph, node: Node) -> ShapeList:
-    """(gradient, exponent, next offset)."""
+    """Shape rule: (codes, int8 in the shape of attribute `shape`; exponent, int32 (1,); the next
+    offset, int8 (1,))."""
     return [(tuple(node.ints("shape")), "i8"), ((1,), "i32"), ((1,), "i8")]
 
 
