@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from microtune.targets import Target as Target
     from microtune.targets import load_target as load_target
     from microtune.targets import target_names as target_names
+    from microtune.train.anomaly import AnomalyScores as AnomalyScores
     from microtune.train.regression import RegressionOutcome as RegressionOutcome
     from microtune.train.regression import RegressionReport as RegressionReport
     from microtune.train.trainer import DEFAULT_LEARNING_RATE as DEFAULT_LEARNING_RATE
@@ -62,7 +63,7 @@ _HOMES = {
     "Measurement": "measure.measure", "MemoryPlan": "api.results", "MicrotuneError": "errors",
     "MicrotuneWarning": "errors", "Model": "ir.modelfile", "Outcome": "api.results",
     "PlannedFigures": "api.planned", "Predictions": "api.results", "Progress": "api.reports",
-    "Project": "api.project", "Regression": "api.regression",
+    "AnomalyScores": "train.anomaly", "Project": "api.project", "Regression": "api.regression",
     "RegressionOutcome": "train.regression", "RegressionReport": "train.regression",
     "Values": "api.regression", "Target": "targets", "TrainingOutcome": "api.results",
     "Unsupported": "importers.base", "UnsupportedError": "importers.base", "cache": "api.caching",
@@ -74,6 +75,7 @@ _HOMES = {
 __all__ = [
     "DEFAULT_LEARNING_RATE",
     "MAX_SEED",
+    "AnomalyScores",
     "CacheContent",
     "FoundScheme",
     "Inspection",

@@ -26,10 +26,12 @@ from microtune.passes.in_place import InPlace
 from microtune.passes.order import MinimisePeak
 from microtune.passes.stream import Stream
 from microtune.project.learnt import Learnt, start_from
+from microtune.project.manifest import HeadEntry
 from microtune.project.project import CONTEXT, REPLAY, STACK, Note, Project, write_project
 from microtune.targets import DEFAULT_STACK_BYTES, Target
 from microtune.training.build import Formats, training_passes
-from microtune.training.classes import own_classes
+from microtune.training.classes import head_note, names_of, own_classes
+from microtune.training.head_origin import NEW, HeadOrigin
 from microtune.training.optimisers import DEFAULT_OPTIMIZER, Optimizer
 from microtune.training.scheme import Scheme, analytic_kb, published_schemes, resolve_scheme
 from microtune.training.tasks import CLASSIFY, Task
@@ -54,7 +56,8 @@ class Request:
     `scheme` is what `resolve_scheme` takes: a name, a file or a scheme that is made already.
     `class_names` are in label order, one a class, or empty; `prefix` stands before every external
     name of the C; `learnt` is the initial state instead of the model's own weights; `names_in_c`
-    puts the names of the classes into the C; `optimizer` says what becomes of the gradients.
+    puts the names of the classes into the C; `optimizer` says what becomes of the gradients;
+    `head` says what the head starts from.
     """
 
     classes: int
@@ -72,6 +75,7 @@ class Request:
     names_in_c: bool = False
     task: Task = CLASSIFY
     optimizer: Optimizer = DEFAULT_OPTIMIZER
+    head: HeadOrigin = NEW
 
 
 def training_graph(
@@ -86,19 +90,19 @@ def training_graph(
 
 def compiler_passes(model: ModelFile, request: Request, scheme: Scheme) -> tuple[Pass, ...]:
     """All passes of a request, in order. Raises MicrotuneError for what cannot be trained."""
-    if request.replay_bytes and request.task is not CLASSIFY:
+    if request.replay_bytes and not request.task.classes(request.classes):
         raise MicrotuneError("--replay stores classes: a regression has no replay memory")
     passes: list[Pass] = [
         *training_passes(
             model.graph, request.classes, scheme, request.formats, request.optimizer,
-            task=request.task,
+            task=request.task, head=request.head,
         ),
         ChooseInput(request.input), *SCHEDULES[request.schedule],
     ]  # fmt: skip
     if request.replay_bytes:
         passes.append(AddReplayMemory(request.replay_bytes))
     if request.learnt is not None:
-        passes.append(StartFromLearnt(request.learnt, model.sha256(), scheme))
+        passes.append(StartFromLearnt(request.learnt, model.sha256(), scheme, request.head))
     return tuple(passes)
 
 
@@ -142,6 +146,7 @@ class StartFromLearnt:
     learnt: Learnt
     model_sha256: str
     scheme: Scheme
+    head: HeadOrigin
     name: ClassVar[str] = "start-from-learnt"
     needs: ClassVar[Stage] = Stage.SCHEDULED
     gives: ClassVar[Stage] = Stage.SCHEDULED
@@ -149,40 +154,36 @@ class StartFromLearnt:
     def run(self, graph: Graph) -> Graph:
         """The graph with what was learnt. Raises MicrotuneError where it was not learnt with it."""
         result = graph.copy()
-        start_from(result, self.learnt, self.model_sha256, self.scheme)
+        start_from(result, self.learnt, self.model_sha256, self.scheme, self.head)
         return result
 
 
+def _keeps_own(model: ModelFile, request: Request, scheme: Scheme) -> bool:
+    """Whether the head is, or starts as, the model's own classifier."""
+    own = own_classes(model, request.task).count
+    return request.head.own or (not scheme.head and own == request.task.classes(request.classes))
+
+
 def _check_own_classes(model: ModelFile, request: Request, scheme: Scheme) -> None:
-    """A frozen head knows the model's classes; other names for them would be a lie."""
-    own = own_classes(model)
-    wrong = own.names and request.class_names and own.names != request.class_names
-    if not scheme.head and own.count == request.classes and wrong:
+    """A kept head knows the model's classes; other names for them would be a lie."""
+    own, names = own_classes(model, request.task), request.class_names
+    wrong = own.names and names and own.names != names[: own.count]
+    if wrong and _keeps_own(model, request, scheme):
+        keeps = f"--head {request.head}" if request.head.own else f"scheme {scheme.name}"
         raise MicrotuneError(
-            f"scheme {scheme.name} keeps the model's own classifier, which knows "
-            f"{', '.join(own.names)}; not {', '.join(request.class_names)}. To learn those, take a "
-            "scheme that trains the head"
+            f"{keeps} keeps the model's own classifier, which knows {', '.join(own.names)}; not "
+            f"{', '.join(names[: own.count])}. To learn those, take a scheme that trains the head, "
+            "with --head new"
         )
 
 
 def _class_names(model: ModelFile, request: Request, scheme: Scheme) -> tuple[str, ...]:
     """What the outputs mean, in order; empty where nobody has said it."""
-    if request.task is not CLASSIFY:
+    if not request.task.classes(request.classes):
         return ()
-    own = own_classes(model)
-    kept = not scheme.head and own.count == request.classes
-    return request.class_names or (own.names if kept else ())
-
-
-def _head_note(model: ModelFile, request: Request) -> str:
-    """What a frozen head answers."""
-    own = own_classes(model)
-    if own.count == request.classes:
-        return f"the head is the model's own classifier: {', '.join(own.names) or own.count}"
-    return (
-        f"the head is empty and cannot learn: every frame will be class 0. The model's own "
-        f"classifier knows {own.count} classes, not {request.classes}"
-    )
+    if request.class_names or not _keeps_own(model, request, scheme):
+        return request.class_names
+    return names_of(own_classes(model, request.task), request.head)
 
 
 _IN_PLACE: tuple[Pass, ...] = (EarlyUpdates(), InPlace())
@@ -304,8 +305,10 @@ def compile_model(
             "--class-names: nobody has said what the classes are called; --data DATA takes the "
             "names from a data set, --classes NAME,NAME,… gives them"
         )
-    if not scheme.head:
-        note(_head_note(model, request))
+    own = own_classes(model, request.task)
+    count = request.task.classes(request.classes) or request.classes
+    if request.head.own or not scheme.head:
+        note(head_note(own, request.head, request.class_names, count))
     plan = plan_graph(graph, request)
     try:
         check_budget(graph, plan, request)
@@ -314,12 +317,13 @@ def compile_model(
         raise MicrotuneError(f"{error}\n{advice}") from None
     project = Project(
         model=model, graph=graph, plan=plan, target=request.target, scheme_name=scheme.name,
-        scheme_sha256=scheme.sha256(), sram_bytes=request.sram_bytes,
-        flash_bytes=request.flash_bytes, model_sha256=model.sha256(), classes=request.classes,
+        scheme_sha256=scheme.sha256(request.head), sram_bytes=request.sram_bytes,
+        flash_bytes=request.flash_bytes, model_sha256=model.sha256(), classes=count,
         formats={"bias": request.formats.bias, "head": request.formats.head},
         analytic_kb=analytic_kb(model.graph, scheme),
         class_names=request.class_names, prefix=request.prefix,
         learnt=request.learnt, names_in_c=request.names_in_c, optimizer=request.optimizer,
+        head=HeadEntry(request.head.kind, own.count if request.head.own else 0),
     )  # fmt: skip
     write_project(project, directory, note)
     return project

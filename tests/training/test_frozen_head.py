@@ -18,6 +18,7 @@ from microtune.run.host import HostLibrary
 from microtune.training.build import Formats
 from microtune.training.calibrate import synthetic_frame
 from microtune.training.head import find_classifier, replace_head
+from microtune.training.head_origin import KEEP
 from microtune.training.scheme import Scheme, backbone_layers
 from tests.projects import compile_project
 
@@ -63,9 +64,9 @@ def test_a_large_classifier_gets_fewer_fraction_bits() -> None:
     classifier = find_classifier(graph)
     scales = graph.quant(classifier.inputs[1]).scales
     assert scales is not None
-    usual = replace_head(graph, 5, own=True)
+    usual = replace_head(graph, 5, origin=KEEP, trained=False)
     graph.data[scales] = graph.data[scales] * 1000
-    large = replace_head(graph, 5, own=True)
+    large = replace_head(graph, 5, origin=KEEP, trained=False)
     bits = [g.nodes[-1].int("fraction_bits") for g in (usual, large)]
     assert bits[1] < bits[0]
     weights = [g.data["head.weight"] * 2.0**-b for g, b in zip((usual, large), bits, strict=True)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypedDict, Unpack
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
 
 from microtune import pipeline
 from microtune.api.arguments import Place, as_path, choice, maybe_path, public, whole
@@ -13,6 +14,7 @@ from microtune.api.project import Project
 from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.codegen.names import check_prefix
 from microtune.data import open_dataset
+from microtune.data.dataset import LEAST_CLASSES
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
 from microtune.ir.modelfile import ModelFile
@@ -24,11 +26,19 @@ from microtune.report.sizes import parse_bytes
 from microtune.search.automatic import automatic_scheme
 from microtune.targets import Target, load_target
 from microtune.training.build import Formats
-from microtune.training.classes import Classes, own_classes, resolve_classes
-from microtune.training.head import HeadFormat
+from microtune.training.classes import (
+    Classes,
+    own_classes,
+    resolve_classes,
+    resolve_kept_classes,
+)
+from microtune.training.head import check_kept
+from microtune.training.head_origin import HeadFormat, HeadOrigin, parse_head
 from microtune.training.optimisers import OptimizerName, make_optimizer
 from microtune.training.scheme import AUTO, Scheme
-from microtune.training.tasks import CLASSIFY, REGRESS
+from microtune.training.tasks import BINARY, REGRESS, Task, task_of_loss
+
+LossName = Literal["cross-entropy", "binary", "mse"]
 
 
 class CompileOptions(TypedDict, total=False):
@@ -43,7 +53,9 @@ class CompileOptions(TypedDict, total=False):
     flash: str | int
     step_instructions: int | None
     bias: BiasFormat
-    head: HeadFormat
+    head: str
+    head_format: HeadFormat | None
+    loss: LossName | None
     optimizer: OptimizerName
     momentum: float | None
     input: pipeline.InputMode
@@ -68,7 +80,9 @@ def compile(
     flash: str | int = "1MB",
     step_instructions: int | None = None,
     bias: BiasFormat = "int16",
-    head: HeadFormat = "int16",
+    head: str = "new",
+    head_format: HeadFormat | None = None,
+    loss: LossName | None = None,
     optimizer: OptimizerName = "sgd",
     momentum: float | None = None,
     input: pipeline.InputMode = "resident",
@@ -91,7 +105,8 @@ def compile(
         scheme: what is trained: "auto" (what is expected to learn best within the budgets,
             docs/schemes.md), another name ("head-only", "last-3", "49KB", "none"), a TOML file, or
             a Scheme.
-        classes: how many classes there are to learn, or their names in label order.
+        classes: how many classes there are to learn, or their names in label order; with
+            head="extend:K" also the names of the K new ones.
         outputs: learn so many values by mean squared error, instead of classes.
         data: the data set whose classes are to be learnt, instead of `classes`.
         target: a chip's name, a TOML file of one (docs/targets.md), or a Target.
@@ -99,7 +114,12 @@ def compile(
         flash: flash budget, in the same way.
         step_instructions: estimated instructions of a training step, at most. Only with "auto".
         bias: number format of trained biases.
-        head: number format of the head.
+        head: what the head starts from (docs/tasks.md): "new" (empty), "keep" (the model's own
+            classifier with its classes) or "extend:K" (that, and K more classes). "int16" and
+            "float32" are the old spelling of `head_format`.
+        head_format: number format of the head, "int16" or "float32"; None: int16.
+        loss: "cross-entropy" (one output for each class), "binary" (one output for two classes) or
+            "mse" (values); None: cross-entropy, or mse with `outputs`.
         optimizer: "sgd", or "momentum": each trained parameter then has a velocity of its own
             format, in SRAM and in saved states.
         momentum: the share of the velocity that each step keeps, between 0 and 1; None: 0.9. Only
@@ -123,8 +143,9 @@ def compile(
     loaded, request = _request(
         model, scheme=scheme, classes=classes, outputs=outputs, data=data,
         target=target, sram=sram, flash=flash, step_instructions=step_instructions, bias=bias,
-        head=head, optimizer=optimizer, momentum=momentum, input=input, schedule=schedule,
-        replay=replay, class_names=class_names, learnt=learnt, prefix=prefix,
+        head=head, head_format=head_format, loss=loss, optimizer=optimizer, momentum=momentum,
+        input=input, schedule=schedule, replay=replay, class_names=class_names, learnt=learnt,
+        prefix=prefix,
     )  # fmt: skip
     request = _with_scheme(loaded, request, step_instructions, reporter)
     with reporter.stage("compiling"):
@@ -186,26 +207,21 @@ def _request(
     if isinstance(chosen_scheme, str) and chosen_scheme.strip().lower() == AUTO:
         chosen_scheme = AUTO
     loaded = as_model(model)
-    outputs = options.get("outputs")
-    if outputs is not None and (options.get("classes") or data or options.get("class_names")):
-        raise MicrotuneError("--outputs learns values: leave --classes, --data, --class-names out")
-    found = None if data is None else open_dataset(data).classes
+    head, head_format = parse_head(options.get("head", "new"), options.get("head_format"))
+    task = _task(options)
+    if head.own:
+        check_kept(loaded.graph, task)
     trains = not isinstance(chosen_scheme, str) or chosen_scheme.strip().lower() != "none"
-    own = None if trains else own_classes(loaded)
-    chosen = (
-        resolve_classes(options.get("classes"), found, str(data), own)
-        if outputs is None else Classes(outputs, ())
-    )  # fmt: skip
+    chosen = _chosen(loaded, head, task, options, data, trains=trains)
     replay, learnt = options.get("replay"), maybe_path("learnt", options.get("learnt"))
     request = pipeline.Request(
-        classes=chosen.count, scheme=chosen_scheme,
-        task=CLASSIFY if outputs is None else REGRESS,
+        classes=1 if task is BINARY else chosen.count, scheme=chosen_scheme, task=task, head=head,
         target=load_target(options.get("target", "cortex-m7")),
         sram_bytes=parse_bytes(options.get("sram", "256KB")),
         flash_bytes=parse_bytes(options.get("flash", "1MB")),
         formats=Formats(
             choice("bias", options.get("bias", "int16"), BiasFormat),
-            choice("head", options.get("head", "int16"), HeadFormat),
+            head_format,
         ),
         input=choice("input", options.get("input", "resident"), pipeline.InputMode),
         schedule=choice("schedule", options.get("schedule", "stream"), pipeline.Schedule),
@@ -224,6 +240,70 @@ def _request(
             "(`microtune measure` counts its instructions)"
         )
     return loaded, request
+
+
+def _task(options: CompileOptions) -> Task:
+    """What `--loss` and `--outputs` ask for. Raises MicrotuneError where they do not fit."""
+    outputs, loss = options.get("outputs"), options.get("loss")
+    task = task_of_loss(loss or ("cross-entropy" if outputs is None else "mse"))
+    if outputs is not None and task is not REGRESS:
+        raise MicrotuneError(
+            f"--outputs learns values by --loss mse; --loss {task.loss} learns classes: leave one "
+            "of them out"
+        )
+    names = ("classes", "data", "class_names")
+    if task is REGRESS and any(options.get(name) for name in names):
+        raise MicrotuneError("--outputs learns values: leave --classes, --data, --class-names out")
+    return task
+
+
+def _chosen(
+    loaded: ModelFile, head: HeadOrigin, task: Task, options: CompileOptions, data: Path | None, *,
+    trains: bool,
+) -> Classes:  # fmt: skip
+    """The classes to learn, or the values of a regression. Raises MicrotuneError."""
+    text, outputs = options.get("classes"), options.get("outputs")
+    if task is REGRESS:
+        return _values(loaded, head, outputs)
+    if head.more and task is BINARY:
+        raise MicrotuneError(f"--head {head}: --loss binary tells two classes apart, not more")
+    least = 1 if head.own else LEAST_CLASSES
+    found = None if data is None else open_dataset(data, least).classes
+    if head.own:
+        own = own_classes(loaded, task)
+        chosen = resolve_kept_classes(head, own, text, found, str(data))
+    else:
+        default = own_classes(loaded, task) if not trains else None
+        if task is BINARY and default is None:
+            default = Classes(2)
+        chosen = resolve_classes(text, found, str(data), default)
+    if task is BINARY and chosen.count != 2:
+        raise MicrotuneError(
+            f"--loss binary tells two classes apart, not {chosen.count}; --loss cross-entropy "
+            "takes any number"
+        )
+    return chosen
+
+
+def _values(loaded: ModelFile, head: HeadOrigin, outputs: int | None) -> Classes:
+    """The number of values that a regression learns."""
+    if head.more:
+        raise MicrotuneError(f"--head {head} adds classes; --outputs and --loss mse learn values")
+    if head.own:
+        own = own_classes(loaded).count
+        if outputs not in (None, own):
+            raise MicrotuneError(
+                f"--outputs {outputs}: --head keep has the {own} outputs of the model. Leave "
+                "--outputs out"
+            )
+        return Classes(own)
+    if outputs is None:
+        size = loaded.graph.input_tensor.elements
+        raise MicrotuneError(
+            f"--loss mse: how many values are there to learn? --outputs N (an auto-encoder of this "
+            f"model: --outputs {size})"
+        )
+    return Classes(outputs)
 
 
 def _with_scheme(

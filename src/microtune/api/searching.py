@@ -27,7 +27,7 @@ from microtune.search.search import search as run_search
 from microtune.targets import Target, load_target
 from microtune.train.trainer import DEFAULT_LEARNING_RATE
 from microtune.training.build import Formats
-from microtune.training.head import HeadFormat
+from microtune.training.head_origin import HeadFormat
 
 
 @dataclass(frozen=True, repr=False)

@@ -16,6 +16,14 @@ from microtune.cli.options import BiasKind, HeadKind, InputKind, OptimizerKind, 
 from microtune.report.console import console, figures_table
 
 
+class LossKind(StrEnum):
+    """The loss."""
+
+    cross_entropy = "cross-entropy"
+    binary = "binary"
+    mse = "mse"
+
+
 class ScheduleKind(StrEnum):
     """How a training step is executed."""
 
@@ -50,7 +58,20 @@ def compile_command(
                                  "with --scheme auto.")
     ] = None,
     bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int16,
-    head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
+    head: Annotated[
+        str, typer.Option(metavar="new|keep|extend:K", help="What the head starts from: new "
+                          "(empty), keep (the model's own classifier and its classes), extend:K "
+                          "(that, and K more classes). int16 and float32 are the old spelling of "
+                          "--head-format.")
+    ] = "new",
+    head_format: Annotated[
+        HeadKind | None, typer.Option(show_default="int16", help="Number format of the head.")
+    ] = None,
+    loss: Annotated[
+        LossKind | None, typer.Option(show_default="cross-entropy, or mse with --outputs", help=
+                          "cross-entropy (one output for each class), binary (one output for two "
+                          "classes) or mse (values).")
+    ] = None,
     optimizer: Annotated[
         OptimizerKind, typer.Option(help="SGD, or SGD with momentum: a velocity in SRAM for each "
                                     "trained parameter.")
@@ -91,8 +112,10 @@ def compile_command(
     options = CompileOptions(
         scheme=scheme, classes=classes, outputs=outputs, data=data, target=target, sram=sram,
         flash=flash, step_instructions=step_instructions, bias=bias.value,
-        head=head.value, optimizer=optimizer.value, momentum=momentum, input=input_mode.value,
-        schedule=schedule.value, replay=replay, class_names=class_names, learnt=learnt,
+        head=head, head_format=None if head_format is None else head_format.value,
+        loss=None if loss is None else loss.value, optimizer=optimizer.value,
+        momentum=momentum, input=input_mode.value, schedule=schedule.value,
+        replay=replay, class_names=class_names, learnt=learnt,
         prefix=prefix,
     )  # fmt: skip
     if emit is not None:

@@ -10,7 +10,7 @@ import microtune as mt
 from microtune.cli.bars import Bars, say
 from microtune.report.console import console, errors
 from microtune.report.json_file import write_json
-from microtune.report.values_text import epochs_table, error_line, values_table
+from microtune.report.values_text import anomaly_line, epochs_table, error_line, values_table
 
 
 def refuse_classes(options: Mapping[str, object]) -> None:
@@ -31,6 +31,8 @@ def train_values(
         report = project.regression.train(data, progress=bars, note=say, **options)
     console.print(epochs_table(report))
     console.print(error_line(report.test_loss, report.loss_of_guessing, "test"))
+    if report.anomaly is not None:
+        console.print(anomaly_line(report.anomaly, "test"))
     console.print(f"parameters sha256 {report.parameters_sha256}", soft_wrap=True)
     console.print(f"logits     sha256 {report.outputs_sha256}", soft_wrap=True)
     for line in report.warnings:
@@ -48,6 +50,8 @@ def evaluate_values(
     with Bars() as bars:
         found = project.regression.evaluate(data, progress=bars, note=say, **options)
     console.print(error_line(found.test_loss, found.loss_of_guessing, found.split))
+    if found.anomaly is not None:
+        console.print(anomaly_line(found.anomaly, found.split))
     write_json(json_file, found.to_json())
 
 

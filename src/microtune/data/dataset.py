@@ -22,7 +22,20 @@ from microtune.tools.cache import say_once
 from microtune.tools.names import SPLITS, alike, look_alikes, natural, to_bytes
 
 HOLD_OUT_FRACTION = 0.1
+LEAST_CLASSES = 2
 _ORDER_SITE = 0x6F726472
+
+
+@dataclass(frozen=True)
+class OwnInput:
+    """That the targets of a split are its inputs; `abnormal` says which samples are anomalies, bool
+    (N,), None: the data do not tell."""
+
+    abnormal: npt.NDArray[np.bool_] | None
+
+    def take(self, index: npt.NDArray[np.int64]) -> OwnInput:
+        """The same of the samples at these positions."""
+        return self if self.abnormal is None else OwnInput(self.abnormal[index])
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Split:
 
     `frames` are int8 (N, H, W, C), `labels` int32 (N,). `names` are the paths of the samples.
     `notes` has lines about odd ones. `targets` are the codes that a regression learns, int8
-    (N, outputs); None for a classifier.
+    (N, outputs); None for a classifier. `own_input`: they are the inputs (an auto-encoder).
     """
 
     frames: npt.NDArray[np.int8]
@@ -39,12 +52,14 @@ class Split:
     names: list[str]
     notes: tuple[str, ...] = ()
     targets: npt.NDArray[np.int8] | None = None
+    own_input: OwnInput | None = None
 
     def take(self, index: npt.NDArray[np.int64]) -> Split:
         """The samples at these positions, in this order."""
         names = [self.names[i] for i in index]
         targets = None if self.targets is None else self.targets[index]
-        return Split(self.frames[index], self.labels[index], names, self.notes, targets)
+        own = None if self.own_input is None else self.own_input.take(index)
+        return Split(self.frames[index], self.labels[index], names, self.notes, targets, own)
 
 
 @dataclass(frozen=True)
@@ -143,9 +158,10 @@ class Dataset:
         return train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
 
 
-def open_dataset(path: Path) -> Dataset:
+def open_dataset(path: Path, least: int = LEAST_CLASSES) -> Dataset:
     """Open a folder, `.tar`, `.zip` or `.npz` and read the bytes of all samples.
 
+    `least` is how many classes a training needs: a head that has classes already may learn one.
     Raises MicrotuneError for a data set that cannot be trained on.
     """
     source = _labelled(path)
@@ -154,7 +170,7 @@ def open_dataset(path: Path) -> Dataset:
         said = f"; left out: {'; '.join(source.notes)}" if source.notes else ""
         raise MicrotuneError(f"{path}: no training images (train/CLASS/*.jpg){said}")
     classes = source.classes or sorted(train, key=natural)
-    if len(train) < 2:
+    if len(train) < least:
         raise MicrotuneError(f"{path}: {len(train)} class in train; training needs at least 2")
     for sample in source.samples:
         if sample.label not in train:

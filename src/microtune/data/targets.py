@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from microtune.data.arrays import Arrays
-from microtune.data.dataset import Dataset, Split
+from microtune.data.dataset import Dataset, OwnInput, Split
 from microtune.data.frames import Progress
 from microtune.data.listing import some
 from microtune.data.modality import Modality
@@ -20,6 +20,7 @@ from microtune.errors import MicrotuneError
 
 Codes = npt.NDArray[np.int8]
 _SCALE = 1 / 128
+NORMAL = "normal"
 _SATURATED = "with target values outside of [-1, 1), which were saturated"
 
 
@@ -38,8 +39,40 @@ def encode_target(values: np.ndarray, outputs: int, name: str) -> tuple[Codes, b
     return codes.reshape(-1), bool(notes)
 
 
-def open_values(path: Path) -> Dataset:
-    """Open samples for a regression: their classes, if they have any, are not read.
+@dataclass(frozen=True)
+class ValueDataset(Dataset):
+    """Samples without classes. `kinds` has what the data call each sample's class, in the order of
+    the samples; empty names: it has none."""
+
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def normal(self) -> frozenset[str]:
+        """The classes of samples that are no anomalies; empty where that cannot be told.
+
+        That is the class "normal"; without one, the classes that are in train, if others are not.
+        """
+        all_kinds = frozenset(self.kinds)
+        named = frozenset(kind for kind in all_kinds if kind.lower() == NORMAL)
+        if len(all_kinds) > 1 and named:
+            return named
+        seen = {
+            kind for kind, sample in zip(self.kinds, self.source.samples, strict=True)
+            if sample.split == "train"
+        }  # fmt: skip
+        return frozenset(seen) if seen < all_kinds else frozenset()
+
+    def abnormal(self, split: str) -> npt.NDArray[np.bool_] | None:
+        """Which samples of a split are anomalies, bool (N,); None where that cannot be told."""
+        normal = self.normal
+        if not normal:
+            return None
+        pairs = zip(self.kinds, self.source.samples, strict=True)
+        return np.array([kind not in normal for kind, sample in pairs if sample.split == split])
+
+
+def open_values(path: Path) -> ValueDataset:
+    """Open samples for a regression. Classes, if they have any, only tell what is an anomaly.
 
     Raises MicrotuneError if there are none.
     """
@@ -47,15 +80,13 @@ def open_values(path: Path) -> Dataset:
     if not source.samples:
         said = f"; left out: {'; '.join(source.notes)}" if source.notes else ""
         raise MicrotuneError(f"{path}: no samples{said}")
-    notes = list(source.notes)
-    if source.classes != []:
-        notes.append("the classes are not read: the project learns values")
     samples = [replace(sample, label="") for sample in source.samples]
-    return Dataset(path, replace(source, samples=samples, notes=notes), [""])
+    kinds = tuple(sample.label for sample in source.samples)
+    return ValueDataset(path, replace(source, samples=samples), [""], kinds)
 
 
 def load_values(
-    dataset: Dataset, split: str, modality: Modality, outputs: int,
+    dataset: ValueDataset, split: str, modality: Modality, outputs: int,
     on_progress: Progress | None = None,
 ) -> Split:  # fmt: skip
     """A split with its targets, int8 (N, outputs); labels are all 0.
@@ -75,7 +106,7 @@ def load_values(
             f"each sample (without it the project must be an auto-encoder, compiled with --outputs "
             f"{codes.shape[1]}, the elements of its input)"
         )
-    return replace(loaded, targets=codes)
+    return replace(loaded, targets=codes, own_input=OwnInput(dataset.abnormal(split)))
 
 
 def _encoded(samples: list[Sample], outputs: int) -> tuple[Codes, list[str]]:
@@ -90,8 +121,9 @@ def _encoded(samples: list[Sample], outputs: int) -> tuple[Codes, list[str]]:
     return targets, notes
 
 
-def describe(dataset: Dataset, loaded: list[Split]) -> list[str]:
-    """Lines about the data: numbers of samples, where the targets are from, what is odd."""
+def describe(dataset: ValueDataset, loaded: list[Split]) -> list[str]:
+    """Lines about the data: numbers of samples, where the targets are from, which samples are
+    anomalies, what is odd."""
     sizes = Counter(sample.split for sample in dataset.source.samples)
     counts = ", ".join(
         f"{count} in {split}" for split, count in sorted(sizes.items(), reverse=True)
@@ -99,4 +131,22 @@ def describe(dataset: Dataset, loaded: list[Split]) -> list[str]:
     lines = [f"samples: {counts}"]
     if any(sample.target is None for sample in dataset.source.samples):
         lines.append("no target in the data: the target is the input (an auto-encoder)")
+        lines += _about_anomalies(dataset)
+    elif any(dataset.kinds):
+        lines.append("the classes are not read: the project learns values")
     return [*lines, *dataset.describe(loaded).notes]
+
+
+def _about_anomalies(dataset: ValueDataset) -> list[str]:
+    """Which samples are anomalies, if the data have classes."""
+    if dataset.normal:
+        learnt = dataset.abnormal("train")
+        count = 0 if learnt is None else int(learnt.sum())
+        said = f"; {count} of them are in train, and are learnt as if they were normal"
+        return [f"anomalies are samples not of {some(sorted(dataset.normal))}{said * (count > 0)}"]
+    if any(dataset.kinds):
+        return [
+            "the classes are not read: none is called normal, and train has all of them, so that "
+            "nothing says what an anomaly is"
+        ]
+    return []

@@ -127,7 +127,7 @@ def measure(
         )  # fmt: skip
         job = write_job(
             folder / JOB_NAME, SEED, records, graph.input_tensor.bytes,
-            plan.classes, measure=True, target_codes=target_codes(graph),
+            plan.outputs, measure=True, target_codes=target_codes(graph),
         )  # fmt: skip
         run = run_firmware(firmware.elf, chip, folder, plugin=True)
         run.require_success()

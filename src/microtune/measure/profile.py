@@ -123,7 +123,7 @@ def profile_project(project: Path, build: Build) -> Profile:
         (folder / MAP_NAME).write_text(map_text, encoding="ascii")
         job = write_job(
             folder / JOB_NAME, _SEED, _records(graph), graph.input_tensor.bytes,
-            plan.classes, target_codes=target_codes(graph),
+            plan.outputs, target_codes=target_codes(graph),
         )  # fmt: skip
         run = run_firmware(firmware.elf, build.target, folder, plugin=True, profile=True)
         run.require_success()

@@ -16,6 +16,7 @@ from microtune.errors import MicrotuneError
 from microtune.ir import numerics
 from microtune.ir.graph import Array, Graph
 from microtune.runtime.facts import SAVE_FORMAT_VERSION, SAVE_HEADER_BYTES
+from microtune.training.head_origin import NEW, HeadOrigin
 from microtune.training.scheme import AUTO, Scheme
 
 # core/mt_save.c: magic, format, numerics, model and scheme hash, payload bytes, two checksums.
@@ -75,13 +76,14 @@ class Learnt:
         size = layout.block_bytes(slots) + len(offsets) + _STATE.size
         for wrong, what in (
             (self.model_sha256 != model_sha256, "by another model"),
-            (self.scheme_sha256 != scheme[1], f"with another scheme than {_named(scheme[0])}"),
+            (self.scheme_sha256 != scheme[1],
+             f"with another --head, or with another scheme than {_named(scheme[0])}"),
             (self.numerics_version != numerics.NUMERICS_VERSION,
              f"in arithmetic version {self.numerics_version}, this is "
              f"{numerics.NUMERICS_VERSION}"),
             (len(self.payload) != size,
              "for other classes, in other formats or with another optimiser "
-             "(--classes, --bias, --head, --optimizer)"),
+             "(--classes, --bias, --head-format, --optimizer)"),
             (not slots, "with a scheme that trains something"),
         ):  # fmt: skip
             if wrong:
@@ -126,12 +128,14 @@ def read_learnt(path: Path) -> Learnt:
     )  # fmt: skip
 
 
-def start_from(graph: Graph, learnt: Learnt, model_sha256: str, scheme: Scheme) -> None:
+def start_from(
+    graph: Graph, learnt: Learnt, model_sha256: str, scheme: Scheme, head: HeadOrigin = NEW
+) -> None:
     """Set the graph's parameters and gradient offsets to a trained state.
 
     Raises MicrotuneError for what `mt_load` would refuse: another model, scheme, arithmetic or
     number format.
     """
     slots, offsets = layout.parameter_slots(graph), layout.offset_names(graph)
-    learnt.check(model_sha256, (scheme.name, scheme.sha256()), slots, offsets)
+    learnt.check(model_sha256, (scheme.name, scheme.sha256(head)), slots, offsets)
     graph.data.update(learnt.values(slots, offsets))

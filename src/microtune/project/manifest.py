@@ -19,6 +19,8 @@ from microtune.codegen.names import PREFIX
 from microtune.errors import MicrotuneError
 from microtune.project.commit import recover
 from microtune.targets import Placement, Target, load_target, parse_target
+from microtune.training.head_origin import HeadKind
+from microtune.training.tasks import BINARY
 
 PLAN_SCHEMA_VERSION = 4
 TEMPLATES = Path(__file__).parent / "templates"
@@ -64,6 +66,20 @@ class OptimizerEntry:
 
 
 @dataclass(frozen=True)
+class HeadEntry:
+    """What the head started from ("new", "keep" or "extend"), and how many of its classes are the
+    model's own."""
+
+    kind: HeadKind = "new"
+    own: int = 0
+
+    @property
+    def knows(self) -> bool:
+        """Whether it had classes before it learnt."""
+        return self.kind != "new"
+
+
+@dataclass(frozen=True)
 class Budget:
     """The bytes of SRAM and flash that the plan had to fit."""
 
@@ -104,7 +120,8 @@ class Manifest:
 
     `class_names` are in label order (empty: not known). `target` is recorded whole. `parameters`
     are the slots of the trained parameter block, `gradient_offsets` the names of the offsets behind
-    it. `preprocessing` says how samples become inputs, as the model file does.
+    it. `preprocessing` says how samples become inputs, as the model file does. `loss` is what
+    `compile --loss` calls it; None: it is not written there.
     """
 
     generator: str
@@ -132,13 +149,20 @@ class Manifest:
     gradient_offsets: tuple[str, ...]
     preprocessing: Mapping[str, Any]
     optimizer: OptimizerEntry = OptimizerEntry()
+    head: HeadEntry = HeadEntry()
+    loss: str | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the network: one for each class or value; a binary classifier has one."""
+        return 1 if self.loss == BINARY.loss else self.classes
 
     def to_json(self) -> dict[str, Any]:
         """The object that plan.json holds."""
         plain = {
             "formats": dict(self.formats), "class_names": list(self.class_names),
             "target": self.target.to_json(), "preprocessing": dict(self.preprocessing),
-            "optimizer": asdict(self.optimizer),
+            "optimizer": asdict(self.optimizer), "head": asdict(self.head),
             "model": asdict(self.model), "scheme": asdict(self.scheme),
             "learnt": None if self.learnt is None else asdict(self.learnt),
             "budget": asdict(self.budget), "arenas": [asdict(entry) for entry in self.arenas],
@@ -168,6 +192,7 @@ class Manifest:
             "scheme": SchemeEntry(scheme["name"], scheme["sha256"], scheme.get("analytic_kb")),
             "class_names": tuple(entry["class_names"]),
             "optimizer": OptimizerEntry(**entry.get("optimizer", {})),
+            "head": HeadEntry(**entry.get("head", {})),
             "learnt": None if learnt is None else LearntEntry(**learnt),
             "target": parse_target(entry["target"], f"{where}: target"),
             "budget": Budget(entry["budget"]["sram_bytes"], entry["budget"]["flash_bytes"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
@@ -34,6 +34,7 @@ from microtune.project.manifest import (
     ArenaEntry,
     Budget,
     BufferEntry,
+    HeadEntry,
     LearntEntry,
     Manifest,
     NamedHash,
@@ -50,7 +51,7 @@ from microtune.runtime.files import (
 from microtune.targets import Placement, Target, write_port
 from microtune.tools.names import printable
 from microtune.training.optimisers import DEFAULT_OPTIMIZER, Optimizer
-from microtune.training.tasks import target_codes
+from microtune.training.tasks import target_codes, task_of
 
 # What SRAM holds beside arenas: names that no tensor can have.
 STACK, CONTEXT, REPLAY = "the stack", "the context", "the replay memory"
@@ -84,6 +85,7 @@ class Project:
     learnt: Learnt | None = None
     names_in_c: bool = False
     optimizer: Optimizer = DEFAULT_OPTIMIZER
+    head: HeadEntry = field(default_factory=HeadEntry)
 
     @property
     def modality(self) -> Modality | None:
@@ -104,7 +106,7 @@ def manifest_of(project: Project) -> Manifest:
             project.optimizer.name, project.optimizer.momentum, layout.momentum_bytes(graph)
         ),
         classes=project.classes, class_names=project.class_names,
-        prefix=project.prefix,
+        prefix=project.prefix, head=project.head, loss=task_of(graph).loss,
         learnt=None if learnt is None else LearntEntry(learnt.sha256, learnt.steps),
         target=project.target, input=graph.execution.input,
         budget=Budget(project.sram_bytes, project.flash_bytes),
@@ -266,9 +268,14 @@ def _difference(plan: Manifest, graph: Graph) -> str:
         return "other trained parameters"
     if list(plan.gradient_offsets) != layout.offset_names(graph):
         return "other gradients"
-    classes = graph.tensors[graph.outputs[0]].shape[-1]
+    outputs, task = graph.output_tensor.elements, task_of(graph)
+    classes = task.classes(outputs) or outputs
     if plan.classes != classes:
         return f"{plan.classes} classes, not {classes}"
+    if plan.outputs != outputs or plan.loss not in (None, task.loss):
+        return f"--loss {plan.loss}, not {task.loss}"
+    if plan.head.own > classes:
+        return f"{plan.head.own} classes of the model's own, of {classes}"
     if plan.input != graph.execution.input:
         return "another --input"
     if not plan.buffers:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from microtune.tools.names import printable
+from microtune.train.anomaly import AnomalyScores
 from microtune.train.regression import RegressionReport
 
 _SHOWN = 16
@@ -38,6 +39,20 @@ def error_line(loss: float | None, guessing: float | None, split: str) -> str:
         f"mean squared error, {split}: {_number(loss)} (always answering the mean target: "
         f"{_number(guessing)})"
     )
+
+
+def anomaly_line(found: AnomalyScores, split: str) -> str:
+    """The anomaly scores of a split, and how well they tell anomalies from normal samples."""
+    if found.abnormal is None:
+        low, high = float(found.scores.min()), float(found.scores.max())
+        return f"anomaly score, {split}: from {_number(low)} to {_number(high)}"
+    means = [
+        f"mean {_number(mean)} of {int((found.abnormal == kind).sum())} {name}"
+        for kind, name in ((False, "normal samples"), (True, "anomalies"))
+        if (mean := found.mean(abnormal=kind)) is not None
+    ]
+    auc = "no AUC, which needs both" if found.auc is None else f"AUC {found.auc:.3f}"
+    return f"anomaly score, {split}: {', '.join(means)}: {auc}"
 
 
 def values_table(samples: Sequence[str], outputs: npt.NDArray[np.float64]) -> Table:

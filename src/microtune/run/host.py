@@ -159,7 +159,7 @@ class HostLibrary:
         """`built`: what `build_library` made of this project; else it is compiled now."""
         plan = read_plan(project)
         self._slots = plan.parameters
-        self._classes = plan.classes
+        self._outputs = plan.outputs
         self._by_rows = plan.input == "rows"
         self._replay_bytes = plan.replay_bytes
         with tempfile.TemporaryDirectory(prefix="microtune-host-") as folder:
@@ -325,8 +325,8 @@ class HostLibrary:
         """A pointer to the mt_target of a class or of codes; it keeps the codes alive."""
         if not isinstance(target, np.ndarray):
             return ctypes.byref(_Target(int(target), None))
-        if target.dtype != np.int8 or target.size != self._classes:
-            raise MicrotuneError(f"a target of this model is {self._classes} values of int8")
+        if target.dtype != np.int8 or target.size != self._outputs:
+            raise MicrotuneError(f"a target of this model is {self._outputs} values of int8")
         codes = np.ascontiguousarray(target)
         made = _Target(0, codes.ctypes.data)
         made.codes_kept = codes
@@ -340,7 +340,7 @@ class HostLibrary:
     def logits(self) -> Array:
         """The logits of the last call as raw 4-byte words, int32 (N,)."""
         address = self._c.mt_output(self._context)
-        return np.frombuffer(ctypes.string_at(address, 4 * self._classes), "<i4").astype(np.int32)
+        return np.frombuffer(ctypes.string_at(address, 4 * self._outputs), "<i4").astype(np.int32)
 
     def parameters(self) -> dict[str, Array]:
         """The trained parameters by tensor name."""

@@ -44,7 +44,7 @@ from microtune.runtime.facts import SAVE_HEADER_BYTES
 from microtune.targets import Target
 from microtune.tools.flags import DEBUG_FLAG
 from microtune.tools.toolchain import build_firmware
-from microtune.training.tasks import target_codes
+from microtune.training.tasks import target_codes, task_of
 
 BackEnd = Literal["host", "qemu", "numpy"]
 Progress = Callable[[int, int], None]
@@ -159,7 +159,7 @@ class NumpyRunner:
     def __init__(self, project: Path, seed: int) -> None:
         self.interpreter = Interpreter(load_model(project / TRAINING_FILE).graph, seed)
         self._shape = self.interpreter.graph.input_tensor.shape
-        self._classifies = target_codes(self.interpreter.graph) == 0
+        self._task = task_of(self.interpreter.graph)
         slots = self.interpreter.graph.execution.replay_slots
         self.replay = ReplayMemory(slots, seed) if slots else None
 
@@ -177,7 +177,8 @@ class NumpyRunner:
                 logits = self.interpreter.infer(frame)
             flat = logits.reshape(-1)
             words = flat.view(np.int32) if flat.dtype == np.float32 else flat.astype(np.int32)
-            predicted = int(flat.argmax()) if self._classifies else -1
+            classes = self._task.classes(flat.size)
+            predicted = int(self._task.class_logits(flat).argmax()) if classes else -1
             yield RecordResult(record.call, 0, predicted, loss, words, b"", None)
 
     def _sample(self, record: Record) -> tuple[Array, int | Array]:
@@ -245,7 +246,7 @@ class QemuRunner:
             )  # fmt: skip
             job = write_job(
                 folder / JOB_NAME, self._seed, itertools.chain(before, records, last),
-                graph.input_tensor.bytes, self._plan.classes,
+                graph.input_tensor.bytes, self._plan.outputs,
                 target_codes=target_codes(graph),
             )  # fmt: skip
             done = run_firmware(elf, self._target, folder, plugin=False, on_progress=self._progress)

@@ -24,6 +24,7 @@ from microtune.tools.names import natural, printable
 from microtune.train.outcome import Outcome
 from microtune.train.session import ClassLabels, OpenProject
 from microtune.train.trainer import Progress, evaluate_accuracy
+from microtune.training.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def predict_images(
     for done, (image, result) in enumerate(zip(images.names, runner.run(records), strict=True)):
         if on != "qemu":
             progress(done + 1, len(images.names), "")
-        logits = real_outputs(opened.graph, result.logits)
+        logits = task_of(opened.graph).class_logits(real_outputs(opened.graph, result.logits))
         yield Prediction(image, result.predicted, softmax(logits))
 
 

@@ -20,6 +20,7 @@ from microtune.project.learnt import Learnt
 from microtune.run.canonical import LogitsHash, parameters_sha256, real_outputs
 from microtune.run.job import Call, Record
 from microtune.run.runners import BackEnd, Runner, make_runner
+from microtune.train.anomaly import AnomalyScores, anomaly_scores
 from microtune.train.session import OpenProject, Session
 from microtune.train.trainer import (
     Progress,
@@ -48,6 +49,8 @@ class RegressionReport:
 
     `loss_of_guessing` is that of always answering the mean target of the test split, and
     `train_loss_of_guessing` that of the training split. `steps` counts those before this run too.
+    `anomaly` has the scores of the test samples after the last epoch; None without them, or if the
+    network is no auto-encoder.
     """
 
     plan: TrainingPlan
@@ -59,6 +62,7 @@ class RegressionReport:
     epochs: list[ValueEpoch] = field(default_factory=list)
     parameters_sha256: str = ""
     outputs_sha256: str = ""
+    anomaly: AnomalyScores | None = None
 
     @property
     def test_loss(self) -> float | None:
@@ -86,6 +90,7 @@ class RegressionReport:
             "steps_before": self.plan.done, "seconds": round(self.seconds, 3),
             "seed": self.plan.seed, "lr": self.plan.learning_rate,
             "lr_schedule": self.plan.schedule, "numerics_version": NUMERICS_VERSION,
+            "anomaly": _anomaly_json(self.anomaly),
             "parameters_sha256": self.parameters_sha256, "logits_sha256": self.outputs_sha256,
         }  # fmt: skip
 
@@ -96,7 +101,8 @@ class RegressionOutcome:
 
     `test_loss` is the mean squared error, `loss_of_guessing` that of always answering the mean
     target of the split. `outputs` are the network's answers, float64 (N, outputs), `targets` their
-    codes, int8 (N, outputs).
+    codes, int8 (N, outputs). `anomaly` has the score of each sample; None if the network is no
+    auto-encoder.
     """
 
     split: str
@@ -104,14 +110,19 @@ class RegressionOutcome:
     loss_of_guessing: float
     outputs: npt.NDArray[np.float64] = field(repr=False, compare=False)
     targets: npt.NDArray[np.int8] = field(repr=False, compare=False)
+    anomaly: AnomalyScores | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `evaluate --json`."""
         return {
             "task": REGRESS.name, "split": self.split, "samples": len(self.targets),
             "outputs": self.targets.shape[1], "test_loss": self.test_loss,
-            "loss_of_guessing": self.loss_of_guessing,
+            "loss_of_guessing": self.loss_of_guessing, "anomaly": _anomaly_json(self.anomaly),
         }  # fmt: skip
+
+
+def _anomaly_json(found: AnomalyScores | None) -> dict[str, Any] | None:
+    return None if found is None else found.to_json()
 
 
 def open_regression(
@@ -161,6 +172,8 @@ def run_regression(
             on_progress(report.steps, total, f"loss {loss / steps:.4f}")
         if ends:
             report.epochs.append(ValueEpoch(loss / steps, _error(answers, test)))
+            if answers and test is not None:
+                report.anomaly = anomaly_scores(np.stack(answers), test)
             loss, steps, answers = 0.0, 0, []
             if on_epoch is not None:
                 on_epoch()
@@ -184,7 +197,8 @@ def evaluate_regression(
     outputs = np.stack(list(answer(opened, found.frames, on, learnt, progress)))
     guessing = REGRESS.loss_of_guessing(found.targets, opened.classes)
     error = REGRESS.score(outputs, found.targets)
-    return RegressionOutcome(split, error, guessing, outputs, found.targets)
+    scores = anomaly_scores(outputs, found)
+    return RegressionOutcome(split, error, guessing, outputs, found.targets, scores)
 
 
 def answer(

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from microtune.data import Dataset, Description, Split, open_dataset
+from microtune.data import Dataset, Description, Split, open_dataset, open_images
 from microtune.data.arrays import Arrays
 from microtune.data.image.augment import NONE
 from microtune.data.modality import Modality, read_modality
@@ -93,6 +93,20 @@ class OpenProject:
                 "Project.regression (docs/tasks.md)"
             )
 
+    def training_data(self, data: Path) -> tuple[Dataset, ClassLabels]:
+        """A data set to train on, and how its classes are numbered here.
+
+        A head that had classes before it learns may be shown some of them only, one at least.
+        Raises MicrotuneError for data that do not fit.
+        """
+        if not (self.plan.head.knows and self.class_names):
+            dataset = open_dataset(data)
+            return dataset, self.labels_of(dataset)
+        dataset = open_images(data)
+        if dataset.size("train") == 0:
+            raise MicrotuneError(f"{data}: no training images (train/CLASS/*.jpg)")
+        return dataset, self.labels_of(dataset, some=True)
+
     def labels_of(self, dataset: Dataset, *, some: bool = False) -> ClassLabels:
         """How the classes of a data set are numbered here: by name where the project has names.
 
@@ -104,7 +118,7 @@ class OpenProject:
         if not fits:
             raise MicrotuneError(
                 f"{dataset.path} has {len(found)} classes, {self.path} was compiled for "
-                f"{self.classes}; compile again with --classes {len(found)}"
+                f"{self.classes}; compile again with {self._wider(found)}"
                 f"{_difference(found, own) if own else ''}"
             )
         if not own:
@@ -116,6 +130,12 @@ class OpenProject:
                 f"--data {dataset.path}"
             )
         return ClassLabels(own, tuple(own.index(name) for name in found))
+
+    def _wider(self, found: Sequence[str]) -> str:
+        """The option of compile with which these classes fit."""
+        more = len(set(found) - set(self.class_names[: self.plan.head.own]))
+        known = self.plan.head.knows and self.class_names
+        return f"--head extend:{more}" if known and more else f"--classes {len(found)}"
 
 
 @dataclass(frozen=True)
@@ -171,8 +191,7 @@ class Session:
             raise MicrotuneError(f"{project} was compiled with scheme none: nothing to train")
         opened.require_classes()
         learnt = opened.learnt(load)
-        dataset = open_dataset(data)
-        labels = opened.labels_of(dataset)
+        dataset, labels = opened.training_data(data)
 
         def report(done: int, total: int) -> None:
             progress(done, total, "")

@@ -30,7 +30,7 @@ from microtune.run.runners import NO_REPLAY, Runner
 from microtune.stats import mean_and_deviation
 from microtune.train.balance import balanced_order
 from microtune.train.outcome import Outcome, pooled
-from microtune.training.tasks import CLASSIFY
+from microtune.training.tasks import CLASSIFY, task_of
 
 # Chosen on the validation split of clothing10 (docs/accuracy.md).
 DEFAULT_LEARNING_RATE = 0.002
@@ -234,7 +234,7 @@ def run_training(
     `graph` is the project's training graph, for the hash of the parameters. `on_epoch` is called
     after every epoch. Raises MicrotuneError for a plan that cannot be run.
     """
-    classes = graph.output_tensor.shape[1]
+    classes = task_of(graph).classes(graph.output_tensor.elements)
     _check_plan(plan, graph, train, classes)
     samples = len(train.labels)
     total = plan.total_steps(samples)

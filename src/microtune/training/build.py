@@ -13,7 +13,8 @@ from microtune.passes.lower_gradients import BiasFormat, lower_gradients
 from microtune.training.apply_scheme import apply_scheme
 from microtune.training.autodiff import differentiate
 from microtune.training.calibrate import calibrated_offsets
-from microtune.training.head import HeadFormat, knows, replace_head
+from microtune.training.head import check_kept, knows, replace_head
+from microtune.training.head_origin import KEEP, NEW, HeadFormat, HeadOrigin
 from microtune.training.optimisers import DEFAULT_OPTIMIZER, SGD, Optimizer
 from microtune.training.scheme import Scheme
 from microtune.training.tasks import CLASSIFY, Task
@@ -32,31 +33,42 @@ class Formats:
 
 def build_training_graph(
     graph: Graph, outputs: int, scheme: Scheme, formats: Formats,
-    optimizer: Optimizer = DEFAULT_OPTIMIZER, *, task: Task = CLASSIFY, calibrate: bool = True,
+    optimizer: Optimizer = DEFAULT_OPTIMIZER, *, task: Task = CLASSIFY, head: HeadOrigin = NEW,
+    calibrate: bool = True,
 ) -> Graph:  # fmt: skip
     """The graph that is planned and generated: forward, backward, update, in device arithmetic.
 
     Raises what `training_passes` and the passes raise.
     """
     passes = training_passes(
-        graph, outputs, scheme, formats, optimizer, task=task, calibrate=calibrate
+        graph, outputs, scheme, formats, optimizer, task=task, head=head, calibrate=calibrate
     )
     return run_passes(graph, passes)
 
 
 def training_passes(
     graph: Graph, outputs: int, scheme: Scheme, formats: Formats,
-    optimizer: Optimizer = DEFAULT_OPTIMIZER, *, task: Task = CLASSIFY, calibrate: bool = True,
+    optimizer: Optimizer = DEFAULT_OPTIMIZER, *, task: Task = CLASSIFY, head: HeadOrigin = NEW,
+    calibrate: bool = True,
 ) -> tuple[Pass, ...]:  # fmt: skip
     """The passes from an int8 model to its training graph.
 
-    A scheme that trains nothing gives the forward graph. A frozen head is the model's own
+    `head` says what the head starts from. A scheme that trains nothing gives the forward graph.
+    A frozen head is the model's own
     classifier where that knows as many classes; else it is empty, and a scheme that trains
     something in front of it is a MicrotuneError: it would learn nothing. Without `calibrate` the
     gradients' offsets start at 0, which changes no shape and is made much faster. `optimizer` says
     what becomes of the gradients.
     """
-    own = not scheme.head and knows(graph, outputs)
+    if head.own:
+        check_kept(graph, task)
+    if head.more and not scheme.head:
+        raise MicrotuneError(
+            f"scheme {scheme.name} does not train the head, so that the {head.more} classes of "
+            f"--head {head} could never be learnt"
+        )
+    own = head.own or (not scheme.head and knows(graph, outputs, task))
+    origin = KEEP if own and not head.own else head
     if task is not CLASSIFY and not (scheme.head or own):
         raise MicrotuneError(
             f"scheme {scheme.name} does not train the head, and the model has no output layer of "
@@ -70,7 +82,7 @@ def training_passes(
         )
     return (
         DeviceArithmetic(), *(() if task is CLASSIFY else (SetTask(task),)),
-        ReplaceHead(outputs, formats.head, own), ApplyScheme(scheme),
+        ReplaceHead(outputs, formats.head, origin, scheme.head), ApplyScheme(scheme),
         Differentiate(), LowerGradients(formats.bias, calibrate, optimizer),
     )  # fmt: skip
 
@@ -108,18 +120,19 @@ class SetTask:
 
 @dataclass(frozen=True)
 class ReplaceHead:
-    """Put a head of `classes` outputs in the classifier's place, or with `own` make it the head."""
+    """Put a head of `outputs` outputs in the classifier's place."""
 
-    classes: int
+    outputs: int
     format: HeadFormat
-    own: bool
+    origin: HeadOrigin
+    trained: bool
     name: ClassVar[str] = "replace-head"
     needs: ClassVar[Stage] = Stage.MODEL
     gives: ClassVar[Stage] = Stage.TRAINABLE
 
     def run(self, graph: Graph) -> Graph:
         """The graph with a head instead of its classifier."""
-        return replace_head(graph, self.classes, self.format, own=self.own)
+        return replace_head(graph, self.outputs, self.format, self.origin, trained=self.trained)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from microtune.ir.graph import Array, Graph, Node
 from microtune.ir.ops import Trait, has
 from microtune.ir.ops.layer import layer_of
 from microtune.training.head import find_classifier
+from microtune.training.head_origin import NEW, HeadOrigin
 
 AUTO = "auto"  # by this name `compile` chooses (search/automatic.py)
 PUBLISHED = Path(__file__).parent / "schemes"
@@ -44,9 +45,11 @@ class Scheme:
     weights: Mapping[str, int]
     head: bool
 
-    def sha256(self) -> str:
-        """Hash of what is trained (not of the scheme's name)."""
+    def sha256(self, head: HeadOrigin = NEW) -> str:
+        """Hash of what is trained (not of the scheme's name), and of what the head starts from:
+        the codes of a head that keeps the model's own classifier are in another unit."""
         content = [list(self.biases), dict(self.weights), self.head]
+        content += [str(head)] if head.own else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -28,7 +28,7 @@ FAMILIES = (
     "moves",
     "head",
     "cross_entropy",
-    "mean_squared_error",
+    "sigmoid_cross_entropy",
     "mean_squared_error",
 )
 

@@ -19,12 +19,13 @@ static int32_t output_key(const mt_context *context, uint32_t i) {
     return value;
 }
 
-/* The class of the largest output, if the outputs are those of classes. */
+/* The class of the largest output, if the outputs are those of classes. A single output is the
+ * logit of class 1, and 0 that of class 0. */
 static uint32_t predicted_class(const mt_context *context) {
-    uint32_t best = 0;
     if (context->model->target_codes != 0) {
         return MT_NO_CLASS;
     }
+    uint32_t best = context->model->outputs == 1 && output_key(context, 0) > 0;
     for (uint32_t i = 1; i < context->model->outputs; i++) {
         if (output_key(context, i) > output_key(context, best)) {
             best = i;
@@ -95,8 +96,9 @@ int mt_is_target(const mt_context *context, const mt_target *target) {
     if (target == NULL) {
         return 0;
     }
-    return context->model->target_codes == 0 ? target->class_index < context->model->outputs
-                                             : target->codes != NULL;
+    const mt_model *model = context->model;
+    return model->target_codes == 0 ? target->class_index < model->outputs + (model->outputs == 1)
+                                    : target->codes != NULL;
 }
 
 MT_SHARED mt_status train_from(mt_context *context, const int8_t *latent, const mt_target *target,

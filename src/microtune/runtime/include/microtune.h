@@ -69,8 +69,9 @@ typedef struct {
 typedef struct {
     uint32_t predicted_class; /* classify: 0 .. MT_CLASSES - 1, the first of equal logits;
                                  regress: MT_NO_CLASS */
-    int32_t loss_q16;         /* >= 0, times 65536: cross-entropy in nats or mean squared error;
-                                 MT_NO_LOSS after inference */
+    int32_t loss_q16;         /* >= 0, times 65536: cross-entropy in nats or mean squared error (of
+                                 an auto-encoder: the anomaly score of the input, before the
+                                 step); MT_NO_LOSS after inference */
 } mt_result;
 
 #define MT_NO_CLASS UINT32_MAX
@@ -117,7 +118,7 @@ MT_NODISCARD mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32
 int8_t *mt_input(mt_context *context);
 
 /* The outputs of the last mt_infer, mt_train_step, or other call with a result: MT_OUTPUTS values
- * (a classifier: the logits, one for each class), int32 with 16 fraction bits, or float where
+ * (a classifier: the logits, one for each class; with --loss binary that of class 1 alone), int32 with 16 fraction bits, or float where
  * MT_OUTPUT_IS_FLOAT is 1 (a float32 head). Valid until the next call that runs layers begins: the
  * next input may be written to mt_input, changed there and saved states loaded meanwhile. Undefined
  * before the first such call and after mt_make_latent or a call that failed. NULL for an invalid

@@ -85,7 +85,7 @@ class SelectionCosts:
             code_version(), model.sha256(), request.classes, request.target, request.formats,
             request.input, request.schedule, request.replay_bytes,
             request.sram_bytes if several else 0, solver.version(), request.task.name,
-            request.optimizer,
+            request.optimizer, str(request.head),
         )  # fmt: skip
         self._context = hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -147,7 +147,7 @@ class SelectionCosts:
         """
         return build_training_graph(
             self.model.graph, self.request.classes, self.scheme(selection), self.request.formats,
-            task=self.request.task, calibrate=False,
+            task=self.request.task, head=self.request.head, calibrate=False,
         )  # fmt: skip
 
     def velocity_bytes(self, parameter_bytes: int) -> int:

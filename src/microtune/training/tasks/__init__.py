@@ -2,11 +2,12 @@
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Graph
+from microtune.training.tasks.binary import BINARY
 from microtune.training.tasks.classify import CLASSIFY
 from microtune.training.tasks.regress import REGRESS
 from microtune.training.tasks.task import ATTRIBUTE, Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, REGRESS)}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFY, BINARY, REGRESS)}
 
 
 def task_of(graph: Graph) -> Task:
@@ -26,4 +27,15 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
-__all__ = ["CLASSIFY", "REGRESS", "TASKS", "Task", "target_codes", "task_named", "task_of"]
+def task_of_loss(loss: str) -> Task:
+    """The task that `--loss` names. Raises MicrotuneError, naming all, if there is none."""
+    known = {task.loss: task for task in TASKS.values()}
+    if loss not in known:
+        raise MicrotuneError(f"--loss {loss!r}: there are {', '.join(known)}")
+    return known[loss]
+
+
+__all__ = [
+    "BINARY", "CLASSIFY", "REGRESS", "TASKS", "Task", "target_codes", "task_named", "task_of",
+    "task_of_loss",
+]  # fmt: skip

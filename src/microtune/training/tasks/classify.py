@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
-from microtune.training.tasks.task import append_loss_node
+from microtune.training.tasks.task import append_loss_node, class_index
 
 MAX_CLASSES = 2048
 
@@ -18,6 +18,7 @@ class _Classify:
     """The target is the index of a class, int32 (1,)."""
 
     name = "classify"
+    loss = "cross-entropy"
     metric = "accuracy"
     higher_is_better = True
 
@@ -27,6 +28,10 @@ class _Classify:
             raise MicrotuneError(
                 f"--classes {count}: a classifier needs 2 to {MAX_CLASSES} classes"
             )
+
+    def classes(self, outputs: int) -> int:
+        """One for each output."""
+        return outputs
 
     def target_codes(self, count: int) -> int:
         """None: a class is told by its index."""
@@ -43,10 +48,11 @@ class _Classify:
 
     def encode(self, value: npt.ArrayLike, count: int) -> Array:
         """The index of a class, int32 (1,)."""
-        label = np.asarray(value)
-        if label.size != 1 or not 0 <= int(label.reshape(-1)[0]) < count:
-            raise MicrotuneError(f"{label} is no class: there are 0 to {count - 1}")
-        return label.reshape(1).astype(np.int32)
+        return class_index(value, count)
+
+    def class_logits(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The outputs."""
+        return outputs
 
     def decode(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The class with the largest logit, (1,); the first of equal ones."""

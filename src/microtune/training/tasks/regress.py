@@ -21,6 +21,7 @@ class _Regress:
     """The target is a code for each output, int8 (1, N): code / 128, from -1 to 127/128."""
 
     name = "regress"
+    loss = "mse"
     metric = "mean squared error"
     higher_is_better = False
 
@@ -30,6 +31,10 @@ class _Regress:
             raise MicrotuneError(
                 f"--outputs {count}: a regression has 1 to {MAX_OUTPUTS:,} outputs"
             )
+
+    def classes(self, outputs: int) -> int:
+        """None."""
+        return 0
 
     def target_codes(self, count: int) -> int:
         """One for each output."""
@@ -52,18 +57,28 @@ class _Regress:
         it is."""
         return encode_target(np.asarray(value), count, "a target")[0]
 
+    def class_logits(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Raises MicrotuneError: values are no classes."""
+        raise MicrotuneError("a regression has values, not classes")
+
     def decode(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The outputs, which are in units of the target."""
         return outputs
 
     def score(self, outputs: npt.NDArray[np.float64], targets: Array) -> float:
         """The mean over samples and outputs of (output - code/128)²."""
-        wanted = targets.reshape(outputs.shape) / _CODES
-        return float(((outputs - wanted) ** 2).mean())
+        return float(squared_errors(outputs, targets).mean())
 
     def loss_of_guessing(self, targets: Array, count: int) -> float:
         """The variance of each output over the targets, averaged: that of answering the mean."""
         return float((targets.reshape(-1, count) / _CODES).var(axis=0).mean())
+
+
+def squared_errors(outputs: npt.NDArray[np.float64], targets: Array) -> npt.NDArray[np.float64]:
+    """(output - code/128)² of outputs and codes (M, N), float64 (M, N)."""
+    wanted = targets.reshape(outputs.shape) / _CODES
+    squares: npt.NDArray[np.float64] = (outputs - wanted) ** 2
+    return squares
 
 
 REGRESS = _Regress()

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph, Node, Quant, Tensor
 from microtune.ir.ops import OPS
 
@@ -17,11 +18,16 @@ class Task(Protocol):
     """A task. Outputs are the N values of the head as real numbers, float64 (N,)."""
 
     name: str
+    loss: str  # what `--loss` calls it
     metric: str
     higher_is_better: bool
 
     def check_outputs(self, count: int) -> None:
         """Raise MicrotuneError if a model cannot have so many outputs."""
+        ...
+
+    def classes(self, outputs: int) -> int:
+        """How many classes so many outputs tell apart; 0: it has none."""
         ...
 
     def target_codes(self, count: int) -> int:
@@ -43,6 +49,13 @@ class Task(Protocol):
         """The target that a step takes. Raises MicrotuneError if `value` is none."""
         ...
 
+    def class_logits(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """A logit for each class, (..., classes), of outputs (..., N).
+
+        Raises MicrotuneError where there are no classes.
+        """
+        ...
+
     def decode(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """What outputs say, in the form that `encode` takes."""
         ...
@@ -54,6 +67,14 @@ class Task(Protocol):
     def loss_of_guessing(self, targets: Array, count: int) -> float:
         """The loss of the best constant answer to these encoded targets (M, ...)."""
         ...
+
+
+def class_index(value: npt.ArrayLike, classes: int) -> Array:
+    """The index of a class, int32 (1,). Raises MicrotuneError if it is none."""
+    label = np.asarray(value)
+    if label.size != 1 or not 0 <= int(label.reshape(-1)[0]) < classes:
+        raise MicrotuneError(f"{label} is no class: there are 0 to {classes - 1}")
+    return label.reshape(1).astype(np.int32)
 
 
 def append_loss_node(
