@@ -16,6 +16,7 @@ from microtune.run.runners import Runner
 from microtune.targets import load_target
 from microtune.train.trainer import TrainingPlan, training_records
 from microtune.training.build import Formats
+from microtune.training.head_origin import NEW, HeadOrigin
 from microtune.training.optimisers import DEFAULT_OPTIMIZER, Optimizer
 from microtune.training.scheme import Scheme
 from microtune.training.tasks import CLASSIFY, Task
@@ -29,11 +30,13 @@ def compile_project(
     input_mode: pipeline.InputMode = "resident",
     schedule: pipeline.Schedule = "stream", target: str = "cortex-m7", replay: int = 0,
     prefix: str = "", task: Task = CLASSIFY, optimizer: Optimizer = DEFAULT_OPTIMIZER,
+    head: HeadOrigin = NEW,
 ) -> Project:  # fmt: skip
     """Compile a model (the embedded one by default), for the Cortex-M7 by default."""
     request = pipeline.Request(
         classes, scheme, load_target(target), sram, FLASH, formats or Formats(),
         input_mode, schedule, replay, prefix=prefix, task=task, optimizer=optimizer,
+        head=head,
     )  # fmt: skip
     return pipeline.compile_model(model or load_any(embedded.MODEL), request, folder)
 

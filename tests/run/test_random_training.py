@@ -25,7 +25,8 @@ OFTEN = (
     "asymmetric padding", "odd size", "stride 2 on odd size", "wide", "scheme full", "scheme last",
     "scheme ratios", "scheme without head", "input rows", "input resident", "bias int16",
     "bias int32", "head int16", "head float32", "schedule layers", "schedule in-place",
-    "schedule stream", "optimizer momentum",
+    "schedule stream", "optimizer momentum", "task classify", "task binary", "task regress",
+    "head new", "head keep", "head extend:2",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from microtune.run.interpreter import Interpreter
 from microtune.run.runners import loss_q16
 from microtune.training.apply_scheme import can_split
 from microtune.training.build import Formats, build_training_graph
+from microtune.training.head_origin import KEEP, NEW, HeadOrigin
 from microtune.training.optimisers import SGD, Momentum, Optimizer
 from microtune.training.scheme import (
     Scheme,
@@ -35,7 +36,7 @@ from microtune.training.scheme import (
     resolve_scheme,
     scheme_from_table,
 )
-from microtune.training.tasks import CLASSIFY, REGRESS, Task
+from microtune.training.tasks import BINARY, CLASSIFY, REGRESS, Task
 from tests.cases.case import OpCase
 from tests.training.graphs import WIDTHS, GraphCase, random_graph
 
@@ -128,7 +129,13 @@ class Draw:
     input: pipeline.InputMode
     schedule: pipeline.Schedule
     task: Task
+    head: HeadOrigin
     tags: set[str]
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the head."""
+        return 1 if self.task is BINARY else self.case.classes + self.head.more
 
 
 def draw(seed: int, op: OpCase | None = None) -> Draw:
@@ -136,7 +143,8 @@ def draw(seed: int, op: OpCase | None = None) -> Draw:
 
     Every tenth model has a layer of a single channel in and out, every fifth is as wide as the
     blocks of the kernels. Every fourth has a mean squared error instead of cross-entropy, every
-    third is trained with momentum. `op`: with ops of this family.
+    third is trained with momentum. Of eight, one has a single logit for two classes, one keeps the
+    model's own classifier and one adds two classes to it. `op`: with ops of this family.
     """
     rng = np.random.default_rng([seed, 0x7261])
     widths = WIDE if seed % 5 == 2 else WIDTHS
@@ -147,17 +155,23 @@ def draw(seed: int, op: OpCase | None = None) -> Draw:
     scheme, kind = _random_scheme(case.graph, rng)
     by_rows: pipeline.InputMode = "rows" if rng.integers(2) else "resident"
     level = SCHEDULES[rng.integers(len(SCHEDULES))]
-    task = REGRESS if seed % 4 == 3 else CLASSIFY
+    task: Task = REGRESS if seed % 4 == 3 else CLASSIFY
+    head = NEW
+    if scheme.head:
+        task = BINARY if seed % 8 == 5 else task
+        head = KEEP if seed % 8 == 1 else HeadOrigin("extend", 2) if seed % 8 == 6 else NEW
     if op is not None and seed % 2:  # its ops are frozen, and all of the frozen part is streamed
         scheme, kind = resolve_scheme("last-1", case.graph, case.graph.name), "last"
         level = "in-place"
     optimizer: Optimizer = Momentum.of(MOMENTA[seed // 3 % 3]) if seed % 3 == 0 else SGD()
     tags = {
         f"task {task.name}", f"bias {formats.bias}", f"head {formats.head}", f"scheme {kind}",
-        f"input {by_rows}", f"optimizer {optimizer.name}",
+        f"input {by_rows}", f"head {head}", f"optimizer {optimizer.name}",
         f"schedule {level}", *(["wide"] if widths is WIDE else []),
     }  # fmt: skip
-    return Draw(seed, rng, case, formats, optimizer, scheme, by_rows, level, task, tags | case.tags)
+    return Draw(
+        seed, rng, case, formats, optimizer, scheme, by_rows, level, task, head, tags | case.tags
+    )
 
 
 def training_case(seed: int, op: OpCase | None = None) -> TrainingCase:
@@ -165,9 +179,10 @@ def training_case(seed: int, op: OpCase | None = None) -> TrainingCase:
     drawn = draw(seed, op)
     case, rng = drawn.case, drawn.rng
     graph = build_training_graph(
-        case.graph, case.classes, drawn.scheme, drawn.formats, drawn.optimizer, task=drawn.task
-    )
-    if drawn.scheme.head and rng.integers(2):
+        case.graph, drawn.outputs, drawn.scheme, drawn.formats, drawn.optimizer, task=drawn.task,
+        head=drawn.head,
+    )  # fmt: skip
+    if drawn.scheme.head and not drawn.head.own and rng.integers(2):
         _fill_head(graph, rng)
     graph.execution = Execution(drawn.input)
     graph = pipeline.schedule(graph, drawn.schedule)
@@ -213,10 +228,10 @@ def frames_of(case: GraphCase, rng: np.random.Generator) -> Array:
 
 
 def _targets(drawn: Draw) -> list[Array]:
-    classes, rng = drawn.case.classes, drawn.rng
+    outputs, rng = drawn.outputs, drawn.rng
     if drawn.task is REGRESS:
-        return list(rng.integers(-128, 128, (FRAMES, classes)).astype(np.int8))
-    return list(rng.integers(classes, size=(FRAMES, 1)))
+        return list(rng.integers(-128, 128, (FRAMES, outputs)).astype(np.int8))
+    return list(rng.integers(drawn.task.classes(outputs), size=(FRAMES, 1)))
 
 
 def _rates(rng: np.random.Generator) -> list[float]:

@@ -192,3 +192,22 @@ def test_losses(lib: ctypes.CDLL, seed: int, classes: int, spread: float) -> Non
     expected_float, real_loss = numerics.softmax_float32(real, label)
     assert (df.view("u4") == expected_float.view("u4")).all()
     assert loss[0] == int(np.clip(np.float64(real_loss * np.float32(65536)), 0, 2**31 - 1))
+
+
+@checks
+@given(logit=st.integers(-(2**31), 2**31 - 1), label=st.integers(0, 1), drop=st.integers(0, 24))
+def test_the_loss_of_one_logit(lib: ctypes.CDLL, logit: int, label: int, drop: int) -> None:
+    """It is that of a softmax of 0 and the logit, small ones too."""
+    pair, loss = np.array([0, logit >> drop], np.int64), np.zeros(1, np.int32)
+    d = np.zeros(1, np.int16)
+    codes = pair[1:].astype(np.int32)
+    io = fill(native.LossIo, logits=codes, label=label, d_logits=d, loss_q16=loss)
+    call(lib, "mt_sigmoid_loss_int16", native.LossParams(2), io)
+    expected, expected_loss = numerics.softmax_q15(pair, label)
+    assert (d[0], loss[0]) == (expected[1], expected_loss)
+    real, df = (pair / 65536).astype(np.float32), np.zeros(1, np.float32)
+    io = fill(native.LossIo, logits=real[1:].copy(), label=label, d_logits=df, loss_q16=loss)
+    call(lib, "mt_sigmoid_loss_float32", native.LossParams(2), io)
+    expected_float, real_loss = numerics.softmax_float32(real, label)
+    assert df.view("u4")[0] == expected_float.view("u4")[1]
+    assert loss[0] == int(np.clip(np.float64(real_loss * np.float32(65536)), 0, 2**31 - 1))
