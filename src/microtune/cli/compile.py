@@ -65,7 +65,8 @@ def compile_command(
                           "--head-format.")
     ] = "new",
     head_format: Annotated[
-        HeadKind | None, typer.Option(show_default="int16", help="Number format of the head.")
+        HeadKind | None, typer.Option(show_default="int16", help="Number format of the head; "
+                                        "int16 if not given.")
     ] = None,
     loss: Annotated[
         LossKind | None, typer.Option(show_default="cross-entropy, or mse with --outputs", help=
