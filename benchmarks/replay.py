@@ -69,26 +69,31 @@ class Pair:
             scheme = str(folder / "ratios.toml")
             Path(scheme).write_text(RATIOS, encoding="utf-8")
         budgets = "--sram 64MB --flash 64MB" if "--target" not in self.options else "--sram 256KB"
-        words = f"--classes {classes} {budgets} {self.options}".split()
+        count = "" if "--outputs" in self.options else f"--classes {classes}"
+        words = f"{count} {budgets} {self.options}".split()
         return ["compile", str(model), "--scheme", scheme, *words, "-o", str(project)]
 
 
 PAIRS = (
-    Pair("fashion5", "full", "--bias int32 --head float32 --schedule layers"),
-    Pair("fashion5", "full", "--bias int16 --head int16 --schedule in-place --input rows"),
-    Pair("fashion5", "last-7", "--bias int16 --head float32"),
-    Pair("fashion5", "ratios", "--bias int32 --head int16 --input rows"),
+    Pair("fashion5", "full", "--bias int32 --head-format float32 --schedule layers"),
+    Pair("fashion5", "full", "--bias int16 --head-format int16 --schedule in-place --input rows"),
+    Pair("fashion5", "last-7", "--bias int16 --head-format float32"),
+    Pair("fashion5", "ratios", "--bias int32 --head-format int16 --input rows"),
     Pair("fashion5", "ratios", "--schedule layers"),
     Pair("fashion5", "bias-only", "--schedule in-place"),
     Pair("fashion5", "head-only", "--replay 16KB"),
     Pair("fashion5", "ratios", "--optimizer momentum --input rows"),
     Pair("fashion5", "none", "--input rows"),
     Pair("fashion5", "head-only", "--prefix tops_ --classes a,b,c,d,e --class-names"),
+    Pair("fashion5", "last-3", "--head keep --bias int32"),
+    Pair("fashion5", "last-3", "--head extend:3 --classes 8 --head-format float32"),
+    Pair("fashion5", "last-3", "--loss binary --classes 2 --replay 4KB"),
+    Pair("fashion5", "last-3", "--outputs 784"),
     Pair("fashion5", "last-7", "--target cortex-m7-banks --input rows"),
     Pair("fashion5", "last-7", "--input rows", solver=True),
     Pair("mcunet-5fps", "49KB", "--input rows"),
     Pair("mcunet-5fps", "49KB", "--input rows", solver=True),
-    Pair("mbv2-w0.35", "49KB", "--bias int32 --head float32 --schedule in-place"),
+    Pair("mbv2-w0.35", "49KB", "--bias int32 --head-format float32 --schedule in-place"),
     Pair("proxyless-w0.3", "148KB", "--schedule layers"),
 )  # fmt: skip
 

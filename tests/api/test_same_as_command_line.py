@@ -39,12 +39,12 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> tuple[mt.Project, Path
     project = mt.compile(
         mt.load(embedded.MODEL), data=embedded.DATA, scheme="last-3", target="cortex-m7-banks",
         sram=256 * 1024, flash="1MB", input="rows", prefix="tops_", replay="8KB",
-        bias="int32", head="float32", class_names=True, output=folder / "python",
+        bias="int32", head_format="float32", class_names=True, output=folder / "python",
     )  # fmt: skip
     done = microtune(
         "compile", embedded.MODEL, "--data", embedded.DATA, "--scheme", "last-3", "--target",
         "cortex-m7-banks", "--input", "rows", "--prefix", "tops_", "--replay", "8KB",
-        "--bias", "int32", "--head", "float32", "--class-names", "-o", folder / "command",
+        "--bias", "int32", "--head-format", "float32", "--class-names", "-o", folder / "command",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return project, folder / "command"

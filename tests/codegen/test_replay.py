@@ -57,11 +57,12 @@ def test_the_generated_sources_are_the_recorded_ones(
 
 
 def test_every_option_of_compile_that_shapes_the_sources_is_in_some_pair() -> None:
-    """Each schedule, input, format of bias and head, replay memory, banks, and no training."""
+    """Each schedule, input, format, head, loss, replay memory, banks, and no training."""
     names = " ".join(pair.name for pair in replay.PAIRS if pair.model == "fashion5")
     for word in (
         "--schedule layers", "--schedule in-place", "--input rows", "--bias int32", "--bias int16",
-        "--head float32", "--head int16", "--replay", "--prefix", "--class-names",
+        "--head-format float32", "--head-format int16", "--head keep", "--head extend",
+        "--loss binary", "--outputs", "--replay", "--prefix", "--class-names",
         "--target cortex-m7-banks", "--optimizer momentum", " none ", " full ", " ratios ",
         " bias-only ", " head-only ",
     ):  # fmt: skip

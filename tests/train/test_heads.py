@@ -206,7 +206,9 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
         (("--loss", "binary", "--outputs", 1), "--loss binary learns classes: leave one"),
         (("--loss", "cross-entropy", "--outputs", 9), "--loss cross-entropy learns classes"),
         (("--loss", "binary", "--classes", 3), "tells two classes apart, not 3"),
-        (("--head", "int16", "--head-format", "float32", "--classes", 3), "the old spelling"),
+        (("--loss", "mse", "--outputs", 4, "--classes", 4), "--outputs learns values: leave"),
+        (("--loss", "mse", "--data", embedded.DATA), "--loss mse learns values: leave --classes"),
+        (("--head", "int16", "--classes", 3), "a number format is chosen by --head-format int16"),
     ):
         assert words in refused(embedded.MODEL, *options, *output)
     none = ("--head", "extend:1", "--scheme", "none", "-o", tmp_path / "q")

@@ -17,7 +17,7 @@ from microtune.ir.graph import Array, Graph, Quant
 from microtune.run.host import HostLibrary
 from microtune.training.build import Formats, training_passes
 from microtune.training.head import find_classifier, replace_head
-from microtune.training.head_origin import KEEP, NEW, HeadOrigin, parse_head
+from microtune.training.head_origin import KEEP, NEW, HeadFormat, HeadOrigin, parse_head
 from microtune.training.head_values import with_more_codes, with_more_reals
 from microtune.training.scheme import Scheme, resolve_scheme
 from microtune.training.tasks import BINARY, REGRESS
@@ -58,23 +58,18 @@ def network(outputs: int) -> Graph:
     return builder.finish(y)
 
 
-def test_what_head_and_head_format_say() -> None:
-    for words, expected in {
-        ("new", None): (NEW, "int16"), ("keep", "float32"): (KEEP, "float32"),
-        ("extend:2", None): (EXTEND, "int16"), ("int16", None): (NEW, "int16"),
-        ("float32", None): (NEW, "float32"), ("float32", "float32"): (NEW, "float32"),
-    }.items():  # fmt: skip
-        assert parse_head(*words) == expected
-    for head, head_format, message in (
-        ("float32", "int16", "the old spelling of --head-format float32"),
-        ("new", "int8", "--head-format 'int8': there are int16, float32"),
-        ("extend:0", None, "at least one class"),
-        ("extend:-1", None, r"there are new, keep and extend:K"),
-        ("extend", None, r"there are new, keep and extend:K"),
-        ("mine", None, r"there are new, keep and extend:K"),
+def test_what_head_says() -> None:
+    for text, expected in {"new": NEW, "keep": KEEP, "extend:2": EXTEND}.items():
+        assert parse_head(text) == expected and str(expected) == text
+    for text, message in (
+        ("float32", "a number format is chosen by --head-format float32"),
+        ("extend:0", "at least one class"),
+        ("extend:-1", r"there are new, keep and extend:K"),
+        ("extend", r"there are new, keep and extend:K"),
+        ("mine", r"there are new, keep and extend:K"),
     ):
         with pytest.raises(MicrotuneError, match=message):
-            parse_head(head, head_format)
+            parse_head(text)
 
 
 def test_a_kept_classifier_predicts_what_the_file_predicts() -> None:
@@ -96,12 +91,12 @@ def test_a_kept_classifier_predicts_what_the_file_predicts() -> None:
 
 
 @pytest.mark.parametrize("head_format", ["int16", "float32"])
-def test_an_added_class_changes_no_answer(head_format: str) -> None:
+def test_an_added_class_changes_no_answer(head_format: HeadFormat) -> None:
     """The logits of the model's own classes are those of the kept head; the new ones lie below the
     largest. With rows of zeros, 2 to 3 of 100 of these pictures would be of a new class."""
-    graph, kind = device(), parse_head("keep", head_format)[1]
-    kept = replace_head(graph, 5, kind, KEEP)
-    more = replace_head(graph, 7, kind, EXTEND)
+    graph = device()
+    kept = replace_head(graph, 5, head_format, KEEP)
+    more = replace_head(graph, 7, head_format, EXTEND)
     below_zero = 0
     for frame in pictures(120):
         own, found = logits(kept, frame), logits(more, frame)

@@ -54,7 +54,7 @@ class CompileOptions(TypedDict, total=False):
     step_instructions: int | None
     bias: BiasFormat
     head: str
-    head_format: HeadFormat | None
+    head_format: HeadFormat
     loss: LossName | None
     optimizer: OptimizerName
     momentum: float | None
@@ -81,7 +81,7 @@ def compile(
     step_instructions: int | None = None,
     bias: BiasFormat = "int16",
     head: str = "new",
-    head_format: HeadFormat | None = None,
+    head_format: HeadFormat = "int16",
     loss: LossName | None = None,
     optimizer: OptimizerName = "sgd",
     momentum: float | None = None,
@@ -115,9 +115,8 @@ def compile(
         step_instructions: estimated instructions of a training step, at most. Only with "auto".
         bias: number format of trained biases.
         head: what the head starts from (docs/tasks.md): "new" (empty), "keep" (the model's own
-            classifier with its classes) or "extend:K" (that, and K more classes). "int16" and
-            "float32" are the old spelling of `head_format`.
-        head_format: number format of the head, "int16" or "float32"; None: int16.
+            classifier with its classes) or "extend:K" (that, and K more classes).
+        head_format: number format of the head, "int16" or "float32".
         loss: "cross-entropy" (one output for each class), "binary" (one output for two classes) or
             "mse" (values); None: cross-entropy, or mse with `outputs`.
         optimizer: "sgd", or "momentum": each trained parameter then has a velocity of its own
@@ -207,7 +206,7 @@ def _request(
     if isinstance(chosen_scheme, str) and chosen_scheme.strip().lower() == AUTO:
         chosen_scheme = AUTO
     loaded = as_model(model)
-    head, head_format = parse_head(options.get("head", "new"), options.get("head_format"))
+    head = parse_head(options.get("head", "new"))
     task = _task(options)
     if head.own:
         check_kept(loaded.graph, task)
@@ -221,7 +220,7 @@ def _request(
         flash_bytes=parse_bytes(options.get("flash", "1MB")),
         formats=Formats(
             choice("bias", options.get("bias", "int16"), BiasFormat),
-            head_format,
+            choice("head_format", options.get("head_format", "int16"), HeadFormat),
         ),
         input=choice("input", options.get("input", "resident"), pipeline.InputMode),
         schedule=choice("schedule", options.get("schedule", "stream"), pipeline.Schedule),
@@ -253,7 +252,8 @@ def _task(options: CompileOptions) -> Task:
         )
     names = ("classes", "data", "class_names")
     if task is REGRESS and any(options.get(name) for name in names):
-        raise MicrotuneError("--outputs learns values: leave --classes, --data, --class-names out")
+        asked = "--loss mse" if outputs is None else "--outputs"
+        raise MicrotuneError(f"{asked} learns values: leave --classes, --data, --class-names out")
     return task
 
 

@@ -71,7 +71,7 @@ def search(
     compare_plans: int = 20,
     input: pipeline.InputMode = "resident",
     bias: BiasFormat = "int16",
-    head: HeadFormat = "int16",
+    head_format: HeadFormat = "int16",
     on_choice: Callable[[SearchResult], None] | None = None,
     progress: OnProgress | None = None,
 ) -> FoundScheme:
@@ -104,7 +104,7 @@ def search(
             three seeds.
         input: "resident" or "rows", as in `compile`.
         bias: number format of trained biases.
-        head: number format of the head.
+        head_format: number format of the head.
         on_choice: is told what is chosen by the contributions, before the verification begins.
         progress: is told how far the work is.
 
@@ -117,7 +117,9 @@ def search(
         parse_bytes(sram), parse_bytes(flash),
         None if step_instructions is None else whole("step_instructions", step_instructions, 1),
     )  # fmt: skip
-    formats = Formats(choice("bias", bias, BiasFormat), choice("head", head, HeadFormat))
+    formats = Formats(
+        choice("bias", bias, BiasFormat), choice("head_format", head_format, HeadFormat)
+    )
     request = pipeline.Request(
         2, "head-only", load_target(target), limits.sram_bytes, limits.flash_bytes, formats,
         choice("input", input, pipeline.InputMode),

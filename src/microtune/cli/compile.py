@@ -17,7 +17,7 @@ from microtune.report.console import console, figures_table
 
 
 class LossKind(StrEnum):
-    """The loss."""
+    """What the loss of a training step is."""
 
     cross_entropy = "cross-entropy"
     binary = "binary"
@@ -61,17 +61,15 @@ def compile_command(
     head: Annotated[
         str, typer.Option(metavar="new|keep|extend:K", help="What the head starts from: new "
                           "(empty), keep (the model's own classifier and its classes), extend:K "
-                          "(that, and K more classes). int16 and float32 are the old spelling of "
-                          "--head-format.")
+                          "(that, and K more classes).")
     ] = "new",
     head_format: Annotated[
-        HeadKind | None, typer.Option(show_default="int16", help="Number format of the head; "
-                                        "int16 if not given.")
-    ] = None,
+        HeadKind, typer.Option(help="Number format of the head.")
+    ] = HeadKind.int16,
     loss: Annotated[
-        LossKind | None, typer.Option(show_default="cross-entropy, or mse with --outputs", help=
-                          "cross-entropy (one output for each class), binary (one output for two "
-                          "classes) or mse (values).")
+        LossKind | None, typer.Option(help="cross-entropy (the default: one output for each "
+                          "class), binary (one output for two classes) or mse (values; the "
+                          "default with --outputs).")
     ] = None,
     optimizer: Annotated[
         OptimizerKind, typer.Option(help="SGD, or SGD with momentum: a velocity in SRAM for each "
@@ -113,7 +111,7 @@ def compile_command(
     options = CompileOptions(
         scheme=scheme, classes=classes, outputs=outputs, data=data, target=target, sram=sram,
         flash=flash, step_instructions=step_instructions, bias=bias.value,
-        head=head, head_format=None if head_format is None else head_format.value,
+        head=head, head_format=head_format.value,
         loss=None if loss is None else loss.value, optimizer=optimizer.value,
         momentum=momentum, input=input_mode.value, schedule=schedule.value,
         replay=replay, class_names=class_names, learnt=learnt,

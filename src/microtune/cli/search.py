@@ -59,7 +59,8 @@ def search(
         InputKind, typer.Option("--input", help="A resident frame, or rows asked from a callback.")
     ] = InputKind.resident,
     bias: Annotated[BiasKind, typer.Option(help="Format of trained biases.")] = BiasKind.int16,
-    head: Annotated[HeadKind, typer.Option(help="Format of the head.")] = HeadKind.int16,
+    head_format: Annotated[HeadKind, typer.Option(help="Number format of the head.")]
+    = HeadKind.int16,
 ) -> None:  # fmt: skip
     """Find the scheme that learns DATA best within the budgets, with its evidence."""
     from microtune.report.search_text import search_tables, verification_tables
@@ -70,7 +71,8 @@ def search(
             step_instructions=step_instructions, fast=fast, verify=verify, all_layers=all_layers,
             epochs=epochs, seeds=seeds, lr=lr, backend=backend.value, address=address,
             workers=workers, cache=cache, pareto=pareto, train_marks=with_marks,
-            compare_plans=plans, input=input_mode.value, bias=bias.value, head=head.value,
+            compare_plans=plans, input=input_mode.value, bias=bias.value,
+            head_format=head_format.value,
             on_choice=lambda found: console.print(*search_tables(found)), progress=bars,
         )  # fmt: skip
     if found.result.verified:

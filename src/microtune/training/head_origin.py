@@ -35,28 +35,12 @@ class HeadOrigin:
 NEW, KEEP = HeadOrigin(), HeadOrigin("keep")
 
 
-def parse_head(head: str, head_format: str | None = None) -> tuple[HeadOrigin, HeadFormat]:
-    """What `--head` and `--head-format` say: (origin, number format).
-
-    `head` is "new", "keep" or "extend:K", or in the old spelling a number format; the format is
-    int16 if neither names one. Raises MicrotuneError.
-    """
-    formats = get_args(HeadFormat)
-    if head_format is not None and head_format not in formats:
-        raise MicrotuneError(f"--head-format {head_format!r}: there are {', '.join(formats)}")
-    if head not in formats:
-        return _origin(head), "float32" if head_format == "float32" else "int16"
-    if head_format not in (None, head):
-        raise MicrotuneError(
-            f"--head {head} is the old spelling of --head-format {head}, and --head-format is "
-            f"{head_format}: leave one of them out"
-        )
-    return NEW, "float32" if head == "float32" else "int16"
-
-
-def _origin(text: str) -> HeadOrigin:
+def parse_head(text: str) -> HeadOrigin:
+    """What `--head` says: "new", "keep" or "extend:K". Raises MicrotuneError for anything else."""
     if text in ("new", "keep"):
         return KEEP if text == "keep" else NEW
+    if text in get_args(HeadFormat):
+        raise MicrotuneError(f"--head {text}: a number format is chosen by --head-format {text}")
     match = re.fullmatch(r"extend:([0-9]{1,9})", str(text))
     if match is None:
         raise MicrotuneError(

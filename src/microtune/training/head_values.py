@@ -24,7 +24,7 @@ def own_values(graph: Graph, classifier: Node, outputs: int) -> tuple[Array, Arr
     """(weight (N, C), bias (N,)) of the classifier as real numbers, float64, for the graph's task.
 
     A binary head of a classifier for two classes is the difference of its rows. Those of a
-    regression are in units of its target (`_in_codes`). Raises MicrotuneError if the model has
+    regression are in units of its target (`in_codes`). Raises MicrotuneError if the model has
     another number of outputs.
     """
     o = layer_of(classifier)

@@ -118,11 +118,11 @@ MT_NODISCARD mt_status mt_init(mt_memory memory, const mt_memory *arenas, uint32
 int8_t *mt_input(mt_context *context);
 
 /* The outputs of the last mt_infer, mt_train_step, or other call with a result: MT_OUTPUTS values
- * (a classifier: the logits, one for each class; with --loss binary that of class 1 alone), int32 with 16 fraction bits, or float where
- * MT_OUTPUT_IS_FLOAT is 1 (a float32 head). Valid until the next call that runs layers begins: the
- * next input may be written to mt_input, changed there and saved states loaded meanwhile. Undefined
- * before the first such call and after mt_make_latent or a call that failed. NULL for an invalid
- * context. */
+ * (a classifier: the logits, one for each class; with --loss binary that of class 1 alone), int32
+ * with 16 fraction bits, or float where MT_OUTPUT_IS_FLOAT is 1 (a float32 head). Valid until the
+ * next call that runs layers begins: the next input may be written to mt_input, changed there and
+ * saved states loaded meanwhile. Undefined before the first such call and after mt_make_latent or a
+ * call that failed. NULL for an invalid context. */
 const void *mt_output(const mt_context *context);
 
 /* Runs the network on the input. MT_ERROR_ARGUMENT: NULL or not a context. MT_ERROR_INPUT. */

@@ -159,8 +159,8 @@ typedef struct {
 void mt_loss_int16(const mt_loss_params *p, const mt_loss_int16_io *io);
 void mt_loss_float32(const mt_loss_params *p, const mt_loss_float32_io *io);
 
-/* Sigmoid cross-entropy: `logits` and `d_logits` have one element, that of class 1; p->classes is 2.
- */
+/* Sigmoid cross-entropy: `logits` and `d_logits` have one element, that of class 1. p->classes is
+ * 2. */
 void mt_sigmoid_loss_int16(const mt_loss_params *p, const mt_loss_int16_io *io);
 void mt_sigmoid_loss_float32(const mt_loss_params *p, const mt_loss_float32_io *io);
 
