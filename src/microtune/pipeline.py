@@ -308,7 +308,7 @@ def compile_model(
     own = own_classes(model, request.task)
     count = request.task.classes(request.classes) or request.classes
     if request.head.own or not scheme.head:
-        note(head_note(own, request.head, request.class_names, count))
+        note(head_note(own, request.head, request.class_names, count, request.task))
     plan = plan_graph(graph, request)
     try:
         check_budget(graph, plan, request)

@@ -128,22 +128,24 @@ def test_python_stands_on_pages_that_run_it() -> None:
     assert pages == {"camera.md", "data.md", "python.md", "tasks.md"}
 
 
-def test_the_auto_encoder_of_the_page_learns(
+def test_the_tasks_of_the_page_are_learnt(
     workspace: Path, shell_environment: dict[str, str]
 ) -> None:
-    """docs/tasks.md compiles it and trains it on this machine."""
-    page = [p for p in all_pieces("python", "sh") if p.page.name == "tasks.md"]
-    said = []
-    for piece in page:
-        if piece.kind == "sh":
-            for command in shell_commands(piece.text):
-                run(command, workspace, shell_environment)
-        else:
-            said.append(run_python(piece.text, workspace, shell_environment))
-    steps, (test, guessing) = said[0], map(float, said[1].split())
-    assert float(steps.split()[-1]) < 0.3 and test < guessing
+    """docs/tasks.md adds classes, trains an auto-encoder, and then a switch and an alarm."""
+    steps, *story = [p.text for p in all_pieces("python") if p.page.name == "tasks.md"]
+    for piece in (p for p in all_pieces("sh") if p.page.name == "tasks.md"):
+        for command in shell_commands(piece.text):
+            run(command, workspace, shell_environment)
+    assert float(run_python(steps, workspace, shell_environment).split()[-1]) < 0.3
     learnt = json.loads((workspace / "out/encoder.json").read_text(encoding="utf-8"))
-    assert learnt["test_loss"] < test and learnt["loss_of_guessing"] == guessing
+    assert learnt["test_loss"] < learnt["loss_of_guessing"]
+    right, *answers, alarm, rings = run_python(
+        "\n".join(story), workspace, shell_environment
+    ).splitlines()
+    assert float(right.split("%")[0]) > 90
+    assert sum(answer[0] == answer.split("is ")[1][0] for answer in answers) >= 3
+    assert float(alarm.split()[1].rstrip(";")) > 0.85
+    assert rings.count("True") + rings.count("False") == len(answers) == 4
 
 
 def test_the_arrays_of_the_page_are_a_data_set(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ import microtune as mt
 from microtune.data.arrays import Arrays
 from microtune.data.dataset import OwnInput, Split
 from microtune.data.targets import describe, load_values, open_values
+from microtune.importers import load_any
+from microtune.ir.builder import Builder
+from microtune.ir.evaluate import evaluate
+from microtune.ir.graph import Array, Quant
+from microtune.ir.modelfile import ModelFile, save_model
 from microtune.run.host import HostLibrary
 from microtune.train.anomaly import anomaly_scores
 from tests.processes import microtune
@@ -126,9 +132,61 @@ def test_scores_without_both_kinds_have_no_auc() -> None:
         assert found.auc == auc and found.to_json()["auc"] == auc
 
 
+def principal_components(path: Path, x: Array, count: int) -> ModelFile:
+    """An auto-encoder of two layers that projects on the first principal components."""
+    scale, zero = 0.03, 5
+    flat = x.reshape(len(x), -1).astype(np.float64)
+    axes = np.linalg.svd(flat, full_matrices=False)[2][:count]
+    builder, inner = Builder("encoder"), float(np.abs(flat @ axes.T).max()) / 120
+    y = builder.reshape("flat", builder.input((1, *x.shape[1:]), scale, zero), (1, axes.shape[1]))
+    for name, weight, quant in (("code", axes, Quant(inner, 0)), ("y", axes.T, Quant(scale, zero))):
+        scales = np.abs(weight).max(axis=1) / 127
+        codes = np.rint(weight / scales[:, None]).astype(np.int8)
+        y = builder.fully_connected(name, y, codes, scales, np.zeros(len(codes), np.int32), quant)
+    save_model(ModelFile(builder.finish(y), {"kind": "array"}, "MIT", "made by a test"), path)
+    return load_any(path)
+
+
+def test_a_kept_auto_encoder_scores_as_the_file_does(tmp_path: Path) -> None:
+    """Before any step the scores are those of the file's own outputs. These are rounded to int8,
+    which moves an output by 0.29 codes (root mean square). It then learns that
+    the sensor has drifted."""
+    content = vibrations(tmp_path / "v.npz")
+    x = content["x"][:, None]
+    model = principal_components(tmp_path / "m.mt", x[:180], 2)
+    notes: list[str] = []
+    project = mt.compile(
+        model, output=tmp_path / "p", head="keep", loss="mse", scheme="head-only",
+        note=notes.append,
+    )  # fmt: skip
+    assert notes == ["the head starts as the model's own output layer: 144 outputs"]
+    found = project.regression.evaluate(tmp_path / "v.npz", note=notes.append)
+    assert found.anomaly is not None and found.anomaly.auc is not None
+    assert found.anomaly.auc > 0.99 and "zeros" not in " ".join(notes)
+    graph = model.graph
+    split = load_values(open_values(tmp_path / "v.npz"), "test", MODALITY, LENGTH * CHANNELS)
+    for frame, score in zip(split.frames, found.anomaly.scores, strict=True):
+        codes = evaluate(graph, {graph.input_tensor.name: frame[None]})[graph.outputs[0]]
+        errors = (codes.reshape(-1).astype(float) - frame.reshape(-1)) / 128
+        assert np.sqrt(score) == pytest.approx(np.sqrt((errors**2).mean()), abs=0.35 / 128)
+    np.savez(tmp_path / "drift.npz", **(content | {"x": content["x"] + 0.5}))
+    drifted = project.regression.evaluate(tmp_path / "drift.npz", note=notes.append).anomaly
+    learnt = project.regression.train(tmp_path / "drift.npz", epochs=2, lr=0.5, note=notes.append)
+    assert drifted is not None and learnt.anomaly is not None
+    means = [scores.mean(abnormal=False) for scores in (drifted, learnt.anomaly)]
+    assert means[1] is not None and means[0] is not None and means[1] < means[0] / 4
+    assert learnt.anomaly.auc == 1.0
+
+
 def test_python_has_the_scores(encoder: tuple[Path, Path]) -> None:
     notes: list[str] = []
     outcome = mt.open(encoder[0]).regression.evaluate(encoder[1], note=notes.append)
     assert isinstance(outcome.anomaly, mt.AnomalyScores)
     assert len(outcome.anomaly.scores) == len(outcome.anomaly.samples) == 60
     assert outcome.to_json()["anomaly"] == outcome.anomaly.to_json()
+    split = load_values(open_values(encoder[1]), "test", MODALITY, LENGTH * CHANNELS)
+    values = mt.open(encoder[0]).regression.predict(split.frames, note=notes.append)
+    assert values.anomaly_scores.tolist() == outcome.anomaly.scores.tolist()
+    few = replace(values, outputs=values.outputs[:, :2])
+    with pytest.raises(mt.MicrotuneError, match="2 outputs for 144 inputs is no auto-encoder"):
+        few.anomaly_scores  # noqa: B018

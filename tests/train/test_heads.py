@@ -82,6 +82,9 @@ def test_classes_are_added_in_the_field(wardrobe: Path, tmp_path: Path) -> None:
     library = HostLibrary(wardrobe, flags=("-O1",))
     frames = mt.open(wardrobe).frames(embedded.DATA, split="train")
     assert min(frames.labels) == 5
+    notes: list[str] = []
+    mt.open(wardrobe).train(embedded.DATA, steps=1, evaluate="at-the-end", note=notes.append)
+    assert any(f"classes that the head knows: {', '.join(OWN)}. It for" in note for note in notes)
     assert {library.infer(frame) for frame in frames.frames[::40]} <= set(range(5))
 
 

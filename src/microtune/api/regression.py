@@ -24,6 +24,7 @@ from microtune.api.places import check_places
 from microtune.api.reports import OnNote, OnProgress, Reporter
 from microtune.api.samples import read_samples
 from microtune.api.training import check_options, going_on, run_seed, tell_rate
+from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array
 from microtune.run.runners import BackEnd
 from microtune.train.regression import (
@@ -42,6 +43,7 @@ from microtune.train.trainer import (
     TrainingPlan,
     check_learning_rate,
 )
+from microtune.training.tasks.regress import squared_errors
 
 _UNTAUGHT = (
     "as compiled the head is all zeros, so that every output is 0: train, and give what was learnt "
@@ -58,6 +60,21 @@ class Values:
     samples: tuple[str, ...]
     outputs: npt.NDArray[np.float64]
     frames: Array = field(repr=False, compare=False)
+
+    @property
+    def anomaly_scores(self) -> npt.NDArray[np.float64]:
+        """How far each answer of an auto-encoder is from its sample, mean squared error, (N,).
+
+        Raises MicrotuneError if there are not as many outputs as values in a sample.
+        """
+        size = int(np.prod(self.frames.shape[1:]))
+        if self.outputs.shape[1] != size:
+            raise MicrotuneError(
+                f"a network of {self.outputs.shape[1]} outputs for {size} inputs is no "
+                "auto-encoder, and has no anomaly score"
+            )
+        scores: npt.NDArray[np.float64] = squared_errors(self.outputs, self.frames).mean(axis=1)
+        return scores
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `predict --json`."""

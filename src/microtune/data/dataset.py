@@ -182,10 +182,14 @@ def open_dataset(path: Path, least: int = LEAST_CLASSES) -> Dataset:
     return Dataset(path, source, classes)
 
 
+class UnlabelledError(MicrotuneError):
+    """A data set says of no sample which class it is of."""
+
+
 def _labelled(path: Path) -> Source:
     source = open_source(path)
     if source.samples and source.classes == []:
-        raise MicrotuneError(f"{path}: lacks ['classes', 'label'], which a classifier needs")
+        raise UnlabelledError(f"{path}: lacks ['classes', 'label'], which a classifier needs")
     return source
 
 

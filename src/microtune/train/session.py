@@ -107,6 +107,17 @@ class OpenProject:
             raise MicrotuneError(f"{data}: no training images (train/CLASS/*.jpg)")
         return dataset, self.labels_of(dataset, some=True)
 
+    def forgotten(self, learnt: Sequence[int]) -> list[str]:
+        """A line on the model's own classes that training labels lack; no line without such."""
+        lacking = sorted(set(range(self.plan.head.own)) - set(learnt))
+        if not (lacking and self.class_names):
+            return []
+        names = _listed([self.class_names[label] for label in lacking])
+        return [
+            f"no training samples of classes that the head knows: {names}. It forgets what it is "
+            "not shown: add samples of these classes (docs/tasks.md)"
+        ]
+
     def labels_of(self, dataset: Dataset, *, some: bool = False) -> ClassLabels:
         """How the classes of a data set are numbered here: by name where the project has names.
 
@@ -152,18 +163,18 @@ class ClassLabels:
 
 def _difference(found: Sequence[str], own: Sequence[str]) -> str:
     """Both lists, and what is in one of them only."""
-
-    def listed(names: Sequence[str]) -> str:
-        more = f", and {len(names) - _LISTED_CLASSES} more" if len(names) > _LISTED_CLASSES else ""
-        return ", ".join(names[:_LISTED_CLASSES]) + more
-
-    text = f"\n  data:    {listed(found)}\n  project: {listed(own)}"
+    text = f"\n  data:    {_listed(found)}\n  project: {_listed(own)}"
     for where, names in (
         ("data", [name for name in found if name not in own]),
         ("project", [name for name in own if name not in found]),
     ):
-        text += f"\n  only in the {where}: {listed(names)}" if names else ""
+        text += f"\n  only in the {where}: {_listed(names)}" if names else ""
     return text
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _LISTED_CLASSES} more" if len(names) > _LISTED_CLASSES else ""
+    return ", ".join(names[:_LISTED_CLASSES]) + more
 
 
 @dataclass(frozen=True)
@@ -198,10 +209,12 @@ class Session:
 
         train = dataset.load("train", opened.modality, report)
         test = dataset.load("test", opened.modality, report)
+        taught, images = labels.apply(train), dataset.describe([train, test])
+        images.notes.extend(opened.forgotten(taught.labels.tolist()))
         return Session(
-            project, opened.graph, back_end, labels.apply(train),
-            labels.apply(test) if len(test.labels) else None, labels.names, learnt,
-            dataset.describe([train, test]), opened.modality,
+            project, opened.graph, back_end, taught,
+            labels.apply(test) if len(test.labels) else None, labels.names, learnt, images,
+            opened.modality,
         )  # fmt: skip
 
     def resume(self, plan: TrainingPlan, *, anew: bool) -> TrainingPlan:

@@ -44,9 +44,14 @@ def names_of(own: Classes, head: HeadOrigin) -> tuple[str, ...]:
     return tuple(names)
 
 
-def head_note(own: Classes, head: HeadOrigin, names: Sequence[str], count: int) -> str:
-    """What a head of `count` classes that is not new, or is frozen, knows before it learns."""
+def head_note(
+    own: Classes, head: HeadOrigin, names: Sequence[str], count: int, task: Task = CLASSIFY
+) -> str:
+    """What a head of `count` classes or values that is not new, or is frozen, knows before it
+    learns."""
     known = ", ".join(own.names) or f"{own.count} outputs"
+    if not task.classes(count):
+        return f"the head {'starts as' if head.own else 'is'} the model's own output layer: {known}"
     if head.more:
         more = ", ".join(names[own.count :]) or head.more
         return f"the head starts as the model's own classifier ({known}), with room for {more}"

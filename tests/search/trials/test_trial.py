@@ -46,6 +46,14 @@ def result(setup: TrialSetup) -> TrialResult:
     return run_trial(TRIAL, setup)
 
 
+def test_data_without_classes_are_refused_and_auto_is_named(tmp_path: Path) -> None:
+    with np.load(embedded.DATA) as file:
+        content = {name: file[name] for name in ("images", "test")}
+    np.savez(tmp_path / "values.npz", **content, target=np.zeros((1600, 2)))
+    with pytest.raises(MicrotuneError, match=r"classes; .* --scheme auto --outputs N"):
+        open_trial_setup(embedded_model(), tmp_path / "values.npz", tmp_path, "val")
+
+
 def test_a_trial_learns_what_a_streamed_project_learns(
     setup: TrialSetup, result: TrialResult
 ) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from microtune import pipeline
 from microtune.data import Split, open_dataset
+from microtune.data.dataset import UnlabelledError
 from microtune.data.modality import read_modality
 from microtune.errors import MicrotuneError
 from microtune.ir.graph import Array, Graph
@@ -190,7 +191,13 @@ def open_trial_setup(
     Raises MicrotuneError for data that cannot be used.
     """
     modality = read_modality(model.preprocessing, model.graph.input_tensor)
-    dataset = open_dataset(data)
+    try:
+        dataset = open_dataset(data)
+    except UnlabelledError as error:
+        raise MicrotuneError(
+            f"{error}. A search compares schemes by the log-loss of classes; for a network that "
+            "learns values, `compile --scheme auto --outputs N` chooses without data"
+        ) from error
     if evaluate_on == "val":
         training, evaluation = dataset.load_choice(modality)
     else:
