@@ -30,7 +30,7 @@ def test_a_mutant_changes_one_place_and_its_test_exists(mutant: mutants.Mutant) 
 def test_every_part_has_mutants() -> None:
     parts = {
         "autodiff", "lowering", "verifier", "planner", "layout", "codegen", "kernels", "readers",
-        "interface",
+        "interface", "heads",
     }  # fmt: skip
     assert {mutant.part for mutant in ALL} == parts
     assert len({mutant.name for mutant in ALL}) == len(ALL)
