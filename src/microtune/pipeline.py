@@ -29,6 +29,7 @@ from microtune.project.learnt import Learnt, start_from
 from microtune.project.manifest import HeadEntry
 from microtune.project.project import CONTEXT, REPLAY, STACK, Note, Project, write_project
 from microtune.targets import DEFAULT_STACK_BYTES, Target
+from microtune.tools.names import listed
 from microtune.training.build import Formats, training_passes
 from microtune.training.classes import head_note, names_of, own_classes
 from microtune.training.head_origin import NEW, HeadOrigin
@@ -171,8 +172,8 @@ def _check_own_classes(model: ModelFile, request: Request, scheme: Scheme) -> No
     if wrong and _keeps_own(model, request, scheme):
         keeps = f"--head {request.head}" if request.head.own else f"scheme {scheme.name}"
         raise MicrotuneError(
-            f"{keeps} keeps the model's own classifier, which knows {', '.join(own.names)}; not "
-            f"{', '.join(names[: own.count])}. To learn those, take a scheme that trains the head, "
+            f"{keeps} keeps the model's own classifier, which knows {listed(own.names)}; not "
+            f"{listed(names[: own.count])}. To learn those, take a scheme that trains the head, "
             "with --head new"
         )
 

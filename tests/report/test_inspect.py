@@ -81,6 +81,10 @@ def test_figures_survive_json_and_are_drawn(model: ModelFile) -> None:
     drawn = text.getvalue()
     for word in ("conv0", "3x3 s2", "dw 3x3 s1", "classifier", "head-only", "Some licence"):
         assert word in drawn, word
+    assert "--head keep" not in drawn
+    model.classes.extend(f"class{i}" for i in range(20))
+    Console(file=text, width=200).print(render(inspect_model(model)))
+    assert "class11, and 8 more (compile --head keep goes on with them)" in text.getvalue()
 
 
 @pytest.mark.data

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from microtune.measure.inspection import Inspection, LayerFigures, SchemePlan
+from microtune.tools.names import listed
 
 
 def render(figures: Inspection) -> Group:
@@ -29,6 +30,8 @@ def render(figures: Inspection) -> Group:
         "tiny ones (QAS factor bounded)\n"
         f"schemes: {', '.join(figures.schemes)}\nlicence: {figures.licence}"
     )
+    if figures.classes:
+        totals += f"\nclasses: {listed(figures.classes)} (compile --head keep goes on with them)"
     parts: list[RenderableType] = [table, Text(totals)]
     if figures.plans:
         parts.append(_plans_table(figures))

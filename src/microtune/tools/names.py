@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SPLITS = ("train", "val", "test")
 _MEANINGS = {
@@ -74,6 +74,12 @@ def printable(name: str) -> str:
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
     return _UNSAFE.sub(escape, name)
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names for a message: the first ones, and how many more there are."""
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(printable(name) for name in names[:most]) + more
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, str]]:

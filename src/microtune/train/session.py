@@ -24,6 +24,7 @@ from microtune.project.project import read_project
 from microtune.run.runners import BackEnd, HostRunner, Runner, cores, make_runner
 from microtune.targets import Target
 from microtune.tools.files import write_whole
+from microtune.tools.names import listed
 from microtune.train.outcome import Outcome
 from microtune.train.seeds import SeedRuns
 from microtune.train.trainer import (
@@ -35,7 +36,6 @@ from microtune.train.trainer import (
 )
 from microtune.training.tasks import target_codes
 
-_LISTED_CLASSES = 12
 Report = TypeVar("Report")
 Training = Callable[
     [Runner, Graph, TrainingPlan, Split, Split | None, Progress, Callable[[], None] | None], Report
@@ -112,7 +112,7 @@ class OpenProject:
         lacking = sorted(set(range(self.plan.head.own)) - set(learnt))
         if not (lacking and self.class_names):
             return []
-        names = _listed([self.class_names[label] for label in lacking])
+        names = listed([self.class_names[label] for label in lacking])
         return [
             f"no training samples of classes that the head knows: {names}. It forgets what it is "
             "not shown: add samples of these classes (docs/tasks.md)"
@@ -163,18 +163,13 @@ class ClassLabels:
 
 def _difference(found: Sequence[str], own: Sequence[str]) -> str:
     """Both lists, and what is in one of them only."""
-    text = f"\n  data:    {_listed(found)}\n  project: {_listed(own)}"
+    text = f"\n  data:    {listed(found)}\n  project: {listed(own)}"
     for where, names in (
         ("data", [name for name in found if name not in own]),
         ("project", [name for name in own if name not in found]),
     ):
-        text += f"\n  only in the {where}: {_listed(names)}" if names else ""
+        text += f"\n  only in the {where}: {listed(names)}" if names else ""
     return text
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f", and {len(names) - _LISTED_CLASSES} more" if len(names) > _LISTED_CLASSES else ""
-    return ", ".join(names[:_LISTED_CLASSES]) + more
 
 
 @dataclass(frozen=True)

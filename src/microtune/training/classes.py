@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from microtune.errors import MicrotuneError
 from microtune.ir.modelfile import ModelFile
+from microtune.tools.names import listed
 from microtune.training.head import find_classifier
 from microtune.training.head_origin import HeadOrigin
 from microtune.training.tasks import BINARY, CLASSIFY, Task
-
-_LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -49,16 +48,16 @@ def head_note(
 ) -> str:
     """What a head of `count` classes or values that is not new, or is frozen, knows before it
     learns."""
-    known = ", ".join(own.names) or f"{own.count} outputs"
+    known = listed(own.names) or f"{own.count} outputs"
     if not task.classes(count):
         return f"the head {'starts as' if head.own else 'is'} the model's own output layer: {known}"
     if head.more:
-        more = ", ".join(names[own.count :]) or head.more
+        more = listed(names[own.count :]) or head.more
         return f"the head starts as the model's own classifier ({known}), with room for {more}"
     if head.own:
         return f"the head starts as the model's own classifier: {known}"
     if own.count == count:
-        return f"the head is the model's own classifier: {', '.join(own.names) or own.count}"
+        return f"the head is the model's own classifier: {listed(own.names) or own.count}"
     return (
         "the head is empty and cannot learn: every frame will be class 0. The model's own "
         f"classifier knows {own.count} classes, not {count}"
@@ -92,7 +91,7 @@ def resolve_classes(
     if asked.count != len(found) or (asked.names and asked.names != tuple(found)):
         raise MicrotuneError(
             f"--classes {text}, but {where} has {len(found)} classes, in this order: "
-            f"{_listed(found)}. "
+            f"{listed(found)}. "
             "Leave --classes out"
         )
     return Classes(len(found), tuple(found))
@@ -120,7 +119,7 @@ def resolve_kept_classes(
     if not own.names:
         if len(found) != total.count or (total.names and total.names != tuple(found)):
             raise MicrotuneError(
-                f"{where} has {len(found)} classes ({_listed(found)}), and --head {head} "
+                f"{where} has {len(found)} classes ({listed(found)}), and --head {head} "
                 f"{total.count}: the model does not say what its {own.count} classes are called, "
                 "so that the data must have all of them, the model's own first"
             )
@@ -130,8 +129,8 @@ def resolve_kept_classes(
     if len(new) != (head.more if text is None else 0):
         raise MicrotuneError(
             f"{where} has {len(new)} classes beside those of --head {head}, not "
-            f"{head.more if text is None else 0}.\n  the head's own: {_listed(named)}\n"
-            f"  only in the data: {_listed(new) or 'none'}"
+            f"{head.more if text is None else 0}.\n  the head's own: {listed(named)}\n"
+            f"  only in the data: {listed(new) or 'none'}"
         )
     return total if text is not None else Classes(total.count, (*own.names, *new))
 
@@ -153,7 +152,7 @@ def _kept_as_asked(
     if asked.count == total.count and own_first:
         return asked
     known = (
-        f"the model's own are {_listed(own.names)}"
+        f"the model's own are {listed(own.names)}"
         if own.names
         else (
             f"the model does not say what its {own.count} classes are called: give all "
@@ -165,10 +164,6 @@ def _kept_as_asked(
         + (f"the {head.more} new ones, or " if head.more and own.names else "")
         + f"all {total.count} classes; {known}"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
 def _parse(text: int | str | Sequence[str], least: int = 2) -> Classes:
