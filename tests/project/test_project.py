@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_compiling_twice_gives_identical_bytes(project: Path, tmp_path: Path) -> None:
-    compile_project(tmp_path / "elsewhere" / "q", "last-4")
+    compile_project(tmp_path / "elsewhere" / "q", "last-4", anew=True)
     assert contents(project) == contents(tmp_path / "elsewhere" / "q")
 
 
@@ -161,7 +161,7 @@ def test_the_block_gives_back_what_was_packed() -> None:
 
 def test_a_missed_budget_names_the_tensors_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(MicrotuneError, match=r"(?s)SRAM budget missed.*alive there") as error:
-        compile_project(tmp_path / "p", "full", sram=20_000)
+        compile_project(tmp_path / "p", "full", sram=20_000, anew=True)
     assert "block2_expand" in str(error.value)
     assert not list(tmp_path.iterdir())
 
@@ -181,7 +181,7 @@ def compile_again(folder: Path, scheme: str, **more: Any) -> list[str]:
     """The notes of a compile."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        compile_project(folder, scheme, **more)
+        compile_project(folder, scheme, **more, anew=True)
     return [str(warning.message) for warning in caught]
 
 

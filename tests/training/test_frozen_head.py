@@ -76,11 +76,11 @@ def test_a_large_classifier_gets_fewer_fraction_bits() -> None:
 
 def test_an_empty_frozen_head_is_said_or_refused(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"the head is empty.*knows 5 classes, not 3"):
-        compile_project(tmp_path / "p", "none", classes=3)
+        compile_project(tmp_path / "p", "none", classes=3, anew=True)
     layers = backbone_layers(load_any(embedded.MODEL).graph)
     frozen = Scheme("mine", tuple(layers[-3:]), {}, head=False)
     with pytest.raises(MicrotuneError, match="head = false nothing can be learnt"):
-        compile_project(tmp_path / "q", frozen, classes=3)
+        compile_project(tmp_path / "q", frozen, classes=3, anew=True)
     assert not (tmp_path / "q").exists()
 
 

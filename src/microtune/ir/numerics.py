@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -88,17 +88,19 @@ def add_constants(s1: float, s2: float, sy: float) -> tuple[int, int, int]:
 # -- random bits --------------------------------------------------------------------------------
 
 
-def _u32(v: Array | int) -> npt.NDArray[np.uint32]:
-    return (np.asarray(v, dtype=np.uint64) & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+Word = TypeVar("Word", int, npt.NDArray[np.uint32])
 
 
-def fmix(h: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """The 32-bit finaliser of docs/numerics.md (xor, shift and wrapping multiply only)."""
-    h = h ^ (h >> np.uint32(16))
-    h = _u32(h.astype(np.uint64) * np.uint64(0x7FEB352D))
-    h = h ^ (h >> np.uint32(15))
-    h = _u32(h.astype(np.uint64) * np.uint64(0x846CA68B))
-    return h ^ (h >> np.uint32(16))
+def fmix(h: Word) -> Word:
+    """The 32-bit finaliser of docs/numerics.md (xor, shift and wrapping multiply only), of a number
+    or of an array."""
+    word: Any = h
+    word = word ^ (word >> 16)
+    word = word * 0x7FEB352D & 0xFFFFFFFF
+    word = word ^ (word >> 15)
+    word = word * 0x846CA68B & 0xFFFFFFFF
+    mixed: Word = word ^ (word >> 16)
+    return mixed
 
 
 def random_site(name: str) -> int:
@@ -109,14 +111,15 @@ def random_site(name: str) -> int:
 
 def random_key(seed: int, step: int, site: int) -> int:
     """The key (32 bits) of one tensor, by its `site`, in one step of a run with this seed."""
-    a = int(fmix(_u32((seed ^ 0x9E3779B9) & 0xFFFFFFFF)))
-    b = int(fmix(_u32((a + step) & 0xFFFFFFFF)))
-    return int(fmix(_u32(b ^ site)))
+    a = fmix((int(seed) ^ 0x9E3779B9) & 0xFFFFFFFF)
+    b = fmix((a + int(step)) & 0xFFFFFFFF)
+    return fmix((b ^ int(site)) & 0xFFFFFFFF)
 
 
 def random_word(key: int, index: Ints) -> npt.NDArray[np.uint32]:
     """The words of these positions: fmix(key + i·0x9e3779b9), uint32 in the shape of `index`."""
-    return fmix(_u32(index.astype(np.uint64) * np.uint64(0x9E3779B9) + np.uint64(key)))
+    words = index.astype(np.uint32) * np.uint32(0x9E3779B9) + np.uint32(key)
+    return fmix(words)
 
 
 def random8(key: int, index: Ints) -> Ints:

@@ -134,8 +134,12 @@ def first_fit(buffers: Sequence[Buffer], conflicts: Conflicts, order: Sequence[i
     """Offsets when each buffer in turn takes the lowest place that the placed ones leave."""
     offsets = [-1] * len(buffers)
     for i in order:
-        near = ((offsets[other], low, high) for other, low, high in conflicts[i])
-        taken = sorted((at + low, at + high) for at, low, high in near if at >= 0)
+        taken = []
+        for other, low, high in conflicts[i]:
+            at = offsets[other]
+            if at >= 0:
+                taken.append((at + low, at + high))
+        taken.sort()
         free, alignment = 0, buffers[i].alignment
         for start, end in taken:
             if free <= start:

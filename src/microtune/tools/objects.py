@@ -3,8 +3,9 @@
 The key of an object is everything that decides its bytes: the compiler's version, the command, the
 source and every header that it includes, and this machine (`-march=native`). So two projects
 share the runtime, two tests or processes share a whole model, and a changed line compiles anew.
-Where the command defines macros, many objects do not depend on them: those are shared too, found
-by what the preprocessor leaves of the source.
+Where the command defines macros, many objects do not depend on them and are shared too. A macro
+that none of the files names is no part of the key; else it is what the preprocessor leaves of the
+source.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from microtune.tools.compilers import Compiler, run_tool
 from microtune.tools.flags import NAMES_HEADER, PLAIN_NAMES
+from microtune.tools.sets import without_other_sets
 
 OBJECTS = "MICROTUNE_OBJECTS"
 CALL_GRAPH = ".ci"
@@ -51,17 +53,25 @@ class Compilation:
 
     def objects(self, sources: Sequence[Path]) -> list[Path]:
         """The object of each source (relative to the project), compiled on all cores where it is
-        not kept. What GCC reports of calls lies beside it."""
+        not kept. What GCC reports of calls lies beside it. Kernels of instruction sets that the
+        flags do not take have none."""
+        sources = without_other_sets(self._command, self.project, sources)
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
             return list(pool.map(self._object, sources))
+
+    @property
+    def _command(self) -> list[str]:
+        return [*self.compiler.command, *self.flags, *self.placing]
 
     def _object(self, source: Path) -> Path:
         if self.store is None:
             return self._compile(source, self.folder)
-        kept = self.store / self._key(self.flags, included(self.project, source, self.flags))
+        contents = included(self.project, source, self.flags)
+        flags = _named(self.flags, contents)
+        kept = self.store / self._key(flags, contents)
         if not kept.is_dir():
             self.store.mkdir(parents=True, exist_ok=True)
-            if any(flag.startswith("-D") for flag in self.flags):
+            if any(flag.startswith("-D") and flag != PLAIN_NAMES for flag in flags):
                 same = self._preprocessed_key(source)
                 self._keep(source, self.store / same)
                 with suppress(FileExistsError):  # another process was faster
@@ -81,14 +91,14 @@ class Compilation:
     def _compile(self, source: Path, folder: Path) -> Path:
         target = (folder / source.with_suffix(".o")).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
-        command = [*self.compiler.command, *self.flags, *self.placing]
         arguments = ["-c", str(source), "-o", str(target)]
-        run_tool([*command, *arguments], f"compiling {source}", cwd=self.project)
+        run_tool([*self._command, *arguments], f"compiling {source}", cwd=self.project)
         return target
 
     def _preprocessed_key(self, source: Path) -> str:
-        command = [*self.compiler.command, *self.flags, *self.placing, "-E", str(source)]
-        text = run_tool(command, f"compiling {source}", cwd=self.project)
+        text = run_tool(
+            [*self._command, "-E", str(source)], f"compiling {source}", cwd=self.project
+        )
         flags = tuple(flag for flag in self.flags if not flag.startswith(("-D", "-I")))
         return self._key(flags, {source: text.encode()})
 
@@ -99,6 +109,16 @@ class Compilation:
             key.update(f"\0{path}\0{len(content)}\0".encode())
             key.update(content)
         return key.hexdigest()[:32]
+
+
+def _named(flags: Sequence[str], contents: Mapping[Path, bytes]) -> tuple[str, ...]:
+    """The flags without macros of the product that none of the files names."""
+
+    def read(flag: str) -> bool:
+        name = re.match(r"-D((?i:mt)_\w+)", flag)
+        return name is None or any(name[1].encode() in text for text in contents.values())
+
+    return tuple(flag for flag in flags if read(flag))
 
 
 def included(project: Path, source: Path, flags: Sequence[str]) -> dict[Path, bytes]:

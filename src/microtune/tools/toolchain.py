@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -104,9 +103,11 @@ def find_clang() -> Compiler:
 
     Raises MicrotuneError if the package is not installed.
     """
-    if find_spec("ziglang") is None:
+    package = find_spec("ziglang")
+    if package is None or package.origin is None:
         raise MicrotuneError("Clang not found. Install it with: pip install ziglang==0.17.1")
-    command = (sys.executable, "-m", "ziglang", "cc")
+    # What `python -m ziglang` starts, without an interpreter before each file.
+    command = (str(Path(package.origin).with_name("zig")), "cc")
     return Compiler("clang", command, version_of(command))
 
 

@@ -10,7 +10,7 @@ import itertools
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -36,19 +36,13 @@ class Operands(Generic[T]):
 
         Raises ValueError where the op has no such number of operands.
         """
-        present = _layouts(cls).get(len(items))
-        if present is None:
-            raise ValueError(f"{len(items)} inputs, not {_counts_text(cls)}")
-        values: dict[str, Any] = {}
-        position = 0
-        for field, there in zip(_fields(cls), present, strict=True):
-            part = items[position : position + field.size] if there else []
-            position += len(part)
-            if not there:
-                values[field.name] = None
-            else:
-                values[field.name] = field.group.of(part) if field.group else part[0]
-        return cls(**values)
+        if not isinstance(items, tuple):
+            return _of(cls, items)
+        # A node's names are asked for again and again.
+        found = _NAMED.get((cls, items))
+        if found is None:
+            found = _NAMED[cls, items] = _of(cls, items)
+        return cast(Self, found)
 
     def flat(self) -> tuple[T, ...]:
         """The tuple of a node's inputs: every operand that is not None, in order."""
@@ -71,6 +65,35 @@ class Operands(Generic[T]):
                 yield field.name, value
 
 
+Kind = TypeVar("Kind", bound=Operands[Any])
+
+
+def _of(kind: type[Kind], items: Sequence[Any]) -> Kind:
+    values: list[Any] = []
+    for group, start, end in _places(kind, len(items)):
+        if start == end:
+            values.append(None)
+        else:
+            values.append(group.of(items[start:end]) if group else items[start])
+    return kind(*values)
+
+
+def _places(kind: type[Operands[Any]], count: int) -> tuple[_Place, ...]:
+    """(group, first, end) of each field among so many items; empty for what is None."""
+    if (kind, count) in _PLACES:
+        return _PLACES[kind, count]
+    present = _layouts(kind).get(count)
+    if present is None:
+        raise ValueError(f"{count} inputs, not {_counts_text(kind)}")
+    sizes = [f.size * there for f, there in zip(_fields(kind), present, strict=True)]
+    ends = list(itertools.accumulate(sizes))
+    groups = [field.group for field in _fields(kind)]
+    return _PLACES.setdefault((kind, count), tuple(zip(groups, [0, *ends], ends, strict=False)))
+
+
+_Place = tuple[type[Operands[Any]] | None, int, int]
+_NAMED: dict[tuple[type, tuple[Any, ...]], Operands[Any]] = {}
+_PLACES: dict[tuple[type, int], tuple[_Place, ...]] = {}
 _FIELDS: dict[type, tuple[_Field, ...]] = {}
 _LAYOUTS: dict[type, dict[int, tuple[bool, ...]]] = {}
 
