@@ -45,15 +45,15 @@ INDIRECT = "-Dmt_generated_model=(*training_batch_model)"
 
 @dataclass(frozen=True)
 class HostBuild:
-    """Flags of the runtime, and of the models: those only call it, so kernels of one build and of
-    another share them."""
+    """Flags of the runtime, and of the models: those are tables and calls, so kernels of one build
+    and of another share them, and nobody optimises them."""
 
     runtime: list[str]
     model: list[str]
     compiler: Callable[[], Compiler] = find_host_gcc
 
 
-PLAIN, CHECKED = ["-O1"], ["-O1", *SANITIZE]
+PLAIN, CHECKED = ["-O0"], ["-O1", *SANITIZE]
 UNCHECKED = ["-O1", "-fno-sanitize=all"]
 HOST_BUILDS = {
     "portable": HostBuild(PORTABLE, PLAIN),
@@ -123,9 +123,9 @@ def run_on_core(cases: list[TrainingCase], folder: Path, core: str) -> list[list
     """The steps of every case in one firmware of an emulated core."""
     folders, target = write_batch(cases, folder), load_target(core)
     gcc = find_cross_gcc(target.architecture)
-    flags = (*target.gcc_flags, "-O2", *COMPILE_FLAGS, *WARNINGS)
-    command = [*gcc.command, *flags]
-    within = (*flags, *RUNTIME_INCLUDES, "-Iport")
+    flags = (*target.gcc_flags, *COMPILE_FLAGS, *WARNINGS)
+    command = [*gcc.command, *flags, "-O0"]
+    within = (*flags, "-O2", *RUNTIME_INCLUDES, "-Iport")
     kept = Compilation(gcc, within, RUNTIME, folder / "objects", object_store())
     objects = [*runtime_objects(kept), *model_objects(command, folders, core)]
     family = "riscv" if target.architecture.name == "riscv" else "arm"

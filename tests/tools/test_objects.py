@@ -101,6 +101,25 @@ def test_a_macro_makes_another_object_only_where_it_is_used(compilation: Compila
     assert plain.read_bytes() == alone.read_bytes()
 
 
+GUARD = "#ifndef MT_NETWORK\n#define MT_NETWORK 0x{0}\n#elif MT_NETWORK != 0x{0}\n#error\n#endif\n"
+
+
+def test_networks_share_what_does_not_depend_on_their_number(compilation: Compilation) -> None:
+    """The number stands in every header of a project; headers of two networks are an error."""
+    found = []
+    for number in ("0123abcd", "89ab4567"):
+        write(compilation.project, {"include/b.h": GUARD.format(number) + FILES["include/b.h"]})
+        (kept,) = compilation.objects([SOURCE])
+        (alone,) = replace(compilation, store=None).objects([SOURCE])
+        assert kept.read_bytes() == alone.read_bytes()
+        found.append(kept)
+    assert found[0] == found[1]
+    other = GUARD.format("0123abcd") + FILES["include/deep/c.h"]
+    write(compilation.project, {"include/deep/c.h": other})
+    with pytest.raises(MicrotuneError):
+        compilation.objects([SOURCE])
+
+
 def test_the_key_holds_what_the_compiler_reads(compilation: Compilation) -> None:
     """The compiler's own list of files, for the real runtime with all its rooms."""
     flags = (*RUNTIME_INCLUDES, "-Iport", "-DMT_PORTABLE")

@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from microtune.errors import MicrotuneError
 from microtune.tools.flags import NAMES_HEADER
@@ -23,6 +24,7 @@ PREFIX = r"(?:[A-Za-z][A-Za-z0-9_]{0,31})?"
 SETTINGS = frozenset({"MT_DEBUG", "MT_PORTABLE", "MT_PLAIN_NAMES"})
 PUBLIC = ("include/microtune.h", "include/microtune_image.h", "model/microtune_model.h")
 _NAMES = f"include/{NAMES_HEADER}"
+_LONG = 1 << 16
 _WORD = re.compile(r"\b(?:mt|MT|MICROTUNE)_\w+|\bmicrotune(?:_image|_model)?(?=\.[ch]\b)")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _FILE = re.compile(r"\w+\.[ch]\b")
@@ -54,11 +56,32 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
+@dataclass(frozen=True)
+class _Names:
+    """What the renaming knows of a C text: its words without comments, and what it defines."""
+
+    words: frozenset[str]
+    external: frozenset[str]
+
+
+def _find_names(text: str) -> _Names:
+    words = frozenset(_WORD.findall(_COMMENT.sub("", text)))
+    return _Names(words, frozenset((*_EXTERNAL.findall(text), *_IN_ASSEMBLER.findall(text))))
+
+
+_find_names_once = lru_cache(maxsize=256)(_find_names)
+
+
+def _names(text: str) -> _Names:
+    """The files of the runtime are the same in every project; a model's C is long and its own."""
+    return _find_names_once(text) if len(text) < _LONG else _find_names(text)
+
+
 def external_names(sources: Mapping[str, str]) -> list[str]:
     """Functions and objects with external linkage that the C files define, in order."""
     found = {
         name for path, text in sources.items() if path.endswith(".c")
-        for name in (*_EXTERNAL.findall(text), *_IN_ASSEMBLER.findall(text))
+        for name in _names(text).external
     }  # fmt: skip
     return sorted(found)
 
@@ -93,8 +116,8 @@ def named(sources: Texts, prefix: str) -> tuple[Texts, Renaming]:
     the prefixed ones.
     """
     number = hashlib.sha256("\0".join([*sources, *sources.values()]).encode()).hexdigest()[:8]
-    code = "\n".join(_COMMENT.sub("", text) for text in sources.values())
-    words, macro = set(_WORD.findall(code)) - SETTINGS, "MT_NETWORK"
+    words = set[str]().union(*(_names(text).words for text in sources.values())) - SETTINGS
+    macro = "MT_NETWORK"
     renaming = Renaming(
         prefix, frozenset(words | {macro}), frozenset(path.rpartition("/")[2] for path in sources)
     )

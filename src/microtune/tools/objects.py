@@ -15,10 +15,11 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 
 from microtune.tools.compilers import Compiler, run_tool
@@ -28,6 +29,7 @@ from microtune.tools.sets import without_other_sets
 OBJECTS = "MICROTUNE_OBJECTS"
 CALL_GRAPH = ".ci"
 _INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+_NETWORK = re.compile(rb"NETWORK (?:!= )?(0x[0-9a-f]{8})$", re.MULTILINE)
 
 
 def object_store(kept: Path | None = None) -> Path | None:
@@ -56,17 +58,18 @@ class Compilation:
         not kept. What GCC reports of calls lies beside it. Kernels of instruction sets that the
         flags do not take have none."""
         sources = without_other_sets(self._command, self.project, sources)
+        read = cache(lambda path: (self.project / path).read_bytes())
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            return list(pool.map(self._object, sources))
+            return list(pool.map(lambda source: self._object(source, read), sources))
 
     @property
     def _command(self) -> list[str]:
         return [*self.compiler.command, *self.flags, *self.placing]
 
-    def _object(self, source: Path) -> Path:
+    def _object(self, source: Path, read: Callable[[Path], bytes]) -> Path:
         if self.store is None:
             return self._compile(source, self.folder)
-        contents = included(self.project, source, self.flags)
+        contents = included(self.project, source, self.flags, read)
         flags = _named(self.flags, contents)
         kept = self.store / self._key(flags, contents)
         if not kept.is_dir():
@@ -105,9 +108,10 @@ class Compilation:
     def _key(self, flags: tuple[str, ...], contents: Mapping[Path, bytes]) -> str:
         told = (self.compiler.version, platform.node(), *self.compiler.command, *flags)
         key = hashlib.sha256("\0".join(told).encode())
+        numbers = {number for text in contents.values() for number in _numbers(text)}
         for path, content in contents.items():
-            key.update(f"\0{path}\0{len(content)}\0".encode())
-            key.update(content)
+            key.update(f"\0{path}\0".encode())
+            key.update(_digest(content, plain=len(numbers) == 1))
         return key.hexdigest()[:32]
 
 
@@ -121,8 +125,32 @@ def _named(flags: Sequence[str], contents: Mapping[Path, bytes]) -> tuple[str, .
     return tuple(flag for flag in flags if read(flag))
 
 
-def included(project: Path, source: Path, flags: Sequence[str]) -> dict[Path, bytes]:
-    """The source file and all of the project's headers that it includes, directly or not."""
+# The header files are the same for many sources and projects.
+@lru_cache(maxsize=4096)
+def _includes(content: bytes) -> list[str]:
+    return [name.decode() for name in _INCLUDE.findall(content)]
+
+
+@lru_cache(maxsize=4096)
+def _numbers(content: bytes) -> frozenset[bytes]:
+    """The numbers by which headers of two networks are told apart."""
+    return frozenset(_NETWORK.findall(content))
+
+
+@lru_cache(maxsize=4096)
+def _digest(content: bytes, plain: bool) -> bytes:
+    """A hash; `plain`: without the number of the network, which decides nothing where there is
+    no other."""
+    text = _NETWORK.sub(b"NETWORK", content) if plain else content
+    return hashlib.sha256(text).digest()
+
+
+def included(
+    project: Path, source: Path, flags: Sequence[str], read: Callable[[Path], bytes] | None = None
+) -> dict[Path, bytes]:
+    """The source file and all of the project's headers that it includes, directly or not; `read`
+    gives the content of a file of the project."""
+    read = read or (lambda path: (project / path).read_bytes())
     plain = PLAIN_NAMES in flags  # then the generated names are not used
     folders = [Path(flag.removeprefix("-I")) for flag in flags if flag.startswith("-I")]
     found: dict[Path, bytes] = {}
@@ -131,10 +159,10 @@ def included(project: Path, source: Path, flags: Sequence[str]) -> dict[Path, by
         path = waiting.pop()
         if path in found:
             continue
-        found[path] = (project / path).read_bytes()
-        for name in _INCLUDE.findall(found[path]):
-            if plain and name.decode().endswith(NAMES_HEADER):
+        found[path] = read(path)
+        for name in _includes(found[path]):
+            if plain and name.endswith(NAMES_HEADER):
                 continue
-            places = (folder / name.decode() for folder in (path.parent, *folders))
+            places = (folder / name for folder in (path.parent, *folders))
             waiting += [place for place in places if (project / place).is_file()][:1]
     return found
