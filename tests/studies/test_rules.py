@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,9 @@ from microtune_studies.overlay import lay_over, rule_flags
 
 from microtune.ir import convolution, numerics
 from microtune.runtime.files import RUNTIME, RUNTIME_INCLUDES, kernel_sources
+from microtune.tools.compilers import run_tool
+from microtune.tools.objects import Compilation, object_store
+from microtune.tools.toolchain import find_host_gcc
 from tests.runtime import runtime_native as native
 from tests.runtime.runtime_cases import Array, RoundCase, codes, factors, random_case, round_case
 from tests.runtime.runtime_native import RoundParams, Struct, fill
@@ -48,12 +50,12 @@ def overlaid_runtime() -> Path:
 @functools.cache
 def library(rule: str) -> ctypes.CDLL:
     """The portable kernels with a rule replaced."""
-    path = Path(tempfile.mkdtemp(prefix="microtune-rules-")) / "library.so"
-    runtime = overlaid_runtime()
-    flags = [*native.COMMON, "-shared", "-O0", f"-D{REFERENCE}", *RUNTIME_INCLUDES]
-    macros = [] if rule == REFERENCE else rule_flags(rule)
-    command = ["gcc", *flags, *macros, *map(str, kernel_sources(runtime)), "-o", str(path)]
-    subprocess.run(command, check=True, capture_output=True, cwd=runtime)
+    folder, runtime = Path(tempfile.mkdtemp(prefix="microtune-rules-")), overlaid_runtime()
+    macros = () if rule == REFERENCE else rule_flags(rule)
+    flags = (*native.COMMON, "-O0", f"-D{REFERENCE}", *macros, *RUNTIME_INCLUDES)
+    kept = Compilation(find_host_gcc(), flags, runtime, folder, object_store())
+    objects, path = kept.objects(kernel_sources(runtime)), folder / "library.so"
+    run_tool(["gcc", "-shared", *map(str, objects), "-o", str(path)], "building the rules")
     return ctypes.CDLL(str(path))
 
 

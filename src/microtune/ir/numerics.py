@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -55,13 +56,22 @@ def quantize_multipliers(real: Array) -> tuple[Ints, Ints]:
     """(m, n), each int64 in the shape of `real`, with real ~ m·2^(n-32): the smallest n >= 0 for
     which m fits in int32. Raises ValueError for what is negative or not finite."""
     real = np.asarray(real, np.float64)
+    m, n = _quantized(real.tobytes())  # the same for every step of a run
+    return m.reshape(real.shape), n.reshape(real.shape)
+
+
+@lru_cache(maxsize=4096)
+def _quantized(values: bytes) -> tuple[Ints, Ints]:
+    real = np.frombuffer(values, np.float64)
     wrong = ~(np.isfinite(real) & (real >= 0))
     if wrong.any():
         raise ValueError(f"multiplier {real[wrong][0]} is not a finite non-negative number")
     # real < 2^exponent, so m < 2^31 but for what rounds up to it.
     n = np.where(real > 0, np.maximum(np.frexp(real)[1] + 1, 0), 0).astype(np.int64)
     n += np.floor(np.ldexp(real, 32 - n) + 0.5) > INT32_MAX
-    return np.floor(np.ldexp(real, 32 - n) + 0.5).astype(np.int64), n
+    m = np.floor(np.ldexp(real, 32 - n) + 0.5).astype(np.int64)
+    m.flags.writeable = n.flags.writeable = False
+    return m, n
 
 
 def requantize(acc: Ints, m: Ints, n: Ints, zero_point: int) -> Ints:

@@ -8,7 +8,7 @@ the lifetimes that `step_buffers` gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -55,11 +55,23 @@ class Backward:
         live = live_bytes(self.buffers(order))[self.start : -1]
         return int(live.max()), int(live.sum())
 
-    def full_cost(self, order: Order) -> tuple[int, int, int, int]:
-        """The cost with the greedy arenas of the backward part and the whole step between."""
-        peak, total = self.cost(order)
-        whole = plan_arena(self.buffers(order), solve=False).arena_bytes
-        return peak, self.plan(order).arena_bytes, whole, total
+    def cheapest(self, orders: Iterable[Order]) -> Order:
+        """The first one of the smallest peak, then the smallest greedy arena of the backward part,
+        then of the whole step, then the smallest sum; each is worked out for equals only."""
+        costs = {order: self.cost(order) for order in orders}
+        parts: tuple[Callable[[Order], int], ...] = (
+            lambda order: costs[order][0],
+            lambda order: self.plan(order).arena_bytes,
+            lambda order: plan_arena(self.buffers(order), solve=False).arena_bytes,
+            lambda order: costs[order][1],
+        )
+        equals = list(costs)
+        for part in parts:
+            if len(equals) == 1:
+                break
+            found = [part(order) for order in equals]
+            equals = [o for o, cost in zip(equals, found, strict=True) if cost == min(found)]
+        return equals[0]
 
 
 def _since(buffer: Buffer, step: int) -> Buffer:
@@ -88,7 +100,7 @@ def minimise_peak_order(
     tasks = backward.tasks
     given, *listed = _list_schedules(tasks)
     quick = min(listed, key=backward.cost)
-    best = min((_improved(tasks, quick), quick, given), key=backward.full_cost)
+    best = backward.cheapest((_improved(tasks, quick), quick, given))
     if solve and available():
         best = _solved(backward, best, deterministic_seconds)
     return backward.reordered(best)
@@ -220,7 +232,7 @@ def _solved(backward: Backward, order: Order, deterministic_seconds: float) -> O
     tasks, best = backward.tasks, order
     if tasks.cost(order)[0] > tasks.least_peak():
         found = _improved(tasks, smaller_peak(tasks, order, deterministic_seconds))
-        best = min((order, found), key=backward.full_cost)
+        best = backward.cheapest((order, found))
     plan = backward.plan(best, solve=True)
     if plan.optimal:
         return best
