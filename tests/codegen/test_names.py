@@ -21,6 +21,7 @@ from microtune.run.host import HostLibrary, library_sources
 from microtune.run.runners import HostRunner, QemuRunner
 from microtune.runtime.facts import SAVE_HEADER_BYTES
 from microtune.runtime.files import PROJECT_INCLUDES
+from microtune.tools.sets import without_other_sets
 from microtune.tools.toolchain import find_arm_gcc
 from tests.projects import compile_project, hashes, load_train
 
@@ -80,8 +81,9 @@ def archive(project: Path) -> Path:
     library = project / "other/library.a"
     if not library.is_file():
         library.parent.mkdir()
-        sources = [project / name for name in library_sources(project)]
-        done = run(["gcc", "-O0", *includes_of(project), "-c", *sources], library.parent)
+        gcc = ["gcc", "-O0", *includes_of(project)]
+        sources = without_other_sets(gcc, project, list(map(Path, library_sources(project))))
+        done = run([*gcc, "-c", *(project / source for source in sources)], library.parent)
         assert done.returncode == 0, done.stderr
         run(["ar", "rcs", library, *sorted(library.parent.glob("*.o"))], library.parent)
     return library

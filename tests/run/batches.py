@@ -32,7 +32,7 @@ from tests.run.training_cases import (
     training_case,
     write_batch,
 )
-from tests.runtime.runtime_native import COMMON, PORTABLE, SANITIZE, compilation
+from tests.runtime.runtime_native import BUILDS, COMMON, PORTABLE, SANITIZE, compilation
 
 HERE = Path(__file__).parent
 NATIVE_PORT = HERE.parent / "runtime" / "native_port.c"
@@ -54,11 +54,11 @@ class HostBuild:
 
 
 PLAIN, CHECKED = ["-O0"], ["-O1", *SANITIZE]
-UNCHECKED = ["-O1", "-fno-sanitize=all"]
+UNCHECKED = "-fno-sanitize=all"  # zig checks at low levels of optimisation
 HOST_BUILDS = {
     "portable": HostBuild(PORTABLE, PLAIN),
     "avx2": HostBuild(["-O1", "-march=native"], PLAIN),
-    "clang": HostBuild(UNCHECKED, UNCHECKED, find_clang),
+    "clang": HostBuild(BUILDS["clang-O2"], ["-O0", UNCHECKED], find_clang),
     "sanitize": HostBuild([*PORTABLE, *SANITIZE], CHECKED),
     "sanitize-avx2": HostBuild(["-O1", "-march=native", *SANITIZE], CHECKED),
 }
