@@ -16,6 +16,12 @@
 #define CANARY 0xa5
 #define SCRATCH 2048 /* words of 4 bytes, the alignment that kernels ask for */
 
+/* Random codes, made by kernel_pools.py: a few extremes, small values, any. In the second of two
+ * the lowest code is -128 instead of -127. */
+#define POOL_PIECE 4096
+#define POOL_BYTES (2 * POOL_PIECE)
+extern const int8_t pool_extreme[2][POOL_BYTES], pool_small[POOL_BYTES], pool_any[2][POOL_BYTES];
+
 /* What a kernel may write; one for each version. */
 typedef struct {
     int8_t x[CODES], y[CODES], weight[WEIGHTS];

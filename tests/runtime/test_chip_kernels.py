@@ -17,9 +17,11 @@ from microtune.runtime.files import (
 from microtune.targets import COMPILE_FLAGS, LINK_FLAGS, Target, load_target, render_linker_script
 from microtune.tools.objects import Compilation, object_store
 from microtune.tools.toolchain import find_arm_gcc
+from tests.runtime.kernel_pools import write_pools
 
 CASES = 600
-BENCH = sorted(Path(__file__).parent.glob("kernel_cases*.c"))
+HERE = Path(__file__).parent
+BENCH = sorted(HERE.glob("kernel_cases*.c"))
 PORT = ("startup.c", "startup_arm.c", "harness_arm.c", "semihosting.c", "string.c")
 
 
@@ -37,7 +39,7 @@ def build(folder: Path, target: Target, cases: int) -> Path:
         run(*gcc.command, f"-print-prog-name={tool}").strip() for tool in ("ld", "nm", "objcopy")
     )
     flags = (*target.gcc_flags, "-O3", *COMPILE_FLAGS, f"-DCASES={cases}")
-    base = [*gcc.command, *flags, *runtime_includes("port")]
+    base = [*gcc.command, *flags, *runtime_includes("port"), f"-I{HERE}"]
     kernels = [path for path in kernel_sources() if path.name != "mt_stream.c"]
     objects: list[str] = []
     for prefix, more in (("ref_", ["-DMT_PORTABLE"]), ("", [])):
@@ -50,7 +52,7 @@ def build(folder: Path, target: Target, cases: int) -> Path:
         renames = [f"--redefine-sym={name}={prefix}{name}" for name in names]
         run(objcopy, *renames, str(merged))
         objects.append(str(merged))
-    for path in (*BENCH, *(RUNTIME / "port" / name for name in PORT)):
+    for path in (*BENCH, write_pools(folder), *(RUNTIME / "port" / name for name in PORT)):
         objects.append(str(folder / f"{path.stem}.o"))
         run(*base, "-c", str(path), "-o", objects[-1])
     script = folder / "linker.ld"

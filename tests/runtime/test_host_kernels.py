@@ -9,6 +9,7 @@ import pytest
 
 from microtune.runtime.files import kernel_sources, runtime_includes
 from microtune.tools.toolchain import find_host_gcc
+from tests.runtime.kernel_pools import write_pools
 from tests.runtime.runtime_native import COMMON, PORTABLE, SANITIZE, compilation
 
 HERE = Path(__file__).parent
@@ -40,8 +41,10 @@ def build(folder: Path, isa: str, more: list[str], cases: int) -> Path:
         renames = [f"--redefine-sym={name}={prefix}{name}" for name in names]
         run("objcopy", *renames, merged[-1])
     program = folder / "cases"
-    cases_c = [*sorted(HERE.glob("kernel_cases*.c")), HERE / "native_port.c"]
-    base = ["-O1", *more, *COMMON[:3], *runtime_includes("port"), f"-DCASES={cases}"]
+    bench = sorted(HERE.glob("kernel_cases*.c"))
+    cases_c = [*bench, write_pools(folder), HERE / "native_port.c"]
+    includes = [*runtime_includes("port"), f"-I{HERE}"]
+    base = ["-O1", *more, *COMMON[:3], *includes, f"-DCASES={cases}"]
     run("gcc", *base, *map(str, cases_c), *merged, "-o", str(program))
     return program
 
