@@ -18,15 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session", autouse=True)
 def _kept_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is compiled once serves all tests, their workers and the processes that they start: C,
-    and Python where the environment forbids to keep it beside its source."""
+    and Python too where the environment says that it is not to be kept."""
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
         if OBJECTS not in os.environ:
             patch.setenv(OBJECTS, str(shared / "objects"))
-        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
-            patch.delenv("PYTHONDONTWRITEBYTECODE")
-            patch.setenv("PYTHONPYCACHEPREFIX", str(shared / "bytecode"))
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         yield
 
 

@@ -114,7 +114,8 @@ def run_on_host(
         sources = [str(DRIVER), str(folder / "cases.c"), str(NATIVE_PORT)]
         program = str(folder / name)
         objects += models[str(command)]
-        run([*command, *includes(), f"-I{HERE}", *sources, *objects, "-o", program])
+        link = [*compiler.command, *build.runtime, *COMMON, *includes(), f"-I{HERE}"]
+        run([*link, *sources, *objects, "-o", program])
         results.append(parse_steps(run([program])))
     return results
 
