@@ -176,8 +176,8 @@ def test_a_temporary_folder_without_programs_will_do(tmp_path: Path) -> None:
 
 def test_ctrl_c_and_a_closed_pipe_are_quiet(tmp_path: Path) -> None:
     done = subprocess.run(
-        f"{' '.join(CLI)} inspect {embedded.MODEL} --classes 0 | true", shell=True, capture_output=True,
-        text=True, check=False,
+        f"{' '.join(CLI)} inspect {embedded.MODEL} --classes 0 | true", shell=True,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr and "Broken" not in done.stderr
     assert call(*COMPILE, "p", cwd=tmp_path).returncode == 0
