@@ -33,6 +33,7 @@ from microtune.runtime.files import (
     kernel_sources,
     runtime_includes,
 )
+from microtune.tools.sets import without_other_sets
 from tests.passes.prefixes import RandomPrefix, random_prefix
 
 seeds = st.integers(0, 2**32 - 1)
@@ -46,8 +47,9 @@ class Memory(ctypes.Structure):
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runtime as objects, under the sanitizers' eyes."""
     folder = tmp_path_factory.mktemp("runtime")
-    sources = [str(RUNTIME / source) for source in (*core_sources(), *kernel_sources())]
-    subprocess.run([*gcc(), "-c", *sources], cwd=folder, check=True)
+    sources = without_other_sets(gcc(), RUNTIME, [*core_sources(), *kernel_sources()])
+    command = [*gcc(), "-c", *(str(RUNTIME / source) for source in sources)]
+    subprocess.run(command, cwd=folder, check=True)
     return folder
 
 
@@ -64,7 +66,7 @@ def run_c(runtime: Path, graph: Graph, plan: MemoryPlan, frame: Array) -> Array:
     (folder / "microtune_model.c").write_text(model_source(graph, plan, "00" * 32, "00" * 32))
     objects = sorted(str(p) for p in runtime.glob("*.o"))
     library = folder / f"{np.random.default_rng().integers(2**60)}.so"
-    command = [*gcc(), "-w", "-shared", "microtune_model.c", *objects, "-o", str(library)]
+    command = [*gcc(), "-O0", "-w", "-shared", "microtune_model.c", *objects, "-o", str(library)]
     subprocess.run(command, cwd=folder, check=True)
     c = ctypes.CDLL(str(library))
     for name in ("mt_context_bytes", "mt_arena_bytes"):

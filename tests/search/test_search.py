@@ -234,7 +234,7 @@ def test_ctrl_c_while_verifying_leaves_the_choice(tmp_path: Path, data: Path) ->
     """The solver has chosen in this process by then."""
     output = tmp_path / "found.toml"
     process = subprocess.Popen(
-        arguments(tmp_path, data, "--workers", "2", "--epochs", "90"), stderr=subprocess.PIPE,
+        arguments(tmp_path, data, "--workers", "2", "--epochs", "45"), stderr=subprocess.PIPE,
         stdout=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
