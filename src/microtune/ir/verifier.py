@@ -93,19 +93,21 @@ def _execution(graph: Graph) -> Iterator[str]:
 
 
 def _updates(graph: Graph) -> Iterator[str]:
-    producers = graph.producers()
+    made = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
+    last_read = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
     for name, value in graph.updates.items():
         target, result = graph.tensors.get(name), graph.tensors.get(value)
         if target is None or target.role not in ("param", "state"):
             yield f"update of %{name}, which is no param or state"
             continue
-        if result is None or value not in producers:
+        if result is None or value not in made:
             yield f"update of %{name} by %{value}, which no node makes"
             continue
         if (target.shape, target.dtype) != (result.shape, result.dtype):
             yield f"update of %{name} by %{value} of another shape or type"
-        written = graph.nodes.index(producers[value])
-        for node in graph.nodes[written + 1 :]:
+        if last_read.get(name, -1) <= made[value]:
+            continue
+        for node in graph.nodes[made[value] + 1 :]:
             if name in node.inputs:
                 yield f"{node.op} %{node.outputs[0]}: reads %{name} after its update in place"
 
