@@ -292,10 +292,16 @@ def test_frames_are_what_evaluation_runs(project: mt.Project) -> None:
         project.frames(embedded.DATA, split="val")
 
 
-def test_a_linear_probe_beats_guessing_and_is_the_same_every_time(project: mt.Project) -> None:
-    first = project.linear_probe(embedded.DATA)
+def test_a_linear_probe_beats_guessing_and_is_the_same_every_time(
+    project: mt.Project, tmp_path: Path
+) -> None:
+    """On every third of the images: numpy computes their features one by one."""
+    with np.load(embedded.DATA) as arrays:
+        some = {name: arrays[name][::3] for name in ("images", "label", "test")}
+        np.savez(tmp_path / "some.npz", classes=arrays["classes"], **some)
+    first = project.linear_probe(tmp_path / "some.npz")
     assert 0.5 < first <= 1
-    assert project.linear_probe(embedded.DATA) == first
+    assert project.linear_probe(tmp_path / "some.npz") == first
 
 
 def test_evaluating_at_the_end_changes_no_bit(project: mt.Project) -> None:

@@ -27,11 +27,11 @@ def readme_program() -> str:
     return program
 
 
-def write_samples(path: Path) -> int:
+def write_samples(path: Path, passes: int = PASSES) -> int:
     """The embedded training images in random order, each a byte of label and its frame."""
     split = load_train(embedded.DATA, load_any(embedded.MODEL))
     rng = np.random.default_rng(0)
-    order = np.concatenate([rng.permutation(len(split.labels)) for _ in range(PASSES)])
+    order = np.concatenate([rng.permutation(len(split.labels)) for _ in range(passes)])
     samples = (bytes([split.labels[i]]) + split.frames[i].tobytes() for i in order)
     path.write_bytes(b"".join(samples))
     return len(order)
@@ -51,7 +51,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "src/microtune").mkdir(parents=True)
     (folder / "src/microtune/embedded").symlink_to(ROOT / "src/microtune/embedded")
     (folder / "learn.c").write_text(readme_program(), encoding="utf-8")
-    write_samples(folder / "samples.bin")
+    write_samples(folder / "samples.bin", passes=1)
     write_photo(folder / "photo.png")
     (board,) = (p.text for p in pieces(ROOT / "docs/targets.md") if p.kind == "toml")
     (folder / "board.toml").write_text(board, encoding="utf-8")
