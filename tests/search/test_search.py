@@ -28,7 +28,7 @@ from microtune.search.verification import best_on_val
 from microtune.targets import load_target
 from microtune.training.build import Formats
 from microtune.training.scheme import resolve_scheme
-from tests.processes import INTERRUPTIBLE, gone
+from tests.processes import INTERRUPTIBLE, gone, microtune
 from tests.search.tiny import tiny_model, write_images
 
 pytest.importorskip("ortools", reason="the selection needs ortools")
@@ -273,9 +273,7 @@ def test_bad_input_is_refused(tmp_path: Path, data: Path, more: list[str], messa
     (tmp_path / "folder.toml").mkdir()
     (tmp_path / "file").touch()
     more = [text.replace("{tmp}", str(tmp_path)) for text in more]
-    done = subprocess.run(
-        arguments(tmp_path, data, *more), capture_output=True, text=True, check=False
-    )
+    done = microtune(*arguments(tmp_path, data, *more)[len(INTERRUPTIBLE) :])
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert message in " ".join(done.stderr.split())
     planned = message == "nothing can be trained"  # the others are refused before anything is done

@@ -19,7 +19,7 @@ from microtune.run.job import Call, Record
 from microtune.run.runners import HostRunner, Runner
 from microtune.train.seeds import SeedRuns
 from microtune.train.trainer import Progress, TrainingPlan, TrainingReport
-from tests.processes import INTERRUPTIBLE
+from tests.processes import INTERRUPTIBLE, microtune
 from tests.projects import compile_project, load_train
 
 
@@ -143,5 +143,5 @@ def test_a_run_that_fails_is_named(project: Path, _sigterm_ignored: None) -> Non
     (("--seeds", "1,2", "--save", "x.bin"), "keeps one run"),
 ])  # fmt: skip
 def test_refusals(project: Path, more: tuple[str, ...], words: str) -> None:
-    done = subprocess.run(command(project, *more), capture_output=True, text=True, check=False)
+    done = microtune(*command(project, *more)[len(INTERRUPTIBLE) :])
     assert done.returncode == 2 and words in " ".join(done.stderr.split())

@@ -48,6 +48,7 @@ from microtune.search.trials.trial import EvaluationSplit
 from microtune.search.verification import VerifiedScheme
 from microtune.stats import Difference
 from microtune.targets import load_target
+from tests.processes import INTERRUPTIBLE, microtune
 from tests.search.test_search import arguments
 from tests.search.tiny import tiny_model, write_images
 
@@ -288,10 +289,8 @@ def test_marks_that_cannot_be_trained_are_refused(
     tmp_path: Path, data: Path, more: list[str], message: str
 ) -> None:
     words = [word.replace("{tmp}", str(tmp_path)) for word in more]
-    done = subprocess.run(
-        arguments(tmp_path, data, "--fast", "--train-marks", *words),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    given = arguments(tmp_path, data, "--fast", "--train-marks", *words)
+    done = microtune(*given[len(INTERRUPTIBLE) :])
     assert done.returncode == 2 and message in " ".join(done.stderr.split())
     assert not (tmp_path / "cache").exists() and not (tmp_path / "report").exists()
 
