@@ -8,14 +8,14 @@ from microtune.errors import MicrotuneError
 from microtune.importers.base import SNIFFED, Importer, Unsupported, UnsupportedError
 from microtune.importers.mcunet import McunetImporter, import_mcunet
 from microtune.importers.native import NativeImporter
+from microtune.importers.tflite import TfliteImporter
 from microtune.ir.modelfile import ModelFile
 
 __all__ = ["IMPORTERS", "Importer", "Unsupported", "UnsupportedError", "import_mcunet", "load_any"]
 
-IMPORTERS: tuple[Importer, ...] = (NativeImporter(), McunetImporter())
+IMPORTERS: tuple[Importer, ...] = (NativeImporter(), McunetImporter(), TfliteImporter())
 # What other files say of themselves: (place, bytes, name).
 _FOREIGN = (
-    (4, b"TFL3", "it is a TensorFlow Lite model"),
     (0, b"\x89HDF\r\n", "it is an HDF5 file, as Keras writes it"),
     (0, b"PK\x03\x04", "it is a zip, but of other content"),
     (0, b"\x80\x02", "it is a bare pickle"),

@@ -74,6 +74,14 @@ def _table(problems: Sequence[Unsupported]) -> str:
     return "\n".join([head, *lines])
 
 
+def licence_beside(path: Path) -> str:
+    """The text of a file LICENSE beside the model, or a sentence that there is none."""
+    beside = path.with_name("LICENSE")
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8", errors="replace")
+    return "The licence of these weights was not found beside the imported file.\n"
+
+
 def zip_members(start: bytes, path: Path) -> set[str]:
     """The names of the members of a zip; empty if it is none.
 

@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 
 from microtune.errors import MicrotuneError
-from microtune.importers.base import Unsupported, UnsupportedError, zip_members
+from microtune.importers.base import (
+    Unsupported,
+    UnsupportedError,
+    licence_beside,
+    zip_members,
+)
 from microtune.importers.dead_channels import neutralize_dead_channels
 from microtune.importers.safe_pickle import PICKLE, read_numpy_pickle
 from microtune.ir.builder import Builder
@@ -150,7 +155,7 @@ def import_mcunet(path: Path) -> ModelFile:
     preprocessing = {
         "height": size, "width": size, "channels": 3, "resize_ratio": RESIZE_RATIO,
     }  # fmt: skip
-    return ModelFile(graph, preprocessing, _licence(path), f"{path.name} (MCUNet family, int8)")
+    return ModelFile(graph, preprocessing, licence_beside(path), f"{path.name} (MCUNet family, int8)")
 
 
 def _read(reader: _Reader) -> Graph:
@@ -184,11 +189,3 @@ class McunetImporter:
         Raises MicrotuneError if the file is not as expected.
         """
         return import_mcunet(path)
-
-
-def _licence(path: Path) -> str:
-    """The text of a file LICENSE beside the model, if there is one."""
-    beside = path.with_name("LICENSE")
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
-    return "The licence of these weights was not found beside the imported file.\n"

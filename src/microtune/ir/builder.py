@@ -60,14 +60,16 @@ class Builder:
         return self.apply("conv2d", name, (x, w, b), quant, attrs)
 
     def fully_connected(
-        self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant
-    ) -> str:
+        self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant,
+        *, clamp: tuple[int, int] = (-128, 127),
+    ) -> str:  # fmt: skip
         """Append a fully connected layer of x (1, I); returns the name of its result.
 
         `weight` is int8 (O, I), `scales` are float (O,), `bias` is int32 (O,).
         """
         w, b = self._parameters(name, weight, scales, bias)
-        return self.apply("fully_connected", name, (x, w, b), quant, {})
+        attrs: dict[str, Attr] = {} if clamp == (-128, 127) else {"clamp": list(clamp)}
+        return self.apply("fully_connected", name, (x, w, b), quant, attrs)
 
     def add(self, name: str, a: str, b: str, quant: Quant) -> str:
         """Append a residual add of two tensors; returns the name of its result."""

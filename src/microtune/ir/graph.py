@@ -140,7 +140,8 @@ class Node:
 class Graph:
     """Nodes in execution order, the tensors they name, and the data of consts, params, states.
 
-    `attrs["requantize"]` names the forward arithmetic: "device" or "mcunet" (docs/numerics.md).
+    `attrs["requantize"]` names the forward arithmetic: "device", "mcunet", "tflite" or
+    "tflite-uint8" (docs/numerics.md).
     `execution` says how the graph is executed, which no result depends on.
     """
 

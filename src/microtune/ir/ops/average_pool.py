@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microtune.ir import numerics
+from microtune.ir import numerics, tflite_numerics
 from microtune.ir.graph import Array, Attr, Graph, Node
 from microtune.ir.ops.common import as_hwc, declared_shape, scalar
 from microtune.ir.ops.gradient_operands import Gradient, Rounding
@@ -55,8 +55,8 @@ def _gradient(tape: Tape, node: Node, g: str) -> None:
 
 
 @op(
-    "average_pool", Single, _shapes, Trait.STREAMED, attrs="kernel stride", gradient=_gradient,
-    window=_window, back={"dx": "q_average_pool_grad"},
+    "average_pool", Single, _shapes, Trait.STREAMED, attrs="kernel stride", optional="mean",
+    gradient=_gradient, window=_window, back={"dx": "q_average_pool_grad"},
 )  # fmt: skip
 def average_pool(ctx: Context, o: Single[Array]) -> list[Array]:
     """Mean over windows without padding; keeps scale and zero point."""
@@ -70,9 +70,19 @@ def average_pool(ctx: Context, o: Single[Array]) -> list[Array]:
     n = kh * kw
     if ctx.mode == "mcunet":
         y = np.rint(total.astype(np.float32) / np.float32(n)).astype(np.int64)
+    elif ctx.mode == "tflite":
+        y = _tflite_mean(ctx, total, n)
     else:
         y = (2 * (total + 128 * n) + n) // (2 * n) - 128
     return [y.astype(np.int8)[None]]
+
+
+def _tflite_mean(ctx: Context, total: Array, n: int) -> Array:
+    """An average pool rounds the mean of the codes; a MEAN (`mean` = 1) that of the reals."""
+    if not ctx.node.int("mean", 0):
+        return tflite_numerics.average(total, n)
+    zero = ctx.graph.quant(ctx.node.outputs[0]).zero_point
+    return np.clip(tflite_numerics.mean(total - zero * n, n) + zero, -128, 127)
 
 
 def _spread_windows(g: Array, size: tuple[int, int], node: Node) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from microtune.ir import convolution, numerics
+from microtune.ir import convolution, numerics, tflite_numerics
 from microtune.ir.convolution import ConvKind
 from microtune.ir.graph import Array, Attr, Graph, Node, Tensor
 from microtune.ir.ops.common import as_hwc, clamped, same_as, with_mask
@@ -174,6 +174,15 @@ def _requantized(ctx: Context, acc: Array, y: str) -> list[Array]:
         sx, sw, sy = graph.scale(o.x), graph.channel_scales(o.weight), graph.scale(y)
         scale = np.float32(sx) * sw.astype(np.float32) / np.float32(sy)
         v = numerics.requantize_float32(acc, scale, quant.zero_point)
+    elif ctx.tflite:
+        sx, sw, sy = graph.scale(o.x), graph.channel_scales(o.weight), graph.scale(y)
+        uint8, vector = ctx.mode == "tflite-uint8", len(graph.tensors[y].shape) == 2
+        m, n = tflite_numerics.layer_multipliers(sx, sw, sy, single=uint8)
+        multiply = (
+            tflite_numerics.multiply_rounding_once if vector and not uint8
+            else tflite_numerics.multiply_by_multiplier
+        )  # fmt: skip
+        v = multiply(acc, m, n) + quant.zero_point
     else:
         m, n = multipliers_of(graph, ctx.node)
         v = numerics.requantize(acc, m, n, quant.zero_point)

@@ -50,8 +50,13 @@ class Context:
 
     @property
     def mode(self) -> str:
-        """Requantisation mode of the graph: "device" or "mcunet"."""
+        """Requantisation mode of the graph: "device", "mcunet", "tflite" or "tflite-uint8"."""
         return str(self.graph.attrs.get("requantize", "device"))
+
+    @property
+    def tflite(self) -> bool:
+        """Whether the graph requantises as TensorFlow Lite does."""
+        return self.mode in ("tflite", "tflite-uint8")
 
 
 @dataclass(frozen=True)

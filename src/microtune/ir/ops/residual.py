@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microtune.ir import numerics
+from microtune.ir import numerics, tflite_numerics
 from microtune.ir.graph import Array, Graph, Node
 from microtune.ir.ops.common import clamped, real_attr, same_as, scalar
 from microtune.ir.ops.gradient_operands import Gradient, Rounding
@@ -88,6 +88,8 @@ def add(ctx: Context, o: Add[Array]) -> list[Array]:
         f = np.float32
         total = d1.astype(f) * f(s1) + d2.astype(f) * f(s2)
         v = np.rint(total / f(sy)).astype(np.int64)
+    elif ctx.tflite:
+        v = tflite_numerics.add(d1, d2, s1, s2, sy)
     else:
         a1, a2, k = numerics.add_constants(s1, s2, sy)
         v = (d1 * a1 + d2 * a2 + (1 << (k - 1))) >> k

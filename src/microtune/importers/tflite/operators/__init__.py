@@ -1,0 +1,6 @@
+"""Builtin operators, one file a family: each entry translates one operator into the graph."""
+
+from microtune.importers.tflite.operators import elementwise, ends, layers, moves, pools
+from microtune.importers.tflite.operators.registry import TRANSLATIONS, Translate
+
+__all__ = ["TRANSLATIONS", "Translate", "elementwise", "ends", "layers", "moves", "pools"]

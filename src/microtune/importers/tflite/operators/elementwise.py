@@ -1,0 +1,54 @@
+"""Sums of two tensors, and functions of one: ReLUs, requantisation."""
+
+from __future__ import annotations
+
+import tflite
+
+from microtune.importers.tflite.operators.fused import code_bounds, fused_bounds
+from microtune.importers.tflite.operators.registry import takes
+from microtune.importers.tflite.reader import Operator
+from microtune.importers.tflite.translation import CannotError, Translation, Value
+from microtune.ir.graph import Attr, Quant
+from microtune.ir.tflite_numerics import requantize_codes
+
+
+@takes("ADD")
+def add(t: Translation, operator: Operator) -> None:
+    """The sum of two tensors of one shape."""
+    options, quant = operator.read(tflite.AddOptions), t.quant(t.result(operator))
+    values = [t.value(operator, 0), t.value(operator, 1)]
+    if t.tensor(operator, 0).shape != t.tensor(operator, 1).shape:
+        shapes = [list(t.tensor(operator, i).shape) for i in (0, 1)]
+        raise CannotError(f"a sum of {shapes[0]} and {shapes[1]}", "two tensors of one shape")
+    if values[0].axes != values[1].axes:
+        values = [t.in_order(value) for value in values]
+    bounds = fused_bounds(options.FusedActivationFunction(), quant)
+    attrs: dict[str, Attr] = {} if bounds == (-128, 127) else {"clamp": list(bounds)}
+    name = t.name("add")
+    t.builder.apply("add", name, [value.name for value in values], quant, attrs)
+    t.give(operator, name, values[0].axes)
+
+
+@takes("RELU", "RELU6", "RELU_N1_TO_1")
+def relu(t: Translation, operator: Operator) -> None:
+    """A ReLU of its own: another scale if need be, then bounds."""
+    quant = t.quant(t.result(operator))
+    x = requantized(t, t.value(operator), quant)
+    lo, hi = code_bounds(operator.kind, quant)
+    name = t.builder.clamp(t.name("clamp"), x.name, lo, hi)
+    t.give(operator, name, x.axes)
+
+
+def requantized(t: Translation, value: Value, quant: Quant) -> Value:
+    """The value in this quantisation: itself, or looked up in a table."""
+    before = t.quant_of(value)
+    if before == quant:
+        return value
+    name = t.name("requantize")
+    assert before.scale is not None and quant.scale is not None
+    table = requantize_codes(before.scale, before.zero_point, quant.scale, quant.zero_point)
+    const = t.builder.graph.constant(f"{name}.table", table, "i8")
+    made = t.builder.apply(
+        "activation", name, (value.name, const), quant, {"function": "identity"}
+    )
+    return Value(made, value.axes)
