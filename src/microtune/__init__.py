@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from microtune.api.searching import FoundScheme as FoundScheme
     from microtune.api.searching import search as search
     from microtune.api.tools import missing_tools as missing_tools
+    from microtune.api.verifying import verify as verify
     from microtune.data import Split as Split
     from microtune.errors import MicrotuneError as MicrotuneError
     from microtune.errors import MicrotuneWarning as MicrotuneWarning
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from microtune.importers.base import UnsupportedError as UnsupportedError
     from microtune.ir.modelfile import ModelFile as Model
     from microtune.measure.measure import Measurement as Measurement
+    from microtune.measure.parity import Parity as Parity
     from microtune.targets import Target as Target
     from microtune.targets import load_target as load_target
     from microtune.targets import target_names as target_names
@@ -70,7 +72,8 @@ _HOMES = {
     "clear_cache": "api.caching", "compile": "api.compiling", "emit": "api.compiling",
     "inspect": "api.models", "load": "api.models", "load_target": "targets",
     "missing_tools": "api.tools", "open": "api.project", "save": "api.models",
-    "Split": "data", "target_names": "targets",
+    "Split": "data", "target_names": "targets", "verify": "api.verifying",
+    "Parity": "measure.parity",
 }  # fmt: skip
 __all__ = [
     "DEFAULT_LEARNING_RATE",
@@ -86,6 +89,7 @@ __all__ = [
     "MicrotuneWarning",
     "Model",
     "Outcome",
+    "Parity",
     "PlannedFigures",
     "Predictions",
     "Progress",
@@ -111,6 +115,7 @@ __all__ = [
     "save",
     "search",
     "target_names",
+    "verify",
 ]
 
 if not TYPE_CHECKING:  # who checks types shall hear of a name that does not exist

@@ -32,14 +32,15 @@ def test_a_pickle_of_the_family_loads_under_any_name(tmp_path: Path, name: str) 
 
 
 def test_each_format_knows_its_own_files_and_no_others(tmp_path: Path) -> None:
-    files = [embedded.MODEL, write(network(), tmp_path)]
+    files = [embedded.MODEL, write(network(), tmp_path), tmp_path / "begins_like.tflite"]
+    files[2].write_bytes(b"\x1c\0\0\0TFL3rest")
     for number, path in enumerate(files):
         start = path.read_bytes()[:512]
-        assert [i.sniff(start, path) for i in IMPORTERS] == [number == k for k in range(2)]
+        assert [i.sniff(start, path) for i in IMPORTERS] == [number == k for k in range(3)]
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    (b"", "it is empty"), (b"\x1c\0\0\0TFL3rest", "TensorFlow Lite"),
+    (b"", "it is empty"), (b"\x08\0\0\0\0\0\0\0", "begins with"),
     (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"hello", "b'hello'"),
 ])  # fmt: skip
 def test_an_unknown_file_names_the_formats_that_are_known(

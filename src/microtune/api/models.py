@@ -19,7 +19,8 @@ def load(path: Place) -> ModelFile:
     """Read an int8 network of any known format, which is told apart by its content.
 
     Args:
-        path: a native `.mt` file, or the pickle of a network of the MCUNet family.
+        path: a native `.mt` file, an int8 `.tflite` file, or the pickle of a network of the MCUNet
+            family.
 
     Raises:
         MicrotuneError: the file is absent, damaged or of no known format, or holds what microtune

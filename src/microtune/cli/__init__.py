@@ -25,6 +25,7 @@ from microtune.cli.plan import plan_command
 from microtune.cli.predict import predict
 from microtune.cli.search import search
 from microtune.cli.train import train
+from microtune.cli.verify import verify
 from microtune.report.console import console
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command()(inspect)
 app.command()(convert)
+app.command()(verify)
 app.command("compile")(compile_command)
 app.command("plan")(plan_command)
 app.command()(train)

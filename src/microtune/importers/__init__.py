@@ -11,7 +11,15 @@ from microtune.importers.native import NativeImporter
 from microtune.importers.tflite import TfliteImporter
 from microtune.ir.modelfile import ModelFile
 
-__all__ = ["IMPORTERS", "Importer", "Unsupported", "UnsupportedError", "import_mcunet", "load_any"]
+__all__ = [
+    "IMPORTERS",
+    "Importer",
+    "Unsupported",
+    "UnsupportedError",
+    "import_mcunet",
+    "importer_of",
+    "load_any",
+]
 
 IMPORTERS: tuple[Importer, ...] = (NativeImporter(), McunetImporter(), TfliteImporter())
 # What other files say of themselves: (place, bytes, name).
@@ -25,13 +33,22 @@ _FOREIGN = (
 def load_any(path: Path) -> ModelFile:
     """Read a model of any known format, whatever its file is called.
 
-    Raises MicrotuneError if the file is absent, damaged or of no known format (the message lists
-    the known ones), and UnsupportedError if it has nodes that cannot be imported.
+    Raises what `importer_of` raises, MicrotuneError for a damaged file, and UnsupportedError if it
+    has nodes that cannot be imported.
+    """
+    return importer_of(path).load(path)
+
+
+def importer_of(path: Path) -> Importer:
+    """The importer of a file, which is told by its content.
+
+    Raises MicrotuneError if the file is absent or of no known format; the message lists the known
+    ones.
     """
     start = _start(path)
     for importer in IMPORTERS:
         if importer.sniff(start, path):
-            return importer.load(path)
+            return importer
     formats = " and ".join(importer.format for importer in IMPORTERS)
     raise MicrotuneError(
         f"{path}: unknown model format: {_what(start, path)}. Known formats are {formats}"

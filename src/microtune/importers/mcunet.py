@@ -155,7 +155,9 @@ def import_mcunet(path: Path) -> ModelFile:
     preprocessing = {
         "height": size, "width": size, "channels": 3, "resize_ratio": RESIZE_RATIO,
     }  # fmt: skip
-    return ModelFile(graph, preprocessing, licence_beside(path), f"{path.name} (MCUNet family, int8)")
+    return ModelFile(
+        graph, preprocessing, licence_beside(path), f"{path.name} (MCUNet family, int8)"
+    )
 
 
 def _read(reader: _Reader) -> Graph:

@@ -50,7 +50,7 @@ def rounding_shift(x: Ints, exponent: int | Ints) -> Ints:
 
 
 def multiply_by_multiplier(x: Ints, m: int | Ints, shift: int | Ints) -> Ints:
-    """x·m·2^(shift − 31), rounded twice (MultiplyByQuantizedMultiplier).
+    """The product x·m·2^(shift − 31), rounded twice (MultiplyByQuantizedMultiplier).
 
     `m` and `shift` are one number, or one for each channel (the last axis).
     """
@@ -92,14 +92,16 @@ def add(d1: Ints, d2: Ints, s1: float, s2: float, s_y: float) -> Ints:
 
 
 def average(total: Ints, count: int) -> Ints:
-    """total/count, half away from zero (AVERAGE_POOL_2D)."""
+    """The quotient total/count, half away from zero (AVERAGE_POOL_2D)."""
     half = count // 2
     return np.where(total > 0, (total + half) // count, -((half - total) // count))
 
 
 def mean(total: Ints, count: int) -> Ints:
-    """total/count of sums without zero points, as a multiplier that holds 1/count (MEAN, with one
-    scale for operand and result)."""
+    """The quotient total/count of sums without zero points, by a multiplier that holds 1/count.
+
+    MEAN, with one scale for operand and result.
+    """
     m, shift = quantize_multiplier(1.0)
     left = min(count.bit_length() - 1, 32, 31 + shift)
     return multiply_by_multiplier(total, (m << left) // count, shift - left)

@@ -71,6 +71,11 @@ def replace_head(
     """
     task_of(graph).check_outputs(outputs)
     verify(graph)
+    if len(graph.outputs) > 1:
+        raise MicrotuneError(
+            f"{graph.name} has {len(graph.outputs)} outputs: projects are made of networks with "
+            "one; `inspect` and `verify` show this one"
+        )
     classifier = find_classifier(graph)
     features = feature_vector(graph, classifier)
     result = _without(graph, classifier)

@@ -44,7 +44,7 @@ class TfliteModel:
 
 
 def import_tflite(path: Path) -> TfliteModel:
-    """Read a `.tflite` model.
+    """Read a `.tflite` model into a verified graph.
 
     Raises MicrotuneError for a damaged file, and UnsupportedError with all operators that cannot be
     taken.
@@ -81,7 +81,9 @@ def _translated(file: TfliteFile) -> TfliteModel:
     graph.outputs.extend(dict.fromkeys(_outputs(t)))
     neutralize_dead_channels(graph)
     verify(graph)
-    labels = list(file.labels) if graph.tensors[graph.outputs[0]].elements == len(file.labels) else []
+    labels = (
+        list(file.labels) if graph.tensors[graph.outputs[0]].elements == len(file.labels) else []
+    )
     kind = "uint8" if legacy else "int8"
     model = ModelFile(
         graph, preprocessing_of(graph.input_tensor), licence_beside(file.path),

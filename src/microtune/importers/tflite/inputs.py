@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from microtune.data.arrays import KIND
 from microtune.ir.graph import Tensor
 
 RESIZE_RATIO = 0.875
+# The `kind` of preprocessing of plain arrays (docs/data.md).
+ARRAY = "array"
 # (smallest, largest) real of a pixel, as networks for photos have them.
 _RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-128.0, 127.0))
 _TOLERANCE_CODES = 1.0
@@ -22,7 +23,7 @@ def preprocessing_of(model_input: Tensor) -> dict[str, Any]:
     """
     shape = model_input.shape
     if len(shape) != 4 or shape[3] not in (1, 3) or min(shape[1:3]) < 8 or not _pixels(model_input):
-        return {"kind": KIND}
+        return {"kind": ARRAY}
     return {
         "height": shape[1], "width": shape[2], "channels": shape[3], "resize_ratio": RESIZE_RATIO,
     }  # fmt: skip

@@ -29,7 +29,8 @@ DAMAGE = (
     AttributeError, AssertionError,
 )  # fmt: skip
 _TYPES: dict[int, tuple[str, type[np.generic]]] = {
-    tflite.TensorType.FLOAT32: ("float32", np.float32), tflite.TensorType.INT32: ("int32", np.int32),
+    tflite.TensorType.FLOAT32: ("float32", np.float32),
+    tflite.TensorType.INT32: ("int32", np.int32),
     tflite.TensorType.UINT8: ("uint8", np.uint8), tflite.TensorType.INT64: ("int64", np.int64),
     tflite.TensorType.BOOL: ("bool", np.bool_), tflite.TensorType.INT16: ("int16", np.int16),
     tflite.TensorType.INT8: ("int8", np.int8), tflite.TensorType.FLOAT16: ("float16", np.float16),
@@ -46,7 +47,7 @@ _OTHER_TYPES = _names(tflite.TensorType)
 
 @dataclass(frozen=True)
 class FileTensor:
-    """A tensor of the file.
+    """A tensor of the file, as it is written there.
 
     `dtype` is numpy's name of the element type. `scales` and `zeros` are empty where it is not
     quantised, and have one element, or one for each index of axis `axis`. `data` is None unless it
@@ -175,7 +176,9 @@ def _tensor(tensor: Any, index: int, buffers: _Buffers) -> FileTensor:  # noqa: 
         raise ValueError(f"tensor {index} of shape {list(shape)}")
     name, (dtype, numpy_type) = tensor.Name() or b"", _element_type(tensor.Type())
     quant = tensor.Quantization()
-    scales, zeros, axis = (), (), 0
+    scales: tuple[float, ...] = ()
+    zeros: tuple[int, ...] = ()
+    axis = 0
     if quant is not None and quant.ScaleLength():
         scales = tuple(float(v) for v in quant.ScaleAsNumpy())
         zeros = _numbers(quant.ZeroPointAsNumpy) or (0,) * len(scales)

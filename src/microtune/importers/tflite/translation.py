@@ -192,7 +192,7 @@ class Translation:
     # -- results ----------------------------------------------------------------------------------
 
     def name(self, family: str) -> str:
-        """The next name of a family: conv0, conv1, …"""
+        """The next name of a family: conv0, conv1 and so on."""
         number = self.counts.get(family, 0)
         self.counts[family] = number + 1
         return f"{family}{number}"

@@ -33,7 +33,7 @@ class Weights:
 
 
 def layer_weights(weight: FileTensor, bias: FileTensor | None, channels: int) -> Weights:
-    """The parameters of a layer.
+    """The parameters of a layer, as the graph has them.
 
     `weight` has its output channels in the axis of its scales where it has several, else in axis
     `channels`. Raises CannotError for what is not int8 or uint8, or has no scale.

@@ -48,7 +48,5 @@ def requantized(t: Translation, value: Value, quant: Quant) -> Value:
     assert before.scale is not None and quant.scale is not None
     table = requantize_codes(before.scale, before.zero_point, quant.scale, quant.zero_point)
     const = t.builder.graph.constant(f"{name}.table", table, "i8")
-    made = t.builder.apply(
-        "activation", name, (value.name, const), quant, {"function": "identity"}
-    )
+    made = t.builder.apply("activation", name, (value.name, const), quant, {"function": "identity"})
     return Value(made, value.axes)

@@ -58,14 +58,16 @@ def depthwise_conv_2d(t: Translation, operator: Operator) -> None:
         raise CannotError(f"a weight {list(weight.shape)} on {channels} channels", "one that fits")
     found = layer_weights(weight, t.optional(operator, 2), 3)
     # (O, 1, KH, KW) -> (O, KH, KW, 1)
-    turned = Weights(
-        found.weight.transpose(0, 2, 3, 1), found.scales, found.bias, found.converted
-    )
+    turned = Weights(found.weight.transpose(0, 2, 3, 1), found.scales, found.bias, found.converted)
     _convolution(t, operator, turned, operator.read(tflite.DepthwiseConv2DOptions), channels)
 
 
 def _convolution(
-    t: Translation, operator: Operator, parameters: Weights, options: Any, groups: int  # noqa: ANN401
+    t: Translation,
+    operator: Operator,
+    parameters: Weights,
+    options: Any,  # noqa: ANN401
+    groups: int,
 ) -> None:
     x, y = t.image(operator, pads=True), t.quant(t.result(operator))
     dilation = [options.DilationHFactor(), options.DilationWFactor()]
