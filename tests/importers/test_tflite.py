@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,18 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path, models: Path) -> None
             refused += 1
             assert "damaged.tflite" in str(error)
     assert refused >= 40
+
+
+@pytest.mark.data
+def test_a_tensor_without_elements_is_refused(tmp_path: Path, models: Path) -> None:
+    """Fuzzing found it: the channels of a depthwise layer divided by none."""
+    content = (models / "mlcommons_tiny/pretrainedResnet_quant.tflite").read_bytes()
+    shape = struct.pack("<5i", 4, 1, 32, 32, 16)
+    assert shape in content
+    path = tmp_path / "empty.tflite"
+    path.write_bytes(content.replace(shape, struct.pack("<5i", 4, 1, 32, 32, 0)))
+    with pytest.raises(mt.UnsupportedError, match="is empty"):
+        load_any(path)
 
 
 @pytest.mark.data

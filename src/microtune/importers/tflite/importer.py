@@ -109,6 +109,10 @@ def _take(t: Translation, operator: Any) -> None:  # noqa: ANN401
     dynamic = next((i for i in operator.outputs if t.file.tensors[i].dynamic), None)
     if dynamic is not None:
         raise CannotError(f"{t.file.tensors[dynamic].name!r} has no fixed shape", "fixed shapes")
+    named = (t.file.tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0)
+    empty = next((tensor for tensor in named if 0 in tensor.shape), None)
+    if empty is not None:
+        raise CannotError(f"{empty.name!r} of shape {list(empty.shape)} is empty", "other shapes")
     if len(operator.outputs) > 1:
         raise CannotError(f"{len(operator.outputs)} results", "one result")
     translate(t, operator)

@@ -26,7 +26,7 @@ _MAX_RANK = 8
 # What `tflite`, flatbuffers and numpy raise on damaged bytes.
 DAMAGE = (
     struct.error, IndexError, ValueError, TypeError, KeyError, OverflowError, MemoryError,
-    AttributeError, AssertionError,
+    AttributeError, AssertionError, ZeroDivisionError,
 )  # fmt: skip
 _TYPES: dict[int, tuple[str, type[np.generic]]] = {
     tflite.TensorType.FLOAT32: ("float32", np.float32),
