@@ -1,6 +1,6 @@
 """Top-1 accuracy of imported `.tflite` models: LiteRT's reference kernels beside the device.
 
-python benchmarks/tflite_accuracy.py [--images N]      # the table of docs/import.md; minutes
+python benchmarks/tflite_accuracy.py [--images N]      # a table of docs/start/your-own-model.md
 
 The device's arithmetic is that of the generated C (numpy, the same bits). Photos are scaled and cut
 as microtune does it (docs/data.md), for both.

@@ -8,6 +8,8 @@ import re
 import shlex
 import shutil
 import subprocess
+import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,8 @@ NOT_RUN = {
 }
 # Programs that are not ours, on pages that are not run.
 FOREIGN = {"ray": "cluster.md", "dask": "cluster.md"}
+# Photos of a class and split that the reader of your-own-model.md has.
+PHOTOS = 4
 NEEDS_CHIP = ("--on qemu", "microtune measure")
 BLOCKS = [(piece.page.name, piece) for piece in all_pieces("sh")]
 
@@ -86,9 +90,11 @@ def test_commands_that_are_not_run_are_parsed(page: str, monkeypatch: pytest.Mon
 
 def test_the_readers_commands_run(workspace: Path, shell_environment: dict[str, str]) -> None:
     """The README's first, then those of the other pages, in one folder as a reader would. Those of
-    tasks.md belong to the test below."""
+    tasks.md and your-own-model.md belong to the tests below."""
     chip = shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")
-    for page in (page for page in PAGES if page.name not in {*NOT_RUN, "tasks.md"}):
+    for page in (
+        page for page in PAGES if page.name not in {*NOT_RUN, "tasks.md", "your-own-model.md"}
+    ):
         for command in (c for p in pieces(page) if p.kind == "sh" for c in shell_commands(p.text)):
             if re.match(r"make [a-z]", command):
                 check_without_running(command)
@@ -110,6 +116,30 @@ def test_no_entry_of_the_tables_outlives_its_command() -> None:
         if command.startswith("microtune") and cheaper(command) != command:
             parse(shlex.split(command)[1:])
     assert set(NOT_RUN) <= {name for name, _ in BLOCKS}
+
+
+@pytest.mark.data
+def test_a_tflite_model_of_ones_own_learns_as_the_page_says(
+    tmp_path: Path, data_folder: Path, shell_environment: dict[str, str]
+) -> None:
+    """docs/start/your-own-model.md: four commands from a `.tflite` and a folder of photos."""
+    shutil.copy(data_folder / "models/mlcommons_tiny/vww_96_int8.tflite", tmp_path / "model.tflite")
+    few: Counter[Path] = Counter()
+    with tarfile.open(data_folder / "data/person_cc.tar") as archive:
+        for member in (member for member in archive if member.isfile()):
+            folder = Path(member.name).parent
+            few[folder] += 1
+            if few[folder] <= PHOTOS and len(folder.parts) >= 2:
+                archive.extract(member, tmp_path / "all", filter="data")
+    found = next((tmp_path / "all").rglob("train"))
+    found.parent.rename(tmp_path / "photos")
+    commands = [c for p in all_pieces("sh") if p.page.name == "your-own-model.md"
+                for c in shell_commands(p.text)]  # fmt: skip
+    assert [command.split()[1] for command in commands] == [
+        "inspect", "verify", "compile", "train",
+    ]  # fmt: skip
+    for command in commands:
+        run(command, tmp_path, shell_environment)
 
 
 def run_python(code: str, workspace: Path, environment: dict[str, str]) -> str:

@@ -132,7 +132,7 @@ def _check_kind(t: Translation, operator: Any) -> None:  # noqa: ANN401
 
 
 def _supported() -> str:
-    return "one of those that docs/import.md lists"
+    return "one of those that docs/start/your-own-model.md lists"
 
 
 def _input(t: Translation) -> Origin:
