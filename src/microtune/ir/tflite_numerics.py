@@ -8,11 +8,13 @@ arrays of values in int32. Source: `tensorflow/lite/kernels/internal/common.h` a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.float32]
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 ADD_LEFT_SHIFT = 20
@@ -112,3 +114,16 @@ def requantize_codes(s_x: float, z_x: int, s_y: float, z_y: int) -> npt.NDArray[
     codes = np.arange(-128, 128, dtype=np.int64) - z_x
     moved = multiply_by_multiplier(codes, *quantize_multiplier(s_x / s_y)) + z_y
     return np.clip(moved, -128, 127).astype(np.int8)
+
+
+def function_codes(
+    function: Callable[[Reals], Reals], s_x: float, z_x: int, s_y: float, z_y: int
+) -> npt.NDArray[np.int8]:
+    """The table, int8 (256,), of a function of float32 arrays (LOGISTIC, TANH): computed in
+    float32, rounded half away from zero."""
+    codes = np.arange(-128, 128, dtype=np.int64) - z_x
+    real = np.float32(s_x) * codes.astype(np.float32)
+    scaled = function(real) * (np.float32(1) / np.float32(s_y))
+    rounded = np.copysign(np.floor(np.abs(scaled) + np.float32(0.5)), scaled).astype(np.int64)
+    result: npt.NDArray[np.int8] = np.clip(rounded + z_y, -128, 127).astype(np.int8)
+    return result

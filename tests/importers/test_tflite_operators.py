@@ -1,0 +1,149 @@
+"""Each translated operator alone, in a file made here, beside LiteRT: every code is equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tflite
+
+import microtune as mt
+from microtune.importers import load_any
+from tests.importers.small_tflite import Op, T, options, write
+
+pytest.importorskip("ai_edge_litert", reason="the verify extra is not installed")
+B, OPTIONS, P = tflite.BuiltinOperator, tflite.BuiltinOptions, tflite.Padding
+ACT = tflite.ActivationFunctionType
+X = T((1, 6, 5, 4), 0.05, -7)
+Case = tuple[list[T], list[Op]]
+
+
+def const(*values: int, shape: tuple[int, ...] | None = None) -> T:
+    return T(shape or (len(values),), data=values, dtype="int32")
+
+
+def pool(code: int, kernel: int, stride: int, out: tuple[int, int], padding: int, act: int) -> Case:
+    write_options = options(
+        "Pool2DOptions", Padding=padding, StrideH=stride, StrideW=stride, FilterHeight=kernel,
+        FilterWidth=kernel, FusedActivationFunction=act,
+    )  # fmt: skip
+    return [X, T((1, *out, 4), 0.05, -7)], [Op(code, (0,), 1, OPTIONS.Pool2DOptions, write_options)]
+
+
+def unary(code: int, scale: float, zero: int) -> Case:
+    return [X, T(X.shape, scale, zero)], [Op(code, (0,), 1)]
+
+
+def requantize(scale: float, zero: int) -> Case:
+    """Another scale, and a ReLU behind it: at the end a QUANTIZE would be left out."""
+    other = T(X.shape, scale, zero)
+    return [X, other, other], [Op(B.QUANTIZE, (0,), 1), Op(B.RELU, (1,), 2)]
+
+
+def layer(code: int, *, act: int, multiplier: int = 1, channels: int = 3, padding: int) -> Case:
+    rng = np.random.default_rng(channels)
+    depthwise = code == B.DEPTHWISE_CONV_2D
+    outputs = 4 * multiplier if depthwise else channels
+    shape = (1, 3, 3, outputs) if depthwise else (outputs, 3, 3, 4)
+    weight = T(shape, 0.01, 0, rng.integers(-127, 128, shape))
+    bias = T((outputs,), 0.0005, 0, rng.integers(-900, 900, outputs), "int32")
+    name = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
+    fields = {"Padding": padding, "StrideH": 2, "StrideW": 1, "FusedActivationFunction": act}
+    fields |= {"DilationHFactor": 1, "DilationWFactor": 1}
+    fields |= {"DepthMultiplier": multiplier} if depthwise else {}
+    out = (3, 5) if padding == P.SAME else (2, 3)
+    op = Op(code, (0, 1, 2), 3, getattr(OPTIONS, name), options(name, **fields))
+    return [X, weight, bias, T((1, *out, outputs), 0.03, 4)], [op]
+
+
+def concat(axis: int) -> Case:
+    shape = list(X.shape)
+    shape[axis] *= 2
+    made = T(tuple(shape), 0.05, -7)
+    relu = Op(B.RELU, (0,), 1)
+    write_options = options("ConcatenationOptions", Axis=axis)
+    joined = Op(B.CONCATENATION, (0, 1), 2, OPTIONS.ConcatenationOptions, write_options)
+    return [X, T(X.shape, 0.05, -7), made], [relu, joined]
+
+
+def strided_slice() -> Case:
+    bounds = [const(0, 1, 0, 1), const(1, 6, 5, 4), const(1, 2, 1, 1)]
+    write_options = options("StridedSliceOptions", BeginMask=4)
+    op = Op(B.STRIDED_SLICE, (0, 1, 2, 3), 4, OPTIONS.StridedSliceOptions, write_options)
+    return [X, *bounds, T((1, 3, 5, 3), 0.05, -7)], [op]
+
+
+def pad() -> Case:
+    widths = const(0, 0, 1, 2, 0, 1, 0, 0, shape=(4, 2))
+    return [X, widths, T((1, 9, 6, 4), 0.05, -7)], [Op(B.PAD, (0, 1), 2)]
+
+
+def add(act: int) -> Case:
+    relu = Op(B.RELU6, (0,), 1)
+    write_options = options("AddOptions", FusedActivationFunction=act)
+    summed = Op(B.ADD, (0, 1), 2, OPTIONS.AddOptions, write_options)
+    return [X, T(X.shape, 0.02, -100), T(X.shape, 0.06, 3)], [relu, summed]
+
+
+def mean(axes: tuple[int, ...], shape: tuple[int, ...], *, keep: bool) -> Case:
+    op = Op(B.MEAN, (0, 1), 2, OPTIONS.ReducerOptions, options("ReducerOptions", KeepDims=keep))
+    return [X, const(*axes), T(shape, 0.05, -7)], [op]
+
+
+def transposed_sum() -> Case:
+    """Two transposes of a tensor are summed, then brought into another shape."""
+    turned = T((1, 4, 6, 5), 0.05, -7)
+    ops = [
+        Op(B.RELU, (0,), 1), Op(B.TRANSPOSE, (0, 2), 3), Op(B.TRANSPOSE, (1, 2), 4),
+        Op(B.ADD, (3, 4), 5, OPTIONS.AddOptions, options("AddOptions")),
+        Op(B.RESHAPE, (5, 6), 7), Op(B.RELU6, (7,), 8),
+    ]  # fmt: skip
+    tensors = [
+        X, T(X.shape, 0.05, -7), const(0, 3, 1, 2), turned, turned, T((1, 4, 6, 5), 0.08, 1),
+        const(1, 120), T((1, 120), 0.08, 1), T((1, 120), 0.08, 1),
+    ]  # fmt: skip
+    return tensors, ops
+
+
+CASES: dict[str, Case] = {
+    "max pool, same": pool(B.MAX_POOL_2D, 3, 2, (3, 3), P.SAME, ACT.NONE),
+    "max pool, relu": pool(B.MAX_POOL_2D, 2, 2, (3, 2), P.VALID, ACT.RELU),
+    "average pool": pool(B.AVERAGE_POOL_2D, 3, 1, (4, 3), P.VALID, ACT.NONE),
+    "average pool, even window, relu6": pool(B.AVERAGE_POOL_2D, 2, 2, (3, 2), P.VALID, ACT.RELU6),
+    "relu": unary(B.RELU, 0.05, -7), "relu, another scale": unary(B.RELU, 0.031, -128),
+    "logistic": unary(B.LOGISTIC, 1 / 256, -128), "tanh": unary(B.TANH, 1 / 128, 0),
+    "relu6": unary(B.RELU6, 0.0235, -128), "relu n1 to 1": unary(B.RELU_N1_TO_1, 0.05, -7),
+    "quantize up": requantize(0.02, 11), "quantize down": requantize(0.11, -3),
+    "conv, same, relu": layer(B.CONV_2D, act=ACT.RELU, padding=P.SAME),
+    "conv, valid": layer(B.CONV_2D, act=ACT.NONE, padding=P.VALID),
+    "depthwise, same": layer(B.DEPTHWISE_CONV_2D, act=ACT.RELU6, padding=P.SAME),
+    "depthwise, multiplier 2": layer(
+        B.DEPTHWISE_CONV_2D, act=ACT.NONE, multiplier=2, padding=P.VALID),
+    "concat of channels": concat(3), "concat of rows": concat(1),
+    "strided slice": strided_slice(), "pad": pad(),
+    "add": add(ACT.NONE), "add, relu": add(ACT.RELU),
+    "mean of both": mean((1, 2), (1, 4), keep=False),
+    "mean of height, kept": mean((1,), (1, 1, 5, 4), keep=True),
+    "transposed sum": transposed_sum(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_operator_alone_equals_the_reference_kernel(tmp_path: Path, name: str) -> None:
+    tensors, ops = CASES[name]
+    path = write(tmp_path / "small.tflite", tensors, ops, [ops[-1].output])
+    found = mt.verify(path, samples=40)
+    assert found.first_difference is None, found
+    assert found.layers >= 1 and not found.converted
+
+
+def test_what_cannot_be_taken_is_one_table(tmp_path: Path) -> None:
+    crossing = pool(B.AVERAGE_POOL_2D, 3, 1, (6, 5), P.SAME, ACT.NONE)
+    ops = [*crossing[1], Op(B.ABS, (0,), 2)]
+    path = write(tmp_path / "no.tflite", [*crossing[0], X], ops, [1, 2])
+    with pytest.raises(mt.UnsupportedError) as error:
+        load_any(path)
+    assert [problem.node.split()[1] for problem in error.value.problems] == [
+        "AVERAGE_POOL_2D", "ABS",
+    ]  # fmt: skip
