@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from microtune.errors import MicrotuneError
 from microtune.ir.evaluate import evaluate
@@ -37,6 +36,7 @@ def loss_of(kind: str, logit: float, label: int, real: type = np.float32) -> tup
 def test_loss_and_gradient_are_those_of_torch(logit: float, label: int) -> None:
     """float64 to rounding errors of double, float32 to some of its own; the integers within the
     3e-4 of their power of two, and never further from 0 or 1 than Q15 can say."""
+    torch = pytest.importorskip("torch", reason="make test-all installs PyTorch")
     x = torch.tensor(logit, dtype=torch.float64, requires_grad=True)
     target = torch.tensor(float(label), dtype=torch.float64)
     loss = torch.nn.functional.binary_cross_entropy_with_logits(x, target)

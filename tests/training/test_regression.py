@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from microtune import embedded
 from microtune.data import Split
@@ -106,6 +105,7 @@ def test_an_auto_encoder_learns_its_pictures(encoder: Path, pictures: Split) -> 
 @pytest.mark.parametrize("outputs", [1, 7])
 def test_loss_and_gradient_are_those_of_torch(outputs: int) -> None:
     """float64 to rounding errors of double; Q16 to half a unit of each format."""
+    torch = pytest.importorskip("torch", reason="make test-all installs PyTorch")
     rng = np.random.default_rng(outputs)
     codes = rng.integers(-128, 128, outputs).astype(np.int8)
     q16 = np.rint(rng.uniform(-0.9, 0.9, outputs) * 65536).astype(np.int64)
