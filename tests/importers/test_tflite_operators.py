@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,12 +139,48 @@ def test_an_operator_alone_equals_the_reference_kernel(tmp_path: Path, name: str
     assert found.layers >= 1 and not found.converted
 
 
-def test_what_cannot_be_taken_is_one_table(tmp_path: Path) -> None:
-    crossing = pool(B.AVERAGE_POOL_2D, 3, 1, (6, 5), P.SAME, ACT.NONE)
-    ops = [*crossing[1], Op(B.ABS, (0,), 2)]
-    path = write(tmp_path / "no.tflite", [*crossing[0], X], ops, [1, 2])
+def refusals(path: Path) -> list[str]:
+    """The kinds of the operators that cannot be taken, each with its reason."""
     with pytest.raises(mt.UnsupportedError) as error:
         load_any(path)
-    assert [problem.node.split()[1] for problem in error.value.problems] == [
-        "AVERAGE_POOL_2D", "ABS",
+    return [f"{p.node.split()[1]}: {p.why}" for p in error.value.problems]
+
+
+def test_all_that_cannot_be_taken_is_one_table(tmp_path: Path) -> None:
+    """Also what stands behind an operator that cannot be taken."""
+    crossing = pool(B.AVERAGE_POOL_2D, 3, 1, (6, 5), P.SAME, ACT.NONE)
+    (x, y), (behind,) = crossing
+    ops = [Op(B.ABS, (0,), 1), Op(behind.code, (1,), 2, behind.options_type, behind.options),
+           Op(B.ABS, (2,), 3)]  # fmt: skip
+    path = write(tmp_path / "no.tflite", [x, X, y, X], ops, [3])
+    assert refusals(path) == [
+        "ABS: microtune has no such operator",
+        "AVERAGE_POOL_2D: an average over windows that cross the border",
+        "ABS: microtune has no such operator",
+    ]
+
+
+def test_a_result_of_another_shape_than_the_file_says_is_refused(tmp_path: Path) -> None:
+    (x, y), ops = pool(B.MAX_POOL_2D, 2, 2, (3, 2), P.VALID, ACT.NONE)
+    path = write(tmp_path / "no.tflite", [x, replace(y, shape=(1, 4, 2, 4))], ops, [1])
+    assert refusals(path) == [
+        "MAX_POOL_2D: it makes [1, 3, 2, 4], the file says [1, 4, 2, 4]"
     ]  # fmt: skip
+
+
+def test_a_rule_of_an_op_names_the_operator(tmp_path: Path) -> None:
+    tensors, ops = pool(B.AVERAGE_POOL_2D, 9, 1, (1, 1), P.VALID, ACT.NONE)
+    (reason,) = refusals(write(tmp_path / "no.tflite", tensors, ops, [1]))
+    assert reason.startswith("AVERAGE_POOL_2D: average_pool: window [9, 9] is larger than")
+
+
+def test_a_pad_that_is_an_output_too_is_not_lost(tmp_path: Path) -> None:
+    """A convolution reads it, and so does who runs the model."""
+    (x, widths, padded), (border,) = pad()
+    (_, weight, bias, _), (conv,) = layer(B.CONV_2D, act=ACT.NONE, padding=P.VALID)
+    tensors = [x, widths, padded, weight, bias, T((1, 4, 4, 3), 0.03, 4)]
+    ops = [border, Op(conv.code, (2, 3, 4), 5, conv.options_type, conv.options)]
+    path = write(tmp_path / "both.tflite", tensors, ops, [2, 5])
+    graph = load_any(path).graph
+    assert [graph.tensors[name].shape for name in graph.outputs] == [(1, 9, 6, 4), (1, 4, 4, 3)]
+    assert mt.verify(path).first_difference is None

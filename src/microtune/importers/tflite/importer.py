@@ -75,6 +75,8 @@ def _translated(file: TfliteFile) -> TfliteModel:
             _take(t, operator)
         except CannotError as error:
             t.refuse(operator, error)
+        except ValueError as error:  # a rule of the graph's op
+            t.refuse(operator, CannotError(str(error), "operands that fit"))
     if t.problems:
         raise UnsupportedError(file.path, t.problems)
     graph = t.builder.graph
@@ -191,11 +193,7 @@ def _input_quant(t: Translation, tensor: FileTensor) -> tuple[Quant, int]:
         raise CannotError("it is float32 and is not quantised at once", "full int8 quantisation")
     if tensor.dtype == "uint8" and not t.legacy:
         # QUANTIZE behind it turns uint8 to int8.
-        t.legacy = True
-        try:
-            return t.quant(tensor), 128
-        finally:
-            t.legacy = False
+        return t.quant(tensor, "uint8"), 128
     return t.quant(tensor), t.offset
 
 

@@ -37,8 +37,7 @@ class Value:
 
     `name` is the graph's tensor; axis i of the file's tensor is axis `axes[i]` of it, and those
     that are not named have length 1. `pads` (top, left, bottom, right) surround it with real zeros
-    that the next convolution adds. `real` says that the file's tensor has reals or another scale
-    (it is an end of the model), so that its codes are not compared.
+    that the next convolution adds.
     """
 
     name: str
@@ -168,9 +167,12 @@ class Translation:
 
     # -- quantisation -----------------------------------------------------------------------------
 
-    def quant(self, tensor: FileTensor) -> Quant:
-        """The quantisation of int8 activations (of uint8 ones minus 128). Raises CannotError."""
-        wanted = "uint8" if self.legacy else "int8"
+    def quant(self, tensor: FileTensor, wanted: str | None = None) -> Quant:
+        """The quantisation of int8 activations (of uint8 ones minus 128). Raises CannotError.
+
+        `wanted` is the type that it must have: that of the model if None.
+        """
+        wanted = wanted or ("uint8" if self.legacy else "int8")
         if tensor.dtype != wanted:
             raise CannotError(
                 f"{tensor.name!r} is {tensor.dtype}, the model is {wanted}",
@@ -179,7 +181,7 @@ class Translation:
         if len(tensor.scales) != 1:
             count = len(tensor.scales) or "no"
             raise CannotError(f"{tensor.name!r} has {count} scales", "one scale a tensor")
-        scale, zero = tensor.scales[0], tensor.zeros[0] - self.offset
+        scale, zero = tensor.scales[0], tensor.zeros[0] - (128 if wanted == "uint8" else 0)
         if not (SCALES[0] <= scale <= SCALES[1] and -128 <= zero <= 127):
             raise CannotError(f"{tensor.name!r} has scale {scale} and zero point {zero}", "others")
         return Quant(scale, zero)
@@ -198,9 +200,17 @@ class Translation:
         return f"{family}{number}"
 
     def give(self, operator: Operator, name: str, axes: tuple[int, ...] | None = None) -> None:
-        """The operator's result is this tensor of the graph, whose codes are those of the file."""
+        """The operator's result is this tensor of the graph, whose codes are those of the file.
+
+        Raises CannotError if the file says another shape.
+        """
         result = self.result(operator)
         order = axes if axes is not None else _plain_axes(result)
+        made = tuple(self.shape(Value(name, order))[axis] for axis in order)
+        if made != result.shape:
+            raise CannotError(
+                f"it makes {list(made)}, the file says {list(result.shape)}", "a consistent file"
+            )
         self.values[result.index] = Value(name, order)
         self.origins.append(Origin(name, result.index, operator.kind, order, self.offset))
 
@@ -209,10 +219,22 @@ class Translation:
         self.values[self.result(operator).index] = value
 
     def refuse(self, operator: Operator, error: CannotError) -> None:
-        """Record an operator that cannot be taken; what follows from it is not reported."""
+        """Record an operator that cannot be taken. A stand-in takes its result's place, so that
+        all such operators are found."""
         name = f"{operator.number} {operator.kind} {self.result(operator).name!r}"
         self.problems.append(Unsupported(name, error.why, error.instead, error.frozen_possible))
-        self.forget(operator)
+        self._stand_in(operator)
+
+    def _stand_in(self, operator: Operator) -> None:
+        """A tensor of the result's shape and scale; what has none is not known from here on."""
+        result = self.result(operator)
+        try:
+            shape, quant = graph_shape(result.shape), self.quant(result)
+        except CannotError:
+            self.forget(operator)
+            return
+        name = self.builder.graph.input(self.name("unknown"), shape, "i8", quant)
+        self.values[result.index] = Value(name, _plain_axes(result))
 
     def forget(self, operator: Operator) -> None:
         """The results of an operator are not known."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import tflite
 
+from microtune.importers.tflite.operators.elementwise import requantized
 from microtune.importers.tflite.operators.fused import fused_bounds
 from microtune.importers.tflite.operators.registry import takes
 from microtune.importers.tflite.reader import Operator
@@ -59,9 +60,7 @@ def pad(t: Translation, operator: Operator) -> None:
     if operator.kind == "PADV2":
         value = int(t.constant(operator, 2).reshape(-1)[0]) - t.offset
     around = _around(x, widths)
-    readers = t.readers(t.result(operator).index)
-    convolutions = all(reader.kind in ("CONV_2D", "DEPTHWISE_CONV_2D") for reader in readers)
-    if around is not None and value == zero and convolutions and readers:
+    if around is not None and value == zero and _only_for_convolutions(t, operator):
         t.alias(operator, t.with_pads(x, around))
         return
     plain = t.value(operator)
@@ -76,6 +75,14 @@ def pad(t: Translation, operator: Operator) -> None:
     t.give(operator, name, plain.axes)
 
 
+def _only_for_convolutions(t: Translation, operator: Operator) -> bool:
+    """Whether nothing but convolutions reads the result, which is no output of the model."""
+    index = t.result(operator).index
+    readers = {reader.kind for reader in t.readers(index)}
+    read = bool(readers) and readers <= {"CONV_2D", "DEPTHWISE_CONV_2D"}
+    return read and index not in t.file.outputs
+
+
 def _around(x: Value, widths: np.ndarray) -> tuple[int, int, int, int] | None:
     """(top, left, bottom, right) if only height and width of an image in order grow."""
     if x.axes != NHWC or widths[[0, 3]].any():
@@ -87,8 +94,6 @@ def _around(x: Value, widths: np.ndarray) -> tuple[int, int, int, int] | None:
 @takes("CONCATENATION")
 def concatenation(t: Translation, operator: Operator) -> None:
     """Operands behind each other; one of another scale is requantised first."""
-    from microtune.importers.tflite.operators.elementwise import requantized
-
     options = operator.read(tflite.ConcatenationOptions)
     quant = t.quant(t.result(operator))
     if fused_bounds(options.FusedActivationFunction(), quant) != (-128, 127):
