@@ -22,17 +22,19 @@ from microtune.training.scheme import Scheme, backbone_layers, channel_count
 WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 24, 31, 32, 33, 40, 48, 64, 65, 96)
 KINDS = (
     "dense", "dense", "pointwise", "single", "grouped", "depthwise", "same", "same", "multiplier",
+    "dilated",
 )  # fmt: skip
 MOST_WEIGHTS = 20_000
 CLASSES = 3
 
 
 def _layer(builder: Builder, rng: np.random.Generator, x: str, name: str) -> str:
-    """A dense, pointwise, grouped or depthwise convolution of any geometry."""
+    """A dense, pointwise, grouped, depthwise or dilated convolution of any geometry."""
     _, height, width, inputs = builder.graph.tensors[x].shape
     kind = str(rng.choice(KINDS))
     groups, outputs = 1, 1 if kind == "single" else int(rng.choice(WIDTHS))
-    if kind in ("depthwise", "same", "multiplier"):
+    dilation = [int(v) for v in rng.integers(2, 4, 2)] if kind == "dilated" else [1, 1]
+    if kind in ("depthwise", "same", "multiplier") or (kind == "dilated" and rng.integers(2)):
         groups, outputs = inputs, inputs * (2 if kind == "multiplier" else 1)
     elif kind == "grouped":
         groups = int(rng.choice([g for g in range(1, inputs + 1) if inputs % g == 0]))
@@ -44,13 +46,13 @@ def _layer(builder: Builder, rng: np.random.Generator, x: str, name: str) -> str
     top, left, bottom, right = (int(rng.integers(0, k)) for k in (kh, kw, kh, kw))
     if kind == "same" or (kind == "pointwise" and rng.integers(4)):
         stride, bottom, right = [1, 1], kh - 1 - top, kw - 1 - left
-    bottom = max(bottom, kh - height - top)
-    right = max(right, kw - width - left)
+    bottom = max(bottom, (kh - 1) * dilation[0] + 1 - height - top)
+    right = max(right, (kw - 1) * dilation[1] + 1 - width - left)
     weight = rng.integers(-127, 128, (outputs, kh, kw, inputs // groups)).astype(np.int8)
     return builder.conv2d(
         name, x, weight, rng.uniform(0.5, 1.5, outputs) * 0.01, np.zeros(outputs, np.int32),
         Quant(0.05, int(rng.integers(-128, 128))),
-        stride=stride, padding=(top, left, bottom, right), groups=groups,
+        stride=stride, padding=(top, left, bottom, right), groups=groups, dilation=dilation,
     )  # fmt: skip
 
 

@@ -42,20 +42,51 @@ def requantize(scale: float, zero: int) -> Case:
     return [X, other, other], [Op(B.QUANTIZE, (0,), 1), Op(B.RELU, (1,), 2)]
 
 
-def layer(code: int, *, act: int, multiplier: int = 1, channels: int = 3, padding: int) -> Case:
+def layer(
+    code: int, *, act: int, multiplier: int = 1, channels: int = 3, padding: int, groups: int = 1,
+    image: tuple[int, int] = (6, 5), kernel: tuple[int, int] = (3, 3),
+    stride: tuple[int, int] = (2, 1), dilation: tuple[int, int] = (1, 1),
+) -> Case:  # fmt: skip
     rng = np.random.default_rng(channels)
     depthwise = code == B.DEPTHWISE_CONV_2D
     outputs = 4 * multiplier if depthwise else channels
-    shape = (1, 3, 3, outputs) if depthwise else (outputs, 3, 3, 4)
+    shape = (1, *kernel, outputs) if depthwise else (outputs, *kernel, 4 // groups)
     weight = T(shape, 0.01, 0, rng.integers(-127, 128, shape))
     bias = T((outputs,), 0.0005, 0, rng.integers(-900, 900, outputs), "int32")
     name = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
-    fields = {"Padding": padding, "StrideH": 2, "StrideW": 1, "FusedActivationFunction": act}
-    fields |= {"DilationHFactor": 1, "DilationWFactor": 1}
+    fields = {"Padding": padding, "StrideH": stride[0], "StrideW": stride[1]}
+    fields |= {"DilationHFactor": dilation[0], "DilationWFactor": dilation[1]}
     fields |= {"DepthMultiplier": multiplier} if depthwise else {}
-    out = (3, 5) if padding == P.SAME else (2, 3)
+    fields["FusedActivationFunction"] = act
+    reach = [0 if padding == P.SAME else (k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+    out = [-(-(n - r) // s) for n, r, s in zip(image, reach, stride, strict=True)]
     op = Op(code, (0, 1, 2), 3, getattr(OPTIONS, name), options(name, **fields))
-    return [X, weight, bias, T((1, *out, outputs), 0.03, 4)], [op]
+    return [T((1, *image, 4), 0.05, -7), weight, bias, T((1, *out, outputs), 0.03, 4)], [op]
+
+
+def by_batches(
+    code: int, blocks: tuple[int, int], pads: tuple[int, ...], cuts: tuple[int, ...],
+    image: tuple[int, int] = (6, 5), kernel: tuple[int, int] = (3, 3),
+) -> Case:  # fmt: skip
+    """The old form of a dilated convolution. `pads` and `cuts`: top, bottom, left, right."""
+    size = [n + pads[2 * i] + pads[2 * i + 1] for i, n in enumerate(image)]
+    phase = (size[0] // blocks[0], size[1] // blocks[1])
+    (_, weight, bias, y), (conv,) = layer(
+        code, act=ACT.RELU, padding=P.VALID, image=phase, kernel=kernel, stride=(1, 1)
+    )
+    batch, made = blocks[0] * blocks[1], y.shape[1:]
+    out = [made[i] * blocks[i] - cuts[2 * i] - cuts[2 * i + 1] for i in (0, 1)]
+    tensors = [
+        T((1, *image, 4), 0.05, -7), const(*blocks), const(*pads, shape=(2, 2)),
+        T((batch, *phase, 4), 0.05, -7), weight, bias, T((batch, *made), 0.03, 4),
+        const(*cuts, shape=(2, 2)), T((1, *out, made[2]), 0.03, 4),
+    ]  # fmt: skip
+    ops = [
+        Op(B.SPACE_TO_BATCH_ND, (0, 1, 2), 3),
+        Op(conv.code, (3, 4, 5), 6, conv.options_type, conv.options),
+        Op(B.BATCH_TO_SPACE_ND, (6, 1, 7), 8),
+    ]
+    return tensors, ops
 
 
 def concat(axis: int) -> Case:
@@ -121,6 +152,29 @@ CASES: dict[str, Case] = {
     "depthwise, same": layer(B.DEPTHWISE_CONV_2D, act=ACT.RELU6, padding=P.SAME),
     "depthwise, multiplier 2": layer(
         B.DEPTHWISE_CONV_2D, act=ACT.NONE, multiplier=2, padding=P.VALID),
+    "conv, grouped": layer(
+        B.CONV_2D, act=ACT.RELU, padding=P.SAME, channels=6, groups=2),
+    "conv, grouped, dilated": layer(
+        B.CONV_2D, act=ACT.NONE, padding=P.SAME, channels=6, groups=2, stride=(1, 1),
+        dilation=(2, 3)),
+    "conv, dilated, same": layer(
+        B.CONV_2D, act=ACT.RELU, padding=P.SAME, image=(11, 9), stride=(1, 1), dilation=(2, 2)),
+    "conv, dilated, valid, even kernel": layer(
+        B.CONV_2D, act=ACT.NONE, padding=P.VALID, image=(11, 9), stride=(1, 1), kernel=(2, 4),
+        dilation=(3, 2)),
+    "conv, dilated by 8 in one dimension": layer(
+        B.CONV_2D, act=ACT.RELU6, padding=P.SAME, image=(1, 37), stride=(1, 1), kernel=(1, 3),
+        dilation=(1, 8)),
+    "depthwise, dilated": layer(
+        B.DEPTHWISE_CONV_2D, act=ACT.RELU, padding=P.SAME, image=(10, 13), stride=(1, 1),
+        dilation=(4, 2)),
+    "depthwise, dilated, multiplier 2": layer(
+        B.DEPTHWISE_CONV_2D, act=ACT.NONE, multiplier=2, padding=P.VALID, image=(10, 13),
+        stride=(1, 1), dilation=(1, 3)),
+    "conv by batches": by_batches(B.CONV_2D, (2, 2), (2, 2, 2, 3), (0, 0, 0, 1)),
+    "conv by batches, valid": by_batches(B.CONV_2D, (2, 2), (0, 0, 0, 1), (0, 0, 0, 1)),
+    "depthwise by batches of columns": by_batches(
+        B.DEPTHWISE_CONV_2D, (1, 3), (0, 0, 3, 4), (0, 0, 0, 1), (1, 17), (1, 3)),
     "concat of channels": concat(3), "concat of rows": concat(1),
     "strided slice": strided_slice(), "pad": pad(),
     "add": add(ACT.NONE), "add, relu": add(ACT.RELU),

@@ -26,7 +26,7 @@ def _ops(grower: RandomGraph) -> set[str]:
 
 def model_with_every_op() -> ModelFile:
     """Two convolutions with an op of each family behind each, and a classifier of five classes."""
-    grower = RandomGraph(11, "device")
+    grower = RandomGraph(13, "device")
     grower.builder.graph.tensors.clear()
     x = grower.builder.input((1, 28, 28, 1), 1 / 128, 0)
     for channels in (6, 8):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from microtune.ir.dilation import Moves, Pads, Window, dilated
 from microtune.ir.graph import Array, Attr, Graph, Node, Quant, Tensor
 from microtune.ir.ops import OPS
 
@@ -44,13 +45,23 @@ class Builder:
     def conv2d(
         self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant,
         *, stride: Sequence[int] = (1, 1), padding: Sequence[int] = (0, 0, 0, 0), groups: int = 1,
-        clamp: tuple[int, int] = (-128, 127),
+        clamp: tuple[int, int] = (-128, 127), dilation: Sequence[int] = (1, 1),
     ) -> str:  # fmt: skip
         """Append a convolution; returns the name of its result.
 
         `weight` is int8 (O, KH, KW, I/groups), `scales` are float (O,), `bias` is int32 (O,).
-        `padding` is (top, left, bottom, right), `quant` that of the result.
+        `padding` is (top, left, bottom, right), `quant` that of the result. With a `dilation` of
+        more than 1 the convolution `name` has moves around it (`ir/dilation.py`).
         """
+        kernel = (int(weight.shape[1]), int(weight.shape[2]))
+        apart = [int(d) if k > 1 else 1 for d, k in zip(dilation, kernel, strict=True)]
+        if apart != [1, 1]:
+            pads = (padding[0], padding[1], padding[2], padding[3])
+            window = Window(kernel, (apart[0], apart[1]), (stride[0], stride[1]), pads)
+            return self._dilated(name, x, weight, window, lambda image, weight, around: self.conv2d(
+                name, image, weight, scales, bias, quant, padding=around, groups=groups,
+                clamp=clamp,
+            ))  # fmt: skip
         w, b = self._parameters(name, weight, scales, bias)
         attrs: dict[str, Attr] = {
             "stride": list(stride), "padding": list(padding), "groups": groups,
@@ -58,6 +69,29 @@ class Builder:
         if clamp != (-128, 127):
             attrs["clamp"] = list(clamp)
         return self.apply("conv2d", name, (x, w, b), quant, attrs)
+
+    def moves(self) -> Moves:
+        """What appends reshapes, pads and transposes, each with the quantisation of its operand."""
+        return Moves(
+            self.graph, lambda op, name, x, attrs: self.apply(
+                op, name, x, self.graph.tensors[x[0]].quant, attrs
+            ),
+        )  # fmt: skip
+
+    def _dilated(
+        self, name: str, x: str, weight: Array, w: Window,
+        convolve: Callable[[str, Array, Pads], str],
+    ) -> str:  # fmt: skip
+        """A dilated convolution. The only row of an image is taken as its only column, whose phases
+        lie apart already."""
+        moves, (_, height, width, channels) = self.moves(), self.graph.tensors[x].shape
+        lies = height == w.kernel[0] == 1 and not (w.padding[0] or w.padding[2])
+        if lies:
+            x = moves.reshaped(f"{name}.column", x, (1, width, 1, channels))
+            weight, w = weight.transpose(0, 2, 1, 3), w.turned()
+        made = dilated(moves, name, x, w, lambda image, around: convolve(image, weight, around))
+        _, height, width, channels = self.graph.tensors[made].shape
+        return moves.reshaped(f"{name}.row", made, (1, 1, height, channels)) if lies else made
 
     def fully_connected(
         self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant,

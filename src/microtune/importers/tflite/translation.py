@@ -37,12 +37,14 @@ class Value:
 
     `name` is the graph's tensor; axis i of the file's tensor is axis `axes[i]` of it, and those
     that are not named have length 1. `pads` (top, left, bottom, right) surround it with real zeros
-    that the next convolution adds.
+    that the next convolution adds. With `blocks` the file has it as a batch of its phases: those
+    rows and columns that leave the same remainders.
     """
 
     name: str
     axes: tuple[int, ...]
     pads: tuple[int, int, int, int] = NO_PADS
+    blocks: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Translation:
         found = self.padded(operator, number)
         if found.pads != NO_PADS:
             raise CannotError("its operand was padded for a convolution", "a pad of its own")
+        if found.blocks is not None:
+            raise CannotError("its operand is a batch", "a batch of 1")
         return found
 
     def padded(self, operator: Operator, number: int = 0) -> Value:
@@ -134,7 +138,7 @@ class Translation:
             raise CannotError(
                 f"its operand has {len(self.tensor(operator, number).shape)} axes", "(1, H, W, C)"
             )
-        if found.pads != NO_PADS:
+        if found.pads != NO_PADS or found.blocks is not None:
             return found
         return self.in_order(found)
 

@@ -1,6 +1,15 @@
 """Builtin operators, one file a family: each entry translates one operator into the graph."""
 
-from microtune.importers.tflite.operators import elementwise, ends, layers, moves, pools
+from microtune.importers.tflite.operators import batches, elementwise, ends, layers, moves, pools
 from microtune.importers.tflite.operators.registry import TRANSLATIONS, Translate
 
-__all__ = ["TRANSLATIONS", "Translate", "elementwise", "ends", "layers", "moves", "pools"]
+__all__ = [
+    "TRANSLATIONS",
+    "Translate",
+    "batches",
+    "elementwise",
+    "ends",
+    "layers",
+    "moves",
+    "pools",
+]

@@ -9,7 +9,13 @@ import tflite
 from microtune.importers.tflite.operators.fused import fused_bounds
 from microtune.importers.tflite.operators.registry import takes
 from microtune.importers.tflite.reader import Operator
-from microtune.importers.tflite.translation import CannotError, Translation, Value
+from microtune.importers.tflite.translation import (
+    NHWC,
+    NO_PADS,
+    CannotError,
+    Translation,
+    Value,
+)
 from microtune.importers.tflite.weights import Weights, layer_weights
 
 
@@ -31,6 +37,14 @@ def strides(options: Any) -> tuple[int, int]:  # noqa: ANN401
     found = options.StrideH(), options.StrideW()
     if not all(1 <= n <= 2**15 for n in found):
         raise CannotError(f"strides {found}", "strides of at least 1")
+    return found
+
+
+def dilations(options: Any) -> tuple[int, int]:  # noqa: ANN401
+    """(vertical, horizontal) dilation. Raises CannotError for what is none."""
+    found = options.DilationHFactor(), options.DilationWFactor()
+    if not all(1 <= n <= 2**15 for n in found):
+        raise CannotError(f"dilations {found}", "dilations of at least 1")
     return found
 
 
@@ -70,19 +84,32 @@ def _convolution(
     groups: int,
 ) -> None:
     x, y = t.image(operator, pads=True), t.quant(t.result(operator))
-    dilation = [options.DilationHFactor(), options.DilationWFactor()]
-    if dilation != [1, 1]:
-        raise CannotError(f"a dilation of {dilation}", "dilation 1", frozen_possible=True)
     height, width = t.shape(x)[1] + x.pads[0] + x.pads[2], t.shape(x)[2] + x.pads[1] + x.pads[3]
-    _, kh, kw, _ = parameters.weight.shape
-    around = sides(options.Padding(), (height, width), (kh, kw), strides(options))
+    kernel = (parameters.weight.shape[1], parameters.weight.shape[2])
+    dilation, around = dilations(options), NO_PADS
+    if x.blocks is not None:
+        if (options.Padding(), strides(options), dilation) != (
+            tflite.Padding.VALID,
+            (1, 1),
+            (1, 1),
+        ):
+            raise CannotError("it works on a batch", "padding VALID, no stride and no dilation")
+        dilation = x.blocks
+    else:
+        reach = ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
+        around = sides(options.Padding(), (height, width), reach, strides(options))
     name = t.name("conv")
-    t.builder.conv2d(
+    made = t.builder.conv2d(
         name, x.name, parameters.weight, parameters.scales, parameters.bias, y,
         stride=strides(options), padding=t.with_pads(x, around).pads, groups=groups,
-        clamp=fused_bounds(options.FusedActivationFunction(), y),
+        clamp=fused_bounds(options.FusedActivationFunction(), y), dilation=dilation,
     )  # fmt: skip
-    _finish(t, operator, name, parameters)
+    if parameters.converted:
+        t.converted.append(name)
+    if x.blocks is not None:
+        t.alias(operator, Value(made, NHWC, blocks=x.blocks))
+    else:
+        t.give(operator, made)
 
 
 @takes("FULLY_CONNECTED")
