@@ -6,7 +6,7 @@ makes all of them once the phases lie apart. Rows need no move: the image (H, W)
 has the phases of rows side by side. Phases of columns are a transpose. Real zeros between the
 phases are the padding; what the convolution makes across them is cut away, and has the gradient 0.
 
-A transposed convolution is a convolution of the image with real zeros between its pixels, by the
+A transposed convolution is a convolution of the image with real zeros between its elements, by the
 kernel turned round.
 """
 
