@@ -1,8 +1,11 @@
-"""Dilated convolutions of every kind in random graphs: phases of rows, of columns and of both."""
+"""Dilated convolutions of every kind in random graphs, with phases of rows, of columns and of both,
+and transposed convolutions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tests.cases.case import OpCase
 from tests.cases.moves import TORCH
@@ -10,9 +13,11 @@ from tests.cases.moves import TORCH
 if TYPE_CHECKING:
     from tests.training.graphs import RandomGraph
 
+LARGE = 600  # elements from which on nothing grows
 TAGS = {
     "phases of rows", "phases of columns", "phases of both", "one row", "dilated depthwise",
-    "dilated dense", "dilated grouped", "dilated strides", "dilated padding",
+    "dilated dense", "dilated grouped", "dilated strides", "dilated padding", "transposed",
+    "transposed by strides", "transposed and cut",
 }  # fmt: skip
 
 
@@ -38,6 +43,33 @@ def _kind(graph: RandomGraph, inputs: int) -> tuple[int, int]:
 
 
 def grow(graph: RandomGraph, x: str) -> str:
+    """A dilated or a transposed convolution."""
+    small = np.prod(graph.shape(x)) < LARGE
+    return _transposed(graph, x) if small and graph.rng.random() < 0.25 else _dilated(graph, x)
+
+
+def _transposed(graph: RandomGraph, x: str) -> str:
+    """A transposed convolution of any kernel, stride and size that fit."""
+    rng, shape = graph.rng, graph.shape(x)
+    kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
+    stride = (int(rng.integers(1, 3)), int(rng.integers(1, 4)))
+    cut, size = [0, 0], [0, 0]
+    for axis in (0, 1):
+        cut[axis] = int(rng.integers(0, kernel[axis]))
+        whole = (shape[axis + 1] - 1) * stride[axis] + kernel[axis]
+        least = (shape[axis + 1] - 1) * stride[axis] + 1 - cut[axis]
+        size[axis] = int(rng.integers(max(least, 1), whole + stride[axis] - cut[axis]))
+    graph.tags |= {"transposed", *(["transposed by strides"] if max(stride) > 1 else [])}
+    graph.tags |= {"transposed and cut"} if max(cut) > 0 else set()
+    parameters = (int(rng.integers(1, 6)), *kernel, shape[3])
+    weight, scales, bias, quant = graph._parameters(x, parameters, float(rng.uniform(0, 4)))
+    return graph.builder.transposed_conv2d(
+        graph._name("transposed"), x, weight, scales, bias, quant, (size[0], size[1]),
+        stride=stride, cut=(cut[0], cut[1]),
+    )  # fmt: skip
+
+
+def _dilated(graph: RandomGraph, x: str) -> str:
     """A dilated convolution of any kind, whose kernel fits into the padded image."""
     rng = graph.rng
     one_row = rng.random() < 0.25

@@ -89,6 +89,23 @@ def by_batches(
     return tensors, ops
 
 
+def transposed(
+    image: tuple[int, int], kernel: int, stride: tuple[int, int], size: tuple[int, int],
+    padding: int, *, act: int = ACT.NONE, bias: bool = True, zero: int = -7,
+) -> Case:  # fmt: skip
+    rng, shape = np.random.default_rng(kernel), (3, kernel, kernel, 4)
+    weight = T(shape, 0.01, 0, rng.integers(-127, 128, shape), scales=(0.004, 0.01, 0.007))
+    biases = T((3,), 0.0005, 0, rng.integers(-900, 900, 3), "int32")
+    write_options = options(
+        "TransposeConvOptions", Padding=padding, StrideH=stride[0], StrideW=stride[1],
+        FusedActivationFunction=act,
+    )  # fmt: skip
+    inputs = (1, 2, 0, 3) if bias else (1, 2, 0)
+    op = Op(B.TRANSPOSE_CONV, inputs, 4, OPTIONS.TransposeConvOptions, write_options)
+    y = T((1, *size, 3), 0.03, 4)
+    return [T((1, *image, 4), 0.05, zero), const(1, *size, 3), weight, biases, y], [op]
+
+
 def concat(axis: int) -> Case:
     shape = list(X.shape)
     shape[axis] *= 2
@@ -175,6 +192,11 @@ CASES: dict[str, Case] = {
     "conv by batches, valid": by_batches(B.CONV_2D, (2, 2), (0, 0, 0, 1), (0, 0, 0, 1)),
     "depthwise by batches of columns": by_batches(
         B.DEPTHWISE_CONV_2D, (1, 3), (0, 0, 3, 4), (0, 0, 0, 1), (1, 17), (1, 3)),
+    "transposed conv, same": transposed((5, 4), 3, (2, 2), (10, 8), P.SAME),
+    "transposed conv, same, odd": transposed((5, 4), 4, (2, 3), (9, 10), P.SAME, zero=100),
+    "transposed conv, 2 x 2": transposed((5, 4), 2, (2, 2), (10, 8), P.VALID),
+    "transposed conv, valid, relu": transposed((5, 4), 3, (2, 1), (11, 6), P.VALID, act=ACT.RELU),
+    "transposed conv, gaps, no bias": transposed((3, 4), 1, (2, 2), (5, 7), P.VALID, bias=False),
     "concat of channels": concat(3), "concat of rows": concat(1),
     "strided slice": strided_slice(), "pad": pad(),
     "add": add(ACT.NONE), "add, relu": add(ACT.RELU),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from microtune.ir.dilation import Moves, Pads, Window, dilated
+from microtune.ir.dilation import Moves, Pads, Window, dilated, spread
 from microtune.ir.graph import Array, Attr, Graph, Node, Quant, Tensor
 from microtune.ir.ops import OPS
 
@@ -69,6 +69,24 @@ class Builder:
         if clamp != (-128, 127):
             attrs["clamp"] = list(clamp)
         return self.apply("conv2d", name, (x, w, b), quant, attrs)
+
+    def transposed_conv2d(
+        self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant,
+        size: tuple[int, int], *, stride: tuple[int, int] = (1, 1), cut: tuple[int, int] = (0, 0),
+        clamp: tuple[int, int] = (-128, 127),
+    ) -> str:  # fmt: skip
+        """Append a transposed convolution whose result is (1, *size, O); returns its name.
+
+        x[i]·weight[k] counts for result i·stride + k - cut, `cut` (top, left). `weight` is int8
+        (O, KH, KW, I); the graph has it turned round, as a convolution of x with zeros between its
+        elements (`ir/dilation.py`). Raises ValueError for a size that cannot be.
+        """
+        window = Window((weight.shape[1], weight.shape[2]), (1, 1), stride, (*cut, 0, 0))
+        image, padding = spread(self.moves(), name, x, window, size)
+        turned = np.ascontiguousarray(weight[:, ::-1, ::-1])
+        return self.conv2d(
+            name, image, turned, scales, bias, quant, padding=padding, clamp=clamp
+        )  # fmt: skip
 
     def moves(self) -> Moves:
         """What appends reshapes, pads and transposes, each with the quantisation of its operand."""

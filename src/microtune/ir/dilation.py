@@ -145,3 +145,28 @@ def dilated(
     return moves.apply("slice", f"{name}.cut", (image,), {
         "shape": [1, *wanted, outputs], "begin": [0, 0, 0, 0], "stride": [1, *w.stride, 1],
     })  # fmt: skip
+
+
+def spread(
+    moves: Moves, name: str, x: str, w: Window, size: tuple[int, int]
+) -> tuple[str, Pads]:  # fmt: skip
+    """The image under a transposed convolution whose result has this size, and its padding.
+
+    x gets stride - 1 real zeros between its elements. `w.padding` is what is cut from the result:
+    the convolution backwards would pad it so. Raises ValueError for a size that cannot be.
+    """
+    shape, pads = moves.graph.tensors[x].shape, []
+    for axis in (0, 1):
+        n, kernel, stride, cut = shape[axis + 1], w.kernel[axis], w.stride[axis], w.padding[axis]
+        before = kernel - 1 - cut
+        behind = size[axis] - 1 - (n - 1) * stride + cut
+        if before < 0 or not 0 <= behind < kernel - 1 + stride:
+            raise ValueError(
+                f"a transposed convolution of {n} elements by a kernel of {kernel} and a stride of "
+                f"{stride} does not make {size[axis]}, of which {cut} were cut before"
+            )
+        pads.append((before, behind))
+    (top, bottom), (left, right) = pads
+    large = ((shape[1] - 1) * w.stride[0] + 1, (shape[2] - 1) * w.stride[1] + 1)
+    image = moves.padded(f"{name}.spread", x, large, (0, 0), w.stride)
+    return image, (top, left, bottom, right)

@@ -112,6 +112,27 @@ def _convolution(
         t.give(operator, made)
 
 
+@takes("TRANSPOSE_CONV")
+def transpose_conv(t: Translation, operator: Operator) -> None:
+    """A transposed convolution; its weight is (O, KH, KW, I), its operand 0 the result's shape."""
+    x, result, weight = t.image(operator, 2), t.result(operator), t.tensor(operator, 1)
+    size = [int(n) for n in t.constant(operator, 0).reshape(-1)]
+    if len(weight.shape) != 4 or min(weight.shape) < 1 or weight.shape[3] != t.shape(x)[3]:
+        raise CannotError(f"a weight of shape {list(weight.shape)}", "(O, KH, KW, I)")
+    if len(size) != 4 or size[0] != 1 or size[3] != weight.shape[0]:
+        raise CannotError(f"a result of shape {size}", "(1, H, W, O)")
+    options, y = operator.read(tflite.TransposeConvOptions), t.quant(result)
+    parameters, kernel = layer_weights(weight, t.optional(operator, 3), 0), weight.shape[1:3]
+    around = sides(options.Padding(), (size[1], size[2]), (kernel[0], kernel[1]), strides(options))
+    name = t.name("conv")
+    made = t.builder.transposed_conv2d(
+        name, x.name, parameters.weight, parameters.scales, parameters.bias, y,
+        (size[1], size[2]), stride=strides(options), cut=(around[0], around[1]),
+        clamp=fused_bounds(options.FusedActivationFunction(), y),
+    )  # fmt: skip
+    _finish(t, operator, made, parameters)
+
+
 @takes("FULLY_CONNECTED")
 def fully_connected(t: Translation, operator: Operator) -> None:
     """A fully connected layer; an image is flattened as the file orders it."""
