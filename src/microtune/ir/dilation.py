@@ -91,7 +91,7 @@ class Moves:
     apply: Apply
 
     def reshaped(self, name: str, x: str, shape: tuple[int, ...]) -> str:
-        """x in this shape."""
+        """The elements of x in this shape."""
         if self.graph.tensors[x].shape == shape:
             return x
         return self.apply("reshape", name, (x,), {"shape": list(shape)})
