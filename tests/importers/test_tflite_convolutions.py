@@ -1,4 +1,4 @@
-"""All kinds of convolutions of a `.tflite` in one network: exact beside LiteRT, and trained in C and
+"""All kinds of convolutions of a `.tflite` in one network: exact beside LiteRT, trained in C and
 in numpy to the same bits."""
 
 from __future__ import annotations
