@@ -106,6 +106,16 @@ def transposed(
     return [T((1, *image, 4), 0.05, zero), const(1, *size, 3), weight, biases, y], [op]
 
 
+def resize(
+    code: int, size: tuple[int, int], *, corners: bool = False, centers: bool = False
+) -> Case:
+    bilinear = code == B.RESIZE_BILINEAR
+    name = "ResizeBilinearOptions" if bilinear else "ResizeNearestNeighborOptions"
+    write_options = options(name, AlignCorners=corners, HalfPixelCenters=centers)
+    op = Op(code, (0, 1), 2, getattr(OPTIONS, name), write_options)
+    return [X, const(*size), T((1, *size, 4), 0.05, -7)], [op]
+
+
 def concat(axis: int) -> Case:
     shape = list(X.shape)
     shape[axis] *= 2
@@ -197,6 +207,16 @@ CASES: dict[str, Case] = {
     "transposed conv, 2 x 2": transposed((5, 4), 2, (2, 2), (10, 8), P.VALID),
     "transposed conv, valid, relu": transposed((5, 4), 3, (2, 1), (11, 6), P.VALID, act=ACT.RELU),
     "transposed conv, gaps, no bias": transposed((3, 4), 1, (2, 2), (5, 7), P.VALID, bias=False),
+    "nearest by 2": resize(B.RESIZE_NEAREST_NEIGHBOR, (12, 10)),
+    "nearest, any size": resize(B.RESIZE_NEAREST_NEIGHBOR, (4, 13)),
+    "nearest, corners": resize(B.RESIZE_NEAREST_NEIGHBOR, (9, 8), corners=True),
+    "nearest, centers": resize(B.RESIZE_NEAREST_NEIGHBOR, (3, 11), centers=True),
+    "bilinear by 2": resize(B.RESIZE_BILINEAR, (12, 10)),
+    "bilinear by 2, centers": resize(B.RESIZE_BILINEAR, (12, 10), centers=True),
+    "bilinear, corners": resize(B.RESIZE_BILINEAR, (11, 17), corners=True),
+    "bilinear, smaller": resize(B.RESIZE_BILINEAR, (3, 4), centers=True),
+    "bilinear, one row": resize(B.RESIZE_BILINEAR, (1, 23), corners=True),
+    "bilinear, far larger": resize(B.RESIZE_BILINEAR, (61, 43), centers=True),
     "concat of channels": concat(3), "concat of rows": concat(1),
     "strided slice": strided_slice(), "pad": pad(),
     "add": add(ACT.NONE), "add, relu": add(ACT.RELU),

@@ -26,6 +26,7 @@ FAMILIES = (
     "clamp",
     "reshape",
     "moves",
+    "resize",
     "head",
     "cross_entropy",
     "sigmoid_cross_entropy",

@@ -1,6 +1,14 @@
 """Builtin operators, one file a family: each entry translates one operator into the graph."""
 
-from microtune.importers.tflite.operators import batches, elementwise, ends, layers, moves, pools
+from microtune.importers.tflite.operators import (
+    batches,
+    elementwise,
+    ends,
+    layers,
+    moves,
+    pools,
+    resizes,
+)
 from microtune.importers.tflite.operators.registry import TRANSLATIONS, Translate
 
 __all__ = [
@@ -12,4 +20,5 @@ __all__ = [
     "layers",
     "moves",
     "pools",
+    "resizes",
 ]

@@ -135,28 +135,3 @@ def strided_slice(t: Translation, operator: Operator) -> None:
     attrs: dict[str, Attr] = {"shape": sizes, "begin": first, "stride": steps}
     name = t.builder.apply("slice", t.name("slice"), (x.name,), t.quant_of(x), attrs)
     t.give(operator, name, x.axes)
-
-
-@takes("RESIZE_NEAREST_NEIGHBOR")
-def resize_nearest_neighbor(t: Translation, operator: Operator) -> None:
-    """An image enlarged by whole factors: every row and column several times behind each other."""
-    options, x = operator.read(tflite.ResizeNearestNeighborOptions), t.image(operator)
-    height, width = (int(n) for n in t.constant(operator, 1).reshape(-1))
-    _, h, w, channels = t.shape(x)
-    if options.AlignCorners() or height % h or width % w:
-        raise CannotError(
-            f"{h} x {w} to {height} x {width}", "an image enlarged by whole factors",
-            frozen_possible=True,
-        )  # fmt: skip
-    name = _repeated(t, x.name, (1, h * w, 1, channels), width // w)
-    name = _repeated(t, name, (1, h, 1, width * channels), height // h)
-    t.give(operator, t.builder.reshape(t.name("resize"), name, (1, height, width, channels)))
-
-
-def _repeated(t: Translation, name: str, shape: Sequence[int], times: int) -> str:
-    """The elements as this shape (1, n, 1, m), each n `times` behind each other."""
-    quant = t.builder.graph.quant(name)
-    seen = t.builder.reshape(t.name("reshape"), name, shape)
-    if times == 1:
-        return seen
-    return t.builder.apply("concat", t.name("repeat"), (seen,) * times, quant, {"axis": 2})
