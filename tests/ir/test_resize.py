@@ -33,8 +33,8 @@ def test_a_bilinear_code_is_the_mean_of_its_neighbours_to_a_code(
     size: tuple[int, int], way: str
 ) -> None:
     frame = np.random.default_rng(4).integers(-128, 128, (1, 4, 5, 3)).astype(np.int8)
-    ways = {"corners": way == "corners", "centers": way == "centers"}
-    graph = resized(frame.shape, size, **ways).finish("y")
+    builder = resized(frame.shape, size, corners=way == "corners", centers=way == "centers")
+    graph = builder.finish("y")
     found = evaluate(graph, {"input": frame}, keep={"y"})["y"][0].astype(float)
     axes = []
     for n, m in zip(frame.shape[1:3], size, strict=True):
