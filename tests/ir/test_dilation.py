@@ -59,10 +59,14 @@ def drawn(seed: int) -> Drawn:
     down, across = (int(n) for n in rng.integers(1, 6, 2))
     kh, kw = (int(n) for n in rng.integers(1, 5, 2))
     kh = 1 if rng.random() < 0.3 else kh
-    height, width = 1 if kh == 1 and rng.random() < 0.5 else 14, 13
+    kw = 1 if rng.random() < 0.2 else kw
+    height = 1 if kh == 1 and rng.random() < 0.5 else 14
+    width = 1 if kw == 1 and rng.random() < 0.7 else 13
     height, width = (int(rng.integers(1, n + 1)) for n in (height, width))
     groups = int(rng.integers(1, 4))
     padding = [int(n) for n in rng.integers(0, 12, 4)] if rng.random() < 0.7 else [0] * 4
+    padding[0::2] = [0, 0] if height == 1 and rng.random() < 0.7 else padding[0::2]
+    padding[1::2] = [0, 0] if width == 1 and rng.random() < 0.7 else padding[1::2]
     padding[2] += max(0, (kh - 1) * down + 1 - height - padding[0] - padding[2])
     padding[3] += max(0, (kw - 1) * across + 1 - width - padding[1] - padding[3])
     per_group = int(rng.integers(1, 4))
@@ -93,6 +97,19 @@ def test_one_dimension_whose_length_is_a_multiple_of_the_dilation_moves_nothing(
         assert {node.op for node in graph.nodes} == {"reshape", "conv2d"}
         conv = next(node for node in graph.nodes if node.op == "conv2d")
         assert graph.tensors[conv.outputs[0]].elements == 64 * 4
+
+
+def test_the_phases_of_a_depthwise_signal_are_rows_whichever_way_it_lies() -> None:
+    """The depthwise kernels run along rows: a kernel of one column would be slow."""
+    weight = np.ones((4, 1, 3, 1), np.int8)
+    row = Drawn(weight, (1, 8), (1, 1), (0, 8, 0, 8), 4, 5, np.zeros((1, 1, 64, 4), np.int8))
+    column = Drawn(weight.transpose(0, 2, 1, 3), (8, 1), (1, 1), (8, 0, 8, 0), 4, 5,
+                   np.zeros((1, 64, 1, 4), np.int8))  # fmt: skip
+    for case in (row, column):
+        graph = case.graph(stuffed=False)
+        conv = next(node for node in graph.nodes if node.op == "conv2d")
+        assert graph.tensors[conv.inputs[0]].shape == (1, 8, 8, 4)
+        assert graph.tensors[conv.inputs[1]].shape == (4, 1, 3, 1)
 
 
 def test_a_dilated_kernel_that_does_not_fit_is_refused() -> None:

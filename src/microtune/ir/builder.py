@@ -100,16 +100,22 @@ class Builder:
         self, name: str, x: str, weight: Array, w: Window,
         convolve: Callable[[str, Array, Pads], str],
     ) -> str:  # fmt: skip
-        """A dilated convolution. The only row of an image is taken as its only column, whose phases
-        lie apart already."""
-        moves, (_, height, width, channels) = self.moves(), self.graph.tensors[x].shape
-        lies = height == w.kernel[0] == 1 and not (w.padding[0] or w.padding[2])
-        if lies:
-            x = moves.reshaped(f"{name}.column", x, (1, width, 1, channels))
+        """A dilated convolution. A signal lies as a column, whose phases lie apart already; for a
+        depthwise layer as a row, under whose kernel its fast loops run along."""
+        moves, shape = self.moves(), self.graph.tensors[x].shape
+        top, left, bottom, right = w.padding
+        is_row = shape[1] == w.kernel[0] == 1 and not top + bottom
+        is_column = shape[2] == w.kernel[1] == 1 and not left + right
+        single = weight.shape[3] == 1 < shape[3]
+        turned = (is_column if single else is_row) and is_row != is_column
+        if turned:
+            x = moves.reshaped(f"{name}.signal", x, (1, shape[2], shape[1], shape[3]))
             weight, w = weight.transpose(0, 2, 1, 3), w.turned()
         made = dilated(moves, name, x, w, lambda image, around: convolve(image, weight, around))
         _, height, width, channels = self.graph.tensors[made].shape
-        return moves.reshaped(f"{name}.row", made, (1, 1, height, channels)) if lies else made
+        return (
+            moves.reshaped(f"{name}.back", made, (1, width, height, channels)) if turned else made
+        )
 
     def fully_connected(
         self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant,

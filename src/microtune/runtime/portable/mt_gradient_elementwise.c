@@ -25,14 +25,26 @@ void mt_gradient_sum(const mt_gradient_sum_params *p, const mt_gradient_sum_io *
     mt_round_end(&rounder);
 }
 
+/* y[i] = g[i] where bit i is 1, i < n <= 8. */
+static inline void keep_some(int8_t *y, const int8_t *g, uint32_t bits, int32_t n) {
+    for (int32_t i = 0; i < n; i++, bits >>= 1) {
+        y[i] = (int8_t)(g[i] & -(int32_t)(bits & 1));
+    }
+}
+
 void mt_apply_mask(const mt_mask_params *p, const mt_mask_io *io) {
-    for (int32_t start = 0; start < p->count; start += MT_BLOCK) {
-        const int32_t n = mt_min(MT_BLOCK, p->count - start);
-        uint8_t keep[MT_BLOCK];
-        mt_mask_read(keep, io->mask, start, n);
-        for (int32_t i = 0; i < n; i++) {
-            io->y[start + i] = keep[i] ? io->g[start + i] : 0;
+    const int8_t *g = io->g;
+    int8_t *y = io->y;
+    const uint8_t *mask = io->mask;
+    int32_t left = p->count;
+    for (; left >= 8; left -= 8, g += 8, y += 8, mask++) {
+        if (*mask == 0xff && g == y) {
+            continue;
         }
+        keep_some(y, g, *mask, 8);
+    }
+    if (left > 0) {
+        keep_some(y, g, *mask, left);
     }
 }
 

@@ -17,8 +17,7 @@ static mt_resize_place place_at(const uint16_t *table, int32_t i) {
 
 /* acc / 2^20, half away from zero; |acc| <= 2^27. */
 static inline int8_t rounded_mean(int32_t acc) {
-    const int32_t half = 1 << 19;
-    return (int8_t)(acc < 0 ? -((half - acc) >> 20) : (acc + half) >> 20);
+    return (int8_t)((acc + (1 << 19) + (acc >> 31)) >> 20);
 }
 
 /* One element of all channels, of two rows and two columns. */
