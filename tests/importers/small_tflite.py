@@ -11,14 +11,17 @@ import flatbuffers
 import numpy as np
 import tflite
 
-_TYPES = {"int8": tflite.TensorType.INT8, "int32": tflite.TensorType.INT32}
+_TYPES = {
+    "int8": tflite.TensorType.INT8, "uint8": tflite.TensorType.UINT8,
+    "int32": tflite.TensorType.INT32,
+}  # fmt: skip
 _VERSION_1 = (tflite.BuiltinOperator.RELU_N1_TO_1, tflite.BuiltinOperator.RESHAPE)
 Options = Callable[[Any], int]
 
 
 @dataclass(frozen=True)
 class T:
-    """A tensor: int8 with a scale and a zero point, or an int32 constant."""
+    """A tensor: int8 or uint8 with a scale and a zero point, or an int32 constant."""
 
     shape: tuple[int, ...]
     scale: float = 0.0

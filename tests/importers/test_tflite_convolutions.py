@@ -3,6 +3,7 @@ in numpy to the same bits."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import tflite
 import microtune as mt
 from microtune.train.session import OpenProject
 from tests.importers.small_tflite import Op, T, options, write
-from tests.importers.test_tflite_operators import refusals
+from tests.importers.test_tflite_operators import CASES, Case, refusals
 
 B, OPTIONS, P = tflite.BuiltinOperator, tflite.BuiltinOptions, tflite.Padding
 IMAGE = (10, 9)
@@ -100,6 +101,39 @@ def test_every_layer_equals_the_reference_kernels(network: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="the verify extra is not installed")
     found = mt.verify(network, samples=20)
     assert (found.first_difference, found.layers) == (None, 9)
+
+
+def as_uint8(case: Case) -> Case:
+    """The same codes plus 128, with one scale a tensor."""
+    tensors = [
+        t if t.dtype == "int32" else replace(
+            t, dtype="uint8", zero=t.zero + 128, scales=t.scales[:1],
+            data=None if t.data is None else np.asarray(t.data).astype(np.int64) + 128,
+        )
+        for t in case[0]
+    ]  # fmt: skip
+    return tensors, case[1]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CASES if n.startswith(("conv", "depth", "transposed c"))]
+)
+def test_legacy_uint8_convolutions_equal_the_reference_kernels(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("ai_edge_litert", reason="the verify extra is not installed")
+    tensors, ops = as_uint8(CASES[name])
+    path = write(tmp_path / "legacy.tflite", tensors, ops, [ops[-1].output])
+    found = mt.verify(path, samples=20)
+    assert (found.first_difference, found.layers) == (None, 1)
+
+
+def test_a_bilinear_image_of_uint8_codes_is_refused(tmp_path: Path) -> None:
+    """The reference kernel makes it of reals."""
+    (x, weight, bias, y), (conv,) = as_uint8(CASES["conv, same, relu"])
+    _, (resize,) = CASES["bilinear by 2"]
+    size, made = T((2,), data=(6, 10), dtype="int32"), replace(y, shape=(1, 6, 10, 3))
+    ops = [conv, replace(resize, inputs=(3, 4), output=5)]
+    path = write(tmp_path / "no.tflite", [x, weight, bias, y, size, made], ops, [5])
+    assert refusals(path) == ["RESIZE_BILINEAR: a mean of uint8 codes, which is made of reals"]
 
 
 def test_all_of_them_learn_with_the_same_bits_in_c_and_numpy(network: Path, tmp_path: Path) -> None:

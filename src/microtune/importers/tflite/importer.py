@@ -26,6 +26,7 @@ from microtune.ir.modelfile import ModelFile
 from microtune.ir.verifier import InvalidGraphError, verify
 
 FORMAT = ".tflite (int8 networks of TensorFlow Lite)"
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _is_legacy(file: TfliteFile) -> bool:
     """Whether activations are uint8: what the first layer makes decides. An int8 model with a uint8
     input begins with a QUANTIZE."""
     for operator in file.operators:
-        if operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        if operator.kind in _LAYERS:
             return file.tensors[operator.outputs[0]].dtype == "uint8"
     return False
 

@@ -30,7 +30,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class QResizeGrad(Operands[T]):
-    """Operands of q_resize_grad."""
+    """Operands of q_resize_grad: a gradient and how it is rounded."""
 
     g: Gradient[T]
     rounding: Rounding[T]
