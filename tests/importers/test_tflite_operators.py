@@ -89,6 +89,47 @@ def by_batches(
     return tensors, ops
 
 
+def signal_by_batches(block: int, pads: tuple[int, int], cut: int, *, row: bool) -> Case:
+    """The same of a signal (1, T, C), which is an image between two reshapes."""
+    length, (steps, kernel) = 23, (1, 3) if row else (3, 1)
+    phase = (length + sum(pads)) // block
+    image = (1, phase) if row else (phase, 1)
+    (_, weight, bias, y), (conv,) = layer(
+        B.CONV_2D, act=ACT.RELU, padding=P.VALID, image=image, kernel=(steps, kernel), stride=(1, 1)
+    )
+    made = phase - 2
+    tensors = [
+        T((1, length, 4), 0.05, -7), const(block), const(*pads, shape=(1, 2)),
+        T((block, phase, 4), 0.05, -7), const(block, *image, 4), T((block, *image, 4), 0.05, -7),
+        weight, bias, T((block, *y.shape[1:]), 0.03, 4), const(block, made, 3),
+        T((block, made, 3), 0.03, 4), const(0, cut, shape=(1, 2)),
+        T((1, made * block - cut, 3), 0.03, 4),
+    ]  # fmt: skip
+    ops = [
+        Op(B.SPACE_TO_BATCH_ND, (0, 1, 2), 3), Op(B.RESHAPE, (3, 4), 5),
+        Op(conv.code, (5, 6, 7), 8, conv.options_type, conv.options), Op(B.RESHAPE, (8, 9), 10),
+        Op(B.BATCH_TO_SPACE_ND, (10, 1, 11), 12),
+    ]  # fmt: skip
+    return tensors, ops
+
+
+def causal_signal() -> Case:
+    """A signal padded before it, then a dilated convolution of one row."""
+    (_, weight, bias, _), (conv,) = layer(
+        B.CONV_2D, act=ACT.NONE, padding=P.VALID, image=(1, 31), kernel=(1, 3), stride=(1, 1),
+        dilation=(1, 4),
+    )  # fmt: skip
+    tensors = [
+        T((1, 23, 4), 0.05, -7), const(0, 0, 8, 0, 0, 0, shape=(3, 2)), T((1, 31, 4), 0.05, -7),
+        const(1, 1, 31, 4), T((1, 1, 31, 4), 0.05, -7), weight, bias, T((1, 1, 23, 3), 0.03, 4),
+    ]  # fmt: skip
+    ops = [
+        Op(B.PAD, (0, 1), 2), Op(B.RESHAPE, (2, 3), 4),
+        Op(conv.code, (4, 5, 6), 7, conv.options_type, conv.options),
+    ]  # fmt: skip
+    return tensors, ops
+
+
 def transposed(
     image: tuple[int, int], kernel: int, stride: tuple[int, int], size: tuple[int, int],
     padding: int, *, act: int = ACT.NONE, bias: bool = True, zero: int = -7,
@@ -202,6 +243,9 @@ CASES: dict[str, Case] = {
     "conv by batches, valid": by_batches(B.CONV_2D, (2, 2), (0, 0, 0, 1), (0, 0, 0, 1)),
     "depthwise by batches of columns": by_batches(
         B.DEPTHWISE_CONV_2D, (1, 3), (0, 0, 3, 4), (0, 0, 0, 1), (1, 17), (1, 3)),
+    "signal by batches, a row": signal_by_batches(4, (4, 5), 1, row=True),
+    "signal by batches, a column": signal_by_batches(3, (6, 1), 1, row=False),
+    "causal signal, dilated": causal_signal(),
     "transposed conv, same": transposed((5, 4), 3, (2, 2), (10, 8), P.SAME),
     "transposed conv, same, odd": transposed((5, 4), 4, (2, 3), (9, 10), P.SAME, zero=100),
     "transposed conv, 2 x 2": transposed((5, 4), 2, (2, 2), (10, 8), P.VALID),
