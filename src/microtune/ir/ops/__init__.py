@@ -20,6 +20,7 @@ FAMILIES = (
     "parameter_update",
     "momentum",
     "residual",
+    "product",
     "average_pool",
     "max_pool",
     "activation",
