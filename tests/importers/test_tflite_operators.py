@@ -186,6 +186,28 @@ def add(act: int) -> Case:
     return [X, T(X.shape, 0.02, -100), T(X.shape, 0.06, 3)], [relu, summed]
 
 
+def pair(
+    code: int, other: T, *, act: int = ACT.NONE, swapped: bool = False, result: T | None = None
+) -> Case:
+    """A tensor and a constant, or a tensor and one that is computed of it by pooling and a ReLU."""
+    name = {B.ADD: "AddOptions", B.MUL: "MulOptions", B.SUB: "SubOptions"}[code]
+    write_options = options(name, FusedActivationFunction=act)
+    y = result or T(X.shape, 0.04, 3)
+    if other.data is not None:
+        inputs = (1, 0) if swapped else (0, 1)
+        return [X, other, y], [Op(code, inputs, 2, getattr(OPTIONS, name), write_options)]
+    same = other.shape == X.shape
+    pooled = Op(B.MEAN, (0, 1), 2, OPTIONS.ReducerOptions, options("ReducerOptions", KeepDims=True))
+    tensors = [X, const(1, 2), X if same else T((1, 1, 1, 4), 0.05, -7), other, y]
+    ops = [Op(B.RELU, (0,), 2) if same else pooled, Op(B.RELU, (2,), 3)]
+    inputs = (3, 0) if swapped else (0, 3)
+    return tensors, [*ops, Op(code, inputs, 4, getattr(OPTIONS, name), write_options)]
+
+
+def codes(shape: tuple[int, ...], scale: float = 0.03, zero: int = 5) -> T:
+    return T(shape, scale, zero, np.random.default_rng(9).integers(-128, 128, shape))
+
+
 def mean(axes: tuple[int, ...], shape: tuple[int, ...], *, keep: bool) -> Case:
     op = Op(B.MEAN, (0, 1), 2, OPTIONS.ReducerOptions, options("ReducerOptions", KeepDims=keep))
     return [X, const(*axes), T(shape, 0.05, -7)], [op]
@@ -263,6 +285,14 @@ CASES: dict[str, Case] = {
     "bilinear, far larger": resize(B.RESIZE_BILINEAR, (61, 43), centers=True),
     "concat of channels": concat(3), "concat of rows": concat(1),
     "strided slice": strided_slice(), "pad": pad(),
+    "product": pair(B.MUL, T(X.shape, 0.02, -100)),
+    "product with gates": pair(B.MUL, T((1, 1, 1, 4), 0.011, -128), act=ACT.RELU6, swapped=True),
+    "product with constants": pair(B.MUL, codes((4,)), act=ACT.RELU),
+    "product with constants, turned": pair(B.MUL, codes((1, 1, 1, 4), zero=-128), swapped=True),
+    "product with a constant image": pair(B.MUL, codes((6, 5, 1))),
+    "sum with a vector": pair(B.ADD, T((1, 1, 1, 4), 0.011, -128), swapped=True),
+    "sum with constants": pair(B.ADD, codes((4,)), act=ACT.RELU),
+    "sum with a constant image": pair(B.ADD, codes((1, 6, 5, 4)), swapped=True),
     "add": add(ACT.NONE), "add, relu": add(ACT.RELU),
     "mean of both": mean((1, 2), (1, 4), keep=False),
     "mean of height, kept": mean((1,), (1, 1, 5, 4), keep=True),

@@ -12,13 +12,13 @@ from microtune.codegen.kernels.common import (
 )
 from microtune.codegen.kernels.registry import Stage, kernel
 from microtune.ir.graph import Node
-from microtune.ir.ops.product import Mul, QMulGrad, is_vector, pixels_of, product_multiplier
+from microtune.ir.ops.product import Mul, QMulGrad, is_vector, places_of, product_multiplier
 
 HEADER = "mt_product"
 
 
 def _params(e: Emitter, node: Node, count: int) -> str:
-    """Parameters of `count` elements; a vector starts again after each pixel."""
+    """Parameters of `count` elements; a vector starts again at each place."""
     o, y, graph = Mul[str].of(node.inputs), node.outputs[0], e.graph
     multiplier, shift = product_multiplier(graph, node)
     period = graph.tensors[o.v].elements if is_vector(graph, node) else count
@@ -47,9 +47,9 @@ def _mul(e: Emitter, node: Node) -> None:
 @kernel("q_mul_grad", "product gradient", header=HEADER, faster="mt_mul_sums mt_round_run")
 def _mul_grad(e: Emitter, node: Node) -> None:
     o, dx = QMulGrad[str].of(node.inputs), node.outputs[0]
-    count, pixels = e.graph.tensors[dx].elements, pixels_of(e.graph, node)
+    count, pixels = e.graph.tensors[dx].elements, places_of(e.graph, node)
     params = e.params("mt_mul_grad_params", dx, {
-        "count": str(count), "zero": str(node.int("zero")), "pixels": str(pixels),
+        "count": str(count), "zero": str(node.int("zero")), "places": str(places),
         "period": str(min(count, e.graph.tensors[o.other].elements)),
         "round": round_params(node, node.int("exponent_delta")),
     })  # fmt: skip

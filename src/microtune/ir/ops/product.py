@@ -1,7 +1,7 @@
 """Products of two int8 tensors, and their gradients (docs/numerics.md, "Product").
 
 The second operand has the shape of the first, or is a vector: one factor for each channel, as the
-gates of squeeze-and-excitation are. Both get a gradient; that of a vector is a sum over all pixels.
+gates of squeeze-and-excitation are. Both get a gradient; that of a vector is a sum over all places.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class MulGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class QMulGrad(Operands[T]):
-    """Operands of q_mul_grad."""
+    """Operands of q_mul_grad: the same in int8, and how it is rounded."""
 
     g: Gradient[T]
     other: T
@@ -71,7 +71,7 @@ def _shapes(graph: Graph, node: Node) -> ShapeList:
 
 
 def product_scale(graph: Graph, node: Node) -> float:
-    """s_x·s_v/s_y."""
+    """The scale s_x·s_v/s_y of the products without zero points."""
     o = Mul[str].of(node.inputs)
     return graph.scale(o.x) * graph.scale(o.v) / graph.scale(node.outputs[0])
 
@@ -123,23 +123,24 @@ def mul(ctx: Context, o: Mul[Array]) -> list[Array]:
     acc, zero = d1 * d2, graph.quant(y).zero_point
     s1, s2, sy = (np.float32(graph.scale(name)) for name in (names.x, names.v, y))
     if ctx.mode == "mcunet":
-        return clamped(ctx, numerics.requantize_float32(acc, s1 * s2 / sy, zero))
+        return clamped(ctx, numerics.requantize_float32(acc, np.array(s1 * s2 / sy), zero))
     if ctx.tflite:
         m, shift = tflite_numerics.quantize_multiplier(float(s1 * s2 / sy))
         return clamped(ctx, tflite_numerics.multiply_by_multiplier(acc, m, shift) + zero)
     m, n = product_multiplier(graph, ctx.node)
-    return clamped(ctx, numerics.requantize(acc, np.int64(m), np.int64(n), zero))
+    return clamped(ctx, numerics.requantize(acc, np.array(m), np.array(n), zero))
 
 
 # -- the way back ---------------------------------------------------------------------------------
 
 
 def _summed(node: Node, product: Array) -> Array:
-    """The product, or its sums over all pixels where the result is a vector."""
+    """The product, or its sums over all places where the result is a vector."""
     shape = node.ints("shape")
     if product.size == np.prod(shape):
         return product.reshape(shape)
-    return product.reshape(-1, product.shape[-1]).sum(axis=0).reshape(shape)
+    sums: Array = product.reshape(-1, product.shape[-1]).sum(axis=0).reshape(shape)
+    return sums
 
 
 def _lower(low: Lowering, node: Node) -> None:
@@ -165,15 +166,15 @@ def mul_grad(ctx: Context, o: MulGrad[Array]) -> list[Array]:
     return [_summed(ctx.node, o.g * other) * ctx.real(real_attr(ctx.node, "factor"))]
 
 
-def pixels_of(graph: Graph, node: Node) -> int:
+def places_of(graph: Graph, node: Node) -> int:
     """The products that are summed for one element of a q_mul_grad."""
     g = QMulGrad[str].of(node.inputs).g.codes
     return graph.tensors[g].elements // graph.tensors[node.outputs[0]].elements
 
 
 def _grad_proof(graph: Graph, node: Node) -> Iterator[str]:
-    if pixels_of(graph, node) * MOST >= SUM_LIMIT:
-        yield f"{node.op} %{node.outputs[0]}: the sum over all pixels can overflow int32"
+    if places_of(graph, node) * MOST >= SUM_LIMIT:
+        yield f"{node.op} %{node.outputs[0]}: the sum over all places can overflow int32"
 
 
 @op(

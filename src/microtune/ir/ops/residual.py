@@ -12,7 +12,7 @@ from microtune.ir.graph import Array, Graph, Node
 from microtune.ir.ops.common import clamped, real_attr, same_as, scalar
 from microtune.ir.ops.gradient_operands import Gradient, Rounding
 from microtune.ir.ops.operands import Operands, Single, T
-from microtune.ir.ops.registry import Context, ShapeList, Trait, always, op
+from microtune.ir.ops.registry import Context, ShapeList, Trait, Window, always, op
 from microtune.ir.ops.rounding import ROUND_ATTRS, rounded, rounded_shapes
 from microtune.ir.ops.rules import Lowering, Tape
 
@@ -74,9 +74,15 @@ def _overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
     return ("x1", "x2")
 
 
+def _window(graph: Graph, node: Node) -> Window | None:
+    """A row needs that row of both; a constant is whole."""
+    constant = graph.tensors[Add[str].of(node.inputs).x2].role == "const"
+    return None if constant else Window()
+
+
 @op(
     "add", Add, same_as("x1"), Trait.STREAMED, optional="clamp", gradient=_gradient, proof=_proof,
-    overwrites=_overwrites, clamps=always, back={"dx": "q_scale_gradient"},
+    overwrites=_overwrites, clamps=always, window=_window, back={"dx": "q_scale_gradient"},
 )  # fmt: skip
 def add(ctx: Context, o: Add[Array]) -> list[Array]:
     """Residual add of two int8 tensors with their own scales."""

@@ -20,7 +20,7 @@ void mt_mul_sums(const mt_mul_grad_params *p, const int8_t *g, const int8_t *x, 
     for (int32_t i = 0; i < n; i++) {
         acc[i] = 0;
     }
-    for (int32_t pixel = 0; pixel < p->pixels; pixel++, g += p->count, x += p->count) {
+    for (int32_t place = 0; place < p->places; place++, g += p->count, x += p->count) {
         for (int32_t i = 0; i < n; i++) {
             MT_ACCUMULATE(acc[i], g[i] * (x[i] - p->zero), 0);
         }
@@ -71,7 +71,7 @@ void mt_mul_grad(const mt_mul_grad_params *p, const mt_mul_grad_io *io) {
         n = run_of(p->count - start, p->period - at);
         const int8_t *g = io->g + start, *other = io->other + at;
         int32_t acc[MT_BLOCK];
-        if (p->pixels > 1) {
+        if (p->places > 1) {
             mt_mul_sums(p, g, other, n, acc);
         } else {
             for (int32_t i = 0; i < n; i++) {

@@ -36,10 +36,10 @@ void mt_mul(const mt_mul_params *p, const mt_mul_io *io);
 /* One row of a streamed layer. params: mt_mul_params of one row; weight: v if it is constant. */
 void mt_mul_stage(const mt_stage *stage, int32_t row, uint8_t *const *arenas, void *scratch);
 
-/* dx = g * (other - zero): `other` has `period` elements, then starts again; with pixels > 1 the
- * sum of it over so many pixels of `count` channels. */
+/* dx = g * (other - zero): `other` has `period` elements, then starts again; with places > 1 the
+ * sum of it over so many places of `count` channels. */
 typedef struct {
-    int32_t count, period, pixels, zero;
+    int32_t count, period, places, zero;
     mt_round_params round;
 } mt_mul_grad_params;
 
@@ -56,7 +56,7 @@ void mt_mul_grad(const mt_mul_grad_params *p, const mt_mul_grad_io *io);
 /* acc[i] = y_zero + requantised (x[i] - x_zero) * (v[i] - v_zero), i < n <= MT_BLOCK. */
 void mt_mul_run(const mt_mul_params *p, const int8_t *x, const int8_t *v, int32_t n, int32_t *acc);
 
-/* acc[0 .. n-1] = sums over the pixels of g * (x - zero), of the first n of p->count channels. */
+/* acc[0 .. n-1] = sums over the places of g * (x - zero), of the first n of p->count channels. */
 void mt_mul_sums(const mt_mul_grad_params *p, const int8_t *g, const int8_t *x, int32_t n,
                  int32_t *acc);
 

@@ -6,6 +6,7 @@ from microtune.importers.tflite.operators import (
     ends,
     layers,
     moves,
+    pairs,
     pools,
     resizes,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "ends",
     "layers",
     "moves",
+    "pairs",
     "pools",
     "resizes",
 ]

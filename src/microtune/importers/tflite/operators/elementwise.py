@@ -1,17 +1,16 @@
-"""Sums of two tensors, and functions of one: ReLUs, requantisation."""
+"""Functions of one tensor: ReLUs, tables, requantisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-import tflite
 
-from microtune.importers.tflite.operators.fused import code_bounds, fused_bounds
+from microtune.importers.tflite.operators.fused import code_bounds
 from microtune.importers.tflite.operators.registry import takes
 from microtune.importers.tflite.reader import Operator
-from microtune.importers.tflite.translation import CannotError, Translation, Value
-from microtune.ir.graph import Array, Attr, Quant
+from microtune.importers.tflite.translation import Translation, Value
+from microtune.ir.graph import Array, Quant
 from microtune.ir.tflite_numerics import Reals, function_codes, requantize_codes
 
 
@@ -22,23 +21,6 @@ def _sigmoid(x: Reals) -> Reals:
 
 
 _REALS: dict[str, Callable[[Reals], Reals]] = {"sigmoid": _sigmoid, "tanh": np.tanh}
-
-
-@takes("ADD")
-def add(t: Translation, operator: Operator) -> None:
-    """The sum of two tensors of one shape."""
-    options, quant = operator.read(tflite.AddOptions), t.quant(t.result(operator))
-    values = [t.value(operator, 0), t.value(operator, 1)]
-    if t.tensor(operator, 0).shape != t.tensor(operator, 1).shape:
-        shapes = [list(t.tensor(operator, i).shape) for i in (0, 1)]
-        raise CannotError(f"a sum of {shapes[0]} and {shapes[1]}", "two tensors of one shape")
-    if values[0].axes != values[1].axes:
-        values = [t.in_order(value) for value in values]
-    bounds = fused_bounds(options.FusedActivationFunction(), quant)
-    attrs: dict[str, Attr] = {} if bounds == (-128, 127) else {"clamp": list(bounds)}
-    name = t.name("add")
-    t.builder.apply("add", name, [value.name for value in values], quant, attrs)
-    t.give(operator, name, values[0].axes)
 
 
 @takes("RELU", "RELU6", "RELU_N1_TO_1")
