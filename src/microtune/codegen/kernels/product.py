@@ -47,7 +47,7 @@ def _mul(e: Emitter, node: Node) -> None:
 @kernel("q_mul_grad", "product gradient", header=HEADER, faster="mt_mul_sums mt_round_run")
 def _mul_grad(e: Emitter, node: Node) -> None:
     o, dx = QMulGrad[str].of(node.inputs), node.outputs[0]
-    count, pixels = e.graph.tensors[dx].elements, places_of(e.graph, node)
+    count, places = e.graph.tensors[dx].elements, places_of(e.graph, node)
     params = e.params("mt_mul_grad_params", dx, {
         "count": str(count), "zero": str(node.int("zero")), "places": str(places),
         "period": str(min(count, e.graph.tensors[o.other].elements)),

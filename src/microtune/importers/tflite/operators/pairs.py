@@ -14,7 +14,7 @@ from microtune.ir.graph import Array, Attr
 
 @takes("ADD")
 def add(t: Translation, operator: Operator) -> None:
-    """The sum of two tensors."""
+    """The sum of two tensors, or of a tensor and a constant."""
     options = operator.read(tflite.AddOptions)
     _pair(t, operator, "add", options.FusedActivationFunction())
 
