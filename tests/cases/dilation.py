@@ -17,7 +17,7 @@ LARGE = 600  # elements from which on nothing grows
 TAGS = {
     "phases of rows", "phases of columns", "phases of both", "one row", "dilated depthwise",
     "dilated dense", "dilated grouped", "dilated strides", "dilated padding", "transposed",
-    "transposed by strides", "transposed and cut",
+    "transposed by strides", "transposed and cut", "transposed by phases",
 }  # fmt: skip
 
 
@@ -51,8 +51,10 @@ def grow(graph: RandomGraph, x: str) -> str:
 def _transposed(graph: RandomGraph, x: str) -> str:
     """A transposed convolution of any kernel, stride and size that fit."""
     rng, shape = graph.rng, graph.shape(x)
-    kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
     stride = (int(rng.integers(1, 3)), int(rng.integers(1, 4)))
+    kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
+    if rng.random() < 0.5 and max(stride) > 1:
+        kernel = (stride[0] * int(rng.integers(1, 3)), stride[1] * int(rng.integers(1, 3)))
     cut, size = [0, 0], [0, 0]
     for axis in (0, 1):
         cut[axis] = int(rng.integers(0, kernel[axis]))
@@ -63,10 +65,13 @@ def _transposed(graph: RandomGraph, x: str) -> str:
     graph.tags |= {"transposed and cut"} if max(cut) > 0 else set()
     parameters = (int(rng.integers(1, 6)), *kernel, shape[3])
     weight, scales, bias, quant = graph._parameters(x, parameters, float(rng.uniform(0, 4)))
-    return graph.builder.transposed_conv2d(
+    made = graph.builder.transposed_conv2d(
         graph._name("transposed"), x, weight, scales, bias, quant, (size[0], size[1]),
         stride=stride, cut=(cut[0], cut[1]),
     )  # fmt: skip
+    if any("tied" in node.attrs for node in graph.builder.graph.nodes):
+        graph.tags.add("transposed by phases")
+    return made
 
 
 def _dilated(graph: RandomGraph, x: str) -> str:

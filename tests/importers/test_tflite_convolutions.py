@@ -92,7 +92,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
         B.DEPTHWISE_CONV_2D, (1, 3, 3, 8), (1, 5, 5, 8), 0.8, DepthMultiplier=1,
         DilationHFactor=2, DilationWFactor=2,
     )  # fmt: skip
-    n.transposed((5, 3, 3, 8), (1, *IMAGE, 5), 1.6)
+    n.transposed((5, 2, 2, 8), (1, *IMAGE, 5), 1.6)
     n.layer(B.CONV_2D, (4, 3, 3, 5), (1, *IMAGE, 4), 4.0, DilationHFactor=3, DilationWFactor=2)
     return n.finish(tmp_path_factory.mktemp("network") / "all.tflite")
 

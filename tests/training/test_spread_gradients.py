@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def stack() -> Graph:
     return net.finish(x)
 
 
-def unet() -> Graph:
+def unet(kernel: int) -> Graph:
     """Down by a stride, through a dilated convolution, up again, beside a skip."""
     net, same = Net((1, 9, 7, 2)), (1, 1, 1, 1)
     b, quant = net.builder, Quant(0.05, 4)
@@ -71,7 +72,13 @@ def unet() -> Graph:
         "wide", low, *net.parameters(6, (3, 3), 6), Quant(0.2, 9), padding=(2,) * 4, dilation=(2, 2)
     )
     up = b.transposed_conv2d(
-        "up", low, *net.parameters(4, (3, 3), 6), quant, (9, 7), stride=(2, 2), cut=(1, 1)
+        "up",
+        low,
+        *net.parameters(4, (kernel, kernel), 6),
+        quant,
+        (9, 7),
+        stride=(2, 2),
+        cut=(kernel // 3, kernel // 3),
     )
     both = b.apply("concat", "both", (skip, up), quant, {"axis": 3})
     return net.finish(b.conv2d("end", both, *net.parameters(4, (3, 3), 8), Quant(0.2, 0)))
@@ -96,7 +103,7 @@ class Torch:
 
         graph, (node, _, _) = self.graph, self.operands(name)
         sx, sy = np.float32(graph.scale(node.inputs[0])), np.float32(graph.scale(name))
-        sw = graph.data[graph.quant(node.inputs[1]).scales or ""]
+        sw = graph.data[graph.quant(node.inputs[1]).scales or ""][: acc.shape[1]]
         unit = torch.tensor(sx * sw / sy)[:, None, None]
         rounded = torch.round(acc.detach().to(torch.float32) * unit).to(torch.float64)
         real = graph.scale(node.inputs[0]) * sw.astype(np.float64) / graph.scale(name)
@@ -146,15 +153,23 @@ def unet_loss(t: Torch, frame: Any, label: int) -> Any:
     skip = t.conv("down0", frame, -3, (1, 1, 1, 1))
     low = t.conv("down1", skip, 4, (1, 1, 1, 1), stride=2)
     low = t.conv("wide", low, -5, (2, 2, 2, 2), dilation=2)
-    _, w, b = t.operands("up")
-    weight = w.flip(2, 3).transpose(0, 1)  # (I, O, KH, KW), and not turned round
-    up = functional.conv_transpose2d(low - 9, weight, b, stride=2, padding=1)
+    node, w, b = t.operands("up")
+    if "tied" in node.attrs:  # its taps are (PH, PW, O, I): all phases of a kernel of 2 x 2
+        weight = w.reshape(2, 2, 4, 6).permute(3, 2, 0, 1)
+        parts = b.reshape(4, 4)
+        b = parts[0].detach() + (parts - parts.detach()).sum(dim=0)
+        up = functional.conv_transpose2d(low - 9, weight, b, stride=2)[:, :, :9, :7]
+    else:
+        weight = w.flip(2, 3).transpose(0, 1)  # (I, O, KH, KW), and not turned round
+        up = functional.conv_transpose2d(low - 9, weight, b, stride=2, padding=1)
     both = torch.cat([skip, t.requantised("up", up)], dim=1)
     return t.pooled_loss(t.conv("end", both, 4, (0, 0)), 0, label)
 
 
 @pytest.mark.parametrize(
-    "build, loss", [(stack, stack_loss), (unet, unet_loss)], ids=["dilated stack", "u-net"]
+    "build, loss",
+    [(stack, stack_loss), (partial(unet, 3), unet_loss), (partial(unet, 2), unet_loss)],
+    ids=["dilated stack", "u-net by 3", "u-net by 2"],
 )
 def test_codes_and_gradients_equal_autograd(
     build: Callable[[], Graph], loss: Callable[[Torch, Any, int], Any]

@@ -95,6 +95,10 @@ class TorchGraph:
         image = functional.pad(image, (left, right, top, bottom))
         stride = node.ints("stride") if not flat else [1, 1]
         groups = node.int("groups") if not flat else 1
+        if "tied" in node.attrs:  # each part has the gradient of all of them
+            parts = b.reshape(node.int("tied"), -1)
+            one = parts[0].detach() + (parts - parts.detach()).sum(dim=0)
+            b = one.repeat(len(parts))
         acc = functional.conv2d(image, full.permute(0, 3, 1, 2), b, stride, groups=groups)
         acc = acc.permute(0, 2, 3, 1)
         sx, sy = np.float32(graph.scale(node.inputs[0])), np.float32(graph.scale(y))

@@ -78,10 +78,20 @@ def _unit_scale(graph: Graph, node: Node) -> np.float32:
     return scale
 
 
+def _in_all_parts(graph: Graph, node: Node, codes: dict[int, int]) -> dict[int, int]:
+    """Those channels that are dead with the same code in all parts of tied biases."""
+    channels = graph.tensors[node.outputs[0]].shape[-1]
+    one = channels // node.int("tied", 1)
+    return {
+        channel: code for channel, code in codes.items()
+        if all(codes.get(each) == code for each in range(channel % one, channels, one))
+    }  # fmt: skip
+
+
 def neutralize_dead_channels(graph: Graph) -> None:
     """Rewrite the dead channels of every layer in place, without changing a bit of the output."""
     for node in _layers(graph):
-        codes = dead_codes(graph, node)
+        codes = _in_all_parts(graph, node, dead_codes(graph, node))
         w, b = layer_of(node).weight, layer_of(node).bias
         scales_name = graph.quant(w).scales or ""
         weight, bias = graph.data[w].copy(), graph.data[b].copy()

@@ -7,7 +7,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from microtune.ir.dilation import Moves, Pads, Window, dilated, spread
+from microtune.ir.dilation import (
+    Moves,
+    Pads,
+    Window,
+    dilated,
+    has_whole_phases,
+    joined_phases,
+    phases_of_kernel,
+    spread,
+)
 from microtune.ir.graph import Array, Attr, Graph, Node, Quant, Tensor
 from microtune.ir.ops import OPS
 
@@ -45,13 +54,14 @@ class Builder:
     def conv2d(
         self, name: str, x: str, weight: Array, scales: npt.ArrayLike, bias: Array, quant: Quant,
         *, stride: Sequence[int] = (1, 1), padding: Sequence[int] = (0, 0, 0, 0), groups: int = 1,
-        clamp: tuple[int, int] = (-128, 127), dilation: Sequence[int] = (1, 1),
+        clamp: tuple[int, int] = (-128, 127), dilation: Sequence[int] = (1, 1), tied: int = 1,
     ) -> str:  # fmt: skip
         """Append a convolution; returns the name of its result.
 
         `weight` is int8 (O, KH, KW, I/groups), `scales` are float (O,), `bias` is int32 (O,).
         `padding` is (top, left, bottom, right), `quant` that of the result. With a `dilation` of
-        more than 1 the convolution `name` has moves around it (`ir/dilation.py`).
+        more than 1 the convolution `name` has moves around it (`ir/dilation.py`). `tied` is of how
+        many equal parts `bias` is made, which are trained as one.
         """
         kernel = (int(weight.shape[1]), int(weight.shape[2]))
         apart = [int(d) if k > 1 else 1 for d, k in zip(dilation, kernel, strict=True)]
@@ -68,6 +78,8 @@ class Builder:
         }  # fmt: skip
         if clamp != (-128, 127):
             attrs["clamp"] = list(clamp)
+        if tied > 1:
+            attrs["tied"] = tied
         return self.apply("conv2d", name, (x, w, b), quant, attrs)
 
     def transposed_conv2d(
@@ -78,10 +90,21 @@ class Builder:
         """Append a transposed convolution whose result is (1, *size, O); returns its name.
 
         x[i]·weight[k] counts for result i·stride + k - cut, `cut` (top, left). `weight` is int8
-        (O, KH, KW, I); the graph has it turned round, as a convolution of x with zeros between its
-        elements (`ir/dilation.py`). Raises ValueError for a size that cannot be.
+        (O, KH, KW, I). A kernel of a multiple of the stride becomes one convolution of x that makes
+        all phases of the result as channels, with tied biases. Any other one becomes a convolution
+        of x with zeros between its elements, by the kernel turned round (`ir/dilation.py`).
+        Raises ValueError for a size that cannot be.
         """
         window = Window((weight.shape[1], weight.shape[2]), (1, 1), stride, (*cut, 0, 0))
+        if has_whole_phases(self.graph.tensors[x].shape, window, size):
+            taps = phases_of_kernel(weight, stride)
+            parts, biases, per_channel = stride[0] * stride[1], np.asarray(bias), np.asarray(scales)
+            return joined_phases(
+                self.moves(), name, x, window, size, lambda image, around: self.conv2d(
+                    name, image, taps, np.tile(per_channel, parts), np.tile(biases, parts), quant,
+                    padding=around, clamp=clamp, tied=parts,
+                ),
+            )  # fmt: skip
         image, padding = spread(self.moves(), name, x, window, size)
         turned = np.ascontiguousarray(weight[:, ::-1, ::-1])
         return self.conv2d(

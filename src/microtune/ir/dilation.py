@@ -7,7 +7,8 @@ has the phases of rows side by side. Phases of columns are a transpose. Real zer
 phases are the padding; what the convolution makes across them is cut away, and has the gradient 0.
 
 A transposed convolution is a convolution of the image with real zeros between its elements, by the
-kernel turned round.
+kernel turned round. Where the kernel is a multiple of the stride, each phase of the result has as
+many taps: then one convolution makes all phases as channels, and no zero is multiplied.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from microtune.ir.graph import Attr, Graph
+import numpy as np
+
+from microtune.ir.graph import Array, Attr, Graph
 
 Apply = Callable[[str, str, Sequence[str], dict[str, Attr]], str]
 Pads = tuple[int, int, int, int]
@@ -170,3 +173,57 @@ def spread(
     large = ((shape[1] - 1) * w.stride[0] + 1, (shape[2] - 1) * w.stride[1] + 1)
     image = moves.padded(f"{name}.spread", x, large, (0, 0), w.stride)
     return image, (top, left, bottom, right)
+
+
+def has_whole_phases(shape: tuple[int, ...], w: Window, size: tuple[int, int]) -> bool:
+    """Whether `joined_phases` can make a transposed convolution of an image (1, H, W, C)."""
+    whole = all(k % s == 0 for k, s in zip(w.kernel, w.stride, strict=True))
+    reach = [
+        (n - 1) * s + k for n, s, k in zip(shape[1:3], w.stride, w.kernel, strict=True)
+    ]  # fmt: skip
+    fits = all(
+        0 <= cut < k and cut + made <= whole_size
+        for cut, k, made, whole_size in zip(w.padding[:2], w.kernel, size, reach, strict=True)
+    )
+    return whole and fits and max(w.stride) > 1
+
+
+def phases_of_kernel(weight: Array, stride: tuple[int, int]) -> Array:
+    """A kernel (O, KH, KW, I) as (SH·SW·O, KW/SW, KH/SH, I): the taps of each phase turned round,
+    for an image turned round its diagonal."""
+    outputs, kh, kw, inputs = weight.shape
+    down, across = stride
+    taps = weight.reshape(outputs, kh // down, down, kw // across, across, inputs)
+    turned = taps[:, ::-1, :, ::-1].transpose(2, 4, 0, 3, 1, 5)
+    shape = (down * across * outputs, kw // across, kh // down, inputs)
+    made: Array = np.ascontiguousarray(turned.reshape(shape))
+    return made
+
+
+def joined_phases(
+    moves: Moves, name: str, x: str, w: Window, size: tuple[int, int],
+    convolve: Callable[[str, Pads], str],
+) -> str:  # fmt: skip
+    """Append a transposed convolution of x (1, H, W, C) around `convolve`; returns its result.
+
+    `convolve` gets the image turned round its diagonal, whose convolution makes the rows of phases
+    as channels: they lie behind each other, and a turn brings them into place.
+    """
+    _, height, width, channels = moves.graph.tensors[x].shape
+    (down, across), taps = w.stride, [k // s for k, s in zip(w.kernel, w.stride, strict=True)]
+    image = moves.turned(f"{name}.turned", x, (height, width))
+    image = moves.reshaped(f"{name}.columns", image, (1, width, height, channels))
+    image = convolve(image, (taps[1] - 1, taps[0] - 1, taps[1] - 1, taps[0] - 1))
+    _, columns, rows, parts = moves.graph.tensors[image].shape
+    outputs = parts // (down * across)
+    image = moves.reshaped(
+        f"{name}.parts", image, (1, columns, rows * down, across * outputs)
+    )  # fmt: skip
+    image = moves.turned(f"{name}.together", image, (columns, rows * down))
+    whole = (1, rows * down, columns * across, outputs)
+    image = moves.reshaped(f"{name}.image", image, whole)
+    if size == whole[1:3]:
+        return image
+    return moves.apply("slice", f"{name}.cut", (image,), {
+        "shape": [1, *size, outputs], "begin": [0, *w.padding[:2], 0], "stride": [1, 1, 1, 1],
+    })  # fmt: skip

@@ -11,10 +11,13 @@ from microtune.ir.ops.momentum import UNIT_BITS, MomentumStep
 _KINDS = {"i8": "int8", "i16": "int16", "i32": "int32", "f32": "float32"}
 
 
-def _walk(e: Emitter, o: MomentumStep[str]) -> dict[str, str]:
-    """How the elements lie, and the index of each one's random bits."""
+def _walk(e: Emitter, o: MomentumStep[str], tied: int) -> dict[str, str]:
+    """How the elements lie, and the index of each one's random bits: the same in tied parts."""
     tensor = e.graph.tensors[o.value]
-    if o.value in e.depthwise:
+    if tied > 1:
+        rows, columns = tied, tensor.elements // tied
+        steps = 0, 1
+    elif o.value in e.depthwise:
         columns = tensor.shape[0]
         rows = tensor.elements // columns
         steps = 1, rows
@@ -33,8 +36,8 @@ def _momentum_step(e: Emitter, node: Node) -> None:
     o = MomentumStep[str].of(node.inputs)
     kind = _KINDS[e.graph.tensors[o.value].dtype]
     params = e.params("mt_momentum_params", o.value, {
-        **_walk(e, o), "decay": str(node.int("decay")), "unit": str(node.int("unit")),
-        "site": f"{node.int('site')}u",
+        **_walk(e, o, node.int("tied", 1)), "decay": str(node.int("decay")),
+        "unit": str(node.int("unit")), "site": f"{node.int('site')}u",
         "real_decay": float_literal(node.int("decay") / 2**UNIT_BITS),
     })  # fmt: skip
     e.call(f"mt_momentum_{kind}", f"mt_momentum_{kind}_io", params, {

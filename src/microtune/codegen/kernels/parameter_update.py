@@ -90,14 +90,19 @@ def _weight_update(e: Emitter, node: Node) -> None:
 def _bias_update(e: Emitter, node: Node) -> None:
     o = BiasUpdate[str].of(node.inputs)
     height, width, channels = hwc(e.graph, o.g.codes)
+    # What is tied lies side by side in the gradient, as if there were more positions.
+    tied = node.int("tied", 1)
+    count = channels // tied
     params = e.params("mt_bias_update_params", o.bias, {
-        "pixels": str(height * width), "channels": str(channels),
+        "pixels": str(height * width * tied), "channels": str(count),
         "factor": factor_params(e, o.bias, bias_factors(e.graph, node)),
         "site": f"{node.int('site')}u",
     })  # fmt: skip
     narrow = e.graph.tensors[o.bias].dtype == "i16"
     kind, field = ("int16", "delta") if narrow else ("int32", "bias")
-    e.call(f"mt_bias_update_{kind}", f"mt_bias_update_{kind}_io", params, {
-        "g": e.address(o.g.codes), "g_exponent": e.address(o.g.exponent),
-        field: e.address(o.bias), "state": STATE,
-    })  # fmt: skip
+    for part in range(tied):
+        address = e.address(o.bias) + (f" + {part * count}" if part else "")
+        e.call(f"mt_bias_update_{kind}", f"mt_bias_update_{kind}_io", params, {
+            "g": e.address(o.g.codes), "g_exponent": e.address(o.g.exponent),
+            field: address, "state": STATE,
+        })  # fmt: skip

@@ -106,7 +106,10 @@ def _gradient(tape: Tape, node: Node, g: str) -> None:
     if tape.wants(o.split.trained if o.split else o.weight):
         _weight_gradient(tape, node, g, scales, attrs | conv)
     if tape.wants(o.bias):
-        db = tape.emit("conv2d_bias_grad", f"{o.bias}.grad", ConvBiasGrad(g, scales), **attrs)
+        tied: dict[str, Attr] = {"tied": node.attrs["tied"]} if "tied" in node.attrs else {}
+        db = tape.emit(
+            "conv2d_bias_grad", f"{o.bias}.grad", ConvBiasGrad(g, scales), **attrs, **tied
+        )
         tape.contribute(o.bias, db)
 
 
@@ -195,6 +198,8 @@ def _conv2d_shapes(graph: Graph, node: Node) -> ShapeList:
     g = geometry_of(node)
     if len(x) != 4 or x[3] != per_group * g.groups or o % g.groups:
         raise ValueError(f"conv2d: input {x} does not fit weight {(o, kh, kw, per_group)}")
+    if o % node.int("tied", 1):
+        raise ValueError(f"conv2d: {o} biases in {node.int('tied')} equal parts")
     out = g.output_size(x[1], x[2], kh, kw)
     if min(out) < 1:
         raise ValueError(f"conv2d: kernel {kh}x{kw} is larger than the padded input {x}")
@@ -203,11 +208,14 @@ def _conv2d_shapes(graph: Graph, node: Node) -> ShapeList:
 
 @op(
     "conv2d", Layer, _conv2d_shapes, Trait.LAYER, Trait.STREAMED, attrs=CONV_ATTRS,
-    optional="clamp", gradient=_gradient, lowering=_lowering, macs=_macs, reads=_reads,
+    optional="clamp tied", gradient=_gradient, lowering=_lowering, macs=_macs, reads=_reads,
     proof=layer_proof, overwrites=_overwrites, clamps=layer_clamps, window=_window, back=_BACK,
 )  # fmt: skip
 def conv2d(ctx: Context, o: Layer[Array]) -> list[Array]:
-    """The convolution y = conv2d(x, weight, bias) with an int32 accumulator, requantised."""
+    """The convolution y = conv2d(x, weight, bias) with an int32 accumulator, requantised.
+
+    With `tied` the biases are so many copies of one: they are trained together, and stay equal.
+    """
     zero = ctx.graph.quant(layer_of(ctx.node).x).zero_point
     weight = full_weight(ctx.node.int("groups"), o.weight, o.split)
     acc = convolution.convolve(as_hwc(o.x).astype(np.int64) - zero, weight, geometry_of(ctx.node))

@@ -239,9 +239,11 @@ def _lower_bias_grad(low: Lowering, node: Node) -> None:
 
 @op(
     "conv2d_bias_grad", ConvBiasGrad, _bias_grad_shapes, Trait.FLOAT, attrs="x_scale y_scale",
-    lowering=_lower_bias_grad,
+    optional="tied", lowering=_lower_bias_grad,
 )  # fmt: skip
 def conv2d_bias_grad(ctx: Context, o: ConvBiasGrad[Array]) -> list[Array]:
-    """The bias gradient db = M·Σ g over the positions, in reals."""
-    total = as_hwc(o.g).astype(np.float64).sum(axis=(0, 1))
-    return [(total * multipliers(ctx.node, o.scales)).astype(ctx.real)]
+    """The bias gradient db = M·Σ g over the positions, in reals; that of all tied ones."""
+    total, m = as_hwc(o.g).astype(np.float64).sum(axis=(0, 1)), multipliers(ctx.node, o.scales)
+    tied = ctx.node.int("tied", 1)
+    one = total.reshape(tied, -1).sum(axis=0) * m[: len(m) // tied]
+    return [np.tile(one, tied).astype(ctx.real)]

@@ -63,6 +63,7 @@ def element_index(shape: tuple[int, ...], order: Array | None, groups: int) -> A
 
 @op(
     "momentum_step", MomentumStep, _shapes, Trait.UPDATE, attrs="decay unit site groups",
+    optional="tied",
     writes=("value", "velocity"),
 )  # fmt: skip
 def momentum_step(ctx: Context, o: MomentumStep[Array]) -> list[Array]:
@@ -71,6 +72,8 @@ def momentum_step(ctx: Context, o: MomentumStep[Array]) -> list[Array]:
     if o.value.dtype == np.float32:
         return [o.value + o.velocity, o.velocity * np.float32(decay / 2**UNIT_BITS)]
     index = element_index(o.value.shape, o.order, ctx.node.int("groups"))
+    if "tied" in ctx.node.attrs:
+        index = index % (o.value.size // ctx.node.int("tied"))
     key = numerics.random_key(scalar(o.seed), scalar(o.step), ctx.node.int("site"))
     word = numerics.random_word(key, index).astype(np.int64)
     v, limit = o.velocity.astype(np.int64), value_limit(o.value.dtype)

@@ -149,16 +149,21 @@ def conv2d_weight_update(ctx: Context, o: WeightUpdate[Array]) -> list[Array]:
 
 @op(
     "bias_update", BiasUpdate, same_as("bias"), Trait.UPDATE, attrs="x_scale y_scale site",
-    optional="shift units", writes=("bias",),
+    optional="shift units tied", writes=("bias",),
 )  # fmt: skip
 def bias_update(ctx: Context, o: BiasUpdate[Array]) -> list[Array]:
-    """The next bias, int32 or the int16 delta: bias - lr·db, rounded stochastically."""
-    b = o.bias
-    acc = as_hwc(o.g.codes).astype(np.int64).sum(axis=(0, 1))
-    fm, fe = bias_factors(ctx.graph, ctx.node).factors()
+    """The next bias, int32 or the int16 delta: bias - lr·db, rounded stochastically.
+
+    Tied biases get the sum of all their gradients, and the random bits of the first part.
+    """
+    b, tied = o.bias, ctx.node.int("tied", 1)
+    parts = as_hwc(o.g.codes).astype(np.int64).sum(axis=(0, 1)).reshape(tied, -1)
+    one = np.arange(parts.shape[1], dtype=np.int64)
+    acc = np.tile(parts.sum(axis=0), tied)
+    fm, fe = (np.tile(f[one], tied) for f in bias_factors(ctx.graph, ctx.node).factors())
     narrow = b.dtype == np.int16
     limit = numerics.INT16_STEP_LIMIT if narrow else numerics.BIAS_STEP_LIMIT
     d = numerics.step16(acc, fm, fe, rate(o.lr), int(o.g.exponent[0]), limit)
-    r16 = update_noise(ctx, "site", o.seed, o.step, np.arange(b.size, dtype=np.int64))
+    r16 = update_noise(ctx, "site", o.seed, o.step, np.tile(one, tied))
     bound = 32767 if narrow else numerics.BIAS_MAX
     return [numerics.apply_step(b.astype(np.int64), d, r16, bound).astype(b.dtype)]

@@ -67,7 +67,8 @@ class Momentum:
             step = MomentumStep(param, velocity, low.seed, low.step, order)
             written = (param, velocities[param])
             site = numerics.random_site(f"{low.target.tensors[param].parameter}.velocity")
-            values = low.emit_in_place("momentum_step", step, written, {
+            tied: dict[str, Attr] = {"tied": attrs["tied"]} if "tied" in attrs else {}
+            values = low.emit_in_place("momentum_step", step, written, tied | {
                 "decay": self.decay, "unit": units[param], "site": site,
                 "groups": attrs.get("groups", 1),
             })  # fmt: skip
