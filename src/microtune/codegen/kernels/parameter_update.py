@@ -86,23 +86,42 @@ def _weight_update(e: Emitter, node: Node) -> None:
     })  # fmt: skip
 
 
-@kernel("bias_update", elementwise("bias update", "bias gradient"), faster="mt_channel_sums")
-def _bias_update(e: Emitter, node: Node) -> None:
+def _bias_fields(e: Emitter, node: Node, parts: int) -> dict[str, str]:
+    """Fields of mt_bias_update_params. Parts lie side by side in the gradient, as if there were
+    more positions."""
     o = BiasUpdate[str].of(node.inputs)
     height, width, channels = hwc(e.graph, o.g.codes)
-    # What is tied lies side by side in the gradient, as if there were more positions.
-    tied = node.int("tied", 1)
-    count = channels // tied
-    params = e.params("mt_bias_update_params", o.bias, {
-        "pixels": str(height * width * tied), "channels": str(count),
+    return {
+        "pixels": str(height * width * parts), "channels": str(channels // parts),
         "factor": factor_params(e, o.bias, bias_factors(e.graph, node)),
         "site": f"{node.int('site')}u",
-    })  # fmt: skip
+    }  # fmt: skip
+
+
+def _call_bias(e: Emitter, node: Node, function: str, params: str) -> None:
+    o = BiasUpdate[str].of(node.inputs)
     narrow = e.graph.tensors[o.bias].dtype == "i16"
     kind, field = ("int16", "delta") if narrow else ("int32", "bias")
-    for part in range(tied):
-        address = e.address(o.bias) + (f" + {part * count}" if part else "")
-        e.call(f"mt_bias_update_{kind}", f"mt_bias_update_{kind}_io", params, {
-            "g": e.address(o.g.codes), "g_exponent": e.address(o.g.exponent),
-            field: address, "state": STATE,
-        })  # fmt: skip
+    e.call(f"{function}_{kind}", f"mt_bias_update_{kind}_io", params, {
+        "g": e.address(o.g.codes), "g_exponent": e.address(o.g.exponent),
+        field: e.address(o.bias), "state": STATE,
+    })  # fmt: skip
+
+
+@kernel("bias_update", elementwise("bias update", "bias gradient"), faster="mt_channel_sums")
+def _bias_update(e: Emitter, node: Node) -> None:
+    bias = BiasUpdate[str].of(node.inputs).bias
+    params = e.params("mt_bias_update_params", bias, _bias_fields(e, node, 1))
+    _call_bias(e, node, "mt_bias_update", params)
+
+
+@kernel(
+    "tied_bias_update", elementwise("bias update", "bias gradient"), header="mt_tied_bias",
+    faster="mt_channel_sums",
+)  # fmt: skip
+def _tied_bias_update(e: Emitter, node: Node) -> None:
+    parts = node.int("tied")
+    params = e.params("mt_tied_bias_update_params", BiasUpdate[str].of(node.inputs).bias, {
+        "update": struct_text(_bias_fields(e, node, parts)), "parts": str(parts),
+    })  # fmt: skip
+    _call_bias(e, node, "mt_tied_bias_update", params)

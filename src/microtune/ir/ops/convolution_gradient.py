@@ -234,7 +234,8 @@ def _lower_bias_grad(low: Lowering, node: Node) -> None:
         param, attrs["shift"] = BiasFromDelta[str].of(made.inputs).delta, made.int("shift")
     attrs["site"] = low.site_of(param)
     operands = BiasUpdate(low.gradient(o.g), param, o.scales, low.rate, low.seed, low.step)
-    low.emit_update("bias_update", operands, (param,), attrs)
+    op_name = "tied_bias_update" if "tied" in attrs else "bias_update"
+    low.emit_update(op_name, operands, (param,), attrs)
 
 
 @op(

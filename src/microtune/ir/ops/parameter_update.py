@@ -147,23 +147,35 @@ def conv2d_weight_update(ctx: Context, o: WeightUpdate[Array]) -> list[Array]:
     return [moved.astype(np.int8).reshape(o.weight.shape)]
 
 
-@op(
-    "bias_update", BiasUpdate, same_as("bias"), Trait.UPDATE, attrs="x_scale y_scale site",
-    optional="shift units tied", writes=("bias",),
-)  # fmt: skip
-def bias_update(ctx: Context, o: BiasUpdate[Array]) -> list[Array]:
-    """The next bias, int32 or the int16 delta: bias - lr·db, rounded stochastically.
-
-    Tied biases get the sum of all their gradients, and the random bits of the first part.
-    """
-    b, tied = o.bias, ctx.node.int("tied", 1)
-    parts = as_hwc(o.g.codes).astype(np.int64).sum(axis=(0, 1)).reshape(tied, -1)
-    one = np.arange(parts.shape[1], dtype=np.int64)
-    acc = np.tile(parts.sum(axis=0), tied)
-    fm, fe = (np.tile(f[one], tied) for f in bias_factors(ctx.graph, ctx.node).factors())
+def _next_bias(ctx: Context, o: BiasUpdate[Array], parts: int) -> list[Array]:
+    """bias - lr·db of `parts` equal parts of a bias, with the sum of their gradients and the random
+    bits of the first."""
+    b = o.bias
+    sums = as_hwc(o.g.codes).astype(np.int64).sum(axis=(0, 1)).reshape(parts, -1)
+    one = np.arange(sums.shape[1], dtype=np.int64)
+    fm, fe = (np.tile(f[one], parts) for f in bias_factors(ctx.graph, ctx.node).factors())
     narrow = b.dtype == np.int16
     limit = numerics.INT16_STEP_LIMIT if narrow else numerics.BIAS_STEP_LIMIT
+    acc = np.tile(sums.sum(axis=0), parts)
     d = numerics.step16(acc, fm, fe, rate(o.lr), int(o.g.exponent[0]), limit)
-    r16 = update_noise(ctx, "site", o.seed, o.step, np.tile(one, tied))
+    r16 = update_noise(ctx, "site", o.seed, o.step, np.tile(one, parts))
     bound = 32767 if narrow else numerics.BIAS_MAX
     return [numerics.apply_step(b.astype(np.int64), d, r16, bound).astype(b.dtype)]
+
+
+@op(
+    "bias_update", BiasUpdate, same_as("bias"), Trait.UPDATE, attrs="x_scale y_scale site",
+    optional="shift units", writes=("bias",),
+)  # fmt: skip
+def bias_update(ctx: Context, o: BiasUpdate[Array]) -> list[Array]:
+    """The next bias, int32 or the int16 delta: bias - lr·db, rounded stochastically."""
+    return _next_bias(ctx, o, 1)
+
+
+@op(
+    "tied_bias_update", BiasUpdate, same_as("bias"), Trait.UPDATE,
+    attrs="x_scale y_scale site tied", optional="shift units", writes=("bias",),
+)  # fmt: skip
+def tied_bias_update(ctx: Context, o: BiasUpdate[Array]) -> list[Array]:
+    """The next of a bias that is `tied` copies of one: all of them move alike, by their sum."""
+    return _next_bias(ctx, o, ctx.node.int("tied"))
