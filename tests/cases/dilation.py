@@ -13,7 +13,7 @@ from tests.cases.moves import TORCH
 if TYPE_CHECKING:
     from tests.training.graphs import RandomGraph
 
-LARGE = 600  # elements from which on nothing grows
+LARGE = 900  # elements from which on nothing grows
 TAGS = {
     "phases of rows", "phases of columns", "phases of both", "one row", "dilated depthwise",
     "dilated dense", "dilated grouped", "dilated strides", "dilated padding", "transposed",
@@ -45,7 +45,7 @@ def _kind(graph: RandomGraph, inputs: int) -> tuple[int, int]:
 def grow(graph: RandomGraph, x: str) -> str:
     """A dilated or a transposed convolution."""
     small = np.prod(graph.shape(x)) < LARGE
-    return _transposed(graph, x) if small and graph.rng.random() < 0.25 else _dilated(graph, x)
+    return _transposed(graph, x) if small and graph.rng.random() < 0.4 else _dilated(graph, x)
 
 
 def _transposed(graph: RandomGraph, x: str) -> str:
@@ -53,7 +53,7 @@ def _transposed(graph: RandomGraph, x: str) -> str:
     rng, shape = graph.rng, graph.shape(x)
     stride = (int(rng.integers(1, 3)), int(rng.integers(1, 4)))
     kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
-    if rng.random() < 0.5 and max(stride) > 1:
+    if rng.random() < 0.7 and max(stride) > 1:
         kernel = (stride[0] * int(rng.integers(1, 3)), stride[1] * int(rng.integers(1, 3)))
     cut, size = [0, 0], [0, 0]
     for axis in (0, 1):
