@@ -16,6 +16,8 @@ from microtune.ir.ops import OPS
 
 SOURCE = Path(__file__).resolve().parents[1] / "src/microtune"
 OWN = ("ir/ops/", "codegen/kernels/")
+# `op` of the float graph, and of a graph of PyTorch, are other things.
+FLOATS = ("floats/", "quantization/", "importers/pytorch/")
 INSTRUCTIONS = ("measure/codemap.py", "measure/listing.py")  # `op` of a machine's instruction
 TABLES = {"OPS", "KERNELS"}
 # Names that are no everyday words: a collection of these is a list of ops.
@@ -59,7 +61,7 @@ def main() -> int:
     problems = [
         f"{path.relative_to(SOURCE.parents[1])}:{line}: {what}"
         for path in sorted(SOURCE.rglob("*.py"))
-        if not path.relative_to(SOURCE).as_posix().startswith((*OWN, *INSTRUCTIONS))
+        if not path.relative_to(SOURCE).as_posix().startswith((*OWN, *FLOATS, *INSTRUCTIONS))
         for line, what in broken(ast.parse(path.read_text(encoding="utf-8")))
     ]
     print("\n".join(problems) or f"ops: no name of {len(OPS)} ops is compared outside their files")

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "src/microtune"
 WORDS: dict[str, tuple[str, ...]] = {
     # Elsewhere a picture is an array, and a place in it a position. "pixels" is a field of the C.
     r'(?<!")\bpixels?\b': (
+        "api/quantizing.py",
         "data/image",
         "data/npz.py",
         "importers",
@@ -24,7 +25,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         "report/pictures.py",
     ),
     r"\bPIL\b": ("data/image", "report"),
-    r"\b(?:py)?torch\b": (),
+    # A format of networks, as its reader and who calls that know it; nobody else.
+    r"\b(?:py)?torch\b": ("importers", "api/quantizing.py", "api/calibration.py"),
     r"\bmicrotune_studies\b": (),
     # Only the harness and what talks to it know how the emulated chip speaks.
     r"\bsemihosting\b": ("run", "tools", "targets"),

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from microtune.ir.builder import Builder
 from microtune.ir.graph import Graph, Quant
-from microtune.quantize import (
+from microtune.quantization import (
     choose_activation,
     fold_batch_norm,
     observed_range,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from microtune.api.planned import PlannedFigures as PlannedFigures
     from microtune.api.project import Project as Project
     from microtune.api.project import open as open
+    from microtune.api.quantizing import QuantizedModel as QuantizedModel
+    from microtune.api.quantizing import quantize as quantize
     from microtune.api.regression import Regression as Regression
     from microtune.api.regression import Values as Values
     from microtune.api.reports import Progress as Progress
@@ -64,7 +66,8 @@ _HOMES = {
     "LayerCounts": "api.results", "MAX_SEED": "train.trainer",
     "Measurement": "measure.measure", "MemoryPlan": "api.results", "MicrotuneError": "errors",
     "MicrotuneWarning": "errors", "Model": "ir.modelfile", "Outcome": "api.results",
-    "PlannedFigures": "api.planned", "Predictions": "api.results", "Progress": "api.reports",
+    "PlannedFigures": "api.planned", "QuantizedModel": "api.quantizing",
+    "quantize": "api.quantizing", "Predictions": "api.results", "Progress": "api.reports",
     "AnomalyScores": "train.anomaly", "Project": "api.project", "Regression": "api.regression",
     "RegressionOutcome": "train.regression", "RegressionReport": "train.regression",
     "Values": "api.regression", "Target": "targets", "TrainingOutcome": "api.results",
@@ -94,6 +97,7 @@ __all__ = [
     "Predictions",
     "Progress",
     "Project",
+    "QuantizedModel",
     "Regression",
     "RegressionOutcome",
     "RegressionReport",
@@ -112,6 +116,7 @@ __all__ = [
     "load_target",
     "missing_tools",
     "open",
+    "quantize",
     "save",
     "search",
     "target_names",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microtune.quantize import (
+from microtune.quantization import (
     choose_activation,
     fold_batch_norm,
     observed_range,

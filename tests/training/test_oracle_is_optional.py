@@ -7,7 +7,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 # Read only where PyTorch is there.
-ORACLE = {"training/torch_oracle.py"}
+ORACLE = {"training/torch_oracle.py", "importers/torch_networks.py"}
 
 
 def test_no_test_imports_pytorch_when_it_is_collected() -> None:

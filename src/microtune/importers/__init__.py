@@ -8,6 +8,7 @@ from microtune.errors import MicrotuneError
 from microtune.importers.base import SNIFFED, Importer, Unsupported, UnsupportedError
 from microtune.importers.mcunet import McunetImporter, import_mcunet
 from microtune.importers.native import NativeImporter
+from microtune.importers.pytorch.export import sniff_exported
 from microtune.importers.tflite import TfliteImporter
 from microtune.ir.modelfile import ModelFile
 
@@ -70,6 +71,8 @@ def _what(start: bytes, path: Path) -> str:
     """A description of a file of no known format."""
     if not start:
         return "it is empty"
+    if sniff_exported(path):
+        return "it is a float network of PyTorch; `microtune quantize` makes an int8 model of it"
     for place, magic, name in _FOREIGN:
         if start.startswith(magic, place):
             return name

@@ -50,6 +50,14 @@ class Unsupported:
     frozen_possible: bool = False
 
 
+class CannotError(Exception):
+    """An operator cannot be taken: why, and what to do instead."""
+
+    def __init__(self, why: str, instead: str, *, frozen_possible: bool = False) -> None:
+        super().__init__(why)
+        self.why, self.instead, self.frozen_possible = why, instead, frozen_possible
+
+
 class UnsupportedError(MicrotuneError):
     """A model has nodes that cannot be imported.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from microtune.importers.base import CannotError as CannotError
 from microtune.importers.base import Unsupported
 from microtune.importers.tflite.reader import FileTensor, Operator, TfliteFile
 from microtune.ir.builder import Builder
@@ -21,14 +22,6 @@ NHWC = (0, 1, 2, 3)
 NO_PADS = (0, 0, 0, 0)
 # Far beyond any real network; within them products of scales neither overflow nor vanish.
 SCALES = (1e-12, 1e12)
-
-
-class CannotError(Exception):
-    """An operator cannot be taken: why, and what to do instead."""
-
-    def __init__(self, why: str, instead: str, *, frozen_possible: bool = False) -> None:
-        super().__init__(why)
-        self.why, self.instead, self.frozen_possible = why, instead, frozen_possible
 
 
 @dataclass(frozen=True)

@@ -94,12 +94,41 @@ FUNCTIONS: dict[str, Function] = {
         lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1.0 + x * (1.0 - _sigmoid(x)))
     ),
     "gelu": Function(lambda x: x * _normal(x), lambda x: _normal(x) + x * _density(x)),
+    "hard_sigmoid": Function(
+        lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
+        lambda x: np.where((x > -3.0) & (x < 3.0), 1.0 / 6.0, 0.0),
+    ),
+    "softplus": Function(lambda x: np.logaddexp(0.0, x), _sigmoid),
+    "elu": Function(
+        lambda x: np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0))),
+        lambda x: np.where(x > 0.0, 1.0, np.exp(np.minimum(x, 0.0))),
+    ),
+    "mish": Function(
+        lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+        lambda x: (
+            np.tanh(np.logaddexp(0.0, x))
+            + x * _sigmoid(x) * (1.0 - np.tanh(np.logaddexp(0.0, x)) ** 2)
+        ),
+    ),
     # Another scale and zero point for the same numbers.
     "identity": Function(lambda x: x, np.ones_like),
 }
 
 
-def _function(name: str) -> Function:
+def _leaky_relu(below: float) -> Function:
+    return Function(lambda x: np.where(x < 0, below * x, x), lambda x: np.where(x < 0, below, 1.0))
+
+
+def function_named(name: str) -> Function:
+    """The function of an `activation` node; "leaky_relu(0.1)" has its slope in the name.
+
+    Raises ValueError for an unknown one.
+    """
+    head, _, rest = name.partition("(")
+    if head == "leaky_relu" and rest.endswith(")"):
+        below = float(rest[:-1])
+        if math.isfinite(below):
+            return _leaky_relu(below)
     if name not in FUNCTIONS:
         raise ValueError(f"activation: no function {name}; there are {', '.join(FUNCTIONS)}")
     return FUNCTIONS[name]
@@ -108,7 +137,7 @@ def _function(name: str) -> Function:
 def _unclamped(name: str, x: Quant, y: Quant) -> tuple[Reals, npt.NDArray[np.int64]]:
     """(real input, code before the clamp) of each code."""
     real = (CODES - x.zero_point) * float(x.scale or 0.0)
-    codes = np.floor(_function(name).value(real) / float(y.scale or 1.0) + 0.5)
+    codes = np.floor(function_named(name).value(real) / float(y.scale or 1.0) + 0.5)
     return real, codes.astype(np.int64) + y.zero_point
 
 
@@ -123,7 +152,7 @@ def activation_table(name: str, x: Quant, y: Quant) -> npt.NDArray[np.int8]:
 def slope_table(name: str, x: Quant, y: Quant) -> Reals:
     """Slope in codes, float64 (256,): s_x/s_y·f'(x), and 0 where the result is clamped."""
     real, codes = _unclamped(name, x, y)
-    slope = _function(name).slope(real) * float(x.scale or 0.0) / float(y.scale or 1.0)
+    slope = function_named(name).slope(real) * float(x.scale or 0.0) / float(y.scale or 1.0)
     return np.where((codes >= -128) & (codes <= 127), slope, 0.0)
 
 
@@ -132,7 +161,7 @@ def slope_table(name: str, x: Quant, y: Quant) -> Reals:
 
 def _shapes(graph: Graph, node: Node) -> ShapeList:
     table = graph.tensors[Activation[str].of(node.inputs).table]
-    _function(node.str("function"))
+    function_named(node.str("function"))
     if (table.shape, table.dtype) != ((256,), "i8"):
         raise ValueError(f"activation: a table of {table.dtype}{list(table.shape)}, not i8[256]")
     return same_as("x")(graph, node)

@@ -1,6 +1,6 @@
 """Post-training quantisation: float convolutions -> int8 weights, int32 biases, int8 codes."""
 
-from microtune.quantize.post_training import (
+from microtune.quantization.post_training import (
     choose_activation,
     fold_batch_norm,
     observed_range,

@@ -1,0 +1,105 @@
+"""PyTorch's own export: a module or a `.pt2` file becomes a graph of ATen operators."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microtune.errors import MicrotuneError
+
+if TYPE_CHECKING:
+    import torch
+
+# `torch.export.ExportedProgram`; PyTorch is not there for who checks types.
+ExportedProgram = Any
+
+_NO_TORCH = "PyTorch is not installed: pip install 'microtune[torch]'"
+# Members of an archive that `torch.export.save` writes.
+_MEMBERS = ("archive_format", "serialized_exported_program.json")
+_WORDS = 300  # characters of PyTorch's own message
+
+
+def is_module(value: object) -> bool:
+    """Whether a value is an `nn.Module`; nothing is imported to ask."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def sniff_exported(path: Path) -> bool:
+    """Whether a file is an archive of `torch.export.save`, whatever its name."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.split("/")[-1] in _MEMBERS for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+
+
+def export_module(module: torch.nn.Module, sample: np.ndarray) -> ExportedProgram:
+    """The graph of a module that is given one sample, float32 (1, …).
+
+    The module itself stays as it is; a copy is put into evaluation mode and into float32. Raises
+    MicrotuneError if PyTorch cannot export it.
+    """
+    import torch
+
+    try:
+        own = copy.deepcopy(module).cpu().float().eval()
+        with torch.no_grad(), _silent():
+            return torch.export.export(own, (torch.from_numpy(sample),), strict=False)
+    except Exception as error:  # whatever a user's forward raises
+        raise MicrotuneError(
+            f"{type(module).__name__} cannot be exported for an input of shape "
+            f"{list(sample.shape)}: {_first_words(error)}"
+        ) from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """PyTorch logs a stack of its own before it raises; the message says the same."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def load_exported(path: Path) -> ExportedProgram:
+    """Read a `.pt2` file. Raises MicrotuneError if it is damaged or PyTorch is absent."""
+    try:
+        import torch
+    except ImportError:
+        raise MicrotuneError(_NO_TORCH) from None
+    _check_no_pickles(path)
+    try:
+        with _silent():
+            return torch.export.load(path)
+    except Exception as error:  # its readers raise anything on damaged bytes
+        raise MicrotuneError(
+            f"{path}: not a readable export of PyTorch {torch.__version__}: {_first_words(error)}"
+        ) from error
+
+
+def _check_no_pickles(path: Path) -> None:
+    """Refuse objects that are unpickled, which can run code."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if "custom_obj" in name.split("/")[-1] or "script_obj" in name.split("/")[-1]:
+                raise MicrotuneError(
+                    f"{path}: holds an object of Python ({name}), which could run code; export a "
+                    "network of tensors alone"
+                )
+
+
+def _first_words(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= _WORDS else f"{text[:_WORDS]}…"
