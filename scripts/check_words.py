@@ -17,7 +17,6 @@ PACKAGE = Path(__file__).parents[1] / "src/microtune"
 WORDS: dict[str, tuple[str, ...]] = {
     # Elsewhere a picture is an array, and a place in it a position. "pixels" is a field of the C.
     r'(?<!")\bpixels?\b': (
-        "api/quantizing.py",
         "data/image",
         "data/npz.py",
         "importers",

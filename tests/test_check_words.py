@@ -20,7 +20,7 @@ def test_words_are_refused_outside_their_rooms(tmp_path: Path) -> None:
     assert check_words.problems(tmp_path) == [
         "ir/a.py:2: 'Pixel' belongs to data/image, data/npz.py, importers, project/camera.py, "
         "report/pictures.py",
-        "ir/b.py:1: 'torch' belongs to no room",
+        "ir/b.py:1: 'torch' belongs to importers, api/quantizing.py, api/calibration.py",
     ]
 
 

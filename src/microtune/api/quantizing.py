@@ -74,10 +74,10 @@ def quantize(
         calibration: samples as the network takes them: an array or tensor (N, C, H, W), (N, C, L)
             or (N, C), an iterable of such, a DataLoader, or a folder of pictures. Some hundred are
             enough.
-        values: what the network takes for a pixel: "0-1", "0-255", "-1-1", or "numbers" (the
-            samples are no pictures); "auto" finds it in the samples and says so.
-        mean, std: the network takes (x - mean)/std of pixels from 0 to 1; `calibration` are images
-            before that. One number, or one for each channel.
+        values: the range of a picture as the network takes it: "0-1", "0-255", "-1-1", or
+            "numbers" (the samples are no pictures); "auto" finds it in the samples and says so.
+        mean, std: the network takes (x - mean)/std of pictures from 0 to 1; `calibration` are
+            images before that. One number, or one for each channel.
         input_shape: (C, H, W) of the network, for a module with a folder of pictures.
         samples: use at most so many samples.
         name: the model's name; the module's class or the file's name by default.

@@ -13,7 +13,7 @@ _KEEPS = (
 
 
 def owners(graph: FloatGraph) -> dict[str, str]:
-    """Tensor -> its owner.
+    """The owner of each tensor, by name.
 
     The operands of a concat share the scale of its result where nobody else reads them; any other
     operand is requantised.

@@ -53,7 +53,7 @@ class Simulation:
 
     def step(self, node: FloatNode, values: Mapping[str, Floats], quants: Mapping[str, Quant]
              ) -> Floats:  # fmt: skip
-        """The result of one node."""
+        """The result of one node, on its grid, float32 (N, …)."""
         operands = [values[name] for name in node.inputs]
         made = run_node(self.layers.get(node.name, node), operands)
         return rounded(made, quants[self.owner[node.name]])

@@ -39,7 +39,7 @@ class View:
         return place
 
     def permuted(self, order: Sequence[int]) -> View:
-        """Axis i is axis order[i]."""
+        """The view whose axis i is axis order[i] of this one."""
         return View(self.name, tuple(self.axes[axis] for axis in order))
 
     def reshaped(self, shape: Sequence[int]) -> View | None:
