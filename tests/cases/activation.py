@@ -43,6 +43,8 @@ def torch_activation(oracle: Any, node: Node, x: Any, table: Any) -> Any:
     functions = {
         "hard_swish": functional.hardswish, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
         "silu": functional.silu, "gelu": functional.gelu, "identity": lambda x: x,
+        "hard_sigmoid": functional.hardsigmoid, "softplus": functional.softplus,
+        "elu": functional.elu, "mish": functional.mish,
     }  # fmt: skip
     before, after = (oracle.graph.quant(name) for name in (node.inputs[0], node.outputs[0]))
     real = functions[node.str("function")]((x - before.zero_point) * before.scale)

@@ -19,8 +19,9 @@ from microtune.quantization.folding import fold
 
 pytestmark = pytest.mark.oracle
 NAMES = (
-    "mobilenet_v1", "mobilenet_v2", "resnet8", "regnet", "squeezenet", "vgg", "lenet", "mlp",
-    "norm_after_relu", "tc_resnet", "shufflenet", "ds_cnn", "functional", "unet", "dilated",
+    "mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "resnet8", "regnet", "squeezenet", "vgg",
+    "lenet", "mlp", "norm_after_relu", "tc_resnet", "shufflenet", "ds_cnn", "functional", "unet",
+    "dilated",
 )  # fmt: skip
 
 

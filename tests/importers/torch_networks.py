@@ -140,6 +140,27 @@ class Unet(nn.Module):
         return self.out(torch.cat([a, self.up(self.deep(a))], 1))
 
 
+class Excited(nn.Module):
+    """MobileNetV3's block: squeeze and excitation, hard swish."""
+
+    def __init__(self, i: int, h: int, o: int) -> None:
+        super().__init__()
+        self.expand = nn.Sequential(
+            _conv(i, h, 1, act=nn.Hardswish), _conv(h, h, 5, 1, h, nn.Hardswish)
+        )
+        self.se = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(h, h // 4, 1), nn.ReLU(), nn.Conv2d(h // 4, h, 1),
+            nn.Hardsigmoid(),
+        )  # fmt: skip
+        self.project = nn.Sequential(nn.Conv2d(h, o, 1, bias=False), nn.BatchNorm2d(o))
+        self.added = i == o
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.expand(x)
+        y = self.project(self.se(y) * y)
+        return x + y if self.added else y
+
+
 def _head(features: int, classes: int = 10) -> list[nn.Module]:
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(features, classes)]
 
@@ -158,6 +179,13 @@ def mobilenet_v2() -> nn.Module:
         _conv(3, 8, 3, 2), Inverted(8, 8, 1, 1), Inverted(8, 12, 2, 4), Inverted(12, 12, 1, 4, 5),
         _conv(12, 40, 1), *_head(40),
     )  # fmt: skip
+
+
+def mobilenet_v3() -> nn.Module:
+    """Gates for each channel."""
+    return nn.Sequential(
+        _conv(3, 8, 3, 2, act=nn.Hardswish), Excited(8, 24, 8), Excited(8, 24, 12), *_head(12)
+    )
 
 
 def resnet8() -> nn.Module:
@@ -247,6 +275,7 @@ def dilated() -> nn.Module:
 CASES: dict[str, Case] = {
     "mobilenet_v1": Case(mobilenet_v1, (3, 32, 32)),
     "mobilenet_v2": Case(mobilenet_v2, (3, 32, 32)),
+    "mobilenet_v3": Case(mobilenet_v3, (3, 32, 32)),
     "resnet8": Case(resnet8, (3, 32, 32)),
     "regnet": Case(regnet, (3, 32, 32)),
     "squeezenet": Case(squeezenet, (3, 34, 34)),
