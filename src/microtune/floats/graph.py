@@ -46,19 +46,19 @@ class FloatNode:
     where: str = ""
 
     def ints(self, name: str) -> list[int]:
-        """A list of integers."""
+        """An attribute that is a list of integers."""
         value = self.attrs[name]
         assert isinstance(value, list)
         return [int(v) for v in value]
 
     def int(self, name: str, default: int | None = None) -> int:
-        """An integer."""
+        """An attribute that is an integer."""
         value = self.attrs[name] if default is None else self.attrs.get(name, default)
         assert isinstance(value, int)
         return value
 
     def real(self, name: str) -> float:
-        """A number."""
+        """An attribute that is a number."""
         value = self.attrs[name]
         assert isinstance(value, int | float)
         return float(value)

@@ -76,7 +76,7 @@ def max_pool(
 
 
 def average_pool(x: Floats, kernel: Sequence[int], stride: Sequence[int]) -> Floats:
-    """The mean of each window."""
+    """The mean of each window, which lies inside of the image."""
     total = np.zeros((), np.float32)
     for _, _, view in _taps(x, kernel, stride):
         total = total + view

@@ -50,7 +50,7 @@ def unchanged(low: Lowering, fx: FxNode, x: Any, *rest: Any, **options: Any) -> 
 
 @takes("relu")
 def relu(low: Lowering, fx: FxNode, x: Any) -> None:  # noqa: ANN401
-    """Nothing below 0."""
+    """Nothing below 0: a clamp without an upper bound."""
     _unary(low, fx, x, "clamp", {"lo": 0.0, "hi": _INFINITE})
 
 
@@ -77,7 +77,7 @@ def hardtanh(
 
 @takes("clamp_min")
 def clamp_min(low: Lowering, fx: FxNode, x: Any, least: float) -> None:  # noqa: ANN401
-    """Nothing below a bound."""
+    """Nothing below a bound, which is a number."""
     _unary(low, fx, x, "clamp", {"lo": float(least), "hi": _INFINITE})
 
 

@@ -60,7 +60,7 @@ def channel_shuffle(low: Lowering, fx: FxNode, x: Any, groups: int) -> None:  # 
 
 @takes("cat", "concat", "concatenate")
 def cat(low: Lowering, fx: FxNode, parts: Sequence[Any], axis: int = 0) -> None:
-    """Operands behind each other."""
+    """Operands behind each other along an axis."""
     names = [low.plain(low.view(part)) for part in parts]
     low.give(fx, "concat", names, {"axis": _ours(axis, len(shape_of(fx)))})
 
@@ -94,7 +94,7 @@ def slice_(
     low: Lowering, fx: FxNode, x: Any, axis: int = 0, start: int | None = None,  # noqa: ANN401
     end: int | None = None, step: int = 1,
 ) -> None:  # fmt: skip
-    """A part of an axis."""
+    """A part of an axis, every `step`-th index."""
     old = low.view(x)
     size = old.shape[axis]
     begin, stop, step = slice(start, end, step).indices(size)

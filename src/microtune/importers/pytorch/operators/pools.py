@@ -111,7 +111,7 @@ def _mean_pool(
 
 @takes("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d")
 def adaptive_avg_pool(low: Lowering, fx: FxNode, x: Any, size: Any) -> None:  # noqa: ANN401
-    """Means over equal windows."""
+    """The means of equal windows, as many as asked for."""
     _adaptive(low, fx, x, "average_pool")
 
 
@@ -161,7 +161,7 @@ def mean(
 
 @takes("upsample_nearest2d", "upsample_bilinear2d")
 def upsample(low: Lowering, fx: FxNode, x: Any, *rest: Any, **options: Any) -> None:  # noqa: ANN401
-    """An image of another size."""
+    """An image of another size, nearest or bilinear."""
     bilinear = kind_of(fx) == "upsample_bilinear2d"
     corners = bilinear and rest[1] is True
     low.give(
