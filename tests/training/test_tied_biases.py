@@ -9,6 +9,7 @@ from microtune.importers.dead_channels import neutralize_dead_channels
 from microtune.ir.builder import Builder
 from microtune.ir.evaluate import evaluate
 from microtune.ir.graph import Graph, Quant
+from microtune.ir.verifier import verify
 from microtune.passes.lower_gradients import BiasFormat
 from microtune.run.interpreter import Interpreter
 from microtune.training.build import Formats, build_training_graph
@@ -66,6 +67,13 @@ def test_tied_biases_move_and_stay_equal(bias: BiasFormat, optimizer: Optimizer)
         parts = interpreter.data[name].reshape(PARTS, OUTPUTS)
         assert (parts == parts[0]).all()
     assert (interpreter.data[name] != before).mean() > 0.5
+
+
+def test_tied_biases_that_differ_are_refused() -> None:
+    graph = network()
+    graph.data["up.bias"][-1] += 1
+    with pytest.raises(ValueError, match="its biases are no 6 equal parts"):
+        verify(graph)
 
 
 def test_a_channel_that_is_dead_in_one_phase_keeps_its_bias() -> None:

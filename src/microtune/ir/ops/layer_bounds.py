@@ -33,6 +33,8 @@ def layer_proof(graph: Graph, node: Node) -> Iterator[str]:
         yield f"{node.op} %{y}: its trained bias starts outside ±2^30"
     if n.max() > 31:
         yield f"{node.op} %{y}: its scales have a multiplier of 2^31 or more"
+    if bias in graph.data and not _is_tied(graph.data[bias], node.int("tied", 1)):
+        yield f"{node.op} %{y}: its biases are no {node.int('tied')} equal parts"
     made = _maker_of_bias(graph, bias)
     most = _bias_bound(graph, bias, made)
     total = most + _products_bound(graph, node)
@@ -45,6 +47,11 @@ def layer_proof(graph: Graph, node: Node) -> Iterator[str]:
         f"{int(most[channel]):,}, products up to {int(total[channel] - most[channel]):,})"
         f"{'; an int16 bias delta is too coarse here: --bias int32' if wide else ''}"
     )
+
+
+def _is_tied(bias: Array, parts: int) -> bool:
+    """Whether a bias is this many copies of one."""
+    return bool((bias.reshape(parts, -1) == bias[: len(bias) // parts]).all())
 
 
 def _maker_of_bias(graph: Graph, name: str) -> Node | None:
