@@ -52,6 +52,7 @@ def test_every_command_has_help() -> None:
     for command in (
         "inspect",
         "convert",
+        "quantize",
         "compile",
         "plan",
         "train",

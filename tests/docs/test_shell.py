@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from microtune.data import open_dataset
 from microtune.data.arrays import Arrays
@@ -41,6 +42,8 @@ NOT_RUN = {
 FOREIGN = {"ray": "cluster.md", "dask": "cluster.md"}
 # Photos of a class and split that the reader of your-own-model.md has.
 PHOTOS = 4
+# Pages whose commands have a test of their own.
+BELOW = {"tasks.md", "your-own-model.md", "pytorch.md"}
 NEEDS_CHIP = ("--on qemu", "microtune measure")
 BLOCKS = [(piece.page.name, piece) for piece in all_pieces("sh")]
 
@@ -90,11 +93,9 @@ def test_commands_that_are_not_run_are_parsed(page: str, monkeypatch: pytest.Mon
 
 def test_the_readers_commands_run(workspace: Path, shell_environment: dict[str, str]) -> None:
     """The README's first, then those of the other pages, in one folder as a reader would. Those of
-    tasks.md and your-own-model.md belong to the tests below."""
+    some pages belong to the tests below."""
     chip = shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")
-    for page in (
-        page for page in PAGES if page.name not in {*NOT_RUN, "tasks.md", "your-own-model.md"}
-    ):
+    for page in (page for page in PAGES if page.name not in {*NOT_RUN, *BELOW}):
         for command in (c for p in pieces(page) if p.kind == "sh" for c in shell_commands(p.text)):
             if re.match(r"make [a-z]", command):
                 check_without_running(command)
@@ -153,9 +154,31 @@ def run_python(code: str, workspace: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.oracle
+def test_a_network_of_pytorch_learns_as_the_page_says(
+    tmp_path: Path, shell_environment: dict[str, str]
+) -> None:
+    """docs/start/pytorch.md: a module in three lines of Python, then its exported file."""
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 40), ("light", 200)):
+        for number in range(PHOTOS):
+            place = tmp_path / f"photos/train/{name}/{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            noise = rng.integers(-30, 30, (48, 48, 3))
+            Image.fromarray((level + noise).astype(np.uint8)).save(place)
+    shutil.copytree(tmp_path / "photos/train", tmp_path / "photos/test")
+    blocks = [p.text for p in all_pieces("python") if p.page.name == "pytorch.md"]
+    printed = run_python("\n".join(blocks), tmp_path, shell_environment)
+    assert "int8 against float" in printed
+    for command in (c for p in all_pieces("sh") if p.page.name == "pytorch.md"
+                    for c in shell_commands(p.text)):  # fmt: skip
+        run(command, tmp_path, shell_environment)
+    assert (tmp_path / "out/from-file/plan.json").is_file()
+
+
 def test_python_stands_on_pages_that_run_it() -> None:
     pages = {piece.page.name for piece in all_pieces("python")}
-    assert pages == {"camera.md", "data.md", "python.md", "tasks.md"}
+    assert pages == {"camera.md", "data.md", "python.md", "pytorch.md", "tasks.md"}
 
 
 def test_the_tasks_of_the_page_are_learnt(

@@ -162,3 +162,24 @@ def test_what_pytorch_cannot_export_is_one_error() -> None:
 
     with pytest.raises(mt.MicrotuneError, match="Branch cannot be exported"):
         mt.quantize(Branch(), torch.rand(4, 3, 8, 8), note=quiet)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3", "tc_resnet"])
+def test_the_generated_c_infers_and_trains_with_the_bits_of_numpy(
+    name: str, tmp_path: Path
+) -> None:
+    from tests.importers.torch_networks import built, images
+
+    module, samples = built(name), images(name, 8)
+    model = mt.quantize(module, samples, note=quiet)
+    frames = in_our_order(samples, model.graph.input_tensor.shape)
+    data = tmp_path / "data.npz"
+    labels = np.arange(8, dtype=np.int64) % 2
+    np.savez(data, x=frames, label=labels, test=np.arange(8) >= 6, classes=["a", "b"])
+    model.preprocessing = {"kind": "array"}
+    project = mt.compile(
+        model, data=data, scheme="full", sram="2MB", output=tmp_path / "project", note=quiet
+    )
+    runs = [project.train(data, steps=6, lr=0.05, on=on, note=quiet) for on in ("host", "numpy")]
+    assert runs[0].parameters_sha256 == runs[1].parameters_sha256
+    assert runs[0].logits_sha256 == runs[1].logits_sha256

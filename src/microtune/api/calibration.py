@@ -24,7 +24,8 @@ def gather(calibration: object, most: int) -> Samples:
     Of a batch that is a tuple, a list or a mapping the first value counts, as loaders give (images,
     labels). Raises MicrotuneError for anything else, and for numbers that are not finite.
     """
-    array = _array(calibration)
+    is_file = isinstance(calibration, str | Path)
+    array = _of_file(Path(str(calibration))) if is_file else _array(calibration)
     if array is None:
         array = _gathered(calibration, most)
     if array.ndim < 1 or array.size == 0:
@@ -35,6 +36,19 @@ def gather(calibration: object, most: int) -> Samples:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise MicrotuneError(f"{_WHAT}: a sample holds a value that is NaN or infinite")
     return array if array.dtype == np.uint8 else array.astype(np.float32)
+
+
+def is_folder(calibration: object) -> bool:
+    """Whether a calibration is a data set of pictures; a path NAME.npy is an array."""
+    return isinstance(calibration, str | Path) and Path(calibration).suffix != ".npy"
+
+
+def _of_file(path: Path) -> Samples:
+    try:
+        with path.open("rb") as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except (ValueError, EOFError, MemoryError, OverflowError) as error:
+        raise MicrotuneError(f"{path}: not a .npy file of numbers: {error}") from error
 
 
 def _array(value: object) -> Samples | None:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microtune.api.arguments import Place, as_path, public, whole
-from microtune.api.calibration import Samples, arranged, gather, pictures
+from microtune.api.calibration import Samples, arranged, gather, is_folder, pictures
 from microtune.api.reports import OnNote, OnProgress, Reporter
-from microtune.data.image.input_values import InputValues, Values, read_values
+from microtune.data import open_images
+from microtune.data.image.input_values import InputValues, read_values
+from microtune.data.image.input_values import Values as Values
+from microtune.data.modality import read_modality
 from microtune.errors import MicrotuneError
-from microtune.floats import FloatGraph, FloatNode
+from microtune.floats import FloatGraph, FloatNode, run_floats
 from microtune.importers.pytorch import (
     export_module,
     input_shape_of,
@@ -25,7 +28,8 @@ from microtune.importers.pytorch import (
 )
 from microtune.importers.pytorch.views import memory_order
 from microtune.ir.modelfile import ModelFile
-from microtune.quantization.network import Quantized, quantize_network
+from microtune.quantization.network import quantize_network, run_int8
+from microtune.quantization.quality import Accuracy, Quantized
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 DEFAULT_SAMPLES = 256
 _LICENCE = "The licence of these weights was not told.\n"
 _FEW = 16
+ACCURACY_SAMPLES = 200
 
 
 @dataclass(repr=False)
@@ -56,6 +61,44 @@ class QuantizedModel(ModelFile):
             f"{found.sqnr:.1f} dB, {100 * found.agreement:.0f} % agree; ranges by {methods}{even})"
         )
 
+    def accuracy(
+        self, data: Place, *, samples: int = ACCURACY_SAMPLES, progress: OnProgress | None = None
+    ) -> Accuracy | None:
+        """Top-1 of the float network and of the exact int8 one on labelled pictures.
+
+        Args:
+            data: a data set with as many classes as the network has outputs, in label order; its
+                test split is used, else val, else train.
+            samples: so many pictures at most, spread evenly.
+            progress: is told how far the work is.
+
+        Returns:
+            None where the data have another number of classes.
+
+        Raises:
+            MicrotuneError: the data cannot be read.
+        """
+        found, count = self.quantization, whole("samples", samples, 1)
+        assert found is not None
+        dataset = open_images(as_path("data", data))
+        if len(dataset.classes) != self.graph.output_tensor.elements:
+            return None
+        split = next(name for name in ("test", "val", "train") if dataset.size(name))
+        modality = read_modality(self.preprocessing, self.graph.input_tensor)
+        with Reporter(progress).stage("evaluating") as update:
+            loaded = dataset.load(split, modality, lambda done, total: update(done, total, ""))
+            chosen = np.linspace(0, len(loaded.labels) - 1, min(count, len(loaded.labels)))
+            part = loaded.take(chosen.astype(np.int64))
+            quant, scale = self.graph.quant("input"), self.graph.scale("input")
+            real = (part.frames.astype(np.float32) - quant.zero_point) * np.float32(scale)
+            real = real.reshape(len(real), *self.graph.input_tensor.shape[1:])
+            outputs = run_floats(found.folded, real), run_int8(self.graph, real)
+        rights = [
+            float((made.reshape(len(real), -1).argmax(axis=1) == part.labels).mean())
+            for made in outputs
+        ]
+        return Accuracy(split, len(real), rights[0], rights[1])
+
 
 @public
 def quantize(
@@ -72,8 +115,8 @@ def quantize(
     Args:
         model: an `nn.Module` of PyTorch, or a file of `torch.export.save` (.pt2).
         calibration: samples as the network takes them: an array or tensor (N, C, H, W), (N, C, L)
-            or (N, C), an iterable of such, a DataLoader, or a folder of pictures. Some hundred are
-            enough.
+            or (N, C), an iterable of such, a DataLoader, a NAME.npy file, or a folder of pictures.
+            Some hundred are enough.
         values: the range of a picture as the network takes it: "0-1", "0-255", "-1-1", or
             "numbers" (the samples are no pictures); "auto" finds it in the samples and says so.
         mean, std: the network takes (x - mean)/std of pictures from 0 to 1; `calibration` are
@@ -136,13 +179,13 @@ def _for_module(
     module: Any, calibration: object, input_shape: Sequence[int] | None, count: int,  # noqa: ANN401
     reporter: Reporter, say: OnNote,
 ) -> Samples:  # fmt: skip
-    if isinstance(calibration, str | Path):
+    if is_folder(calibration):
         if input_shape is None:
             raise MicrotuneError(
                 f"{calibration}: a folder; give input_shape=(C, H, W) of the network too"
             )
         shape = tuple(whole("input_shape", size, 1) for size in input_shape)
-        return pictures(as_path("calibration", calibration), shape, count, reporter)
+        return pictures(as_path("calibration", str(calibration)), shape, count, reporter)
     rank, channels = _first_layer(module)
     given = arranged(gather(calibration, count), rank, channels, say)
     if input_shape is not None and tuple(input_shape) != given.shape[1:]:
@@ -165,8 +208,8 @@ def _first_layer(module: Any) -> tuple[int, int | None]:  # noqa: ANN401
 def _for_shape(
     shape: tuple[int, ...], calibration: object, count: int, reporter: Reporter, say: OnNote
 ) -> Samples:
-    if isinstance(calibration, str | Path):
-        return pictures(as_path("calibration", calibration), shape[1:], count, reporter)
+    if is_folder(calibration):
+        return pictures(as_path("calibration", str(calibration)), shape[1:], count, reporter)
     given = gather(calibration, count)
     if len(shape) > 2:
         given = arranged(given, len(shape), shape[1], say)

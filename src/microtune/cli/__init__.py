@@ -23,6 +23,7 @@ from microtune.cli.inspect import inspect
 from microtune.cli.measure import measure
 from microtune.cli.plan import plan_command
 from microtune.cli.predict import predict
+from microtune.cli.quantize import quantize
 from microtune.cli.search import search
 from microtune.cli.train import train
 from microtune.cli.verify import verify
@@ -34,6 +35,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command()(inspect)
 app.command()(convert)
+app.command()(quantize)
 app.command()(verify)
 app.command("compile")(compile_command)
 app.command("plan")(plan_command)

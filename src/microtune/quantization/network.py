@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from microtune.ir.verifier import verify
 from microtune.quantization.emit import emit
 from microtune.quantization.equalise import equalised, pairs
 from microtune.quantization.folding import fold
+from microtune.quantization.quality import LayerQuality, Quantized
 from microtune.quantization.ranges import Observed, RangeMethod
 from microtune.quantization.scales import owners
 from microtune.quantization.simulate import Simulation, sqnr
@@ -27,42 +27,8 @@ _HELD_BYTES = 256 * 2**20  # of the held-out samples' activations
 _HELD_MOST, _HELD_LEAST = 32, 2
 _SEARCH_MACS = 150e9  # what the choice of ranges may cost, in float multiply-accumulates
 _TRIED = 16  # held-out samples that the exact int8 network runs
+_FULL = 50.0  # dB: what eight bits give at best
 _GAIN = 0.999  # another range must lower the error at least to this part
-
-
-@dataclass(frozen=True)
-class LayerQuality:
-    """How a tensor came out: op, method of its range, and its SQNR in decibels on held-out samples
-    (all layers before it are quantised too). `where` is the module's path."""
-
-    name: str
-    op: str
-    where: str
-    method: RangeMethod | str
-    sqnr: float
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """An int8 network and how it was chosen. `folded` is the float network that it stands for.
-
-    `samples` were used to calibrate. On `held_out` other ones the exact int8 network ran:
-    `sqnr` is that of its output in decibels, `agreement` the share whose largest output is the
-    same.
-    """
-
-    graph: Graph
-    folded: FloatGraph
-    layers: tuple[LayerQuality, ...]
-    equalised: int
-    samples: int
-    held_out: int
-    sqnr: float
-    agreement: float
-
-    def methods(self) -> dict[str, int]:
-        """Method -> how many tensors got their range by it."""
-        return dict(Counter(layer.method for layer in self.layers))
 
 
 def quantize_network(
@@ -249,10 +215,13 @@ def _finished(
     exact: dict[str, Floats] = {}
     output = run_floats(found.graph, held, lambda node, values: exact.update({node.name: values}))
     values = Simulation.of(corrected, found.owner).run(held, quants)
+    ratio = {name: sqnr(exact[name], values[name]) for name in exact}
+    start = held.astype(np.float32)
+    ratio[found.graph.input] = sqnr(start, values[found.graph.input])
     layers = tuple(
         LayerQuality(
-            node.name, node.op, node.where, methods[node.name],
-            sqnr(exact[node.name], values[node.name]),
+            node.name, node.op, node.where, methods[node.name], ratio[node.name],
+            min(_FULL, *(ratio[x] for x in node.inputs)) - ratio[node.name],
         )
         for node in found.graph.nodes if found.owner[node.name] == node.name
     )  # fmt: skip
