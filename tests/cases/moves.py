@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from microtune.ir.functions import Table
 from microtune.ir.graph import Attr, Node, Quant
-from microtune.ir.ops.activation import activation_table
 from tests.cases.case import OpCase
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _apply(graph: RandomGraph, op: str, inputs: tuple[str, ...], **attrs: Attr) 
 def _requantised(graph: RandomGraph, x: str, after: Quant) -> str:
     """x with the scale and zero point of another tensor."""
     tensors, name = graph.builder.graph, graph._name("same")
-    table = activation_table("identity", tensors.quant(x), after)
+    table = Table("identity").codes(tensors.quant(x), after)
     tensors.constant(f"{name}.table", table, "i8")
     operands, attrs = (x, f"{name}.table"), {"function": "identity"}
     return graph.builder.apply("activation", name, operands, after, dict(attrs))

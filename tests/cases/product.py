@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 TAGS = {"gates", "two images", "square", "constant factors", "constant image", "product clamps"}
 
 
-def _constant(graph: RandomGraph, shape: tuple[int, ...]) -> str:
+def constant(graph: RandomGraph, shape: tuple[int, ...]) -> str:
+    """Constant codes of this shape, of any zero point."""
     codes = graph.rng.integers(-128, 128, shape).astype(np.int8)
     name, quant = graph._name("factors"), Quant(0.03, int(graph.rng.integers(-128, 128)))
     return graph.builder.graph.constant(name, codes, "i8", quant)
@@ -36,7 +37,7 @@ def _factor(graph: RandomGraph, x: str, kind: str) -> str:
     if kind == "square":
         return x
     shape = graph.shape(x)
-    return _constant(graph, shape if kind == "constant image" else (1, 1, 1, shape[3]))
+    return constant(graph, shape if kind == "constant image" else (1, 1, 1, shape[3]))
 
 
 def grow(graph: RandomGraph, x: str) -> str:

@@ -15,7 +15,10 @@ _TYPES = {
     "int8": tflite.TensorType.INT8, "uint8": tflite.TensorType.UINT8,
     "int32": tflite.TensorType.INT32,
 }  # fmt: skip
-_VERSION_1 = (tflite.BuiltinOperator.RELU_N1_TO_1, tflite.BuiltinOperator.RESHAPE)
+_VERSION_1 = (
+    tflite.BuiltinOperator.RELU_N1_TO_1, tflite.BuiltinOperator.RESHAPE,
+    tflite.BuiltinOperator.PRELU, tflite.BuiltinOperator.HARD_SWISH,
+)  # fmt: skip
 Options = Callable[[Any], int]
 
 

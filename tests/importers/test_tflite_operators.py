@@ -36,6 +36,17 @@ def unary(code: int, scale: float, zero: int) -> Case:
     return [X, T(X.shape, scale, zero)], [Op(code, (0,), 1)]
 
 
+def leaky_relu(alpha: float, scale: float, zero: int) -> Case:
+    write_options = options("LeakyReluOptions", Alpha=alpha)
+    op = Op(B.LEAKY_RELU, (0,), 1, OPTIONS.LeakyReluOptions, write_options)
+    return [X, T(X.shape, scale, zero)], [op]
+
+
+def prelu(scale: float, zero: int) -> Case:
+    slopes = T((1, 1, 4), 0.004, -20, [-128, 127, -20, 30])
+    return [X, slopes, T(X.shape, scale, zero)], [Op(B.PRELU, (0, 1), 2)]
+
+
 def requantize(scale: float, zero: int) -> Case:
     """Another scale, and a ReLU behind it: at the end a QUANTIZE would be left out."""
     other = T(X.shape, scale, zero)
@@ -236,6 +247,10 @@ CASES: dict[str, Case] = {
     "relu": unary(B.RELU, 0.05, -7), "relu, another scale": unary(B.RELU, 0.031, -128),
     "logistic": unary(B.LOGISTIC, 1 / 256, -128), "tanh": unary(B.TANH, 1 / 128, 0),
     "relu6": unary(B.RELU6, 0.0235, -128), "relu n1 to 1": unary(B.RELU_N1_TO_1, 0.05, -7),
+    "hard swish": unary(B.HARD_SWISH, 0.031, -100),
+    "hard swish, clamps": unary(B.HARD_SWISH, 0.007, 3),
+    "leaky relu": leaky_relu(0.1, 0.04, -90), "leaky relu, clamps": leaky_relu(0.3, 0.017, 40),
+    "prelu": prelu(0.05, -7), "prelu, clamps": prelu(0.011, -60),
     "quantize up": requantize(0.02, 11), "quantize down": requantize(0.11, -3),
     "conv, same, relu": layer(B.CONV_2D, act=ACT.RELU, padding=P.SAME),
     "conv, valid": layer(B.CONV_2D, act=ACT.NONE, padding=P.VALID),
@@ -290,6 +305,15 @@ CASES: dict[str, Case] = {
     "product with constants": pair(B.MUL, codes((4,)), act=ACT.RELU),
     "product with constants, turned": pair(B.MUL, codes((1, 1, 1, 4), zero=-128), swapped=True),
     "product with a constant image": pair(B.MUL, codes((6, 5, 1))),
+    "product with a number": pair(
+        B.MUL, codes((), zero=-90), act=ACT.RELU6, result=T(X.shape, 0.05, -120)),
+    "sum with a number": pair(B.ADD, codes((1,)), swapped=True),
+    "difference": pair(B.SUB, T(X.shape, 0.02, -100), act=ACT.RELU),
+    "difference, turned": pair(B.SUB, T(X.shape, 0.06, 3), swapped=True),
+    "difference with a vector": pair(B.SUB, T((1, 1, 1, 4), 0.011, -128)),
+    "difference with a number": pair(B.SUB, codes((1,))),
+    "difference from a number": pair(B.SUB, codes((1,)), swapped=True, act=ACT.RELU),
+    "difference with constants": pair(B.SUB, codes((4,))),
     "sum with a vector": pair(B.ADD, T((1, 1, 1, 4), 0.011, -128), swapped=True),
     "sum with constants": pair(B.ADD, codes((4,)), act=ACT.RELU),
     "sum with a constant image": pair(B.ADD, codes((1, 6, 5, 4)), swapped=True),

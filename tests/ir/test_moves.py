@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from microtune.ir.builder import Builder
+from microtune.ir.functions import Table
 from microtune.ir.graph import Attr, Quant
-from microtune.ir.ops.activation import activation_table
 from microtune.ir.verifier import InvalidGraphError, verify
 from microtune.memory.rings import prefix_length
 
@@ -53,7 +53,7 @@ def test_parts_of_another_scale_are_refused() -> None:
     """They would mean other numbers in the result: nothing is converted in silence."""
     builder = image(4, 4, 3)
     quant, other = builder.graph.quant("input"), Quant(0.25, 3)
-    builder.graph.constant("table", activation_table("identity", quant, other), "i8")
+    builder.graph.constant("table", Table("identity").codes(quant, other), "i8")
     name = builder.apply("activation", "x", ("input", "table"), other, {"function": "identity"})
     builder.apply("concat", "y", ("input", name), quant, {"axis": 3})
     with pytest.raises(InvalidGraphError, match="concat %y: %x has another scale"):

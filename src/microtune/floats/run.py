@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microtune.floats.windows import average_pool, convolve, max_pool, resize
-from microtune.ir.ops.activation import function_named
+from microtune.ir.functions import Table
 
 if TYPE_CHECKING:
     from microtune.floats.graph import FloatGraph, FloatNode, Floats
@@ -57,7 +57,7 @@ def _affine(node: FloatNode, o: Sequence[Floats]) -> Floats:
 
 
 def _activation(node: FloatNode, o: Sequence[Floats]) -> Floats:
-    return np.asarray(function_named(str(node.attrs["function"])).value(o[0]), np.float32)
+    return np.asarray(Table.of(node.attrs).value(o[0]), np.float32)
 
 
 def _concat(node: FloatNode, o: Sequence[Floats]) -> Floats:

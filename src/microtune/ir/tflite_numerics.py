@@ -84,13 +84,21 @@ def layer_multipliers(
 
 def add(d1: Ints, d2: Ints, s1: float, s2: float, s_y: float) -> Ints:
     """The sum of two tensors without zero points, in codes of the result without its zero point."""
+    return _sum(d1, d2, s1, s2, s_y, 1)
+
+
+def _sum(d1: Ints, d2: Ints, s1: float, s2: float, s_y: float, sign: int) -> Ints:
     twice = 2.0 * max(s1, s2)
-    total = sum(
-        multiply_by_multiplier(d << ADD_LEFT_SHIFT, *quantize_multiplier(s / twice))
-        for d, s in ((d1, s1), (d2, s2))
-    )
+    (m1, n1), (m2, n2) = (quantize_multiplier(s / twice) for s in (s1, s2))
+    total = multiply_by_multiplier(d1 << ADD_LEFT_SHIFT, m1, n1)
+    total = total + multiply_by_multiplier(d2 << ADD_LEFT_SHIFT, sign * m2, n2)
     real = twice / (2.0**ADD_LEFT_SHIFT * s_y)
-    return multiply_by_multiplier(np.asarray(total), *quantize_multiplier(real))
+    return multiply_by_multiplier(total, *quantize_multiplier(real))
+
+
+def subtract(d1: Ints, d2: Ints, s1: float, s2: float, s_y: float) -> Ints:
+    """The difference of two tensors: the sum with the second multiplier negative."""
+    return _sum(d1, d2, s1, s2, s_y, -1)
 
 
 def average(total: Ints, count: int) -> Ints:
@@ -114,6 +122,68 @@ def requantize_codes(s_x: float, z_x: int, s_y: float, z_y: int) -> npt.NDArray[
     codes = np.arange(-128, 128, dtype=np.int64) - z_x
     moved = multiply_by_multiplier(codes, *quantize_multiplier(s_x / s_y)) + z_y
     return np.clip(moved, -128, 127).astype(np.int8)
+
+
+def product(d1: Ints, d2: Ints, s1: float, s2: float, s_y: float) -> Ints:
+    """The product of two tensors without zero points, in codes of the result without its zero
+    point."""
+    real = np.float32(s1) * np.float32(s2) / np.float32(s_y)
+    return multiply_by_multiplier(d1 * d2, *quantize_multiplier(float(real)))
+
+
+def leaky_codes(
+    alphas: Ints, s_alpha: float, s_x: float, z_x: int, s_y: float, z_y: int
+) -> npt.NDArray[np.int8]:
+    """The tables, int8 (C, 256), of ReLUs with slopes alphas·s_alpha (LEAKY_RELU, PRELU)."""
+    codes = np.arange(-128, 128, dtype=np.int64) - z_x
+    single = np.float32(s_x) / np.float32(s_y)
+    slope = np.float32(s_x) * np.float32(s_alpha) / np.float32(s_y)
+    above = multiply_by_multiplier(codes, *quantize_multiplier(float(single)))
+    below = multiply_by_multiplier(
+        codes * alphas.reshape(-1, 1), *quantize_multiplier(float(slope))
+    )
+    moved = np.where(codes >= 0, above, below) + z_y
+    result: npt.NDArray[np.int8] = np.clip(moved, -128, 127).astype(np.int8)
+    return result
+
+
+def hard_swish_codes(s_x: float, z_x: int, s_y: float, z_y: int) -> npt.NDArray[np.int8]:
+    """The table, int8 (256,), of HARD_SWISH: products of 16 bits."""
+    fine = np.float32(1 / 128) * np.float32(s_x)
+    m_y, e_y = _multiplier16(float(fine / np.float32(s_y)))
+    m_r, e_r = _multiplier16(float(fine / (np.float32(3) / np.float32(32768))))
+    x = (np.arange(-128, 128, dtype=np.int64) - z_x) << 7
+    gate = x
+    if e_r > 0:
+        gate = _int16(gate << (e_r - 1))
+    gate = _high16(gate, m_r)
+    if e_r > 0:
+        gate = _int16(gate << 1)
+    elif e_r < 0:
+        gate = rounding_shift(gate, -e_r)
+    gate = (gate + (1 << 15)) >> 1
+    product = gate * _high16(x, m_y)
+    halved = np.where(product >= 0, product >> 15, -(-product >> 15))
+    scaled = rounding_shift(halved, -e_y) if e_y <= 0 else _int16(halved << e_y)
+    result: npt.NDArray[np.int8] = np.clip(scaled + z_y, -128, 127).astype(np.int8)
+    return result
+
+
+def _multiplier16(real: float) -> tuple[int, int]:
+    """A multiplier of 16 bits and its shift."""
+    m, shift = quantize_multiplier(real)
+    return min((m + (1 << 15)) >> 16, 2**15 - 1), shift
+
+
+def _int16(x: Ints) -> Ints:
+    return np.clip(x, -(2**15), 2**15 - 1)
+
+
+def _high16(a: Ints, m: int) -> Ints:
+    """round(a·m / 2^15), half away from zero."""
+    product = a * m
+    nudged = product + np.where(product >= 0, 1 << 14, 1 - (1 << 14))
+    return np.minimum(np.where(nudged >= 0, nudged >> 15, -(-nudged >> 15)), 2**15 - 1)
 
 
 def function_codes(

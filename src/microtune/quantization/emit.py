@@ -9,8 +9,8 @@ import numpy as np
 
 from microtune.floats import FloatGraph, FloatNode
 from microtune.ir.builder import Builder
+from microtune.ir.functions import Table
 from microtune.ir.graph import Attr, Graph, Quant
-from microtune.ir.ops.activation import activation_table
 from microtune.quantization.post_training import (
     CODE_MAX,
     CODE_MIN,
@@ -106,14 +106,14 @@ def _clamp(e: _Emitter, node: FloatNode) -> str:
 
 def _activation(e: _Emitter, node: FloatNode) -> str:
     return _table(e, e.names[node.inputs[0]], e.quant(node.inputs[0]), e.quant(node.name),
-                  str(node.attrs["function"]), node.name)  # fmt: skip
+                  Table.of(node.attrs), node.name)  # fmt: skip
 
 
-def _table(e: _Emitter, x: str, before: Quant, after: Quant, function: str, name: str) -> str:
+def _table(e: _Emitter, x: str, before: Quant, after: Quant, what: Table, name: str) -> str:
     made = e.fresh(name)
-    table = activation_table(function, before, after)
+    table = what.codes(before, after)
     codes = e.builder.graph.constant(e.fresh(f"{made}.table"), table, "i8")
-    return e.builder.apply("activation", made, (x, codes), after, {"function": function})
+    return e.builder.apply("activation", made, (x, codes), after, what.attrs)
 
 
 def _with_clamp(op: str) -> Callable[[_Emitter, FloatNode], str]:
@@ -130,7 +130,7 @@ def _concat(e: _Emitter, node: FloatNode) -> str:
     for name in node.inputs:
         part = e.names[name]
         if e.quant(name) != after:
-            part = _table(e, part, e.quant(name), after, "identity", f"{name}.requantised")
+            part = _table(e, part, e.quant(name), after, Table("identity"), f"{name}.requantised")
         parts.append(part)
     made = e.fresh(node.name)
     return e.builder.apply("concat", made, parts, after, {"axis": node.int("axis")})

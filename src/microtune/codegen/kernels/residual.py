@@ -13,6 +13,7 @@ from microtune.codegen.kernels.common import (
 from microtune.codegen.kernels.registry import Stage, elementwise, kernel
 from microtune.ir import numerics
 from microtune.ir.graph import Node
+from microtune.ir.ops.operands import Single
 from microtune.ir.ops.residual import Add, QGradientSum, QScaleGradient, sum_multiplier
 
 
@@ -20,6 +21,8 @@ def _params(e: Emitter, node: Node, count: int) -> str:
     """Parameters of a residual add of `count` elements."""
     o, y, graph = Add[str].of(node.inputs), node.outputs[0], e.graph
     a1, a2, k = numerics.add_constants(graph.scale(o.x1), graph.scale(o.x2), graph.scale(y))
+    if node.op == "sub":
+        a2 = -a2
     return e.params("mt_add_params", y, {
         "count": str(count), "x1_zero": str(graph.quant(o.x1).zero_point),
         "x2_zero": str(graph.quant(o.x2).zero_point), "a1": str(a1), "a2": str(a2),
@@ -33,12 +36,20 @@ def _stage(e: Emitter, node: Node) -> Stage:
 
 
 @kernel("add", elementwise("add", "add"), stage=_stage, faster="mt_add")
+@kernel("sub", elementwise("add", "add"), stage=_stage, faster="mt_add")
 def _add(e: Emitter, node: Node) -> None:
     o, y = Add[str].of(node.inputs), node.outputs[0]
     e.call("mt_add", "mt_add_io", _params(e, node, e.graph.tensors[y].elements), {
         "x1": e.address(o.x1), "x2": e.address(o.x2), "y": e.address(y),
         "mask": mask_field(e, node),
     })  # fmt: skip
+
+
+@kernel("negate", "negative gradient", header="mt_product")
+def _negate(e: Emitter, node: Node) -> None:
+    x, y = Single[str].of(node.inputs).x, node.outputs[0]
+    params = e.params("mt_negate_params", y, {"count": str(e.graph.tensors[y].elements)})
+    e.call("mt_negate", "mt_negate_io", params, {"g": e.address(x), "y": e.address(y)})
 
 
 @kernel("q_scale_gradient", "q scale gradient")

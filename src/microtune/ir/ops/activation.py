@@ -6,16 +6,13 @@ back multiplies by a table of slopes, int8 with a common factor.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from microtune.ir import numerics
-from microtune.ir.graph import Array, Attr, Graph, Node, Quant
+from microtune.ir.functions import Table
+from microtune.ir.graph import Array, Attr, Graph, Node
 from microtune.ir.ops.common import declared_shape, same_as, scalar
 from microtune.ir.ops.gradient_operands import Gradient, Rounding
 from microtune.ir.ops.operands import Operands, T
@@ -23,13 +20,11 @@ from microtune.ir.ops.registry import Context, ShapeList, Trait, op
 from microtune.ir.ops.rounding import ROUND_ATTRS, rounded, rounded_shapes
 from microtune.ir.ops.rules import Lowering, Tape
 
-Reals = npt.NDArray[np.floating[Any]]
-CODES = np.arange(-128, 128)
-
 
 @dataclass(frozen=True)
 class Activation(Operands[T]):
-    """Operands of activation; `table` holds the results of codes -128 to 127, int8 (256,)."""
+    """Operands of activation; `table` holds the results of codes -128 to 127, int8 (256,), or
+    (C, 256): a table for each channel."""
 
     x: T
     table: T
@@ -37,7 +32,8 @@ class Activation(Operands[T]):
 
 @dataclass(frozen=True)
 class ActivationGrad(Operands[T]):
-    """Operands of activation_grad; `slope` holds the slope at each code, float32 (256,)."""
+    """Operands of activation_grad; `slope` holds the slope at each code, float32 (256,) or
+    (C, 256)."""
 
     g: T
     x: T
@@ -46,7 +42,7 @@ class ActivationGrad(Operands[T]):
 
 @dataclass(frozen=True)
 class QActivationGrad(Operands[T]):
-    """Operands of q_activation_grad; `slope` is int8 (256,), within ±127."""
+    """Operands of q_activation_grad; `slope` is int8 (256,) or (C, 256), within ±127."""
 
     g: Gradient[T]
     x: T
@@ -55,121 +51,32 @@ class QActivationGrad(Operands[T]):
     mask: T | None
 
 
-# -- the functions --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of reals and its derivative, on float64 arrays."""
-
-    value: Callable[[Reals], Reals]
-    slope: Callable[[Reals], Reals]
-
-
-def _sigmoid(x: Reals) -> Reals:
-    result: Reals = 0.5 * (1.0 + np.tanh(0.5 * x))
-    return result
-
-
-def _normal(x: Reals) -> Reals:
-    """The distribution function of the standard normal distribution."""
-    below = np.array([math.erf(v / math.sqrt(2.0)) for v in x.ravel()])
-    result: Reals = 0.5 * (1.0 + below.reshape(x.shape))
-    return result
-
-
-def _density(x: Reals) -> Reals:
-    result: Reals = np.exp(-0.5 * x**2) / math.sqrt(2.0 * math.pi)
-    return result
-
-
-FUNCTIONS: dict[str, Function] = {
-    "hard_swish": Function(
-        lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0,
-        lambda x: np.where(x < -3.0, 0.0, np.where(x > 3.0, 1.0, (2.0 * x + 3.0) / 6.0)),
-    ),
-    "sigmoid": Function(_sigmoid, lambda x: _sigmoid(x) * (1.0 - _sigmoid(x))),
-    "tanh": Function(np.tanh, lambda x: 1.0 - np.tanh(x) ** 2),
-    "silu": Function(
-        lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1.0 + x * (1.0 - _sigmoid(x)))
-    ),
-    "gelu": Function(lambda x: x * _normal(x), lambda x: _normal(x) + x * _density(x)),
-    "hard_sigmoid": Function(
-        lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
-        lambda x: np.where((x > -3.0) & (x < 3.0), 1.0 / 6.0, 0.0),
-    ),
-    "softplus": Function(lambda x: np.logaddexp(0.0, x), _sigmoid),
-    "elu": Function(
-        lambda x: np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0))),
-        lambda x: np.where(x > 0.0, 1.0, np.exp(np.minimum(x, 0.0))),
-    ),
-    "mish": Function(
-        lambda x: x * np.tanh(np.logaddexp(0.0, x)),
-        lambda x: (
-            np.tanh(np.logaddexp(0.0, x))
-            + x * _sigmoid(x) * (1.0 - np.tanh(np.logaddexp(0.0, x)) ** 2)
-        ),
-    ),
-    # Another scale and zero point for the same numbers.
-    "identity": Function(lambda x: x, np.ones_like),
-}
-
-
-def _leaky_relu(below: float) -> Function:
-    return Function(lambda x: np.where(x < 0, below * x, x), lambda x: np.where(x < 0, below, 1.0))
-
-
-def function_named(name: str) -> Function:
-    """The function of an `activation` node; "leaky_relu(0.1)" has its slope in the name.
-
-    Raises ValueError for an unknown one.
-    """
-    head, _, rest = name.partition("(")
-    if head == "leaky_relu" and rest.endswith(")"):
-        below = float(rest[:-1])
-        if math.isfinite(below):
-            return _leaky_relu(below)
-    if name not in FUNCTIONS:
-        raise ValueError(f"activation: no function {name}; there are {', '.join(FUNCTIONS)}")
-    return FUNCTIONS[name]
-
-
-def _unclamped(name: str, x: Quant, y: Quant) -> tuple[Reals, npt.NDArray[np.int64]]:
-    """(real input, code before the clamp) of each code."""
-    real = (CODES - x.zero_point) * float(x.scale or 0.0)
-    codes = np.floor(function_named(name).value(real) / float(y.scale or 1.0) + 0.5)
-    return real, codes.astype(np.int64) + y.zero_point
-
-
-def activation_table(name: str, x: Quant, y: Quant) -> npt.NDArray[np.int8]:
-    """The table, int8 (256,), of a function between these quantisations, rounded half up.
-
-    Raises ValueError for an unknown function.
-    """
-    return np.clip(_unclamped(name, x, y)[1], -128, 127).astype(np.int8)
-
-
-def slope_table(name: str, x: Quant, y: Quant) -> Reals:
-    """Slope in codes, float64 (256,): s_x/s_y·f'(x), and 0 where the result is clamped."""
-    real, codes = _unclamped(name, x, y)
-    slope = function_named(name).slope(real) * float(x.scale or 0.0) / float(y.scale or 1.0)
-    return np.where((codes >= -128) & (codes <= 127), slope, 0.0)
+def _at(table: Array, x: Array) -> Array:
+    """What the table has for each code; one of each channel if it is (C, 256)."""
+    index = x.astype(np.int64) + 128
+    found: Array = table[index] if table.ndim == 1 else table[np.arange(len(table)), index]
+    return found
 
 
 # -- forward --------------------------------------------------------------------------------------
 
 
 def _shapes(graph: Graph, node: Node) -> ShapeList:
-    table = graph.tensors[Activation[str].of(node.inputs).table]
-    function_named(node.str("function"))
-    if (table.shape, table.dtype) != ((256,), "i8"):
-        raise ValueError(f"activation: a table of {table.dtype}{list(table.shape)}, not i8[256]")
+    o, what = Activation[str].of(node.inputs), Table.of(node.attrs)
+    table, channels = graph.tensors[o.table], graph.tensors[o.x].shape[-1]
+    shape = (channels, 256) if what.function.per_channel else (256,)
+    if (table.shape, table.dtype) != (shape, "i8"):
+        raise ValueError(
+            f"activation: a table of {table.dtype}{list(table.shape)}, not i8{list(shape)}"
+        )
+    if what.function.per_channel and len(what.parameters) != channels:
+        raise ValueError(f"activation: {len(what.parameters)} slopes of {channels} channels")
     return same_as("x")(graph, node)
 
 
 def _gradient(tape: Tape, node: Node, g: str) -> None:
     graph, x, y = tape.graph, Activation[str].of(node.inputs).x, node.outputs[0]
-    slope = slope_table(node.str("function"), graph.quant(x), graph.quant(y))
+    slope = Table.of(node.attrs).slopes(graph.quant(x), graph.quant(y))
     table = graph.constant(graph.fresh(f"{y}.slope"), slope.astype(np.float32), "f32")
     operands = ActivationGrad(g, x, table)
     dx = tape.emit("activation_grad", f"{y}.dx", operands, shape=tape.shape(x))
@@ -181,12 +88,13 @@ def _overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
 
 
 @op(
-    "activation", Activation, _shapes, Trait.STREAMED, attrs="function", gradient=_gradient,
+    "activation", Activation, _shapes, Trait.STREAMED, attrs="function",
+    optional="parameters clamp", gradient=_gradient,
     overwrites=_overwrites, back={"dx": "q_activation_grad"},
 )  # fmt: skip
 def activation(ctx: Context, o: Activation[Array]) -> list[Array]:
     """The table's result for each code."""
-    return [o.table[o.x.astype(np.int64) + 128]]
+    return [_at(o.table, o.x)]
 
 
 # -- the way back ---------------------------------------------------------------------------------
@@ -209,7 +117,7 @@ def _lower(low: Lowering, node: Node) -> None:
 @op("activation_grad", ActivationGrad, declared_shape, Trait.FLOAT, attrs="shape", lowering=_lower)
 def activation_grad(ctx: Context, o: ActivationGrad[Array]) -> list[Array]:
     """Each g times the slope at its code."""
-    return [o.g * o.slope[o.x.astype(np.int64) + 128].astype(ctx.real)]
+    return [o.g * _at(o.slope, o.x).astype(ctx.real)]
 
 
 @op(
@@ -218,6 +126,6 @@ def activation_grad(ctx: Context, o: ActivationGrad[Array]) -> list[Array]:
 )  # fmt: skip
 def q_activation_grad(ctx: Context, o: QActivationGrad[Array]) -> list[Array]:
     """Products of codes and slopes, rounded by the exponent rule."""
-    acc = o.g.codes.astype(np.int64) * o.slope[o.x.astype(np.int64) + 128]
+    acc = o.g.codes.astype(np.int64) * _at(o.slope, o.x)
     e_acc = scalar(o.g.exponent) + ctx.node.int("exponent_delta")
     return rounded(ctx, acc, e_acc, o.rounding, o.mask)

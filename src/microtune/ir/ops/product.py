@@ -125,8 +125,8 @@ def mul(ctx: Context, o: Mul[Array]) -> list[Array]:
     if ctx.mode == "mcunet":
         return clamped(ctx, numerics.requantize_float32(acc, np.array(s1 * s2 / sy), zero))
     if ctx.tflite:
-        m, shift = tflite_numerics.quantize_multiplier(float(s1 * s2 / sy))
-        return clamped(ctx, tflite_numerics.multiply_by_multiplier(acc, m, shift) + zero)
+        made = tflite_numerics.product(d1, d2, float(s1), float(s2), float(sy))
+        return clamped(ctx, made + zero)
     m, n = product_multiplier(graph, ctx.node)
     return clamped(ctx, numerics.requantize(acc, np.array(m), np.array(n), zero))
 

@@ -1,15 +1,16 @@
-"""Residual adds, and the ways back: scaled through an add, summed where two paths meet."""
+"""Residual adds, differences, and the ways back: scaled through them, summed where two paths meet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from microtune.ir import numerics, tflite_numerics
 from microtune.ir.graph import Array, Graph, Node
-from microtune.ir.ops.common import clamped, real_attr, same_as, scalar
+from microtune.ir.ops.common import clamped, lower_codes, real_attr, same_as, scalar
 from microtune.ir.ops.gradient_operands import Gradient, Rounding
 from microtune.ir.ops.operands import Operands, Single, T
 from microtune.ir.ops.registry import Context, ShapeList, Trait, Window, always, op
@@ -19,7 +20,7 @@ from microtune.ir.ops.rules import Lowering, Tape
 
 @dataclass(frozen=True)
 class Add(Operands[T]):
-    """Operands of add, the residual sum."""
+    """Operands of add, the residual sum, and of sub: x1 less x2."""
 
     x1: T
     x2: T
@@ -59,6 +60,8 @@ def _gradient(tape: Tape, node: Node, g: str) -> None:
         if tape.wants(x):
             factor = tape.graph.scale(x) / tape.graph.scale(y)
             dx = tape.emit("scale_gradient", f"{y}.dx{number}", Single(g), factor=factor)
+            if number == 1 and node.op == "sub":
+                dx = tape.emit("negate", f"{y}.negative", Single(dx))
             tape.contribute(x, dx)
 
 
@@ -67,7 +70,7 @@ def _proof(graph: Graph, node: Node) -> Iterator[str]:
     try:
         numerics.add_constants(*scales)
     except (ValueError, OverflowError) as error:
-        yield f"add %{node.outputs[0]}: {error}"
+        yield f"{node.op} %{node.outputs[0]}: {error}"
 
 
 def _overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
@@ -76,30 +79,54 @@ def _overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
 
 def _window(graph: Graph, node: Node) -> Window | None:
     """A row needs that row of both; a constant is whole."""
-    constant = graph.tensors[Add[str].of(node.inputs).x2].role == "const"
+    constant = any(graph.tensors[name].role == "const" for name in node.inputs)
     return None if constant else Window()
 
 
-@op(
-    "add", Add, same_as("x1"), Trait.STREAMED, optional="clamp", gradient=_gradient, proof=_proof,
-    overwrites=_overwrites, clamps=always, window=_window, back={"dx": "q_scale_gradient"},
-)  # fmt: skip
+def _negate_overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
+    return ("x",)
+
+
+_RULES: dict[str, Any] = {
+    "optional": "clamp", "gradient": _gradient, "proof": _proof, "overwrites": _overwrites,
+    "clamps": always, "window": _window, "back": {"dx": "q_scale_gradient"},
+}  # fmt: skip
+
+
+@op("add", Add, same_as("x1"), Trait.STREAMED, **_RULES)
 def add(ctx: Context, o: Add[Array]) -> list[Array]:
     """Residual add of two int8 tensors with their own scales."""
+    return _sum(ctx, o, 1)
+
+
+@op("sub", Add, same_as("x1"), Trait.STREAMED, **_RULES)
+def sub(ctx: Context, o: Add[Array]) -> list[Array]:
+    """The difference of two int8 tensors with their own scales."""
+    return _sum(ctx, o, -1)
+
+
+def _sum(ctx: Context, o: Add[Array], sign: int) -> list[Array]:
     graph, names, y = ctx.graph, Add[str].of(ctx.node.inputs), ctx.node.outputs[0]
     d1 = o.x1.astype(np.int64) - graph.quant(names.x1).zero_point
     d2 = o.x2.astype(np.int64) - graph.quant(names.x2).zero_point
     s1, s2, sy = graph.scale(names.x1), graph.scale(names.x2), graph.scale(y)
     if ctx.mode == "mcunet":
         f = np.float32
-        total = d1.astype(f) * f(s1) + d2.astype(f) * f(s2)
+        total = d1.astype(f) * f(s1) + (sign * d2).astype(f) * f(s2)
         v = np.rint(total / f(sy)).astype(np.int64)
     elif ctx.tflite:
-        v = tflite_numerics.add(d1, d2, s1, s2, sy)
+        of = tflite_numerics.add if sign > 0 else tflite_numerics.subtract
+        v = of(d1, d2, s1, s2, sy)
     else:
         a1, a2, k = numerics.add_constants(s1, s2, sy)
-        v = (d1 * a1 + d2 * a2 + (1 << (k - 1))) >> k
+        v = (d1 * a1 + sign * d2 * a2 + (1 << (k - 1))) >> k
     return clamped(ctx, v + graph.quant(y).zero_point)
+
+
+@op("negate", Single, same_as("x"), lowering=lower_codes, overwrites=_negate_overwrites)
+def negate(ctx: Context, o: Single[Array]) -> list[Array]:
+    """The gradient -g, of reals or of mantissas, which are within ±127."""
+    return [-o.x]
 
 
 # -- back through an add --------------------------------------------------------------------------

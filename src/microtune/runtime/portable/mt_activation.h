@@ -48,6 +48,25 @@ typedef struct {
 
 void mt_activation_grad(const mt_activation_grad_params *p, const mt_activation_grad_io *io);
 
+/* A table for each channel: that of channel c begins at 256 * c. */
+typedef struct {
+    int32_t count, channels;
+    const int8_t *table;
+} mt_channel_activation_params;
+
+void mt_channel_activation(const mt_channel_activation_params *p, const mt_activation_io *io);
+void mt_channel_activation_stage(const mt_stage *stage, int32_t row, uint8_t *const *arenas,
+                                 void *scratch);
+
+typedef struct {
+    int32_t count, channels;
+    const int8_t *slope;
+    mt_round_params round;
+} mt_channel_activation_grad_params;
+
+void mt_channel_activation_grad(const mt_channel_activation_grad_params *p,
+                                const mt_activation_grad_io *io);
+
 /* y[i] = table[128 + x[i]], i < count; y may be x. */
 void mt_look_up(const int8_t *table, const int8_t *x, int8_t *y, int32_t count);
 

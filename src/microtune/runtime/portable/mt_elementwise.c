@@ -19,8 +19,8 @@ static void store_block(const int32_t *v, int32_t n, int32_t lo, int32_t hi, int
 void mt_add_any(const mt_add_params *p, const mt_add_io *io) {
     const int32_t half = INT32_C(1) << (p->shift - 1);
     const int64_t offset = half - (int64_t)p->x1_zero * p->a1 - (int64_t)p->x2_zero * p->a2;
-    /* |x| <= 128, |offset| <= half + 128*(a1 + a2) */
-    const int narrow = 256 * ((int64_t)p->a1 + p->a2) + half <= MT_INT32_MAX;
+    /* |x| <= 128, |offset| <= half + 128*(a1 + |a2|) */
+    const int narrow = 256 * ((int64_t)p->a1 + mt_max(p->a2, -p->a2)) + half <= MT_INT32_MAX;
     if (io->mask != NULL) {
         memset(io->mask, 0, mt_mask_bytes(p->count));
     }

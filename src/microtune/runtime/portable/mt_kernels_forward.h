@@ -49,7 +49,7 @@ size_t mt_conv2d_row_scratch_bytes(const mt_conv2d_params *p);
 void mt_conv2d_rows(const mt_conv2d_params *p, const mt_conv2d_io *io, const mt_rows *rows);
 
 /* y = clamp(y_zero + (((x1-x1_zero)*a1 + (x2-x2_zero)*a2 + 2^(shift-1)) >> shift)); y may be x1 or
- * x2. 0 <= a1, a2 < 2^22 and 1 <= shift <= 30. */
+ * x2. |a1|, |a2| < 2^22, 0 <= a1 and 1 <= shift <= 30. */
 typedef struct {
     int32_t count, x1_zero, x2_zero, a1, a2, shift, y_zero, clamp_lo, clamp_hi;
 } mt_add_params;

@@ -83,3 +83,9 @@ void mt_mul_grad(const mt_mul_grad_params *p, const mt_mul_grad_io *io) {
     }
     mt_round_end(&rounder);
 }
+
+void mt_negate(const mt_negate_params *p, const mt_negate_io *io) {
+    for (int32_t i = 0; i < p->count; i++) {
+        io->y[i] = (int8_t)-io->g[i];
+    }
+}

@@ -53,6 +53,18 @@ typedef struct {
 
 void mt_mul_grad(const mt_mul_grad_params *p, const mt_mul_grad_io *io);
 
+/* y = -g of mantissas; y may be g. */
+typedef struct {
+    int32_t count;
+} mt_negate_params;
+
+typedef struct {
+    const int8_t *g;
+    int8_t *y;
+} mt_negate_io;
+
+void mt_negate(const mt_negate_params *p, const mt_negate_io *io);
+
 /* acc[i] = y_zero + requantised (x[i] - x_zero) * (v[i] - v_zero), i < n <= MT_BLOCK. */
 void mt_mul_run(const mt_mul_params *p, const int8_t *x, const int8_t *v, int32_t n, int32_t *acc);
 

@@ -101,7 +101,7 @@ def gelu(low: Lowering, fx: FxNode, x: Any, *, approximate: str = "none") -> Non
 def leaky_relu(low: Lowering, fx: FxNode, x: Any, slope: float = 0.01, **options: Any) -> None:  # noqa: ANN401
     """A table of its own: negative numbers are multiplied by a slope."""
     slope = float(options.get("negative_slope", slope))
-    _unary(low, fx, x, "activation", {"function": f"leaky_relu({slope!r})"})
+    _unary(low, fx, x, "activation", {"function": "leaky_relu", "parameters": [slope]})
 
 
 @takes("softmax", "_softmax", "log_softmax", "_log_softmax")

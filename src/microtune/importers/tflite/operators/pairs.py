@@ -1,15 +1,18 @@
-"""Sums and products of two tensors, one of which may be a constant or a vector."""
+"""Sums, differences and products of two tensors, one of which may be a constant or a vector."""
 
 from __future__ import annotations
 
 import numpy as np
 import tflite
 
+from microtune.importers.tflite.operators.elementwise import looked_up
 from microtune.importers.tflite.operators.fused import fused_bounds
 from microtune.importers.tflite.operators.registry import takes
 from microtune.importers.tflite.reader import FileTensor, Operator
 from microtune.importers.tflite.translation import CannotError, Translation, Value
-from microtune.ir.graph import Array, Attr
+from microtune.ir import tflite_numerics
+from microtune.ir.functions import CODE_BOUNDS, CODES, Table
+from microtune.ir.graph import Array, Attr, Quant
 
 
 @takes("ADD")
@@ -17,6 +20,13 @@ def add(t: Translation, operator: Operator) -> None:
     """The sum of two tensors, or of a tensor and a constant."""
     options = operator.read(tflite.AddOptions)
     _pair(t, operator, "add", options.FusedActivationFunction())
+
+
+@takes("SUB")
+def subtract(t: Translation, operator: Operator) -> None:
+    """The difference of two tensors, or of a tensor and a constant."""
+    options = operator.read(tflite.SubOptions)
+    _pair(t, operator, "sub", options.FusedActivationFunction())
 
 
 @takes("MUL")
@@ -27,14 +37,46 @@ def multiply(t: Translation, operator: Operator) -> None:
 
 
 def _pair(t: Translation, operator: Operator, op: str, activation: int) -> None:
-    """Append a node of two operands; the larger one, or what is computed, comes first."""
+    """Append a node of two operands, or a table where one of them is one number."""
     quant = t.quant(t.result(operator))
     bounds = fused_bounds(activation, quant)
-    attrs: dict[str, Attr] = {} if bounds == (-128, 127) else {"clamp": list(bounds)}
     first, second = _in_order(t, operator)
+    constant = t.tensor(operator, second)
+    if constant.data is not None and (constant.data == constant.data.flat[0]).all():
+        x = t.value(operator, first)
+        name = _by_number(t, op, x, constant, quant, bounds, turned=first == 1)
+        t.give(operator, name, x.axes)
+        return
+    attrs: dict[str, Attr] = {} if bounds == CODE_BOUNDS else {"clamp": list(bounds)}
     x, v = _operands(t, operator, first, second, vectors=op == "mul")
-    name = t.builder.apply(op, t.name(op), (x.name, v), quant, attrs)
+    operands = (v, x.name) if op == "sub" and first == 1 else (x.name, v)
+    name = t.builder.apply(op, t.name(op), operands, quant, attrs)
     t.give(operator, name, x.axes)
+
+
+def _by_number(
+    t: Translation, op: str, x: Value, constant: FileTensor, quant: Quant,
+    bounds: tuple[int, int], *, turned: bool,
+) -> str:  # fmt: skip
+    """x and one number: a table of the codes that the operator makes. `turned`: the number comes
+    first."""
+    own, other = t.quant_of(x), t.quant(constant)
+    assert constant.data is not None and own.scale and other.scale and quant.scale
+    code = int(constant.data.flat[0]) - t.offset - other.zero_point
+    d1, d2 = CODES.astype(np.int64) - own.zero_point, np.full(256, code, np.int64)
+    scales, real = (own.scale, other.scale), code * other.scale
+    if op == "sub" and turned:
+        d1, d2, scales = d2, d1, (other.scale, own.scale)
+    made = _ARITHMETIC[op](d1, d2, *scales, quant.scale) + quant.zero_point
+    affine = {"mul": [real, 0.0], "add": [1.0, real], "sub": [1.0, -real]}[op]
+    what = Table("affine", [-1.0, real] if op == "sub" and turned else affine, bounds)
+    table = np.clip(made, *bounds).astype(np.int8)
+    return looked_up(t, t.name(op), x, quant, what, table)
+
+
+_ARITHMETIC = {
+    "add": tflite_numerics.add, "sub": tflite_numerics.subtract, "mul": tflite_numerics.product,
+}  # fmt: skip
 
 
 def _in_order(t: Translation, operator: Operator) -> tuple[int, int]:

@@ -34,7 +34,7 @@ int32_t mt_add_fits(const mt_add_params *p) {
     const int32_t half = INT32_C(1) << (p->shift - 1);
     const int64_t offset = (int64_t)half * (2 * p->y_zero + 1) - (int64_t)p->x1_zero * p->a1 -
                            (int64_t)p->x2_zero * p->a2;
-    const int64_t room = MT_INT32_MAX - 128 * ((int64_t)p->a1 + p->a2);
+    const int64_t room = MT_INT32_MAX - 128 * ((int64_t)p->a1 + mt_max(p->a2, -p->a2));
     return p->clamp_lo == -128 && p->clamp_hi == 127 && offset <= room && -offset <= room;
 }
 
