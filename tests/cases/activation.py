@@ -24,6 +24,11 @@ def _parameters(graph: RandomGraph, function: str, channels: int, reach: float) 
 
 
 def grow(graph: RandomGraph, x: str) -> str:
+    """Two activations, so that all of the functions occur."""
+    return activated(graph, activated(graph, x))
+
+
+def activated(graph: RandomGraph, x: str) -> str:
     """An activation whose result fills the codes, or leaves them."""
     rng, tensors = graph.rng, graph.builder.graph
     function = str(rng.choice(sorted(FUNCTIONS)))

@@ -26,7 +26,7 @@ def constant(graph: RandomGraph, shape: tuple[int, ...]) -> str:
 def _gates(graph: RandomGraph, x: str) -> str:
     """Squeeze and excitation: a factor for each channel of x."""
     pooled = graph.builder.average_pool(graph._name("pool"), x)
-    return activation.grow(graph, graph.conv(pooled, graph.shape(x)[3], keep_size=True))
+    return activation.activated(graph, graph.conv(pooled, graph.shape(x)[3], keep_size=True))
 
 
 def _factor(graph: RandomGraph, x: str, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Residual adds, differences, and the ways back: scaled through them, summed where two paths meet."""
+"""Residual adds, differences, and the ways back: scaled through them, summed where paths meet."""
 
 from __future__ import annotations
 
@@ -89,17 +89,17 @@ def _negate_overwrites(graph: Graph, node: Node) -> tuple[str, ...]:
 
 _RULES: dict[str, Any] = {
     "optional": "clamp", "gradient": _gradient, "proof": _proof, "overwrites": _overwrites,
-    "clamps": always, "window": _window, "back": {"dx": "q_scale_gradient"},
+    "clamps": always, "window": _window,
 }  # fmt: skip
 
 
-@op("add", Add, same_as("x1"), Trait.STREAMED, **_RULES)
+@op("add", Add, same_as("x1"), Trait.STREAMED, back={"dx": "q_scale_gradient"}, **_RULES)
 def add(ctx: Context, o: Add[Array]) -> list[Array]:
     """Residual add of two int8 tensors with their own scales."""
     return _sum(ctx, o, 1)
 
 
-@op("sub", Add, same_as("x1"), Trait.STREAMED, **_RULES)
+@op("sub", Add, same_as("x1"), Trait.STREAMED, back={"dx": "negate"}, **_RULES)
 def sub(ctx: Context, o: Add[Array]) -> list[Array]:
     """The difference of two int8 tensors with their own scales."""
     return _sum(ctx, o, -1)

@@ -55,7 +55,7 @@ def function(t: Translation, operator: Operator) -> None:
 
 @takes("HARD_SWISH")
 def hard_swish(t: Translation, operator: Operator) -> None:
-    """x·min(max(x + 3, 0), 6)/6, looked up."""
+    """The function x·min(max(x + 3, 0), 6)/6, looked up."""
     value, quant = t.value(operator), t.quant(t.result(operator))
     table = hard_swish_codes(*_scales(t.quant_of(value)), *_scales(quant))
     name = looked_up(t, t.name("hard_swish"), value, quant, Table("hard_swish"), table)
