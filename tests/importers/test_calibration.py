@@ -70,6 +70,24 @@ def test_another_layout_is_turned_and_said() -> None:
     assert grey.graph.input_tensor.shape == (1, 12, 10, 1)
 
 
+def test_the_first_convolution_need_not_be_the_first_that_is_defined() -> None:
+    from torch import nn
+
+    class Same(nn.Conv2d):
+        """A convolution of the user's own."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.stem = nn.Conv2d(8, 2, 1), Same(3, 8, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.stem(x)).mean((2, 3))
+
+    wanted, _ = quantized(Net().eval(), pixels())
+    assert wanted.graph.input_tensor.shape == (1, 12, 10, 3)
+
+
 def test_a_network_of_bytes_takes_them_as_they_are() -> None:
     model, said = quantized(small(), pixels().astype(np.float32))
     assert "pixels from 0 to 255" in said
@@ -94,6 +112,16 @@ def test_mean_and_std_become_a_part_of_the_network(padding: int) -> None:
     assert np.abs(made - wanted).max() < 0.05 * np.abs(wanted).max()
     normalised, said = quantized(small(), by_hand)
     assert "mean= and std=" in said and normalised.preprocessing == {"kind": "array"}
+
+
+def test_one_mean_and_std_are_the_scale_of_the_input() -> None:
+    unit = pixels().astype(np.float32) / np.float32(255)
+    model, _ = quantized(small(), unit, mean=127 / 255, std=128 / 255)
+    assert model.graph.scale("input") == pytest.approx(1 / 128)
+    assert model.graph.quant("input").zero_point == -1
+    wanted, _ = quantized(small(), pixels().astype(np.float32), mean=127 / 255, std=128 / 255)
+    assert len(model.graph.nodes) == len(quantized(small(), unit)[0].graph.nodes)
+    assert wanted.graph.quant("input") == model.graph.quant("input")
 
 
 @pytest.mark.parametrize("kind", ["half", "double"])

@@ -5,6 +5,11 @@ The networks are in `torch_networks.py`, which is read where PyTorch is there.
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +122,50 @@ def test_a_damaged_export_is_one_error(tmp_path: Path) -> None:
             mt.quantize(path, images("mlp"))
     with pytest.raises(mt.MicrotuneError, match=r"net\.pt2"):
         load_exported(path)
+
+
+class Evil:
+    """An object whose reading makes a folder."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.place),)
+
+
+@pytest.mark.parametrize("where", ["weight", "sample_inputs", "constants", "opaque"])
+def test_a_file_that_holds_code_runs_none_of_it(where: str, tmp_path: Path) -> None:
+    import torch
+
+    from tests.importers.torch_networks import built, images
+
+    good, bad, ran = tmp_path / "good.pt2", tmp_path / "bad.pt2", tmp_path / "ran"
+    torch.export.save(torch.export.export(built("mlp"), (images("mlp")[:1],)), good)
+    buffer = io.BytesIO()
+    torch.save(Evil(ran), buffer)
+    evil = pickle.dumps(Evil(ran)) if where == "opaque" else buffer.getvalue()
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w") as made:
+        for name in source.namelist():
+            content = source.read(name)
+            if where == "weight" and name.endswith("/weight_0"):
+                content = evil
+            if where == "weight" and name.endswith("weights_config.json"):
+                content = content.replace(b'"use_pickle": false', b'"use_pickle": true', 1)
+            if where == "sample_inputs" and name.endswith("sample_inputs/model.pt"):
+                content = evil
+            if where in ("constants", "opaque") and name.endswith("constants_config.json"):
+                path = "tensor_0" if where == "constants" else "opaque_obj_0"
+                entry = {
+                    "path_name": path, "is_param": False, "use_pickle": True, "tensor_meta": None
+                }  # fmt: skip
+                content = json.dumps({"config": {"c": entry}}).encode()
+                made.writestr(name.rsplit("/", 1)[0] + "/" + path, evil)
+            made.writestr(name, content)
+    with pytest.raises(mt.MicrotuneError, match=r"bad\.pt2"):
+        mt.quantize(bad, images("mlp"), note=quiet)
+    assert not ran.exists()
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
 
 
 def test_what_cannot_be_taken_is_one_table_with_the_modules_path() -> None:

@@ -133,7 +133,11 @@ class Unet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.down, self.deep = _conv(3, 8, act=nn.ReLU), _conv(8, 16, 3, 2, act=nn.ReLU)
-        self.up, self.out = nn.ConvTranspose2d(16, 8, 2, 2), nn.Conv2d(16, 2, 1)
+        self.up = nn.Sequential(
+            nn.ConvTranspose2d(16, 8, 2, 2), nn.ReLU(),
+            nn.ConvTranspose2d(8, 8, 3, 2, 1, output_padding=1), nn.BatchNorm2d(8), nn.MaxPool2d(2),
+        )  # fmt: skip
+        self.out = nn.Conv2d(16, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.down(x)

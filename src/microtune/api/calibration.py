@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from microtune.api.reports import Reporter
+from microtune.api.reports import OnNote, Reporter
 from microtune.data import Preprocessing, open_images
 from microtune.data.image.input_values import RESIZE_RATIO
 from microtune.errors import MicrotuneError
@@ -129,29 +129,32 @@ def pictures(folder: Path, shape: Sequence[int], most: int, reporter: Reporter) 
     return np.ascontiguousarray(bytes_.transpose(0, 3, 1, 2))
 
 
-def arranged(samples: Samples, rank: int, channels: int | None, note: Any) -> Samples:  # noqa: ANN401
+def arranged(samples: Samples, rank: int, channels: Sequence[int], note: OnNote) -> Samples:
     """The samples in PyTorch's order, (N, C, H, W), (N, C, L) or (N, C).
 
-    `rank` and `channels` are what the network's first layer takes (0 and None: not known). Another
-    layout is turned and said. Raises MicrotuneError if none fits.
+    `rank` is what the network's convolutions take, `channels` what each of them has, the first one
+    in front (0 and none: not known). Another layout is turned and said. Raises MicrotuneError if
+    none fits.
     """
-    if rank == 0 or channels is None:
-        return samples
     shape = samples.shape
+    if rank == 0 or not channels:
+        return samples
     if len(shape) == rank - 1:
-        if shape[0] == channels and channels > 1:
+        if channels[0] == 1:
+            return samples[:, None]
+        if shape[0] == channels[0]:
             note(f"{_WHAT} of shape {list(shape)}: taken as one sample")
             return samples[None]
-        if channels == 1:
-            return samples[:, None]
     if len(shape) == rank:
-        if shape[1] == channels:
-            return samples
-        if shape[-1] == channels:
-            order = "(N, H, W, C)" if rank == 4 else "(N, L, C)"
-            note(f"{_WHAT} of shape {list(shape)}: taken as {order}")
-            return np.ascontiguousarray(np.moveaxis(samples, -1, 1))
+        # The first convolution that is defined need not be the first that is computed.
+        for known in ((channels[0],), channels):
+            if shape[1] in known:
+                return samples
+            if shape[-1] in known:
+                order = "(N, H, W, C)" if rank == 4 else "(N, L, C)"
+                note(f"{_WHAT} of shape {list(shape)}: taken as {order}")
+                return np.ascontiguousarray(np.moveaxis(samples, -1, 1))
     wanted = "(N, C, H, W)" if rank == 4 else "(N, C, L)"
     raise MicrotuneError(
-        f"{_WHAT} of shape {list(shape)}: the network takes {wanted} with C = {channels}"
+        f"{_WHAT} of shape {list(shape)}: the network takes {wanted} with C = {channels[0]}"
     )

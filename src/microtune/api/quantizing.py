@@ -19,6 +19,7 @@ from microtune.data.modality import read_modality
 from microtune.errors import MicrotuneError
 from microtune.floats import FloatGraph, FloatNode, run_floats
 from microtune.importers.pytorch import (
+    convolutions,
     export_module,
     input_shape_of,
     is_module,
@@ -186,7 +187,7 @@ def _for_module(
             )
         shape = tuple(whole("input_shape", size, 1) for size in input_shape)
         return pictures(as_path("calibration", str(calibration)), shape, count, reporter)
-    rank, channels = _first_layer(module)
+    rank, channels = convolutions(module)
     given = arranged(gather(calibration, count), rank, channels, say)
     if input_shape is not None and tuple(input_shape) != given.shape[1:]:
         raise MicrotuneError(
@@ -196,15 +197,6 @@ def _for_module(
     return given
 
 
-def _first_layer(module: Any) -> tuple[int, int | None]:  # noqa: ANN401
-    """(rank of its operand, channels) of the module's first convolution; (0, None) without one."""
-    for one in module.modules():
-        kind = type(one).__name__
-        if kind in ("Conv1d", "Conv2d"):
-            return (3 if kind == "Conv1d" else 4), int(one.in_channels)
-    return 0, None
-
-
 def _for_shape(
     shape: tuple[int, ...], calibration: object, count: int, reporter: Reporter, say: OnNote
 ) -> Samples:
@@ -212,7 +204,7 @@ def _for_shape(
         return pictures(as_path("calibration", str(calibration)), shape[1:], count, reporter)
     given = gather(calibration, count)
     if len(shape) > 2:
-        given = arranged(given, len(shape), shape[1], say)
+        given = arranged(given, len(shape), [shape[1]], say)
     if given.shape[1:] != shape[1:]:
         raise MicrotuneError(
             f"calibration samples of shape {list(given.shape[1:])}; the network takes "

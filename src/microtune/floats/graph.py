@@ -5,6 +5,7 @@ nothing behind it knows another order. `run.py` has the meaning of each op.
 
     conv          stride, padding (top, left, bottom, right), dilation, groups; arrays weight
                   (O, KH, KW, I/groups), bias (O,)
+    transposed_conv  stride, cut (top, left), size; arrays weight (O, KH, KW, I), bias (O,)
     linear        arrays weight (O, I), bias (O,)
     affine        arrays scale (C,), shift (C,): batch norm, and what else scales channels
     clamp         lo, hi: relu and its kin; also as attribute `clamp` of conv, linear, add, mul

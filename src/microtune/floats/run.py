@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from microtune.floats.windows import average_pool, convolve, max_pool, resize
+from microtune.floats.windows import average_pool, convolve, max_pool, resize, transposed
 from microtune.ir.functions import Table
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ def _conv(node: FloatNode, o: Sequence[Floats]) -> Floats:
     padding, dilation = node.ints("padding"), node.ints("dilation")
     weight, stride = node.arrays["weight"], node.ints("stride")
     made = convolve(o[0], weight, stride, padding, dilation, node.int("groups"))
+    return made + node.arrays["bias"]
+
+
+def _transposed_conv(node: FloatNode, o: Sequence[Floats]) -> Floats:
+    made = transposed(
+        o[0], node.arrays["weight"], node.ints("stride"), node.ints("cut"), node.ints("size")
+    )
     return made + node.arrays["bias"]
 
 
@@ -90,6 +97,7 @@ def _slice(node: FloatNode, o: Sequence[Floats]) -> Floats:
 
 _MEANINGS: dict[str, Callable[[FloatNode, Sequence[Floats]], Floats]] = {
     "conv": _conv,
+    "transposed_conv": _transposed_conv,
     "linear": _linear,
     "affine": _affine,
     "clamp": lambda node, o: np.clip(o[0], node.real("lo"), node.real("hi")),

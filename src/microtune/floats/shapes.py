@@ -27,9 +27,9 @@ def result_shape(node: FloatNode, operands: Sequence[Shape]) -> Shape:
         if any((*o[:axis], *o[axis + 1 :]) != (*x[:axis], *x[axis + 1 :]) for o in operands):
             raise ValueError(f"concat of {[list(o) for o in operands]} along axis {axis}")
         return (*x[:axis], sum(o[axis] for o in operands), *x[axis + 1 :])
-    if node.op == "resize":
+    if node.op in ("resize", "transposed_conv"):
         height, width = node.ints("size")
-        return 1, height, width, x[3]
+        return 1, height, width, len(node.arrays["weight"]) if node.arrays else x[3]
     if node.op in ("reshape", "pad", "slice"):
         shape = tuple(node.ints("shape"))
         if node.op == "reshape" and math.prod(shape) != math.prod(x):

@@ -66,6 +66,26 @@ def _dense(x: Floats, weight: Floats, stride: Sequence[int], dilation: Sequence[
     return np.concatenate(made)
 
 
+def transposed(
+    x: Floats, weight: Floats, stride: Sequence[int], cut: Sequence[int], size: Sequence[int]
+) -> Floats:
+    """(N, H, W, I), (O, KH, KW, I) -> (N, *size, O): x[i]·weight[k] counts for i·stride + k - cut.
+
+    It is a convolution of x with zeros between its elements.
+    """
+    _, kh, kw, channels = weight.shape
+    places = [(n - 1) * s + k for n, s, k in zip(x.shape[1:3], stride, (kh, kw), strict=True)]
+    reach = [max(place, c + n) for place, c, n in zip(places, cut, size, strict=True)]
+    spread = np.zeros((len(x), reach[0] + kh - 1, reach[1] + kw - 1, channels), np.float32)
+    rows, columns = (
+        slice(k - 1, k + (n - 1) * s, s)
+        for k, n, s in zip((kh, kw), x.shape[1:3], stride, strict=True)
+    )
+    spread[:, rows, columns] = x
+    made = _dense(spread, np.ascontiguousarray(weight[:, ::-1, ::-1]), (1, 1), (1, 1))
+    return made[:, cut[0] : cut[0] + size[0], cut[1] : cut[1] + size[1]]
+
+
 def max_pool(
     x: Floats, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
 ) -> Floats:

@@ -84,6 +84,17 @@ def _conv(e: _Emitter, node: FloatNode) -> str:
     )  # fmt: skip
 
 
+def _transposed_conv(e: _Emitter, node: FloatNode) -> str:
+    codes, scales = quantize_weight(node.arrays["weight"])
+    bias = quantize_bias(node.arrays["bias"], e.scale(node.inputs[0]), scales)
+    size, stride, cut = (node.ints(name) for name in ("size", "stride", "cut"))
+    return e.builder.transposed_conv2d(
+        e.fresh(node.name), e.names[node.inputs[0]], codes, scales, bias, e.quant(node.name),
+        (size[0], size[1]), stride=(stride[0], stride[1]), cut=(cut[0], cut[1]),
+        clamp=e.clamp(node),
+    )  # fmt: skip
+
+
 def _linear(e: _Emitter, node: FloatNode) -> str:
     codes, scales = quantize_weight(node.arrays["weight"])
     bias = quantize_bias(node.arrays["bias"], e.scale(node.inputs[0]), scales)
@@ -148,7 +159,8 @@ def _same(op: str) -> Callable[[_Emitter, FloatNode], str]:
 
 
 _EMITTERS: dict[str, Callable[[_Emitter, FloatNode], str]] = {
-    "conv": _conv, "linear": _linear, "clamp": _clamp, "activation": _activation,
+    "conv": _conv, "transposed_conv": _transposed_conv, "linear": _linear,
+    "clamp": _clamp, "activation": _activation,
     "add": _with_clamp("add"), "mul": _with_clamp("mul"), "concat": _concat, "pad": _pad,
     **{op: _same(op) for op in (
         "max_pool", "average_pool", "reshape", "transpose", "slice", "resize",

@@ -9,7 +9,7 @@ import numpy as np
 
 from microtune.floats import FloatGraph, FloatNode, Floats
 
-_LAYERS = ("conv", "linear")
+_LAYERS = ("conv", "transposed_conv", "linear")
 _CLAMPED = (*_LAYERS, "add", "mul")
 
 

@@ -17,6 +17,8 @@ Values = Literal["auto", "0-1", "0-255", "-1-1", "numbers"]
 RESIZE_RATIO = 0.875
 _BYTE = 255.0
 _SMALLEST_SIDE = 8
+_CLOSE = 0.02  # codes
+_PLAIN = "mean and std belong to the network now: the chip gets plain pixels"
 _SAID = {
     "0-1": "pixels from 0 to 1",
     "0-255": "pixels from 0 to 255",
@@ -133,11 +135,17 @@ def _normalised(
     spread = _per_channel("std", std, 1.0, channels)
     if not (spread > 0).all():
         raise MicrotuneError(f"std {std}: give numbers above 0")
+    grey = len(set(offset)) == len(set(spread)) == 1
+    exact = _BYTE * offset[0]
+    if grey and abs(exact - round(exact)) < _CLOSE:
+        # One scale and zero point say it all: the network needs no first step.
+        quant = Quant(float(1 / (_BYTE * spread[0])), round(exact) - 128)
+        scaled = ((unit - offset) / spread).astype(np.float32)
+        return InputValues(scaled, quant, None, None, preprocessing, (*notes, _PLAIN))
     scale, shift = 1 / spread, -offset / spread
-    notes = (*notes, "mean and std belong to the network now: the chip gets plain pixels")
     return InputValues(
         unit, Quant(1 / _BYTE, -128), scale.astype(np.float32), shift.astype(np.float32),
-        preprocessing, notes,
+        preprocessing, (*notes, _PLAIN),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ function an operator (`operators/`). PyTorch is imported when it is used, and no
 
 from microtune.importers.pytorch.export import (
     ExportedProgram,
+    convolutions,
     export_module,
     is_module,
     load_exported,
@@ -14,6 +15,6 @@ from microtune.importers.pytorch.export import (
 from microtune.importers.pytorch.program import input_shape_of, lower_program
 
 __all__ = [
-    "ExportedProgram", "export_module", "input_shape_of", "is_module", "load_exported",
-    "lower_program", "sniff_exported",
+    "ExportedProgram", "convolutions", "export_module", "input_shape_of", "is_module",
+    "load_exported", "lower_program", "sniff_exported",
 ]  # fmt: skip

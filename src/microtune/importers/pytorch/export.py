@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ ExportedProgram = Any
 _NO_TORCH = "PyTorch is not installed: pip install 'microtune[torch]'"
 # Members of an archive that `torch.export.save` writes.
 _MEMBERS = ("archive_format", "serialized_exported_program.json")
+_OBJECTS = ("custom_obj_", "opaque_obj_", "script_obj_")
+# Switches of `torch.load`.
+_FORCED, _FORBIDDEN = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _WORDS = 300  # characters of PyTorch's own message
 
 
@@ -31,6 +35,19 @@ def is_module(value: object) -> bool:
     """Whether a value is an `nn.Module`; nothing is imported to ask."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def convolutions(module: object) -> tuple[int, list[int]]:
+    """(rank of what a module's convolutions take, their input channels); (0, []) without any."""
+    from torch import nn
+
+    assert isinstance(module, nn.Module)
+    found = [one for one in module.modules() if isinstance(one, nn.Conv1d | nn.Conv2d)]
+    if not found:
+        return 0, []
+    kind = nn.Conv1d if isinstance(found[0], nn.Conv1d) else nn.Conv2d
+    rank = 3 if isinstance(found[0], nn.Conv1d) else 4
+    return rank, [int(one.in_channels) for one in found if isinstance(one, kind)]
 
 
 def sniff_exported(path: Path) -> bool:
@@ -73,14 +90,17 @@ def _silent() -> Iterator[None]:
 
 
 def load_exported(path: Path) -> ExportedProgram:
-    """Read a `.pt2` file. Raises MicrotuneError if it is damaged or PyTorch is absent."""
+    """Read a `.pt2` file; nothing in it is executed.
+
+    Raises MicrotuneError if it is damaged, holds objects of Python, or PyTorch is absent.
+    """
     try:
         import torch
     except ImportError:
         raise MicrotuneError(_NO_TORCH) from None
-    _check_no_pickles(path)
+    _check_no_objects(path)
     try:
-        with _silent():
+        with _silent(), _tensors_only():
             return torch.export.load(path)
     except Exception as error:  # its readers raise anything on damaged bytes
         raise MicrotuneError(
@@ -88,15 +108,30 @@ def load_exported(path: Path) -> ExportedProgram:
         ) from error
 
 
-def _check_no_pickles(path: Path) -> None:
-    """Refuse objects that are unpickled, which can run code."""
+def _check_no_objects(path: Path) -> None:
+    """Refuse objects that are unpickled without asking; those are stored under such names."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            if "custom_obj" in name.split("/")[-1] or "script_obj" in name.split("/")[-1]:
+            if any(prefix in name for prefix in _OBJECTS):
                 raise MicrotuneError(
                     f"{path}: holds an object of Python ({name}), which could run code; export a "
                     "network of tensors alone"
                 )
+
+
+@contextmanager
+def _tensors_only() -> Iterator[None]:
+    """While this lasts `torch.load` reads tensors and plain containers, whoever calls it.
+
+    The reader of archives asks for any object where the file says so.
+    """
+    before = {name: os.environ.pop(name, None) for name in (_FORCED, _FORBIDDEN)}
+    os.environ[_FORCED] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_FORCED]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def _first_words(error: Exception) -> str:

@@ -84,23 +84,15 @@ def conv_transpose2d(
     low: Lowering, fx: FxNode, x: Any, weight: Any, bias: Any = None, stride: Any = 1,  # noqa: ANN401
     padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,  # noqa: ANN401
 ) -> None:  # fmt: skip
-    """A transposed convolution: a convolution of the image with zeros between its elements."""
-    w = low.constant(weight).transpose(1, 2, 3, 0)[:, ::-1, ::-1]
+    """A transposed convolution, whose padding cuts the border of the result."""
     if groups != 1 or pair(dilation) != (1, 1):
         raise CannotError("a grouped or dilated transposed convolution", "groups=1, dilation=1")
-    image, steps, cut = low.image(x), pair(stride), pair(padding)
-    channels = low.graph.shapes[image][-1]
-    before = [k - 1 - c for k, c in zip(w.shape[1:3], cut, strict=True)]
-    if min(before) < 0:
-        raise CannotError("a padding larger than the kernel", "a smaller padding")
-    sizes = shape_of(fx)[2:]
-    spread = [size + k - 1 for size, k in zip(sizes, w.shape[1:3], strict=True)]
-    spaced = low.node(
-        "pad", f"{name_of(fx)}.spread", [image],
-        {"shape": [1, *spread, channels], "begin": [0, *before, 0], "stride": [1, *steps, 1],
-         "value": 0.0},
+    w = low.constant(weight).transpose(1, 2, 3, 0)
+    low.give(
+        fx, "transposed_conv", [low.image(x)],
+        {"stride": list(pair(stride)), "cut": list(pair(padding)), "size": list(shape_of(fx)[2:])},
+        {"weight": np.ascontiguousarray(w), "bias": _bias(low, bias, len(w))},
     )  # fmt: skip
-    _convolve(low, fx, spaced, w, bias, (1, 1), "valid", (1, 1), 1, pair)
 
 
 @takes("linear")
