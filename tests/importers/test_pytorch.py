@@ -61,7 +61,7 @@ def test_the_float_graph_is_the_module_and_int8_is_close(name: str) -> None:
     assert found is not None
     assert found.sqnr > CASES[name].least
     assert found.agreement > 0.9 or len(wanted.shape) == 4
-    turned = [node.op for node in model.graph.nodes if node.op == "transpose"]
+    turned = [node.op for node in fold(graph).nodes if node.op == "transpose"]
     assert len(turned) == (2 if name == "shufflenet" else 0)
 
 

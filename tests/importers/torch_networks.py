@@ -116,11 +116,13 @@ class Functional(nn.Module):
         super().__init__()
         self.a, self.b = nn.Conv2d(3, 8, 3, padding="same"), nn.Conv2d(3, 8, 1)
         self.register_buffer("offset", torch.linspace(-0.2, 0.2, 8).view(8, 1, 1))
+        self.slopes = nn.Parameter(torch.linspace(-0.1, 0.4, 8))
         self.fc = nn.Linear(20, 6)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.pad(x * 2 - 1, (1, 2, 1, 2))
         y = functional.leaky_relu(self.a(x), 0.1) + functional.gelu(self.b(x))
+        y = functional.prelu(y - 0.5 * self.b(x), self.slopes)
         y = functional.max_pool2d(y + self.offset, 2, 1)[:, :, 2:, 2:]
         z = functional.interpolate(functional.avg_pool2d(y, 2), scale_factor=2.0)
         y = torch.cat([y[:, 2:6], z, functional.hardtanh(y, -0.5, 0.5)], dim=1)

@@ -8,9 +8,9 @@ nothing behind it knows another order. `run.py` has the meaning of each op.
     transposed_conv  stride, cut (top, left), size; arrays weight (O, KH, KW, I), bias (O,)
     linear        arrays weight (O, I), bias (O,)
     affine        arrays scale (C,), shift (C,): batch norm, and what else scales channels
-    clamp         lo, hi: relu and its kin; also as attribute `clamp` of conv, linear, add, mul
-    activation    function: a name of the int8 op's table
-    add, mul      two operands; the second one of mul may be (1, 1, 1, C)
+    clamp         lo, hi: relu and its kin; also as attribute `clamp` of layers, add, sub, mul
+    activation    function, parameters: those of the int8 op's table
+    add, sub, mul  two operands; the second one of mul may be (1, 1, 1, C)
     concat        axis
     max_pool      kernel, stride, padding
     average_pool  kernel, stride

@@ -64,7 +64,10 @@ def _affine(node: FloatNode, o: Sequence[Floats]) -> Floats:
 
 
 def _activation(node: FloatNode, o: Sequence[Floats]) -> Floats:
-    return np.asarray(Table.of(node.attrs).value(o[0]), np.float32)
+    table = Table.of(node.attrs)
+    if table.function.per_channel:  # one parameter for each channel, the last axis
+        return np.where(o[0] < 0, np.asarray(table.parameters, np.float32) * o[0], o[0])
+    return np.asarray(table.value(o[0]), np.float32)
 
 
 def _concat(node: FloatNode, o: Sequence[Floats]) -> Floats:
@@ -103,6 +106,7 @@ _MEANINGS: dict[str, Callable[[FloatNode, Sequence[Floats]], Floats]] = {
     "clamp": lambda node, o: np.clip(o[0], node.real("lo"), node.real("hi")),
     "activation": _activation,
     "add": lambda node, o: o[0] + o[1],
+    "sub": lambda node, o: o[0] - o[1],
     "mul": lambda node, o: o[0] * o[1],
     "concat": _concat,
     "max_pool": lambda node, o: max_pool(

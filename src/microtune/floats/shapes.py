@@ -37,7 +37,7 @@ def result_shape(node: FloatNode, operands: Sequence[Shape]) -> Shape:
         return shape
     if node.op == "transpose":
         return tuple(x[axis] for axis in node.ints("axes"))
-    if node.op in ("add", "mul"):
+    if node.op in ("add", "sub", "mul"):
         channels = (*(1,) * (len(x) - 1), x[-1])
         if operands[1] != x and not (node.op == "mul" and operands[1] == channels):
             raise ValueError(f"{node.op} of {list(x)} and {list(operands[1])}")

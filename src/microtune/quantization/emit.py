@@ -161,7 +161,8 @@ def _same(op: str) -> Callable[[_Emitter, FloatNode], str]:
 _EMITTERS: dict[str, Callable[[_Emitter, FloatNode], str]] = {
     "conv": _conv, "transposed_conv": _transposed_conv, "linear": _linear,
     "clamp": _clamp, "activation": _activation,
-    "add": _with_clamp("add"), "mul": _with_clamp("mul"), "concat": _concat, "pad": _pad,
+    "add": _with_clamp("add"), "sub": _with_clamp("sub"),
+    "mul": _with_clamp("mul"), "concat": _concat, "pad": _pad,
     **{op: _same(op) for op in (
         "max_pool", "average_pool", "reshape", "transpose", "slice", "resize",
     )},

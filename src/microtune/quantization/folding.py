@@ -8,17 +8,19 @@ from dataclasses import replace
 import numpy as np
 
 from microtune.floats import FloatGraph, FloatNode, Floats
+from microtune.ir.graph import Attr
 
 _LAYERS = ("conv", "transposed_conv", "linear")
-_CLAMPED = (*_LAYERS, "add", "mul")
+_CLAMPED = (*_LAYERS, "add", "sub", "mul")
 
 
 def fold(graph: FloatGraph) -> FloatGraph:
     """The same function with as few nodes as possible.
 
     Batch norms (`affine`) become part of the layer before or behind them, or a depthwise
-    convolution of one weight a channel where neither can take them; borders of zeros become padding
-    of convolutions; a clamp ends the layer before it.
+    convolution of one weight a channel where neither can take them (one table, if all channels have
+    the same numbers); borders of zeros become padding of convolutions; a clamp ends the layer
+    before it.
     """
     rules: tuple[Callable[[FloatGraph], FloatGraph], ...] = (
         _affine_into_layer, _affine_before_layer, _pad_into_convolution, _affine_alone, _clamp,
@@ -159,17 +161,23 @@ def _affine_alone(graph: FloatGraph) -> FloatGraph:
             made.add(node)
             continue
         shape, x = graph.shapes[node.name], node.inputs[0]
+        scale, shift = node.arrays["scale"], node.arrays["shift"]
+        if (scale == scale[0]).all() and (shift == shift[0]).all():
+            numbers = [float(scale[0]), float(shift[0])]
+            table: dict[str, Attr] = {"function": "affine", "parameters": numbers}
+            made.add(FloatNode("activation", node.name, (x,), table, {}, node.where))
+            continue
         channels = shape[-1]
         if len(shape) == 2:
             attrs = {"shape": [1, 1, 1, channels]}
             x = made.add(FloatNode("reshape", made.fresh(f"{node.name}.image"), (x,), {**attrs}))
         name = node.name if len(shape) == 4 else made.fresh(f"{node.name}.scaled")
-        weight = node.arrays["scale"].reshape(channels, 1, 1, 1)
+        weight = scale.reshape(channels, 1, 1, 1)
         made.add(
             FloatNode(
                 "conv", name, (x,),
                 {"stride": [1, 1], "padding": [0] * 4, "dilation": [1, 1], "groups": channels},
-                {"weight": weight, "bias": node.arrays["shift"]}, node.where,
+                {"weight": weight, "bias": shift}, node.where,
             )
         )  # fmt: skip
         if len(shape) == 2:

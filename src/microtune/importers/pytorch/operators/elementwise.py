@@ -104,6 +104,17 @@ def leaky_relu(low: Lowering, fx: FxNode, x: Any, slope: float = 0.01, **options
     _unary(low, fx, x, "activation", {"function": "leaky_relu", "parameters": [slope]})
 
 
+@takes("prelu", "_prelu_kernel")
+def prelu(low: Lowering, fx: FxNode, x: Any, slope: Any) -> None:  # noqa: ANN401
+    """A leaky ReLU with a slope for each channel, or one for all."""
+    slopes = [float(value) for value in low.constant(slope).reshape(-1)]
+    if len(slopes) == 1:
+        _unary(low, fx, x, "activation", {"function": "leaky_relu", "parameters": slopes})
+        return
+    attrs: dict[str, Attr] = {"function": "prelu", "parameters": slopes}
+    low.give(fx, "activation", [low.plain(low.view(x))], attrs)
+
+
 @takes("softmax", "_softmax", "log_softmax", "_log_softmax")
 def softmax(low: Lowering, fx: FxNode, x: Any, *rest: Any, **options: Any) -> None:  # noqa: ANN401
     """One at the very end is left out: the loss and the chip's prediction have their own."""
@@ -134,12 +145,7 @@ def sub(low: Lowering, fx: FxNode, a: Any, b: Any, alpha: float = 1) -> None:  #
     if alpha != 1:
         raise CannotError("a scaled difference", "alpha=1")
     if low.is_computed(a) and low.is_computed(b):
-        view = low.view(b)
-        shape = low.graph.shapes[view.name]
-        minus = {"scale": np.full(shape[-1], -1, np.float32),
-                 "shift": np.zeros(shape[-1], np.float32)}  # fmt: skip
-        negative = low.node("affine", f"{name_of(fx)}.minus", [view.name], {}, minus)
-        _joined(low, fx, "add", low.view(a), View(negative, view.axes))
+        _binary(low, fx, "sub", a, b)
     elif low.is_computed(a):
         _with_constant(low, fx, a, np.ones(1, np.float32), -low.constant(b))
     else:
