@@ -43,6 +43,12 @@ class Op:
     output: int
     options_type: int = 0
     options: Options | None = None
+    more: tuple[int, ...] = ()  # results behind the first one
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """All of its results."""
+        return (self.output, *self.more)
 
 
 def options(name: str, **fields: Any) -> Options:
@@ -141,7 +147,7 @@ def _code(b: Any, code: int) -> int:
 
 
 def _operator(b: Any, op: Op, index: int) -> int:
-    inputs, outputs = _ints(b, op.inputs), _ints(b, [op.output])
+    inputs, outputs = _ints(b, op.inputs), _ints(b, op.outputs)
     table = op.options(b) if op.options is not None else None
     tflite.OperatorStart(b)
     tflite.OperatorAddOpcodeIndex(b, index)

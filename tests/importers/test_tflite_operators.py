@@ -185,6 +185,19 @@ def strided_slice() -> Case:
     return [X, *bounds, T((1, 3, 5, 3), 0.05, -7)], [op]
 
 
+def split(code: int, axis: int, sizes: tuple[int, ...]) -> Case:
+    """All of the parts are outputs of the file."""
+    parts = [T((*X.shape[:axis], n, *X.shape[axis + 1 :]), 0.05, -7) for n in sizes]
+    more = tuple(range(4, 3 + len(sizes)))
+    if code == B.SPLIT:
+        write_options = options("SplitOptions", NumSplits=len(sizes))
+        op = Op(code, (1, 0), 3, OPTIONS.SplitOptions, write_options, more)
+    else:
+        write_options = options("SplitVOptions", NumSplits=len(sizes))
+        op = Op(code, (0, 2, 1), 3, OPTIONS.SplitVOptions, write_options, more)
+    return [X, const(axis, shape=()), const(*sizes), *parts], [op]
+
+
 def pad() -> Case:
     widths = const(0, 0, 1, 2, 0, 1, 0, 0, shape=(4, 2))
     return [X, widths, T((1, 9, 6, 4), 0.05, -7)], [Op(B.PAD, (0, 1), 2)]
@@ -299,6 +312,8 @@ CASES: dict[str, Case] = {
     "bilinear, one row": resize(B.RESIZE_BILINEAR, (1, 23), corners=True),
     "bilinear, far larger": resize(B.RESIZE_BILINEAR, (61, 43), centers=True),
     "concat of channels": concat(3), "concat of rows": concat(1),
+    "split of channels": split(B.SPLIT, 3, (2, 2)),
+    "split of rows, unequal": split(B.SPLIT_V, 1, (1, 3, 2)),
     "strided slice": strided_slice(), "pad": pad(),
     "product": pair(B.MUL, T(X.shape, 0.02, -100)),
     "product with gates": pair(B.MUL, T((1, 1, 1, 4), 0.011, -128), act=ACT.RELU6, swapped=True),
@@ -327,7 +342,7 @@ CASES: dict[str, Case] = {
 @pytest.mark.parametrize("name", CASES)
 def test_an_operator_alone_equals_the_reference_kernel(tmp_path: Path, name: str) -> None:
     tensors, ops = CASES[name]
-    path = write(tmp_path / "small.tflite", tensors, ops, [ops[-1].output])
+    path = write(tmp_path / "small.tflite", tensors, ops, ops[-1].outputs)
     found = mt.verify(path, samples=40)
     assert found.first_difference is None, found
     assert found.layers >= 1 and not found.converted

@@ -10,7 +10,7 @@ from microtune.errors import MicrotuneError
 from microtune.importers.base import Unsupported, UnsupportedError, licence_beside
 from microtune.importers.dead_channels import neutralize_dead_channels
 from microtune.importers.tflite.inputs import preprocessing_of
-from microtune.importers.tflite.operators import TRANSLATIONS
+from microtune.importers.tflite.operators import SEVERAL, TRANSLATIONS
 from microtune.importers.tflite.reader import DAMAGE, FileTensor, TfliteFile, read_file
 from microtune.importers.tflite.translation import (
     NHWC,
@@ -116,7 +116,7 @@ def _take(t: Translation, operator: Any) -> None:  # noqa: ANN401
     empty = next((tensor for tensor in named if 0 in tensor.shape), None)
     if empty is not None:
         raise CannotError(f"{empty.name!r} of shape {list(empty.shape)} is empty", "other shapes")
-    if len(operator.outputs) > 1:
+    if len(operator.outputs) > 1 and operator.kind not in SEVERAL:
         raise CannotError(f"{len(operator.outputs)} results", "one result")
     translate(t, operator)
 

@@ -221,6 +221,7 @@ class Translation:
         name = f"{operator.number} {operator.kind} {self.result(operator).name!r}"
         self.problems.append(Unsupported(name, error.why, error.instead, error.frozen_possible))
         self._stand_in(operator)
+        self.unknown.update(operator.outputs[1:])
 
     def _stand_in(self, operator: Operator) -> None:
         """A tensor of the result's shape and scale; what has none is not known from here on."""

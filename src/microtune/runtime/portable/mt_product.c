@@ -6,10 +6,13 @@
 #include "mt_numerics.h"
 
 #if !MT_HAS_MUL_RUN
-void mt_mul_run(const mt_mul_params *p, const int8_t *x, const int8_t *v, int32_t n, int32_t *acc) {
+void mt_mul_run(const mt_mul_params *p, const int8_t *x, const int8_t *v, int32_t n, int8_t *y,
+                uint8_t *inside) {
     for (int32_t i = 0; i < n; i++) {
         const int32_t product = (x[i] - p->x_zero) * (v[i] - p->v_zero);
-        acc[i] = p->y_zero + mt_requantize(product, p->multiplier, p->shift);
+        const int32_t code = p->y_zero + mt_requantize(product, p->multiplier, p->shift);
+        inside[i] = (uint8_t)(code >= p->clamp_lo && code <= p->clamp_hi);
+        y[i] = (int8_t)mt_clamp_int32(code, p->clamp_lo, p->clamp_hi);
     }
 }
 #endif
@@ -40,13 +43,8 @@ void mt_mul(const mt_mul_params *p, const mt_mul_io *io) {
     int32_t at = 0;
     for (int32_t start = 0, n = 0; start < p->count; start += n) {
         n = run_of(p->count - start, p->period - at);
-        int32_t acc[MT_BLOCK];
         uint8_t inside[MT_BLOCK];
-        mt_mul_run(p, io->x + start, io->v + at, n, acc);
-        for (int32_t i = 0; i < n; i++) {
-            inside[i] = (uint8_t)(acc[i] >= p->clamp_lo && acc[i] <= p->clamp_hi);
-            io->y[start + i] = (int8_t)mt_clamp_int32(acc[i], p->clamp_lo, p->clamp_hi);
-        }
+        mt_mul_run(p, io->x + start, io->v + at, n, io->y + start, inside);
         if (io->mask != NULL) {
             mt_mask_write(io->mask, start, inside, n);
         }

@@ -65,8 +65,10 @@ typedef struct {
 
 void mt_negate(const mt_negate_params *p, const mt_negate_io *io);
 
-/* acc[i] = y_zero + requantised (x[i] - x_zero) * (v[i] - v_zero), i < n <= MT_BLOCK. */
-void mt_mul_run(const mt_mul_params *p, const int8_t *x, const int8_t *v, int32_t n, int32_t *acc);
+/* y[i] = clamped y_zero + requantised (x[i] - x_zero) * (v[i] - v_zero), and whether it was inside,
+ * 0 or 1; i < n <= MT_BLOCK. */
+void mt_mul_run(const mt_mul_params *p, const int8_t *x, const int8_t *v, int32_t n, int8_t *y,
+                uint8_t *inside);
 
 /* acc[0 .. n-1] = sums over the places of g * (x - zero), of the first n of p->count channels. */
 void mt_mul_sums(const mt_mul_grad_params *p, const int8_t *g, const int8_t *x, int32_t n,

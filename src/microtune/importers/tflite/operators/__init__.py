@@ -10,9 +10,10 @@ from microtune.importers.tflite.operators import (
     pools,
     resizes,
 )
-from microtune.importers.tflite.operators.registry import TRANSLATIONS, Translate
+from microtune.importers.tflite.operators.registry import SEVERAL, TRANSLATIONS, Translate
 
 __all__ = [
+    "SEVERAL",
     "TRANSLATIONS",
     "Translate",
     "batches",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -128,6 +129,14 @@ def strided_slice(t: Translation, operator: Operator) -> None:
         step = t.constant(operator, 3).reshape(-1).tolist()
         begin = [0 if options.BeginMask() >> i & 1 else b for i, b in enumerate(begin)]
         begin = [b + n if b < 0 else b for b, n in zip(begin, shape, strict=True)]
+    _cut(t, operator, x, begin, step)
+
+
+def _cut(
+    t: Translation, operator: Operator, x: Value, begin: Sequence[int], step: Sequence[int]
+) -> None:
+    """Give the operator's result: that many elements as it has, from `begin` on."""
+    result = t.result(operator)
     if t.quant(result) != t.quant_of(x):
         raise CannotError("its result has another scale than its operand", "the same scale")
     sizes, first, steps = (list(t.shape(x)) for _ in range(3))
@@ -138,3 +147,21 @@ def strided_slice(t: Translation, operator: Operator) -> None:
     attrs: dict[str, Attr] = {"shape": sizes, "begin": first, "stride": steps}
     name = t.builder.apply("slice", t.name("slice"), (x.name,), t.quant_of(x), attrs)
     t.give(operator, name, x.axes)
+
+
+@takes("SPLIT", "SPLIT_V", several=True)
+def split(t: Translation, operator: Operator) -> None:
+    """Parts of one axis, one behind the other: a slice each."""
+    place, where = (1, 0) if operator.kind == "SPLIT" else (0, 2)
+    x, shape = t.value(operator, place), t.tensor(operator, place).shape
+    axis = int(t.constant(operator, where).reshape(-1)[0])
+    if not -len(shape) <= axis < len(shape):
+        raise CannotError(f"axis {axis} of {list(shape)}", "an axis that is there")
+    axis, begin = axis % len(shape), [0] * len(shape)
+    for output in operator.outputs:
+        part = replace(operator, outputs=(output,))
+        made = t.result(part).shape
+        if len(made) != len(shape) or begin[axis] + made[axis] > shape[axis]:
+            raise CannotError(f"a part of shape {list(made)}", "parts that fit")
+        _cut(t, part, x, begin, [1] * len(shape))
+        begin[axis] += made[axis]
