@@ -61,7 +61,7 @@ TASKS = (
     Task("hand signs", "mlcommons_tiny/pretrainedResnet_quant",
          lambda m: photos(m, "signdigits10.tar"), 5),
     Task("garments", "mlcommons_tiny/pretrainedResnet_quant",
-         lambda m: photos(m, "clothing10.tar"), 5),
+         lambda m: photos(m, "clothing10.tar"), 3),
     Task("cifar10", "mlcommons_tiny/pretrainedResnet_quant",
          lambda m: photos(m, "cifar10_6k.npz"), 2, local=True),
     Task("words", "mlcommons_tiny/kws_ref_model", lambda _: words("pretrain"), 20),
