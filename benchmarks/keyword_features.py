@@ -18,27 +18,26 @@ from scipy.fft import dct
 RATE = 16_000
 FRAMES, COEFFICIENTS = 49, 10
 STEP, WINDOW = 320, 480
-_BANDS = 40
+_FFT, _BANDS = 512, 40
 _LOWEST_HZ, _HIGHEST_HZ = 20.0, 4000.0
 _FLOOR = 1e-6
 
 Real = npt.NDArray[np.float64]
 
 
-def mfcc(sound: npt.NDArray[np.int16] | Real, window: int = WINDOW) -> Real:
+def mfcc(sound: npt.NDArray[np.int16] | Real) -> Real:
     """Coefficients (49, 10, 1) of a clip of at most one second; shorter ones end in silence.
 
-    `sound` is mono at 16 kHz, any unit; `window` is the length of a frame in readings.
+    `sound` is mono at 16 kHz, any unit.
     """
     clip = np.zeros(RATE)
     kept = np.asarray(sound, np.float64)[:RATE]
     loudest = kept.max(initial=0.0)
     clip[: len(kept)] = kept / loudest if loudest > 0 else kept
-    size = 1 << (window - 1).bit_length()
     starts = STEP * np.arange(FRAMES)[:, None]
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
-    spectrum = np.abs(np.fft.rfft(clip[starts + np.arange(window)] * hann, size))
-    log_mel = np.log(spectrum @ _mel_bands(size) + _FLOOR)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    spectrum = np.abs(np.fft.rfft(clip[starts + np.arange(WINDOW)] * hann, _FFT))
+    log_mel = np.log(spectrum @ _mel_bands() + _FLOOR)
     cepstrum = dct(log_mel, type=2, axis=-1) / np.sqrt(2 * _BANDS)
     return np.asarray(cepstrum[:, :COEFFICIENTS, None])
 
@@ -48,9 +47,9 @@ def _mel(hertz: Real) -> Real:
 
 
 @cache
-def _mel_bands(size: int) -> Real:
+def _mel_bands() -> Real:
     """Weights (bins, bands): triangles on the mel scale; the bin of 0 Hz belongs to none."""
-    bins = _mel(np.linspace(0, RATE / 2, size // 2 + 1))[:, None]
+    bins = _mel(np.linspace(0, RATE / 2, _FFT // 2 + 1))[:, None]
     edges = _mel(np.array([_LOWEST_HZ, _HIGHEST_HZ]))
     points = np.linspace(edges[0], edges[1], _BANDS + 2)
     low, middle, high = points[:-2], points[1:-1], points[2:]

@@ -70,7 +70,11 @@ def test_the_network_tells_words_apart_that_it_has_not_met(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MICROTUNE_DATA", str(data_folder))
-    data = learn_tasks.words("pretrain").write(tmp_path / "words.npz", ["train", "val"], "test")
+    words = learn_tasks.words("pretrain")
+    quant = mt.load(data_folder / MODEL).graph.quant("input")
+    codes = words.values.astype(float) / (quant.scale or 0) + quant.zero_point
+    assert codes.min() > -128 and 100 < codes.max() < 127.5, "the range is the file's"
+    data = words.write(tmp_path / "words.npz", ["train", "val"], "test")
     project = mt.compile(
         data_folder / MODEL, data=data, scheme="head-only", output=tmp_path / "words"
     )
