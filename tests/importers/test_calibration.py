@@ -60,6 +60,20 @@ def test_bytes_and_numbers_from_0_to_1_give_one_model() -> None:
         assert other.sha256() == wanted.sha256()
 
 
+def test_a_loader_of_signals_gives_batches_and_single_signals_are_stacked() -> None:
+    import torch
+
+    from tests.importers.torch_networks import built, images
+
+    samples = images("tc_resnet", 24)
+    wanted, _ = quantized(built("tc_resnet"), samples)
+    assert wanted.preprocessing == {"kind": "array"}
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(samples), batch_size=8)
+    for other in (loader, list(samples), samples.transpose(1, 2)):
+        made, _ = quantized(built("tc_resnet"), other)
+        assert made.sha256() == wanted.sha256()
+
+
 def test_another_layout_is_turned_and_said() -> None:
     unit = pixels().astype(np.float32) / 255
     wanted, _ = quantized(small(), unit)
@@ -212,5 +226,5 @@ def test_wrong_options_are_one_error() -> None:
             mt.quantize(small(), images, note=lambda line: None, **options)
     with pytest.raises(mt.MicrotuneError, match="that is not values='0-1'"):
         mt.quantize(small(), images.astype(np.float32), values="0-1")
-    with pytest.raises(mt.MicrotuneError, match="no path"):
+    with pytest.raises(mt.MicrotuneError, match=r"model: function; give an nn\.Module"):
         mt.quantize(small, images)

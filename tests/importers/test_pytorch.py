@@ -213,7 +213,7 @@ def test_what_pytorch_cannot_export_is_one_error() -> None:
         mt.quantize(Branch(), torch.rand(4, 3, 8, 8), note=quiet)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3", "tc_resnet"])
+@pytest.mark.parametrize("name", ["mobilenet_v3", "squeezenet", "tc_resnet"])
 def test_the_generated_c_infers_and_trains_with_the_bits_of_numpy(
     name: str, tmp_path: Path
 ) -> None:

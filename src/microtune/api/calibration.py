@@ -18,16 +18,17 @@ Samples = npt.NDArray[Any]
 _WHAT = "calibration"
 
 
-def gather(calibration: object, most: int) -> Samples:
+def gather(calibration: object, most: int, rank: int) -> Samples:
     """The first `most` samples, (N, …), of an array, a tensor or an iterable of batches or samples.
 
     Of a batch that is a tuple, a list or a mapping the first value counts, as loaders give (images,
-    labels). Raises MicrotuneError for anything else, and for numbers that are not finite.
+    labels). `rank` is that of a batch, 0: not known; then 1 or 3 axes are a sample. Raises
+    MicrotuneError for anything else, and for numbers that are not finite.
     """
     is_file = isinstance(calibration, str | Path)
     array = _of_file(Path(str(calibration))) if is_file else _array(calibration)
     if array is None:
-        array = _gathered(calibration, most)
+        array = _gathered(calibration, most, rank)
     if array.ndim < 1 or array.size == 0:
         raise MicrotuneError(f"{_WHAT}: there are no samples")
     array = array[:most]
@@ -64,7 +65,7 @@ def _array(value: object) -> Samples | None:
     return None
 
 
-def _gathered(calibration: object, most: int) -> Samples:
+def _gathered(calibration: object, most: int, rank: int) -> Samples:
     if not isinstance(calibration, Iterable) or isinstance(calibration, str | bytes):
         raise MicrotuneError(
             f"{_WHAT}: {type(calibration).__name__}; give an array (N, …), an iterable of tensors, "
@@ -80,11 +81,11 @@ def _gathered(calibration: object, most: int) -> Samples:
             )
         parts.append(part)
         count += len(part)
-        if (count >= most and part.ndim == 4) or len(parts) >= most:
+        if (count if _is_batch(part, rank) else len(parts)) >= most:
             break
     if not parts:
         raise MicrotuneError(f"{_WHAT}: there are no samples")
-    return _stacked(parts)
+    return _stacked(parts, rank)
 
 
 def _first(item: object) -> Samples:
@@ -98,12 +99,14 @@ def _first(item: object) -> Samples:
     return array
 
 
-def _stacked(parts: Sequence[Samples]) -> Samples:
+def _is_batch(part: Samples, rank: int) -> bool:
+    return part.ndim == rank if rank else part.ndim not in (1, 3)
+
+
+def _stacked(parts: Sequence[Samples], rank: int) -> Samples:
     """Batches (N, C, H, W) behind each other; samples (C, H, W) or (C,) as a batch."""
     try:
-        if parts[0].ndim in (1, 3) and len({part.shape for part in parts}) == 1:
-            return np.stack(parts)
-        return np.concatenate(parts)
+        return np.concatenate(parts) if _is_batch(parts[0], rank) else np.stack(parts)
     except ValueError as error:
         raise MicrotuneError(f"{_WHAT}: samples of different shapes: {error}") from error
 

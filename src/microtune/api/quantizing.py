@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,10 @@ def quantize(
             program = export_module(model, sample)
         source = f"{type(model).__module__}.{type(model).__qualname__} (PyTorch)"
     else:
+        if not isinstance(model, str | os.PathLike):
+            raise MicrotuneError(
+                f"model: {type(model).__name__}; give an nn.Module of PyTorch, or a .pt2 file"
+            )
         path = as_path("model", model)
         title, program = name or path.stem, _program(path)
         given = _for_shape(input_shape_of(program, path), calibration, count, reporter, say)
@@ -188,7 +193,7 @@ def _for_module(
         shape = tuple(whole("input_shape", size, 1) for size in input_shape)
         return pictures(as_path("calibration", str(calibration)), shape, count, reporter)
     rank, channels = convolutions(module)
-    given = arranged(gather(calibration, count), rank, channels, say)
+    given = arranged(gather(calibration, count, rank), rank, channels, say)
     if input_shape is not None and tuple(input_shape) != given.shape[1:]:
         raise MicrotuneError(
             f"calibration samples of shape {list(given.shape[1:])}; input_shape is "
@@ -202,7 +207,7 @@ def _for_shape(
 ) -> Samples:
     if is_folder(calibration):
         return pictures(as_path("calibration", str(calibration)), shape[1:], count, reporter)
-    given = gather(calibration, count)
+    given = gather(calibration, count, len(shape))
     if len(shape) > 2:
         given = arranged(given, len(shape), [shape[1]], say)
     if given.shape[1:] != shape[1:]:

@@ -58,6 +58,29 @@ def feature_vector(graph: Graph, classifier: Node) -> Tensor:
     return features
 
 
+def _features(graph: Graph, result: Graph, classifier: Node, origin: HeadOrigin) -> Tensor:
+    """What a head reads in `result`: what the classifier reads; or, for a new head in place of a
+    classifier on an image that is pooled behind it (SqueezeNet), the mean of that."""
+    features = graph.tensors[layer_of(classifier).x]
+    vector = features.elements == features.shape[-1]
+    if vector or origin.own or not _is_pooled_behind(graph, classifier):
+        return feature_vector(graph, classifier)
+    size = list(features.shape[1:3])
+    made = Tensor(
+        result.fresh(f"{features.name}.mean"), (1, 1, 1, features.shape[-1]), "i8", "value",
+        features.quant,
+    )  # fmt: skip
+    attrs: dict[str, Attr] = {"kernel": [*size], "stride": [*size]}
+    result.add_node(Node("average_pool", (features.name,), (made.name,), attrs), [made])
+    return made
+
+
+def _is_pooled_behind(graph: Graph, classifier: Node) -> bool:
+    """Whether one number for each class is made of the classifier's image of them."""
+    image = graph.tensors[classifier.outputs[0]]
+    return graph.tensors[graph.outputs[0]].elements == image.shape[-1] < image.elements
+
+
 def replace_head(
     graph: Graph, outputs: int, head_format: HeadFormat = "int16", origin: HeadOrigin = NEW, *,
     trained: bool = True,
@@ -77,12 +100,12 @@ def replace_head(
             "one; `inspect` and `verify` show this one"
         )
     classifier = find_classifier(graph)
-    features = feature_vector(graph, classifier)
     result = _without(graph, classifier)
+    features = _features(graph, result, classifier, origin)
     int16 = head_format == "int16"
     attrs: dict[str, Attr] = {}
     values = initial_values(graph, classifier, outputs, origin)
-    scale, zero = graph.scale(features.name), graph.quant(features.name).zero_point
+    scale, zero = result.scale(features.name), result.quant(features.name).zero_point
     if int16:
         bits, values = fixed_point(scale, *values, room=2 if origin.own and trained else 1)
         attrs["fraction_bits"] = bits

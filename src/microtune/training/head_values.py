@@ -77,9 +77,10 @@ def initial_values(
 ) -> tuple[Array, Array]:
     """(weight (N, C), bias (N,)) as real numbers, float64, before classes are added to them.
 
-    A new head is all zeros. Raises what `own_values` raises.
+    A new head is all zeros; C is the channels of what the classifier reads. Raises what
+    `own_values` raises.
     """
-    features = graph.tensors[layer_of(classifier).x].elements
+    features = graph.tensors[layer_of(classifier).x].shape[-1]
     if not origin.own:
         return np.zeros((outputs, features)), np.zeros(outputs)
     values = own_values(graph, classifier, outputs - origin.more)
