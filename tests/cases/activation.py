@@ -28,10 +28,10 @@ def grow(graph: RandomGraph, x: str) -> str:
     return activated(graph, activated(graph, x))
 
 
-def activated(graph: RandomGraph, x: str) -> str:
-    """An activation whose result fills the codes, or leaves them."""
+def activated(graph: RandomGraph, x: str, function: str | None = None) -> str:
+    """An activation, any if none is named, whose result fills the codes, or leaves them."""
     rng, tensors = graph.rng, graph.builder.graph
-    function = str(rng.choice(sorted(FUNCTIONS)))
+    function = function or str(rng.choice(sorted(FUNCTIONS)))
     before = tensors.quant(x)
     real = (np.arange(-128, 128) - before.zero_point) * tensors.scale(x)
     channels, reach = tensors.tensors[x].shape[-1], float(np.abs(real).max())

@@ -23,15 +23,16 @@ def constant(graph: RandomGraph, shape: tuple[int, ...]) -> str:
     return graph.builder.graph.constant(name, codes, "i8", quant)
 
 
-def _gates(graph: RandomGraph, x: str) -> str:
+def gates(graph: RandomGraph, x: str, function: str | None = None) -> str:
     """Squeeze and excitation: a factor for each channel of x."""
     pooled = graph.builder.average_pool(graph._name("pool"), x)
-    return activation.activated(graph, graph.conv(pooled, graph.shape(x)[3], keep_size=True))
+    made = graph.conv(pooled, graph.shape(x)[3], keep_size=True)
+    return activation.activated(graph, made, function)
 
 
 def _factor(graph: RandomGraph, x: str, kind: str) -> str:
     if kind == "gates":
-        return _gates(graph, x)
+        return gates(graph, x)
     if kind == "two images":
         return graph.conv(x, graph.shape(x)[3], keep_size=True)
     if kind == "square":
@@ -42,13 +43,19 @@ def _factor(graph: RandomGraph, x: str, kind: str) -> str:
 
 def grow(graph: RandomGraph, x: str) -> str:
     """A product of x, whose result fills the codes or leaves them."""
-    rng, tensors = graph.rng, graph.builder.graph
+    rng = graph.rng
     kind = str(rng.choice(
         ["gates", "two images", "square", "constant factors", "constant image"],
         p=[0.4, 0.2, 0.1, 0.2, 0.1],
     ))  # fmt: skip
     v = _factor(graph, x, kind)
     graph.tags.add(kind)
+    return multiplied(graph, x, v)
+
+
+def multiplied(graph: RandomGraph, x: str, v: str) -> str:
+    """The product of two tensors, perhaps with bounds of its own."""
+    rng, tensors = graph.rng, graph.builder.graph
     scale = float(np.float32(tensors.scale(x) * tensors.scale(v) * rng.uniform(20, 120)))
     attrs: dict[str, Attr] = {}
     if rng.random() < 0.3:

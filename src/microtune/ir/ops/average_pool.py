@@ -70,7 +70,7 @@ def average_pool(ctx: Context, o: Single[Array]) -> list[Array]:
     n = kh * kw
     if ctx.mode == "mcunet":
         y = np.rint(total.astype(np.float32) / np.float32(n)).astype(np.int64)
-    elif ctx.mode == "tflite":
+    elif ctx.mode == "tflite" or (ctx.tflite and ctx.node.int("mean", 0)):
         y = _tflite_mean(ctx, total, n)
     else:
         y = (2 * (total + 128 * n) + n) // (2 * n) - 128
