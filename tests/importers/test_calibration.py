@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import microtune as mt
 from microtune.quantization.network import run_int8
@@ -72,6 +73,18 @@ def test_a_loader_of_signals_gives_batches_and_single_signals_are_stacked() -> N
     for other in (loader, list(samples), samples.transpose(1, 2)):
         made, _ = quantized(built("tc_resnet"), other)
         assert made.sha256() == wanted.sha256()
+
+
+def test_a_folder_of_pictures_calibrates_a_module(tmp_path: Path) -> None:
+    for number, picture in enumerate(pixels(20).transpose(0, 2, 3, 1)):
+        place = tmp_path / f"photos/train/{'ab'[number % 2]}/{number:02}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place)
+    model, said = quantized(small(), tmp_path / "photos", input_shape=(3, 12, 10))
+    assert "bytes" in said and model.preprocessing["width"] == 10
+    assert model.accuracy(tmp_path / "photos") is None  # four outputs, two classes
+    with pytest.raises(mt.MicrotuneError, match=r"the network takes \[5, 12, 10\]"):
+        mt.quantize(small(5), tmp_path / "photos", input_shape=(5, 12, 10))
 
 
 def test_another_layout_is_turned_and_said() -> None:

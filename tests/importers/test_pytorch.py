@@ -124,6 +124,27 @@ def test_a_damaged_export_is_one_error(tmp_path: Path) -> None:
         load_exported(path)
 
 
+def test_a_file_with_wrong_bytes_is_a_model_or_one_error(tmp_path: Path) -> None:
+    import torch
+
+    from tests.importers.torch_networks import built, images
+
+    path, samples = tmp_path / "net.pt2", images("mlp")
+    torch.export.save(torch.export.export(built("mlp"), (samples[:1],)), path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for count in (1, 1, 2, 8, 64) * 30:
+        wrong = bytearray(whole)
+        for place in rng.integers(0, len(whole), count):
+            wrong[place] = rng.integers(256)
+        path.write_bytes(wrong)
+        try:
+            mt.quantize(path, samples, note=quiet)
+        except mt.MicrotuneError:
+            refused += 1
+    assert refused > 50
+
+
 class Evil:
     """An object whose reading makes a folder."""
 

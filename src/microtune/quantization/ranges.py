@@ -50,7 +50,7 @@ class Observed:
     def _least_error(self) -> Quant:
         """The range, shrunk from both ends alike, whose squared error of rounding is least."""
         assert self.values is not None
-        values = self.values[:: max(len(self.values) // 16384, 1)]
+        values = self.values[:: max(len(self.values) // 16384, 1)].astype(np.float64)
         best, least = Quant(*choose_activation(self.low, self.high)), np.inf
         for shrink in _SHRINKS:
             quant = Quant(*choose_activation(self.low * shrink, self.high * shrink))

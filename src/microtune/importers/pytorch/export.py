@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microtune.errors import MicrotuneError
+from microtune.importers.base import SNIFFED, zip_members
 
 if TYPE_CHECKING:
     import torch
@@ -51,12 +52,13 @@ def convolutions(module: object) -> tuple[int, list[int]]:
 
 
 def sniff_exported(path: Path) -> bool:
-    """Whether a file is an archive of `torch.export.save`, whatever its name."""
+    """Whether a file is an archive of `torch.export.save`, whatever its name, or damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.split("/")[-1] in _MEMBERS for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
+        with path.open("rb") as file:
+            names = zip_members(file.read(SNIFFED), path)
+    except OSError:
         return False
+    return any(name.split("/")[-1] in _MEMBERS or "/data/weights/" in name for name in names)
 
 
 def export_module(module: torch.nn.Module, sample: np.ndarray) -> ExportedProgram:
@@ -98,10 +100,12 @@ def load_exported(path: Path) -> ExportedProgram:
         import torch
     except ImportError:
         raise MicrotuneError(_NO_TORCH) from None
-    _check_no_objects(path)
     try:
+        _check_no_objects(path)
         with _silent(), _tensors_only():
             return torch.export.load(path)
+    except MicrotuneError:
+        raise
     except Exception as error:  # its readers raise anything on damaged bytes
         raise MicrotuneError(
             f"{path}: not a readable export of PyTorch {torch.__version__}: {_first_words(error)}"
