@@ -44,7 +44,12 @@ def _activation(e: Emitter, node: Node) -> None:
     e.call(_name(e, o.table), "mt_activation_io", params, io)
 
 
-@kernel("q_activation_grad", "activation gradient", header=HEADER, faster="mt_look_up mt_round_run")
+@kernel(
+    "q_activation_grad",
+    "activation gradient",
+    header=HEADER,
+    faster="mt_look_up mt_products mt_round_run",
+)
 def _activation_grad(e: Emitter, node: Node) -> None:
     o, dx = QActivationGrad[str].of(node.inputs), node.outputs[0]
     name, channels = _name(e, o.slope), _channels(e, o.slope)

@@ -44,7 +44,9 @@ def _mul(e: Emitter, node: Node) -> None:
     })  # fmt: skip
 
 
-@kernel("q_mul_grad", "product gradient", header=HEADER, faster="mt_mul_sums mt_round_run")
+@kernel(
+    "q_mul_grad", "product gradient", header=HEADER, faster="mt_mul_sums mt_products mt_round_run"
+)
 def _mul_grad(e: Emitter, node: Node) -> None:
     o, dx = QMulGrad[str].of(node.inputs), node.outputs[0]
     count, places = e.graph.tensors[dx].elements, places_of(e.graph, node)

@@ -57,6 +57,9 @@
 #ifndef MT_HAS_POINTWISE_SUMS
 #define MT_HAS_POINTWISE_SUMS 0
 #endif
+#ifndef MT_HAS_PRODUCTS
+#define MT_HAS_PRODUCTS 0
+#endif
 #ifndef MT_HAS_CHANNEL_SUMS
 #define MT_HAS_CHANNEL_SUMS 0
 #endif

@@ -32,9 +32,7 @@ void mt_activation_grad(const mt_activation_grad_params *p, const mt_activation_
         int8_t slope[MT_BLOCK];
         int32_t acc[MT_BLOCK];
         mt_look_up(p->slope, io->x + start, slope, n);
-        for (int32_t i = 0; i < n; i++) {
-            acc[i] = io->g[start + i] * slope[i];
-        }
+        mt_products(io->g + start, slope, 0, n, acc);
         mt_round_run(&rounder, acc, start, n);
     }
     mt_round_end(&rounder);

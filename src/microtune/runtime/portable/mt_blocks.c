@@ -136,3 +136,11 @@ void mt_copy_columns(const int8_t *from, int32_t pixels, int32_t channels, int32
         to += MT_BLOCK;
     }
 }
+
+#if !MT_HAS_PRODUCTS
+void mt_products(const int8_t *a, const int8_t *b, int32_t zero, int32_t n, int32_t *acc) {
+    for (int32_t i = 0; i < n; i++) {
+        acc[i] = a[i] * (b[i] - zero);
+    }
+}
+#endif

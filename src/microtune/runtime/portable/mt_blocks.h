@@ -84,6 +84,9 @@ typedef struct {
 const int8_t *mt_depthwise_columns(const mt_depthwise_weights *w, int32_t first, int32_t count,
                                    int32_t *row_stride);
 
+/* acc[i] = a[i] * (b[i] - zero), i < n. */
+void mt_products(const int8_t *a, const int8_t *b, int32_t zero, int32_t n, int32_t *acc);
+
 /* acc[0 .. n-1] = sum over the pixels of the first n of `channels` channels, n <= MT_BLOCK. */
 void mt_channel_sums(const int8_t *g, int32_t pixels, int32_t channels, int32_t n, int32_t *acc);
 

@@ -72,9 +72,7 @@ void mt_mul_grad(const mt_mul_grad_params *p, const mt_mul_grad_io *io) {
         if (p->places > 1) {
             mt_mul_sums(p, g, other, n, acc);
         } else {
-            for (int32_t i = 0; i < n; i++) {
-                acc[i] = g[i] * (other[i] - p->zero);
-            }
+            mt_products(g, other, p->zero, n, acc);
         }
         mt_round_run(&rounder, acc, start, n);
         at = at + n < p->period ? at + n : 0;

@@ -20,6 +20,7 @@
 #define MT_HAS_MAX_BYTES MT_ALL
 #define MT_HAS_MUL_RUN MT_ALL
 #define MT_HAS_MUL_SUMS MT_ALL
+#define MT_HAS_PRODUCTS MT_ALL
 #define MT_TABLE_PAD 7
 #else
 #define MT_ISA_DSP 0

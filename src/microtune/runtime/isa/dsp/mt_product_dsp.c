@@ -1,6 +1,7 @@
 /* Products of two tensors, and sums of products for each channel, four at a time. */
 #include "mt_product.h"
 
+#include "mt_blocks.h"
 #include "mt_dsp.h"
 #include "mt_numerics.h"
 
@@ -41,6 +42,24 @@ void mt_mul_run(const mt_mul_params *p, const int8_t *x, const int8_t *v, int32_
     }
     for (; i < n; i++) {
         inside[i] = one(&own, x[i], v[i], y + i);
+    }
+}
+
+void mt_products(const int8_t *a, const int8_t *b, int32_t zero, int32_t n, int32_t *acc) {
+    const uint32_t half = (uint16_t)zero, pair = half | half << 16;
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const uint32_t first = mt_load_word(a + i), second = mt_load_word(b + i);
+        const uint32_t even = mt_even_bytes(first), odd = mt_odd_bytes(first);
+        const uint32_t low = mt_subtract_pairs(mt_even_bytes(second), pair);
+        const uint32_t high = mt_subtract_pairs(mt_odd_bytes(second), pair);
+        acc[i] = mt_low_mac(even, low, 0);
+        acc[i + 1] = mt_low_mac(odd, high, 0);
+        acc[i + 2] = mt_high_mac(even, low, 0);
+        acc[i + 3] = mt_high_mac(odd, high, 0);
+    }
+    for (; i < n; i++) {
+        acc[i] = a[i] * (b[i] - zero);
     }
 }
 

@@ -1,6 +1,7 @@
 /* Products of two tensors, and sums of products for each channel, with Helium. */
 #include "mt_product.h"
 
+#include "mt_blocks.h"
 #include "mt_mve.h"
 
 #if MT_ISA_MVE
@@ -19,6 +20,14 @@ void mt_mul_run(const mt_mul_params *p, const int8_t *x, const int8_t *v, int32_
         const int32x4_t clamped = vminq_s32(vmaxq_s32(code, lo), hi);
         vstrbq_p_s32(y + i, clamped, lanes);
         vstrbq_p_u32(inside + i, vpselq_u32(one, zero, vcmpeqq_s32(code, clamped)), lanes);
+    }
+}
+
+void mt_products(const int8_t *a, const int8_t *b, int32_t zero, int32_t n, int32_t *acc) {
+    for (int32_t i = 0; i < n; i += 4) {
+        const mve_pred16_t lanes = vctp32q((uint32_t)(n - i));
+        const int32x4_t code = vsubq_n_s32(vldrbq_z_s32(b + i, lanes), zero);
+        vstrwq_p_s32(acc + i, vmulq_s32(vldrbq_z_s32(a + i, lanes), code), lanes);
     }
 }
 
